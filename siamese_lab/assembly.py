@@ -1,0 +1,126 @@
+"""From a checked config to the objects of a run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from siamese_lab import hardware
+from siamese_lab.batch import Samples
+from siamese_lab.binding import build
+from siamese_lab.combination import refuse_misfits
+from siamese_lab.errors import LabError
+from siamese_lab.hardware import Decided
+from siamese_lab.model import SiameseModule
+from siamese_lab.optimizing import parameter_groups, schedule
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Everything of one run, built. `ids` (n,) and `labels` (n,), 0..C-1, are those of the training part."""
+
+    samples: Samples
+    ids: Tensor
+    labels: Tensor
+    sampling: Any
+    module: SiameseModule
+    protocols: dict[str, Any]
+    decided: Decided
+
+
+def assemble(cfg: DictConfig, *, samples: Samples | None = None, trusted: bool = True) -> Lab:
+    """Builds a run.
+
+    Args:
+        cfg: from `config.compose`.
+        samples: the data, where they are loaded already.
+        trusted: False for a config that the user did not write.
+
+    Raises:
+        LabError: if a part cannot be built, or parts do not fit each other.
+    """
+    decided = decide(cfg)  # before the first large tensor: the allocator's settings do not reach back
+    samples = samples if samples is not None else load(cfg, trusted=trusted)
+    ids = samples.ids("train")
+    if len(ids) == 0:
+        raise LabError("the training part of the data is empty: give it a larger share of the split")
+    classes, labels = samples.labels[ids].unique(return_inverse=True)
+    if len(classes) < 2:
+        raise LabError(f"training needs at least two classes, the training part has {len(classes)}: nothing could be told apart")
+    sampling = build(cfg.sampling, trusted=trusted, labels=labels, seed=cfg.seed)
+    module = model(cfg, samples, len(sampling), classes=len(classes), trusted=trusted)
+    refuse_misfits(module.loss, module.miner, sampling, module.distance)
+    protocols = {str(name): build(node, trusted=trusted) for name, node in (cfg.get("protocol") or {}).items()}
+    if not protocols:
+        raise LabError("at least one protocol is needed to judge the run: e.g. protocol=[verification]")
+    return Lab(samples, ids, labels, sampling, module, protocols, decided)
+
+
+def load(cfg: DictConfig, *, trusted: bool = True) -> Samples:
+    """The data set of a config, decoded, and refused if its parts overlap without saying so."""
+    samples: Samples = build(cfg.data, trusted=trusted).load()
+    if samples.disjoint == "label":
+        parts = {part: set(samples.labels[samples.ids(part)].unique().tolist()) for part in ("train", "val", "test")}
+        for a, b in (("train", "val"), ("train", "test"), ("val", "test")):
+            common = sorted(parts[a] & parts[b])
+            if common:
+                raise LabError(
+                    f"{len(common)} identities stand both in {a} and in {b}, e.g. {samples.classes[common[0]]}: figures would flatter the "
+                    "model; split by identity, or declare the data set disjoint by image"
+                )
+    return samples
+
+
+def model(cfg: DictConfig, samples: Samples, steps: int, *, classes: int, trusted: bool = True) -> SiameseModule:
+    """The network of a config with the starting weights of its seed.
+
+    Args:
+        cfg: from `config.compose`.
+        samples: the data; their images' shape decides the first layer's.
+        steps: batches an epoch, for the schedule of the learning rate.
+        classes: of the training part.
+        trusted: False for a config that the user did not write.
+    """
+    torch.manual_seed(cfg.seed)
+    backbone = build(cfg.backbone, trusted=trusted, shape=tuple(samples.images.shape[1:]))
+    distance = build(cfg.distance, trusted=trusted, dim=backbone.dim)
+    loss = build(cfg.loss, trusted=trusted, dim=backbone.dim, classes=classes)
+    try:
+        return SiameseModule(
+            backbone,
+            distance,
+            loss,
+            build(cfg.miner, trusted=trusted),
+            build(cfg.augment, trusted=trusted),
+            seed=cfg.seed,
+            ema=cfg.trainer.ema,
+            views=cfg.evaluation.views,
+            channels_last=cfg.trainer.channels_last,
+            optimizers=optimizers(cfg.optimizer, steps * cfg.trainer.max_epochs, trusted),
+        )
+    except ValueError as error:
+        raise LabError(str(error)) from error
+
+
+def optimizers(node: DictConfig, steps: int, trusted: bool) -> Callable[[SiameseModule], dict[str, Any]]:
+    """What Lightning's configure_optimizers returns, made when it asks: the optimizer of the config and its schedule."""
+
+    def make(module: SiameseModule) -> dict[str, Any]:
+        groups = OmegaConf.to_container(node.groups, resolve=True)
+        try:
+            optimizer = build(node, trusted=trusted, params=parameter_groups(module, groups))  # type: ignore[arg-type]
+            scheduler = schedule(optimizer, node.schedule.name, node.schedule.warmup, steps)
+        except ValueError as error:
+            raise LabError(str(error)) from error
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    return make
+
+
+def decide(cfg: DictConfig) -> Decided:
+    """Settles precision, layout and allocator, and applies them to this process."""
+    trainer = cfg.trainer
+    return hardware.decide(trainer.accelerator, trainer.precision, trainer.channels_last, trainer.allocator)

@@ -1,0 +1,44 @@
+"""Four convolutions, the usual small network of few-shot learning."""
+
+from collections import OrderedDict
+
+from torch import nn
+
+from siamese_lab.backbones.head import Head, count_features
+
+
+class Conv4(nn.Sequential):
+    """Four blocks of convolution 3x3, batch normalisation, maximum over 2x2, ReLU; then a linear head.
+
+    The paper has ReLU before the maximum; the result is the same to the last bit, on a quarter of the values.
+
+    Source: Vinyals et al., NeurIPS 2016, section 4.1; Snell et al., NeurIPS 2017, section 3.1. Differs from them: a linear head.
+
+    Args:
+        shape: (C, H, W) of the images, given by the data; H and W at least 16.
+        width: channels of each convolution.
+        dim: dimensions of an embedding.
+        normalise: put embeddings on the unit sphere.
+
+    Raises:
+        ValueError: if width or dim is not positive, or the images are smaller than 16 pixels.
+    """
+
+    def __init__(self, *, shape: tuple[int, ...], width: int = 64, dim: int = 64, normalise: bool = True) -> None:
+        if not width > 0:
+            raise ValueError(f"width must be > 0, got {width}: it is the number of channels of each convolution")
+        channels = [shape[0], width, width, width, width]
+        trunk = nn.Sequential(*(block(a, b) for a, b in zip(channels, channels[1:], strict=False)), nn.Flatten())
+        head = Head(count_features(trunk, shape), dim, normalise)
+        super().__init__(OrderedDict(trunk=trunk, head=head))
+        self.dim = dim
+
+
+def block(inputs: int, outputs: int) -> nn.Sequential:
+    """Convolution, batch normalisation, maximum, ReLU: halves height and width."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),  # batch normalisation has a bias of its own
+        nn.BatchNorm2d(outputs),
+        nn.MaxPool2d(2),
+        nn.ReLU(inplace=True),
+    )

@@ -1,0 +1,32 @@
+"""LeNet with rectified units."""
+
+from collections import OrderedDict
+
+from torch import nn
+
+from siamese_lab.backbones.head import Head, count_features
+
+
+class LeNet(nn.Sequential):
+    """Two convolutions 5x5 of 20 and 50 channels with maximum over 2x2, a hidden layer, a linear head. No batch statistics.
+
+    Source: LeCun et al., Proceedings of the IEEE 86(11), 1998, in the widths that are usual for siamese digits.
+
+    Args:
+        shape: (C, H, W) of the images, given by the data; H and W at least 16.
+        hidden: units of the hidden layer.
+        dim: dimensions of an embedding.
+        normalise: put embeddings on the unit sphere.
+
+    Raises:
+        ValueError: if hidden or dim is not positive, or the images are smaller than 16 pixels.
+    """
+
+    def __init__(self, *, shape: tuple[int, ...], hidden: int = 500, dim: int = 64, normalise: bool = True) -> None:
+        if not hidden > 0:
+            raise ValueError(f"hidden must be > 0, got {hidden}: it is the number of units of the hidden layer")
+        convolutions = [nn.Conv2d(shape[0], 20, 5), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(20, 50, 5), nn.MaxPool2d(2), nn.ReLU()]
+        features = count_features(nn.Sequential(*convolutions, nn.Flatten()), shape)
+        trunk = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(features, hidden), nn.ReLU())
+        super().__init__(OrderedDict(trunk=trunk, head=Head(hidden, dim, normalise)))
+        self.dim = dim

@@ -1,0 +1,61 @@
+"""Where conf/ lies, and which groups and options it holds."""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+from siamese_lab.errors import LabError
+
+
+def config_dir() -> Path:
+    """The folder of options: the packaged one in an installed wheel, else the checkout's."""
+    packaged = Path(__file__).parent / "conf"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "conf"
+
+
+def groups(dirs: Iterable[Path] | None = None) -> list[str]:
+    """The names of all groups, sorted. `dirs`: the folders searched, in this order; default: the lab's alone."""
+    folders = [path for folder in _searched(dirs) for path in folder.iterdir() if path.is_dir()]
+    return sorted({path.name for path in folders if any(path.rglob("*.yaml"))})
+
+
+def options(group: str, dirs: Iterable[Path] | None = None) -> list[str]:
+    """The names of a group's options, sorted; a nested one with slashes."""
+    found = set()
+    for folder in _searched(dirs):
+        found |= {path.relative_to(folder / group).with_suffix("").as_posix() for path in (folder / group).rglob("*.yaml")}
+    return sorted(found)
+
+
+def option_file(group: str, name: str, dirs: Iterable[Path] | None = None) -> Path:
+    """The yaml of an option.
+
+    Raises:
+        LabError: if there is none.
+    """
+    dirs = _searched(dirs)
+    if group not in groups(dirs):
+        raise LabError(no_group(group, groups(dirs)))
+    if name not in options(group, dirs):
+        raise LabError(no_option(group, name, options(group, dirs)))
+    return next(path for folder in dirs if (path := folder / group / f"{name}.yaml").is_file())
+
+
+def no_group(name: str, names: Iterable[str]) -> str:
+    """The message for a group that does not exist."""
+    return f"no group {name}{nearest(name, names)} (groups: {', '.join(sorted(names))})"
+
+
+def no_option(group: str, name: str, names: Iterable[str]) -> str:
+    """The message for an option that does not exist."""
+    return f"no {group}={name}{nearest(name, names)} (options: {', '.join(names)})"
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The hint ": did you mean X?" for the name most like `name`, or "" where none is like it."""
+    close = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.5)
+    return f": did you mean {close[0]}?" if close else ""
+
+
+def _searched(dirs: Iterable[Path] | None) -> list[Path]:
+    return [config_dir()] if dirs is None else list(dirs)

@@ -1,0 +1,189 @@
+"""`siamese-lab VERB ...`: which verb, nothing else.
+
+A verb's module is imported once its words are parsed, so that help answers at once. Each has a function
+`command(...) -> int | None` (the exit code, None = 0) that takes, by keyword:
+
+    train       overrides: list[str], config_dirs: list[Path], force: bool
+    check       overrides: list[str], config_dirs: list[Path]
+    evaluate    run: str, data: list[str] (overrides of the data set), protocols: list[str] | None
+    verify      run: str, left: Path, right: Path
+    show        group: str | None, name: str | None, config_dirs: list[Path]
+"""
+
+import argparse
+import difflib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from siamese_lab.errors import LabError
+
+INTERRUPTED = 130  # as the shell says of SIGINT
+SWEEPS = "sweeps (-m) come with the next version: one run takes one value of each key, so start one command for each"
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One command: the module that does it, a line of help, its arguments, and examples."""
+
+    module: str
+    help: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    examples: tuple[str, ...]
+
+
+def _composing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="group=option or key=value, in Hydra's grammar")
+    parser.add_argument("--cfg", choices=["job"], help="print the resolved config and stop")
+    _config_dir(parser)
+    parser.add_argument("-m", "--multirun", action="store_true", help="sweep (comes with the next version)")
+
+
+def _config_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config-dir",
+        dest="config_dirs",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a folder with options of your own, laid out as conf/; may be given several times",
+    )
+
+
+def _train(parser: argparse.ArgumentParser) -> None:
+    _composing(parser)
+    parser.add_argument("--force", action="store_true", help="run again what has run before; its folder is removed first")
+
+
+def _evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run folder, or the beginning of a run id")
+    parser.add_argument(
+        "--data", nargs="+", default=[], metavar="KEY=VALUE", help="other data, e.g. --data data=folder data.root=faces"
+    )
+    parser.add_argument("--protocol", dest="protocols", nargs="+", metavar="NAME", help="other protocols; default: the run's own")
+
+
+def _verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run folder, or the beginning of a run id")
+    parser.add_argument("left", metavar="A", type=Path, help="an image")
+    parser.add_argument("right", metavar="B", type=Path, help="another image")
+
+
+def _show(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("group", nargs="?", metavar="GROUP", help="e.g. loss; default: list the groups")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="an option of the group; default: list its options")
+    _config_dir(parser)
+
+
+VERBS = {
+    "train": Verb(
+        "siamese_lab.train",
+        "train an encoder, judge it, print its figures",
+        _train,
+        (
+            "siamese-lab train",
+            "siamese-lab train loss=triplet miner=batch_hard loss.margin=0.3",
+            "siamese-lab train data=folder data.root=my_images trainer.max_epochs=20 seed=1",
+        ),
+    ),
+    "check": Verb(
+        "siamese_lab.check",
+        "say what a run would do, without training",
+        _composing,
+        ("siamese-lab check", "siamese-lab check loss=triplet sampling=pk"),
+    ),
+    "show": Verb(
+        "siamese_lab.show",
+        "list groups, options, parameters",
+        _show,
+        ("siamese-lab show", "siamese-lab show loss", "siamese-lab show loss triplet"),
+    ),
+    "evaluate": Verb(
+        "siamese_lab.evaluate",
+        "judge a trained run again, on the same or other data",
+        _evaluate,
+        ("siamese-lab evaluate 3f2a", "siamese-lab evaluate 3f2a --data data=omniglot --protocol one_shot"),
+    ),
+    "verify": Verb(
+        "siamese_lab.verify",
+        "do two images show the same thing?",
+        _verify,
+        ("siamese-lab verify 3f2a a.png b.png",),
+    ),
+}
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code. What the user can mend is printed to stderr without a traceback."""
+    words = list(sys.argv[1:] if words is None else words)
+    try:
+        code = _run(words)
+        sys.stdout.flush()  # here, so that a closed pipe is met inside the try
+        return code
+    except LabError as error:
+        print(f"siamese-lab: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("siamese-lab: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"siamese-lab {version('siamese-lab')}")
+        return 0
+    name = words[0]
+    if name not in VERBS:
+        close = difflib.get_close_matches(name, VERBS, n=1)
+        hint = f": did you mean {close[0]}?" if close else ""
+        raise LabError(f"no verb {name}{hint} (verbs: {', '.join(VERBS)})")
+    verb = VERBS[name]
+    try:
+        arguments = vars(_parser(name, verb).parse_intermixed_args(words[1:]))
+    except SystemExit as stop:  # argparse has printed its help, or its message
+        return int(stop.code or 0)
+    return _do(verb, arguments)
+
+
+def _do(verb: Verb, arguments: dict[str, Any]) -> int:
+    if arguments.pop("multirun", False):
+        raise LabError(SWEEPS)
+    if arguments.pop("cfg", None) == "job":
+        from siamese_lab.config import compose, printed
+
+        print(printed(compose(arguments["overrides"], arguments["config_dirs"])), end="")
+        return 0
+    return import_module(verb.module).command(**arguments) or 0
+
+
+def _parser(name: str, verb: Verb) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"siamese-lab {name}",
+        description=f"{verb.help[0].upper()}{verb.help[1:]}{'' if verb.help.endswith('?') else '.'}",
+        epilog="examples:\n" + "\n".join(f"  {line}" for line in verb.examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    verb.arguments(parser)
+    return parser
+
+
+def _overview() -> str:
+    verbs = "\n".join(f"  {name:<10}{verb.help}" for name, verb in VERBS.items())
+    return (
+        "usage: siamese-lab VERB ...\n\nSiamese and metric learning experiments.\n\n"
+        f"verbs:\n{verbs}\n\nsiamese-lab VERB --help says more. Begin with: siamese-lab train"
+    )

@@ -1,0 +1,66 @@
+"""Which losses, miners, samplings and distances go together."""
+
+from collections.abc import Callable
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from siamese_lab.binding import resolve
+from siamese_lab.catalogue import option_file, options
+from siamese_lab.errors import LabError
+
+
+def refuse_misfits(loss: Any, miner: Any, sampling: Any, distance: Any) -> None:
+    """Refuses a combination that cannot work, and names the options that fit.
+
+    Args:
+        loss: with `eats` = "pairs", "triplets" or "labels", and perhaps `needs`.
+        miner: with `gives` = "all" or what it forms.
+        sampling: with `gives` = "labels" or the tuples that it forms.
+        distance: with `low`, the smallest value it can take.
+
+    Raises:
+        LabError: naming the two that do not fit and what to choose instead.
+    """
+    formed = sampling.gives if sampling.gives != "labels" else miner.gives
+    if sampling.gives != "labels" and miner.gives != "all":
+        raise LabError(
+            f"this sampling gives {sampling.gives}, so there is nothing left to mine for {name(miner)}: choose miner=all, "
+            f"or a sampling that gives labels ({fitting('sampling', lambda s: s.gives == 'labels')})"
+        )
+    if loss.eats == "labels" and miner.gives != "all":
+        raise LabError(
+            f"{name(loss)} works on all labels of a batch and takes no mined tuples, {name(miner)} would be ignored: choose miner=all, "
+            f"or a loss that eats {miner.gives} ({fitting('loss', lambda one: one.eats in takes(miner.gives))})"
+        )
+    if loss.eats == "triplets" and formed == "pairs":
+        source = "sampling" if sampling.gives != "labels" else "miner"
+        raise LabError(
+            f"{name(loss)} eats triplets, and no triplet can be made of the pairs that this {source} gives: choose "
+            f"{fitting(source, lambda one: one.gives != 'pairs')}, or a loss that eats pairs "
+            f"({fitting('loss', lambda one: one.eats != 'triplets')})"
+        )
+    if "never negative" in getattr(loss, "needs", "") and distance.low < 0:
+        raise LabError(
+            f"{name(loss)} needs {loss.needs}, and {name(distance)} may turn negative: choose "
+            f"{fitting('distance', lambda one: one.low >= 0)}"
+        )
+
+
+def takes(formed: str) -> tuple[str, ...]:
+    """What losses can eat that are given `formed`: a triplet is also two pairs."""
+    return ("triplets", "pairs") if formed == "triplets" else (formed,)
+
+
+def name(thing: Any) -> str:
+    """How a message calls it."""
+    return type(thing).__name__
+
+
+def fitting(group: str, fits: Callable[[Any], bool]) -> str:
+    """The options of a group whose target passes `fits`, as the user would write them."""
+    found = []
+    for option in options(group):
+        if fits(resolve(OmegaConf.load(option_file(group, option))["_target_"])):
+            found.append(f"{group}={option}")
+    return ", ".join(found)

@@ -1,0 +1,143 @@
+"""From overrides to a checked config: composing with Hydra, checking, the run's hash."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from siamese_lab import binding, overrides
+from siamese_lab.catalogue import config_dir, groups, options
+from siamese_lab.errors import LabError
+from siamese_lab.schema import LEFT_OUT
+
+SCHEMA_VERSION = 1
+"""Raised when a config of the same text would compute something else."""
+
+
+def compose(words: Sequence[str] = (), config_dirs: Sequence[Path] = (), root: Path | None = None) -> DictConfig:
+    """Composes `train.yaml` with the user's overrides, and checks all of it before anything is built.
+
+    Args:
+        words: Hydra overrides, e.g. ["loss=triplet", "loss.margin=0.5"].
+        config_dirs: folders with more options, laid out as conf/.
+        root: the folder that holds train.yaml; default: the lab's.
+
+    Returns:
+        The config without interpolations, in struct mode, with the options taken under `choices`.
+
+    Raises:
+        LabError: with every misfit found, each with the nearest valid name.
+    """
+    dirs = [Path(folder).resolve() for folder in (root or config_dir(), *config_dirs)]
+    for folder in dirs[1:]:
+        if not folder.is_dir():
+            raise LabError(f"--config-dir needs a folder laid out as conf/ is, and {folder} is none")
+    catalogue = {group: options(group, dirs) for group in groups(dirs)}
+    parsed, misfits = overrides.parse(words)
+    choices = [o for o in parsed if overrides.is_choice(o, catalogue)]
+    sound = [o for o in choices if not overrides.choice_misfits(o, catalogue, misfits)]
+    unsure = {o.key_or_group for o in choices if o not in sound}
+    base = _compose(sound, dirs)
+    values = [o for o in parsed if o not in choices and o.key_or_group.split(".")[0] not in unsure]
+    plain = _plain(base)
+    fine = [o for o in values if not overrides.key_misfits(o, plain, catalogue, dirs, misfits)]
+    return _checked(_compose([*sound, *fine], dirs) if fine else base, set(catalogue), misfits)
+
+
+def checked(cfg: DictConfig) -> DictConfig:
+    """The check of `compose` for a config that Hydra's own `@hydra.main` composed.
+
+    Raises:
+        LabError: with every misfit found.
+    """
+    return _checked(cfg, set(groups()), [])
+
+
+def read(path: Path) -> DictConfig:
+    """Reads the resolved config of a run; build from it with `trusted=False`.
+
+    Raises:
+        LabError: if it is missing, no yaml, or not resolved.
+    """
+    try:
+        cfg = OmegaConf.create(path.read_text(encoding="utf-8"))
+        if not isinstance(cfg, DictConfig) or "${" in json.dumps(OmegaConf.to_container(cfg, resolve=False), default=str):
+            raise LabError(f"{path} must be a resolved config: a mapping without ${{...}}")
+    except OSError as error:
+        raise LabError(f"cannot read the config {path}: {error.strerror}") from error
+    except (ValueError, OmegaConfBaseException) as error:  # yaml's own errors are translated by OmegaConf or derive from it
+        raise LabError(f"{path} is no config: {error}") from error
+    OmegaConf.set_struct(cfg, True)
+    return cfg
+
+
+def printed(cfg: DictConfig) -> str:
+    """The config as yaml text."""
+    return OmegaConf.to_yaml(cfg, resolve=True)
+
+
+def resolved_hash(cfg: DictConfig, fingerprint: str = "") -> str:
+    """The run id: 12 hex digits of everything that decides what a run computes.
+
+    Args:
+        cfg: a composed config; neither the order of its keys nor the spelling of its numbers matters.
+        fingerprint: of the data set's content, labels and split.
+    """
+    plain = _plain(cfg)
+    for key in LEFT_OUT:
+        *path, last = key.split(".")
+        section: Any = plain
+        for part in path:
+            section = section.get(part) if isinstance(section, dict) else None
+        if isinstance(section, dict):
+            section.pop(last, None)
+    text = json.dumps([SCHEMA_VERSION, fingerprint, plain], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _compose(chosen: Sequence[Override], dirs: Sequence[Path]) -> DictConfig:
+    words = [o.input_line for o in chosen if o.input_line is not None]
+    search = [f"hydra.searchpath=[{','.join(json.dumps(f'file://{folder}') for folder in dirs[1:])}]"] if dirs[1:] else []
+    try:
+        with initialize_config_dir(config_dir=str(dirs[0]), version_base="1.3", job_name="train"):
+            cfg = hydra_compose("train", overrides=[*words, *search], return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise LabError(overrides.first_line(error)) from error
+    taken = OmegaConf.to_container(cfg.hydra.runtime.choices)
+    with open_dict(cfg):
+        del cfg["hydra"]
+        cfg["choices"] = {
+            group: name if name is None or isinstance(name, str) else ",".join(name)
+            for group, name in sorted(taken.items())  # type: ignore[union-attr]
+            if not str(group).startswith("hydra/")
+        }
+    return cfg
+
+
+def _checked(cfg: DictConfig, names: set[str], misfits: list[str]) -> DictConfig:
+    missing = sorted(OmegaConf.missing_keys(cfg))
+    misfits += [f"{key} needs a value: {key}=..." for key in missing]
+    plain = _plain(cfg)
+    if not missing:
+        plain = binding.check(plain, names, misfits)
+    if misfits:
+        head = "this cannot run:\n  " if len(misfits) == 1 else f"this cannot run, for {len(misfits)} reasons:\n  "
+        raise LabError(head + "\n  ".join(misfits))
+    result = OmegaConf.create(plain)
+    OmegaConf.set_struct(result, True)
+    return result
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
+    try:
+        return dict(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    except OmegaConfBaseException as error:
+        raise LabError(overrides.first_line(error)) from error

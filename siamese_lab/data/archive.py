@@ -1,0 +1,108 @@
+"""Zips read without unpacking: their members go straight into the decoder, and a hostile one is refused whole."""
+
+import re
+import stat
+import zipfile
+import zlib
+from pathlib import Path
+
+from siamese_lab.data.images import MAX_BYTES, BrokenImage
+from siamese_lab.data.source import Source
+from siamese_lab.errors import LabError
+
+MAX_MEMBERS = 2_000_000
+MAX_TOTAL = 1 << 36  # bytes unpacked
+MAX_RATIO = 200  # unpacked to packed; images are packed already, so that honest ones stay near 1
+SMALL = 1 << 20  # the ratio of what is smaller does no harm
+
+
+class Archive:
+    """The regular files of a zip. Kept open: several threads may read members at once.
+
+    Args:
+        path: of the zip.
+
+    Raises:
+        LabError: if it is no zip, or a member is encrypted, a link, twice there, has a path that leads out of the archive, or
+            unpacks to more than an honest file does.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            raise LabError(f"{path} cannot be read as a zip ({error})") from error
+        try:
+            self._members = self._checked()
+        except LabError:
+            self._zip.close()
+            raise
+
+    @property
+    def names(self) -> list[str]:
+        """Paths of the files within, sorted."""
+        return sorted(self._members)
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._zip.close()
+
+    def __enter__(self) -> "Archive":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self, name: str) -> bytes:
+        """Bytes of a file within.
+
+        Raises:
+            BrokenImage: if they cannot be unpacked or do not fit their checksum.
+        """
+        member = self._members[name]
+        if member.file_size > MAX_BYTES:
+            raise BrokenImage(f"a file of {member.file_size:,} bytes, more than {MAX_BYTES:,}")
+        try:
+            return self._zip.read(member)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            raise BrokenImage(f"damaged within its zip ({error})") from error
+
+    def source(self, name: str) -> Source:
+        """The file as a source; its stamp is size and CRC, so that a copy of the zip is as good as the zip."""
+        member = self._members[name]
+        return Source(name, f"{member.file_size}:{member.CRC:08x}", lambda: self.read(name))
+
+    def _checked(self) -> dict[str, zipfile.ZipInfo]:
+        every = self._zip.infolist()
+        if len(every) > MAX_MEMBERS:
+            raise LabError(f"refused {self.path}: {len(every):,} members, more than {MAX_MEMBERS:,}")
+        found: dict[str, zipfile.ZipInfo] = {}
+        seen: set[str] = set()
+        for member in every:
+            reason = _objection(member)
+            if not reason and member.filename in seen:
+                reason = "is there twice"
+            if reason:
+                raise LabError(f"refused {self.path}: its member {member.filename!r} {reason}")
+            seen.add(member.filename)
+            if not member.is_dir():
+                found[member.filename] = member
+        total, packed = sum(m.file_size for m in found.values()), sum(m.compress_size for m in found.values())
+        if total > MAX_TOTAL or (total > 64 * SMALL and total > MAX_RATIO * packed):
+            raise LabError(f"refused {self.path}: {packed:,} bytes unpack to {total:,}")
+        return found
+
+
+def _objection(member: zipfile.ZipInfo) -> str:
+    """What is wrong with a member, or nothing."""
+    name, kind = member.orig_filename, stat.S_IFMT(member.external_attr >> 16)
+    if "\0" in name or "\\" in name or name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
+        return "has a path that leads out of the archive"
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "is a link or a device"
+    if member.flag_bits & 0x1:
+        return "is encrypted"
+    if member.file_size > SMALL and member.file_size > MAX_RATIO * max(1, member.compress_size):
+        return f"unpacks from {member.compress_size:,} to {member.file_size:,} bytes"
+    return ""

@@ -1,0 +1,61 @@
+"""Where decoded images and downloads are kept, and the progress bar that making them shows."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from siamese_lab.errors import LabError
+
+
+def cache_folder(*parts: str) -> Path:
+    """The cache folder (or one within), made if need be: `SIAMESE_LAB_CACHE`, else the user's cache folder.
+
+    Raises:
+        LabError: if it cannot be made or written.
+    """
+    folder = _root().joinpath(*parts)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+    except OSError as error:
+        raise LabError(f"cannot make the cache folder {folder} ({error.strerror}): set SIAMESE_LAB_CACHE to one you can write") from error
+    if not writable:
+        raise LabError(f"cannot write the cache folder {folder}: set SIAMESE_LAB_CACHE to one you can write")
+    return folder
+
+
+def _root() -> Path:
+    asked = os.environ.get("SIAMESE_LAB_CACHE")
+    if asked:
+        return Path(asked).expanduser().absolute()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "siamese_lab"
+
+
+@contextmanager
+def progress(what: str, total: float | None, bytes_: bool = False) -> Iterator[Callable[[float], None]]:
+    """A bar on stderr that vanishes when done; nothing where stderr is no terminal. Gives `advance(amount)`.
+
+    Args:
+        what: shown before the bar.
+        total: of the amounts, None where unknown.
+        bytes_: the amounts are bytes.
+    """
+    if not sys.stderr.isatty():
+        yield lambda amount: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+
+    amount_column: ProgressColumn = DownloadColumn() if bytes_ else MofNCompleteColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), amount_column, TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task(what, total=total)
+        yield lambda amount: shown.update(task, advance=amount)

@@ -1,0 +1,28 @@
+"""The data as Lightning wants them."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import Tensor
+
+from siamese_lab.batch import Samples
+from siamese_lab.data.loader import BatchLoader
+
+
+class SiameseData(pl.LightningDataModule):
+    """The training part of a data set behind a sampling. Validation and test are embedded whole by evaluate.py.
+
+    Args:
+        samples: the data set.
+        ids: (n,) samples of the training part.
+        labels: (n,) labels of these, 0..C-1.
+        sampling: draws the batches.
+    """
+
+    def __init__(self, samples: Samples, ids: Tensor, labels: Tensor, sampling: Any) -> None:
+        super().__init__()
+        self.loader = BatchLoader(samples, ids, labels, sampling)
+
+    def train_dataloader(self) -> BatchLoader:
+        """The one loader of the run."""
+        return self.loader

@@ -1,0 +1,195 @@
+"""Omniglot: 1,623 characters of 50 alphabets, each drawn once by 20 people (Lake et al., Science 2015)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from siamese_lab.batch import TEST, TRAIN, UNUSED, VAL, Episodes, Samples
+from siamese_lab.data import omniglot_files as files
+from siamese_lab.data.fingerprint import fingerprint
+from siamese_lab.data.images import Fit
+from siamese_lab.data.source import Source
+from siamese_lab.data.split import shuffled
+from siamese_lab.data.store import decoded
+from siamese_lab.errors import LabError
+
+ADDRESS = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"
+OFFICIAL = (  # the alphabets of the official one-shot runs, two runs each
+    "Atlantean",
+    "Ge_ez",
+    "Glagolitic",
+    "Gurmukhi",
+    "Kannada",
+    "Malayalam",
+    "Manipuri",
+    "Old_Church_Slavonic_(Cyrillic)",
+    "Tengwar",
+    "Tibetan",
+)
+
+
+class Omniglot:
+    """The drawings, ink = 255 on 0, split as one of the papers does. Parts never share a character.
+
+    Every sample can be reached by its id, those of no part too (split UNUSED): the official runs need them.
+
+    - lake: the 30 background alphabets train, `validation_alphabets` of them validate, the 20 evaluation alphabets test.
+    - koch (Koch et al. 2015; which alphabets and drawers is our reading, they are not published): 30 background alphabets, drawers
+      1-12, train; the 10 evaluation alphabets outside the official runs, drawers 13-16, validate; the 10 of the runs, drawers
+      17-20, test. It tunes on evaluation alphabets, which Lake forbids.
+    - vinyals (Vinyals et al. 2016, whose draw is not published): 1,200 characters of all alphabets train, less
+      `validation_characters` of them that validate (172, hence 1,028, as in the files of Snell et al. 2017); the other 423 test.
+
+    Args:
+        root: folder with the zips or what they unpack to; None downloads the publisher's (15 MB).
+        split: "lake", "koch" or "vinyals".
+        size: of the images in pixels, a side or (height, width); drawn at 105.
+        fit: "pad", "crop" or "squash", where `size` is not square.
+        quarter_turns: "none"; "train": training characters turned by 90, 180, 270 degrees (counter-clockwise) count as characters
+            of their own, `Greek/character01@90` of the alphabet `Greek@90`; "all": validation and test characters too.
+        validation_alphabets: how many of the 30 (0 to 28), or their names; split lake only.
+        validation_characters: 0 to 1,198; split vinyals only.
+        split_seed: which alphabets or characters validate and test; not the seed of training.
+        address: where the publisher's `python` folder is downloaded from.
+
+    Raises:
+        ValueError: for values out of these ranges.
+    """
+
+    def __init__(
+        self,
+        root: str | None = None,
+        split: str = "lake",
+        size: int | Sequence[int] = 28,
+        fit: str = "squash",
+        quarter_turns: str = "none",
+        validation_alphabets: int | Sequence[str] = 5,
+        validation_characters: int = 172,
+        split_seed: int = 0,
+        address: str = ADDRESS,
+    ) -> None:
+        if split not in ("lake", "koch", "vinyals"):
+            raise ValueError(f"split must be lake, koch or vinyals, got {split!r}")
+        if quarter_turns not in ("none", "train", "all"):
+            raise ValueError(f"quarter_turns must be none, train or all, got {quarter_turns!r}")
+        if isinstance(validation_alphabets, int) and not 0 <= validation_alphabets <= 28:
+            raise ValueError(f"validation_alphabets must be 0 to 28 of the 30, or their names, got {validation_alphabets}")
+        if not 0 <= validation_characters <= 1198:
+            raise ValueError(f"validation_characters must be 0 to 1198 of the 1200, got {validation_characters}")
+        self.root, self.split, self.quarter_turns, self.address = root, split, quarter_turns, address
+        self.fit = Fit(size if isinstance(size, int) else (size[0], size[1]), fit=fit, invert=True)
+        self.validation_alphabets, self.validation_characters = validation_alphabets, validation_characters
+        self.split_seed = split_seed
+
+    def load(self) -> Samples:
+        """Decodes (the first time) and splits.
+
+        Raises:
+            LabError: if the files are not there, cannot be downloaded, or are not Omniglot's.
+        """
+        root = files.fetch(self.address) if self.root is None else Path(self.root).expanduser()
+        found = files.drawings(root)
+        store = decoded("omniglot", [d.source for d in found], self.fit, "refuse", str(root), note=files.digest)
+        digests = store.extra["notes"]
+        files.check(found, digests, root)
+
+        labels, characters = _codes([f"{d.alphabet}/{d.character}" for d in found])
+        alphabet, alphabets = _codes([d.alphabet for d in found])
+        drawer = torch.tensor([d.drawer - 1 for d in found])
+        part = self._parts(found)
+        row, turn = torch.arange(len(found)), torch.zeros(len(found), dtype=torch.int64)
+        if self.quarter_turns != "none":
+            turned = (part == TRAIN if self.quarter_turns == "train" else part != UNUSED).nonzero().flatten()
+            turn = torch.cat([turn, torch.arange(1, 4).repeat_interleave(len(turned))])
+            row = torch.cat([row, turned.repeat(3)])
+            labels, characters = _turned(labels[row], turn, characters)
+            alphabet, alphabets = _turned(alphabet[row], turn, alphabets)
+            drawer, part = drawer[row], part[row]
+        official = files.runs(root)
+        trials = {"official": _official(official, found, digests, root)} if official else {}
+        columns = [row, turn, labels, part, *(t for e in trials.values() for t in (e.support, e.query, e.truth))]
+        return Samples(
+            images=store.images,
+            row=row,
+            turn=turn,
+            labels=labels,
+            classes=characters,
+            groups={"alphabet": (alphabet, alphabets), "drawer": (drawer, tuple(f"{d:02}" for d in range(1, 21)))},
+            split=part,
+            disjoint="label",
+            fingerprint=fingerprint(store.content, characters, *columns),
+            trials=trials,
+            files=tuple(d.source.name for d in found),
+        )
+
+    def _parts(self, found: list[files.Drawing]) -> Tensor:
+        background = [d.part == "images_background" for d in found]
+        if self.split == "vinyals":
+            order = shuffled([f"{d.alphabet}/{d.character}" for d in found], self.split_seed)
+            part_of = dict.fromkeys(order[:1200], TRAIN) | dict.fromkeys(order[1200:], TEST)
+            part_of |= dict.fromkeys(order[1200 - self.validation_characters : 1200], VAL)
+            parts = [part_of[f"{d.alphabet}/{d.character}"] for d in found]
+        elif self.split == "koch":
+            parts = [_koch(d) for d in found]
+        else:
+            validation = self._validation({d.alphabet for d, first in zip(found, background, strict=True) if first})
+            parts = [
+                (VAL if d.alphabet in validation else TRAIN) if first else TEST for d, first in zip(found, background, strict=True)
+            ]
+        return torch.tensor(parts)
+
+    def _validation(self, alphabets: set[str]) -> set[str]:
+        if isinstance(self.validation_alphabets, int):
+            return set(shuffled(list(alphabets), self.split_seed)[: self.validation_alphabets])
+        unknown = sorted(set(self.validation_alphabets) - alphabets)
+        if unknown:
+            raise LabError(f"validation_alphabets names {', '.join(unknown)}; the background alphabets are {', '.join(sorted(alphabets))}")
+        return set(self.validation_alphabets)
+
+
+def _koch(d: files.Drawing) -> int:
+    if d.part == "images_background":
+        return TRAIN if d.drawer <= 12 else UNUSED
+    if d.alphabet in OFFICIAL:
+        return TEST if d.drawer >= 17 else UNUSED
+    return VAL if 13 <= d.drawer <= 16 else UNUSED
+
+
+def _codes(names: list[str]) -> tuple[Tensor, tuple[str, ...]]:
+    """Names -> codes (N,) and the distinct names in the order in which they come."""
+    distinct = {name: code for code, name in enumerate(dict.fromkeys(names))}
+    return torch.tensor([distinct[name] for name in names]), tuple(distinct)
+
+
+def _turned(codes: Tensor, turn: Tensor, names: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
+    """Codes and names where what is turned is something of its own; what is not keeps its code."""
+    keys, new = torch.unique(codes + turn * len(names), return_inverse=True)
+    named = (names[key % len(names)] + (f"@{90 * (key // len(names))}" if key >= len(names) else "") for key in keys.tolist())
+    return new, tuple(named)
+
+
+def _official(sources: dict[str, Source], found: Sequence[files.Drawing], digests: list[str], root: Path) -> Episodes:
+    """The 20 runs, each image found among the evaluation drawings by its bits."""
+    row_of = {digest: row for row, digest in enumerate(digests) if found[row].alphabet in OFFICIAL}
+    plain = Fit(None)
+    rows: dict[str, int] = {}
+    for name, source in sources.items():
+        if name.endswith(".png"):
+            rows[name] = row_of.get(files.digest(plain.opened(source.read())), -1)
+    support, query, truth = [], [], []
+    names = sorted({name.split("/")[0] for name in sources})
+    try:
+        for run in names:
+            pairs = dict(line.split() for line in sources[f"{run}/class_labels.txt"].read().decode().splitlines() if line.strip())
+            ways, items = [f"{run}/training/class{i:02}.png" for i in range(1, 21)], sorted(pairs)
+            support.append([[rows[way]] for way in ways])
+            query.append([rows[item] for item in items])
+            truth.append([ways.index(pairs[item]) for item in items])
+        episodes = Episodes(torch.tensor(support), torch.tensor(query), torch.tensor(truth), tuple(names))
+    except (KeyError, ValueError) as error:
+        raise LabError(f"all_runs in {root} is not the 20 official runs ({error}): copy it again, or remove it") from error
+    if len(names) != 20 or episodes.query.shape != (20, 20) or min(rows.values()) < 0:
+        raise LabError(f"all_runs in {root} is not the 20 official runs of 20 x 20 of Omniglot's drawings: copy it again, or remove it")
+    return episodes

@@ -1,0 +1,209 @@
+"""Every image decoded once into one uint8 file in the cache, which is then mapped into memory rather than read.
+
+The store knows nothing of data sets: it takes sources or arrays, and gives a tensor that may be larger than memory.
+"""
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from siamese_lab.data.cache import cache_folder, progress
+from siamese_lab.data.images import VERSION as DECODER
+from siamese_lab.data.images import BrokenImage, Fit, quiet
+from siamese_lab.data.source import Source, stamp
+from siamese_lab.errors import LabError
+
+VERSION = 1  # of the files' layout
+CHUNK_BYTES = 1 << 25  # decoded pixels held in memory while building
+
+Images = NDArray[np.uint8]
+Chunks = Callable[[dict[str, Any]], Iterable[Images]]
+Note = Callable[[Image.Image], str]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An opened store.
+
+    Args:
+        images: uint8 (M, C, H, W), mapped from the file: pages are read when they are gathered, and never copied as a whole.
+        content: SHA-256 of shape and pixels, computed once when the store was built.
+        extra: what its builder noted; JSON.
+    """
+
+    images: Tensor
+    content: str
+    extra: dict[str, Any]
+
+
+def stored(name: str, key: object, chunks: Chunks) -> Stored:
+    """Opens the store of `key`, building it first where it is not there, or not whole.
+
+    Args:
+        name: begins the file's name, for people who look into the cache.
+        key: JSON; all that decides the pixels.
+        chunks: called with the dict that becomes `extra`; gives arrays (n, C, H, W), uint8, one after the other.
+
+    Raises:
+        LabError: if the cache cannot be written, or no image came.
+    """
+    digest = hashlib.sha256(json.dumps([VERSION, key], sort_keys=True).encode()).hexdigest()[:24]
+    file = cache_folder("store") / f"{name}-{digest}.u8"
+    found = _opened(file)
+    if found is None:
+        with FileLock(f"{file}.lock"):
+            found = _opened(file)  # another process may have built it meanwhile
+            if found is None:
+                _build(file, chunks)
+                found = _opened(file)
+    if found is None:
+        raise LabError(f"the store {file} was built but cannot be read back: check the disk, or set SIAMESE_LAB_CACHE to another one")
+    return found
+
+
+def decoded(name: str, sources: Sequence[Source], fit: Fit, broken: str, where: str, note: Note | None = None) -> Stored:
+    """The store of these sources; `extra` has `kept` (indices of the sources in the store), `broken` {name: reason} and `notes`.
+
+    Args:
+        name: begins the file's name.
+        sources: in the order of the store's images.
+        fit: how each becomes an array.
+        broken: "refuse" (LabError naming them) or "skip" (left out, listed, one warning).
+        where: the folder or file that the names lie in, for messages.
+        note: gives a string for each image as it was before fitting, kept in `extra["notes"]`; None for none.
+
+    Raises:
+        LabError: for broken images where they are refused, or if nothing is left.
+        ValueError: if `broken` is neither word.
+    """
+    if broken not in ("refuse", "skip"):
+        raise ValueError(f"broken must be refuse or skip, got {broken!r}")
+    key = [stamp(sources), asdict(fit), DECODER, broken, note is not None]
+    made = stored(name, key, lambda extra: _decode_all(sources, fit, broken, where, note, extra))
+    if made.extra["broken"]:
+        warnings.warn(f"skipped {_listed(made.extra['broken'], where)}", stacklevel=2)
+    return made
+
+
+def _decode_all(
+    sources: Sequence[Source], fit: Fit, broken: str, where: str, note: Note | None, extra: dict[str, Any]
+) -> Iterator[Images]:
+    extra |= {"kept": [], "broken": {}, "notes": []}
+    first: tuple[int, ...] = ()  # the shape that all must have
+
+    def one(source: Source) -> tuple[Images, str] | str:
+        try:
+            image = fit.opened(source.read())
+            return fit.array(image), note(image) if note else ""
+        except BrokenImage as error:
+            return str(error)
+        except OSError as error:
+            return error.strerror or str(error)
+
+    # images a chunk; few until their size is known
+    step = max(1, min(4096, CHUNK_BYTES // (fit.channels * prod(fit.size)))) if isinstance(fit.size, tuple) else 8
+    with ThreadPoolExecutor(min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)) as pool:
+        with progress("decoding", len(sources)) as advance, quiet():
+            at = 0
+            while at < len(sources):
+                part = sources[at : at + step]
+                good: list[Images] = []
+                for index, (source, result) in enumerate(zip(part, pool.map(one, part), strict=True), start=at):
+                    if isinstance(result, str):
+                        extra["broken"][source.name] = result
+                        continue
+                    first = first or result[0].shape
+                    if result[0].shape != first:
+                        raise LabError(
+                            f"images of unlike sizes in {where}: {source.name} is {_sides(result[0].shape)}, others {_sides(first)}; "
+                            "give a size that all are fitted to, e.g. data.size=64"
+                        )
+                    good.append(result[0])
+                    extra["kept"].append(index)
+                    if note:
+                        extra["notes"].append(result[1])
+                advance(len(part))
+                at += len(part)
+                step = max(1, min(4096, CHUNK_BYTES // prod(first))) if first else step
+                if good and not (extra["broken"] and broken == "refuse"):
+                    yield np.stack(good)
+    if extra["broken"] and (broken == "refuse" or not extra["kept"]):
+        raise LabError(
+            f"refused {_listed(extra['broken'], where)}; mend or remove them"
+            + (", or leave them out with data.broken=skip" if broken == "refuse" else "")
+        )
+
+
+def _sides(shape: tuple[int, ...]) -> str:
+    return f"{shape[2]} x {shape[1]}"
+
+
+def _listed(broken: dict[str, str], where: str) -> str:
+    shown = "; ".join(f"{name}: {reason}" for name, reason in list(broken.items())[:5])
+    more = f"; and {len(broken) - 5} more" if len(broken) > 5 else ""
+    return f"{len(broken)} broken image{'s' * (len(broken) > 1)} in {where}: {shown}{more}"
+
+
+def _opened(file: Path) -> Stored | None:
+    """The store if it is there and whole, else None."""
+    try:
+        index = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+        shape = [int(side) for side in index["shape"]]
+        if index["version"] != VERSION or len(shape) != 4 or file.stat().st_size != prod(shape):
+            return None
+        flat = torch.from_file(str(file), shared=False, size=prod(shape), dtype=torch.uint8)
+        return Stored(flat.view(shape), index["content"], index["extra"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _build(file: Path, chunks: Chunks) -> None:
+    """Writes beside the target, then renames; the index comes last, so that what has one is whole."""
+    part = file.with_suffix(".part")
+    extra: dict[str, Any] = {}
+    pixels, count, shape = hashlib.sha256(), 0, ()
+    file.with_suffix(".json").unlink(missing_ok=True)
+    try:
+        with part.open("wb") as out:
+            for chunk in chunks(extra):
+                data = memoryview(np.ascontiguousarray(chunk)).cast("B")
+                _write(out, data, file)
+                pixels.update(data)
+                count, shape = count + len(chunk), chunk.shape[1:]
+            out.flush()
+            os.fsync(out.fileno())
+        if not count:
+            raise LabError("there are no images to store")
+        part.replace(file)
+        content = hashlib.sha256(f"{count} {shape} {pixels.hexdigest()}".encode()).hexdigest()
+        index = {"version": VERSION, "shape": [count, *shape], "content": content, "extra": extra}
+        with part.open("w", encoding="utf-8") as out_index:
+            json.dump(index, out_index)
+            out_index.flush()
+            os.fsync(out_index.fileno())
+        part.replace(file.with_suffix(".json"))
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write(out: Any, data: memoryview, file: Path) -> None:
+    try:
+        out.write(data)
+    except OSError as error:
+        raise LabError(
+            f"cannot write the store of decoded images in {file.parent} ({error.strerror}): make room, or set SIAMESE_LAB_CACHE"
+        ) from error

@@ -1,0 +1,18 @@
+"""Cosine distance."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Cosine(nn.Module):
+    """The cosine distance 1 - cos(a, b), in [0, 2] everywhere (never [0, 1], never a similarity). A zero vector is at 1 from all."""
+
+    low, high = 0.0, 2.0
+
+    def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
+        """Distances (P,) of the rows of a (P, D) to those of b (P, D)."""
+        return 1.0 - (F.normalize(a, dim=-1) * F.normalize(b, dim=-1)).sum(-1)
+
+    def matrix(self, a: Tensor, b: Tensor) -> Tensor:
+        """Distances (N, M) of the rows of a (N, D) to those of b (M, D), by one matrix product."""
+        return 1.0 - F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T

@@ -1,0 +1,42 @@
+"""Euclidean distance."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Euclidean(nn.Module):
+    """The Euclidean distance ||a - b||, in [0, inf); at most 2 between unit-norm embeddings.
+
+    Where two embeddings are equal the gradient is zero, not NaN: the root of a squared distance below the smallest normal number
+    is not taken.
+    """
+
+    low, high = 0.0, float("inf")
+
+    def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
+        """Distances (P,) of the rows of a (P, D) to those of b (P, D)."""
+        return root((a - b).square().sum(-1))
+
+    def matrix(self, a: Tensor, b: Tensor) -> Tensor:
+        """Distances (N, M) of the rows of a (N, D) to those of b (M, D), by one matrix product."""
+        return root(squared_matrix(a, b))
+
+
+def squared_matrix(a: Tensor, b: Tensor) -> Tensor:
+    """Squared Euclidean distances (N, M) by one matrix product; never below 0, and exactly 0 for the same object against itself."""
+    squared = torch.addmm(a.square().sum(1)[:, None] + b.square().sum(1)[None, :], a, b.T, alpha=-2.0).clamp(min=0.0)
+    if a.data_ptr() == b.data_ptr() and a.shape[1] == b.shape[1]:
+        squared = squared * off_diagonal(squared)  # a distance to itself is not a rounding error
+    return squared
+
+
+def root(squared: Tensor) -> Tensor:
+    """The square root with a zero gradient at 0."""
+    tiny = torch.finfo(squared.dtype).tiny
+    zero = squared <= tiny
+    return squared.masked_fill(zero, 1.0).sqrt().masked_fill(zero, 0.0)
+
+
+def off_diagonal(like: Tensor) -> Tensor:
+    """A mask of the shape of `like` (N, M) that is false where row == column."""
+    return torch.arange(like.shape[0], device=like.device)[:, None] != torch.arange(like.shape[1], device=like.device)

@@ -1,0 +1,22 @@
+"""Squared Euclidean distance."""
+
+from torch import Tensor, nn
+
+from siamese_lab.distances.euclidean import squared_matrix
+
+
+class SquaredEuclidean(nn.Module):
+    """The squared Euclidean distance ||a - b||^2, in [0, inf); 2 - 2 cos(a, b), so at most 4, between unit-norm embeddings.
+
+    Source: Schroff et al., CVPR 2015, section 3.1; Snell et al., NeurIPS 2017, section 2.4.
+    """
+
+    low, high = 0.0, float("inf")
+
+    def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
+        """Distances (P,) of the rows of a (P, D) to those of b (P, D)."""
+        return (a - b).square().sum(-1)
+
+    def matrix(self, a: Tensor, b: Tensor) -> Tensor:
+        """Distances (N, M) of the rows of a (N, D) to those of b (M, D), by one matrix product."""
+        return squared_matrix(a, b)

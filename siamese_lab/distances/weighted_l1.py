@@ -1,0 +1,45 @@
+"""L1 distance with learned weights."""
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightedL1(nn.Module):
+    """The L1 distance with a learned weight for each dimension, the sum of w_k |a_k - b_k|, in (-inf, inf): weights may turn negative.
+
+    Together with `loss=bce`, which owns the bias, this is the head of Koch et al.: p(same) = sigmoid(bias - distance). Their alphas
+    are our -w.
+
+    Source: Koch, Zemel, Salakhutdinov, ICML deep learning workshop 2015, section 3.1; Taigman et al., CVPR 2014, section 4.2.
+
+    Args:
+        dim: dimensions of an embedding (given by the backbone).
+        mean: what the weights start at, on average.
+        std: standard deviation of the starting weights; Koch: mean 0, std 0.2.
+
+    Raises:
+        ValueError: if std is negative, or if mean and std are both 0 (nothing would be learned from).
+    """
+
+    low, high = -float("inf"), float("inf")
+
+    def __init__(self, *, dim: int, mean: float = 1.0, std: float = 0.0) -> None:
+        super().__init__()
+        if not std >= 0:
+            raise ValueError(f"std must be >= 0, got {std}: it is the spread of the starting weights")
+        if mean == 0 and std == 0:
+            raise ValueError("mean and std are both 0: every distance would be 0 and the backbone would get no gradient")
+        self.weight = nn.Parameter(torch.full((dim,), float(mean)) + std * torch.randn(dim))
+
+    def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
+        """Distances (P,) of the rows of a (P, D) to those of b (P, D)."""
+        return (a - b).abs() @ self.weight.to(a.dtype)
+
+    def matrix(self, a: Tensor, b: Tensor) -> Tensor:
+        """Distances (N, M), without an N x M x D tensor: |w| is moved into the embeddings, the two signs are subtracted."""
+        weight = self.weight.to(a.dtype)
+        gain, loss = weight.clamp(min=0.0), weight.clamp(max=0.0).neg()
+        distances = torch.cdist(a * gain, b * gain, p=1.0)
+        if bool((weight < 0).any()):
+            distances = distances - torch.cdist(a * loss, b * loss, p=1.0)
+        return distances

@@ -1,0 +1,38 @@
+"""Binary cross-entropy on a distance."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from siamese_lab.batch import Embedded, Tuples, as_pairs
+
+
+class BCELoss(nn.Module):
+    """Cross-entropy of p(same) = sigmoid(bias - distance) with a learned bias.
+
+    Each kind of pair is averaged on its own and the two averages are averaged, so that chance costs ln 2 however few positives there
+    are; with as many positives as negatives this is the plain mean.
+
+    Source: Koch, Zemel, Salakhutdinov, ICML deep learning workshop 2015, section 3.2 (the printed loss lacks its minus sign).
+    With `distance=weighted_l1` it is their head.
+
+    Args:
+        bias: where the bias starts, in units of the distance: the distance at which both answers are equally likely.
+    """
+
+    eats = "pairs"
+
+    def __init__(self, bias: float = 1.0) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.tensor(float(bias)))
+
+    def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss, and how many of the pairs are `active` (on the wrong side)."""
+        left, right, same = as_pairs(e, tuples)
+        logit = self.bias - e.at(left, right)  # (P,)
+        share = same.to(logit.dtype)
+        cost = F.binary_cross_entropy_with_logits(logit, share, reduction="none")
+        positive = (cost * share).sum() / share.sum().clamp(min=1.0)
+        negative = (cost * (1.0 - share)).sum() / (1.0 - share).sum().clamp(min=1.0)
+        wrong = ((logit > 0) != same).sum()
+        return e.zero() + (positive + negative) / 2, {"active": wrong, "tuples": wrong.new_tensor(len(same))}

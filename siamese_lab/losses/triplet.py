@@ -1,0 +1,49 @@
+"""Triplet loss."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from siamese_lab.batch import Embedded, Tuples, as_triplets
+
+
+class TripletLoss(nn.Module):
+    """Wants each negative farther from the anchor than each positive, by a margin.
+
+    With x = d(anchor, positive) - d(anchor, negative), the hinge is max(0, x + margin), the soft form is log(1 + exp(x)).
+
+    Source: Schroff et al., CVPR 2015, eq. 2 (hinge; theirs is on squared distances: `distance=squared_euclidean`); Hermans et al.,
+    2017, section 2 (soft; and the average over active triplets, "non-zero mean").
+
+    Args:
+        margin: how much farther, in units of the distance; the soft form ignores it.
+        form: "hinge" or "soft".
+        average: "active" = over the triplets that cost something, "all" = over all of them.
+
+    Raises:
+        ValueError: if margin is not positive, or form or average is none of these.
+    """
+
+    eats = "triplets"
+
+    def __init__(
+        self, margin: float = 0.2, form: Literal["hinge", "soft"] = "hinge", average: Literal["active", "all"] = "active"
+    ) -> None:
+        super().__init__()
+        if not margin > 0:
+            raise ValueError(f"margin must be > 0, got {margin}: it is how much farther than the positive the negative has to be")
+        if form not in ("hinge", "soft"):
+            raise ValueError(f"form must be hinge or soft, got {form!r}")
+        if average not in ("active", "all"):
+            raise ValueError(f"average must be active or all, got {average!r}")
+        self.margin, self.form, self.average = margin, form, average
+
+    def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss, and how many of the triplets were `active` (violate the margin)."""
+        anchor, positive, negative = as_triplets(e, tuples)
+        excess = e.at(anchor, positive) - e.at(anchor, negative)  # (T,)
+        active = (excess + self.margin > 0).sum()
+        cost = F.softplus(excess) if self.form == "soft" else (excess + self.margin).clamp(min=0.0)
+        counted = active if self.average == "active" and self.form == "hinge" else active.new_tensor(len(excess))
+        return e.zero() + cost.sum() / counted.clamp(min=1), {"active": active, "tuples": active.new_tensor(len(excess))}

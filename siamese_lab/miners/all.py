@@ -1,0 +1,12 @@
+"""No mining."""
+
+from siamese_lab.batch import Embedded
+
+
+class AllTuples:
+    """Leaves the choice to the labels: the loss sees all tuples that they imply, or those that the sampling gave."""
+
+    gives = "all"
+
+    def __call__(self, e: Embedded) -> None:
+        """None: all tuples count."""

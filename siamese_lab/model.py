@@ -1,0 +1,118 @@
+"""The siamese network as a LightningModule: backbone, distance, miner, loss."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from siamese_lab.augment import Affine, Unchanged
+from siamese_lab.batch import Batch, Embedded, Tuples
+from siamese_lab.seeds import generator
+
+AUGMENT = 100  # purpose of a random stream, see seeds.generator
+
+
+class SiameseModule(pl.LightningModule):
+    """One backbone that embeds both (all three, all 256) images of a tuple, and the loss that shapes it.
+
+    Args:
+        backbone: images (B, C, H, W) in [0, 1] -> embeddings (B, D).
+        distance: the run's one distance.
+        loss: (Embedded, tuples) -> (scalar, facts).
+        miner: Embedded -> tuples or None.
+        augment: of the training images.
+        seed: of the augmentation.
+        ema: decay a step of the average of the weights that is evaluated, in (0, 1); None = the weights themselves.
+        views: how many augmented views of an image its embedding is the mean of.
+        channels_last: memory layout of images and convolutions.
+        optimizers: module -> what Lightning's configure_optimizers returns.
+
+    Raises:
+        ValueError: if ema is not in (0, 1) or views not positive.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        distance: nn.Module,
+        loss: nn.Module,
+        miner: Callable[[Embedded], Tuples],
+        augment: Affine | Unchanged,
+        *,
+        seed: int = 0,
+        ema: float | None = None,
+        views: int = 1,
+        channels_last: bool = True,
+        optimizers: Callable[["SiameseModule"], Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if ema is not None and not 0 < ema < 1:
+            raise ValueError(f"trainer.ema must lie in (0, 1) or be null, got {ema}: it is what the average keeps at each step")
+        if not views > 0:
+            raise ValueError(f"evaluation.views must be > 0, got {views}: an embedding is the mean over that many views")
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.backbone, self.distance, self.loss = backbone.to(memory_format=self.layout), distance, loss
+        self.miner, self.augment, self.seed, self.views, self.optimizers = miner, augment, seed, views, optimizers
+        encoder = nn.ModuleDict({"backbone": self.backbone, "distance": self.distance})
+        self.average = AveragedModel(encoder, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True) if ema else None
+        if self.average is not None:
+            self.average.requires_grad_(False)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Augments on the device, by parameters drawn for the whole batch from (seed, epoch, step)."""
+        maps = self.augment.draw(len(batch.x), generator(self.seed, AUGMENT, batch.epoch, batch.step))
+        return batch._replace(x=self.augment.apply(self.prepare(batch.x), maps))
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """uint8 images (B, C, H, W) as floats in [0, 1] in the run's memory layout."""
+        return x.to(memory_format=self.layout).float().div_(255.0) if x.dtype == torch.uint8 else x
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One loss over the batch's tuples: those of the sampling, else those of the miner, else all."""
+        e = Embedded(self.backbone(batch.x), batch.labels, batch.ids, distance=self.distance)
+        loss, facts = self.loss(e, batch.tuples if batch.tuples is not None else self.miner(e))
+        value: Tensor = loss
+        self.log("train/loss", value.detach(), prog_bar=True, on_step=True, on_epoch=False)
+        self.log_dict({f"train/{name}": fact.float() for name, fact in facts.items()}, on_step=True, on_epoch=False)
+        return value
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Moves the average of the weights."""
+        if self.average is not None:
+            self.average.update_parameters(self.encoder(averaged=False))
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer over backbone, distance and loss, with its schedule."""
+        return self.optimizers(self) if self.optimizers is not None else torch.optim.AdamW(self.parameters(), lr=1e-3)
+
+    @torch.no_grad()
+    def embed(self, x: Tensor, *, averaged: bool = True) -> Tensor:
+        """Embeddings (B, D) as everything but training sees them: eval mode, no autocast, the mean over `views` fixed views.
+
+        Args:
+            x: images (B, C, H, W), uint8 or floats in [0, 1], on the module's device.
+            averaged: use the average of the weights where there is one; mining takes the current ones.
+        """
+        backbone = self.encoder(averaged)["backbone"]
+        training = backbone.training
+        backbone.eval()
+        with torch.autocast(x.device.type, enabled=False):
+            x = self.prepare(x)
+            z: Tensor = backbone(x)
+            for view in self.augment.views(self.views)[1:]:
+                z = z + backbone(self.augment.apply(x, view.repeat(len(x), 1, 1)))
+            if self.views > 1:
+                z = F.normalize(z, dim=1) if getattr(getattr(backbone, "head", None), "normalise", False) else z / self.views
+        backbone.train(training)
+        return z
+
+    def encoder(self, averaged: bool = True) -> nn.ModuleDict:
+        """Backbone and distance that evaluation uses: the averaged ones where there are any."""
+        if averaged and self.average is not None:
+            encoder: nn.ModuleDict = self.average.module
+            return encoder
+        return nn.ModuleDict({"backbone": self.backbone, "distance": self.distance})

@@ -1,0 +1,246 @@
+"""The run folder `outputs/<study>/<run id>/`: its identity, its state, and files that are whole or not there."""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from siamese_lab.catalogue import config_dir
+from siamese_lab.errors import LabError
+
+SCHEMA_VERSION = 1
+EXIT_CODES = {
+    "ok": 0,
+    "failed": 1,
+    "diverged": 3,
+    "oom": 4,
+    "preempted": 75,  # EX_TEMPFAIL: the same command goes on where it stopped
+    "timeout": 124,  # as timeout(1)
+    "killed": 137,  # as the shell says of SIGKILL
+}
+"""What a command ends with for each final state; a run that has none of them yet is "running"."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's folder.
+
+    Args:
+        path: `outputs/<study>/<run id>`.
+    """
+
+    path: Path
+
+    @property
+    def run_id(self) -> str:
+        """The hash that names the run."""
+        return self.path.name
+
+    @property
+    def study(self) -> str:
+        """The study it belongs to; "single" for a plain run."""
+        return self.path.parent.name
+
+    def exists(self) -> bool:
+        """Whether the run was ever begun."""
+        return (self.path / "run.json").is_file()
+
+    def info(self) -> dict[str, Any]:
+        """What run.json says.
+
+        Raises:
+            LabError: if it is missing, broken or of a newer version.
+        """
+        return read_json(self.path / "run.json", SCHEMA_VERSION)
+
+    def state(self) -> str:
+        """The state; "killed" for a run that says "running" and whose process, on this machine, is gone."""
+        info = self.info()
+        state = str(info.get("state", "failed"))
+        return (
+            "killed" if state == "running" and info.get("host") == socket.gethostname() and not _alive(info.get("pid")) else state
+        )
+
+    def create(self, decided: Mapping[str, Any] | None = None, force: bool = False) -> None:
+        """Makes the folder and writes run.json in state "running".
+
+        Args:
+            decided: what was settled at start-up, e.g. the precision that `auto` became.
+            force: start a run anew whose folder is there; what it wrote is removed.
+
+        Raises:
+            LabError: if the run was begun before and `force` is off, if it is running now, or if the folder cannot be written.
+        """
+        if self.exists():
+            state = self.state()
+            if state == "running":
+                raise LabError(
+                    f"the run {self.path} is running now, as process {self.info().get('pid')}: wait for it or stop it first"
+                )
+            if not force:
+                raise LabError(f"the run {self.path} is there already ({state}): start it anew with --force, which removes it")
+            shutil.rmtree(self.path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            info = {
+                "schema": SCHEMA_VERSION,
+                "run_id": self.run_id,
+                "study": self.study,
+                "state": "running",
+                "started": _now(),
+                "ended": None,
+                "seconds": None,
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "command": sys.argv,
+                "code": code_hash(),
+                "versions": versions(),
+                "decided": dict(decided or {}),
+            }
+            write_json(self.path / "run.json", info)
+        except OSError as error:
+            raise LabError(_unwritable(self.path, error)) from error
+
+    def update(self, **facts: Any) -> None:
+        """Sets entries of run.json."""
+        write_json(self.path / "run.json", self.info() | facts)
+
+    def finish(self, state: str) -> int:
+        """Writes the final state, the end and the seconds taken; returns the exit code that goes with it.
+
+        Raises:
+            ValueError: if there is no such state.
+        """
+        if state not in EXIT_CODES:
+            raise ValueError(f"a run ends in one of {', '.join(EXIT_CODES)}, got {state!r}")
+        started = datetime.fromisoformat(self.info()["started"])
+        self.update(state=state, ended=_now(), seconds=round((datetime.now(UTC) - started).total_seconds(), 1))
+        return EXIT_CODES[state]
+
+
+def outputs() -> Path:
+    """The root of all runs: SIAMESE_LAB_OUTPUTS, else `outputs` in the current folder."""
+    return Path(os.environ.get("SIAMESE_LAB_OUTPUTS") or "outputs")
+
+
+def folder(study: str, run_id: str) -> RunFolder:
+    """The folder of a run, there or not.
+
+    Raises:
+        LabError: if the study's name is no plain folder name.
+    """
+    if not study or study.startswith(".") or Path(study).name != study:
+        raise LabError(f"study must be a plain folder name, got {study!r}")
+    return RunFolder(outputs() / study / run_id)
+
+
+def find(name: str) -> RunFolder:
+    """The run that a user means: by its folder, or by its run id or the beginning of it under `outputs()`.
+
+    Raises:
+        LabError: if there is none, or if several begin so.
+    """
+    if (Path(name) / "run.json").is_file():
+        return RunFolder(Path(name).resolve())
+    everything = sorted(outputs().glob("*/*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    found = [path.parent for path in everything if name and path.parent.name.startswith(name)]
+    if len(found) == 1:
+        return RunFolder(found[0])
+    if found:
+        raise LabError(
+            f"{len(found)} runs begin with {name}: {', '.join(map(str, found[:5]))}: write more of the run id, or the folder"
+        )
+    latest = f"; the latest: {', '.join(str(path.parent) for path in everything[:3])}" if everything else ", which holds no run yet"
+    raise LabError(f"no run {name}: it must be a run folder, or the beginning of a run id under {outputs()}{latest}")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file so that a reader finds the old content or the new one, never a part, even after a power cut."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)  # mkstemp's files are the owner's alone
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON as `write_text` does."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=False) + "\n")
+
+
+def read_json(path: Path, newest: int = SCHEMA_VERSION) -> dict[str, Any]:
+    """Reads a JSON mapping with an entry `schema`.
+
+    Raises:
+        LabError: if it is missing, broken, or written by a newer version than `newest`.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise LabError(f"{path} is missing: {path.parent} is no run folder, or its run never began") from error
+    except OSError as error:
+        raise LabError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise LabError(f"{path} is broken ({error}): it was not written by siamese-lab, or the disk lost a part of it") from error
+    if not isinstance(value, dict):
+        raise LabError(f"{path} must hold a mapping, got {type(value).__name__}")
+    schema = value.get("schema")
+    if not isinstance(schema, int) or schema > newest:
+        raise LabError(f"{path} has schema {schema}, this version of siamese-lab reads up to {newest}: update siamese-lab")
+    return value
+
+
+def code_hash() -> str:
+    """12 hex digits of the package's sources and of conf/, the same in a checkout and in a wheel of it."""
+    package, conf = Path(__file__).parent, config_dir()
+    files = [("", package, path) for path in package.rglob("*.py")] + [("conf/", conf, path) for path in conf.rglob("*.yaml")]
+    digest = hashlib.sha256()
+    for name, path in sorted((prefix + path.relative_to(base).as_posix(), path) for prefix, base, path in files):
+        content = path.read_bytes()
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:12]
+
+
+def versions() -> dict[str, str]:
+    """The versions that a run depends on."""
+    found = {"python": platform.python_version()}
+    for name in ("torch", "pytorch-lightning", "siamese-lab"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # a checkout on the path, not installed
+            found[name] = "not installed"
+    return found
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _alive(pid: Any) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, TypeError, ValueError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def _unwritable(path: Path, error: OSError) -> str:
+    return f"cannot write to {path}: {error.strerror}: SIAMESE_LAB_OUTPUTS=/another/folder puts the outputs elsewhere"

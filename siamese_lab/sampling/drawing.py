@@ -1,0 +1,95 @@
+"""What samplings share: classes as one array, and draws from them without a loop."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from siamese_lab.batch import Tuples
+
+
+class Drawn(NamedTuple):
+    """One global batch: `ids` (B,) positions in the training part, `tuples` over its rows or None."""
+
+    ids: Tensor
+    tuples: Tuples
+
+
+class Classes:
+    """The images of each class, as one array sorted by class.
+
+    Args:
+        labels: (N,) int64, any values.
+    """
+
+    def __init__(self, labels: Tensor) -> None:
+        self.order = labels.argsort(stable=True)  # (N,) positions, class by class
+        _, self.of, self.count = labels.unique(return_inverse=True, return_counts=True)  # (N,), (C,)
+        self.first = self.count.cumsum(0) - self.count
+
+    def __len__(self) -> int:
+        return len(self.count)
+
+    def images(self, classes: Tensor, k: int, g: torch.Generator) -> Tensor:
+        """k images of each of `classes` (P,): (P, k) positions, all different where the class has k, else repeated in turn."""
+        count = self.count[classes]
+        keys = torch.rand(len(classes), int(count.max()), generator=g)
+        keys[torch.arange(keys.shape[1]) >= count[:, None]] = 2.0  # places that the class does not have come last
+        shuffled = keys.argsort(1)
+        turn = torch.arange(k)[None, :] % count[:, None]  # (P, k)
+        return self.order[self.first[classes][:, None] + shuffled.gather(1, turn)]
+
+    def pair(self, classes: Tensor, g: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Two different images (P,), (P,) of each of `classes` (P,), which have at least two."""
+        count = self.count[classes]
+        a = (torch.rand(len(classes), generator=g) * count).long()
+        b = (a + 1 + (torch.rand(len(classes), generator=g) * (count - 1)).long()) % count
+        return self.order[self.first[classes] + a], self.order[self.first[classes] + b]
+
+    def other(self, images: Tensor, g: torch.Generator) -> Tensor:
+        """An image of another class for each of `images` (P,): first the class is drawn, then the image."""
+        shift = 1 + (torch.rand(len(images), generator=g) * (len(self) - 1)).long()
+        classes = (self.of[images] + shift) % len(self)
+        return self.order[self.first[classes] + (torch.rand(len(images), generator=g) * self.count[classes]).long()]
+
+    def partner(self, images: Tensor, g: torch.Generator) -> Tensor:
+        """Another image of the same class for each of `images` (P,), whose classes have at least two."""
+        classes = self.of[images]
+        place = torch.empty_like(self.order)
+        place[self.order] = torch.arange(len(self.order))
+        shift = 1 + (torch.rand(len(images), generator=g) * (self.count[classes] - 1)).long()
+        return self.order[self.first[classes] + (place[images] - self.first[classes] + shift) % self.count[classes]]
+
+    def with_pairs(self) -> Tensor:
+        """The classes that have at least two images.
+
+        Raises:
+            ValueError: if there is none, or only one class at all.
+        """
+        chosen = (self.count > 1).nonzero().flatten()
+        if len(self) < 2 or len(chosen) == 0:
+            raise ValueError(
+                f"pairs need at least two classes and a class of two images, the training data have {len(self)} classes, "
+                f"{len(chosen)} of them with two images or more"
+            )
+        return chosen
+
+
+def distinct(n: int, k: int, rows: int, g: torch.Generator) -> Tensor:
+    """(rows, k) numbers below n, all different within a row; every n // k rows come from one shuffled list of all n."""
+    lists = -(-rows // (n // k))
+    shuffled = torch.rand(lists, n, generator=g).argsort(1)[:, : n // k * k]
+    return shuffled.reshape(-1, k)[:rows]
+
+
+def check_batch(batch_size: int, unit: int, steps: int | None) -> None:
+    """Refuses a batch that cannot be cut into units (of K images of a class, of pairs, of triplets).
+
+    Raises:
+        ValueError: if batch_size is not a positive multiple of unit, or steps is not positive.
+    """
+    if not unit > 0 or not batch_size > 0 or batch_size % unit:
+        near = max(unit, round(batch_size / unit) * unit) if unit > 0 else 1
+        raise ValueError(f"batch_size must be a positive multiple of {unit} images, got {batch_size}: {near} would do")
+    if steps is not None and not steps > 0:
+        raise ValueError(f"steps must be > 0 or null, got {steps}: it is the number of batches an epoch")

@@ -1,0 +1,75 @@
+"""Pairs whose negatives are mined from the whole training set."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from siamese_lab.sampling.drawing import Classes, Drawn, check_batch
+from siamese_lab.sampling.hard import HardNegatives
+from siamese_lab.sampling.random_pairs import drawn_pairs
+from siamese_lab.seeds import generator
+
+
+class HardPairs:
+    """Random pairs, but a share of the different-class pairs joins an image to one of its nearest images of other classes.
+
+    The nearest are exact, over the whole training set, from the embeddings at the start of the epoch.
+
+    Args:
+        labels: (N,) of the training part, given by the data.
+        seed: given by the run.
+        batch_size: images in a batch; even.
+        share_same: share of same-class pairs, in [0, 1].
+        share_hard: share of the different-class pairs that are hard, in [0, 1].
+        neighbours: how many nearest images of other classes the hard ones are drawn from.
+        every: epochs between two minings.
+        warmup: first epochs without hard pairs; too hard at the start does not converge.
+        steps: batches an epoch; None = as many as hold the training images once.
+
+    Raises:
+        ValueError: if a number is out of its range, or the data have no pair of a kind.
+    """
+
+    gives = "pairs"
+
+    def __init__(
+        self,
+        *,
+        labels: Tensor,
+        seed: int = 0,
+        batch_size: int = 256,
+        share_same: float = 0.5,
+        share_hard: float = 0.5,
+        neighbours: int = 10,
+        every: int = 1,
+        warmup: int = 1,
+        steps: int | None = None,
+    ) -> None:
+        check_batch(batch_size, 2, steps)
+        if not 0 <= share_same <= 1:
+            raise ValueError(f"share_same must lie in [0, 1], got {share_same}: it is the share of same-class pairs")
+        self.classes = Classes(labels)
+        self.paired = self.classes.with_pairs()
+        self.negatives = HardNegatives(self.classes, share_hard, neighbours, every, warmup)
+        self.pairs, self.share_same, self.seed = batch_size // 2, share_same, seed
+        self.steps = steps or max(1, len(labels) // batch_size)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def wants(self, epoch: int) -> bool:
+        """Whether a new table is due before this epoch."""
+        return self.negatives.wants(epoch)
+
+    def mine(self, z: Tensor, distance: nn.Module) -> Tensor:
+        """The table (N, neighbours) of each training image's nearest images of other classes."""
+        return self.negatives.mine(z, distance)
+
+    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[Drawn]:
+        """The batches of an epoch: a function of the seed, the epoch and the table."""
+        for step in range(self.steps):
+            g = generator(self.seed, 4, epoch, step)
+            same = torch.arange(self.pairs) < round(self.pairs * self.share_same)  # (P,)
+            left, right = self.classes.pair(self.paired[(torch.rand(self.pairs, generator=g) * len(self.paired)).long()], g)
+            yield drawn_pairs(left, torch.where(same, right, self.negatives.draw(left, table, g)), same)

@@ -1,0 +1,73 @@
+"""Triplets whose negatives are mined from the whole training set."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from siamese_lab.sampling.drawing import Classes, Drawn, check_batch
+from siamese_lab.sampling.hard import HardNegatives
+from siamese_lab.sampling.random_triplets import drawn_triplets
+from siamese_lab.seeds import generator
+
+
+class HardTriplets:
+    """Random triplets, but a share of the negatives are among the anchor's nearest images of other classes.
+
+    The nearest are exact, over the whole training set, from the embeddings at the start of the epoch.
+
+    Source: offline hard mining as in Hermans, Beyer, Leibe, 2017, section 2 ("triplet + OHM" of table 1).
+
+    Args:
+        labels: (N,) of the training part, given by the data.
+        seed: given by the run.
+        batch_size: images in a batch; a multiple of 3.
+        share_hard: share of the negatives that are hard, in [0, 1].
+        neighbours: how many nearest images of other classes the hard ones are drawn from.
+        every: epochs between two minings.
+        warmup: first epochs with random negatives only; too hard at the start does not converge.
+        steps: batches an epoch; None = as many as hold the training images once.
+
+    Raises:
+        ValueError: if a number is out of its range, or the data have no triplet.
+    """
+
+    gives = "triplets"
+
+    def __init__(
+        self,
+        *,
+        labels: Tensor,
+        seed: int = 0,
+        batch_size: int = 192,
+        share_hard: float = 0.5,
+        neighbours: int = 10,
+        every: int = 1,
+        warmup: int = 1,
+        steps: int | None = None,
+    ) -> None:
+        check_batch(batch_size, 3, steps)
+        self.classes = Classes(labels)
+        self.paired = self.classes.with_pairs()
+        self.negatives = HardNegatives(self.classes, share_hard, neighbours, every, warmup)
+        self.triplets, self.seed = batch_size // 3, seed
+        self.steps = steps or max(1, len(labels) // batch_size)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def wants(self, epoch: int) -> bool:
+        """Whether a new table is due before this epoch."""
+        return self.negatives.wants(epoch)
+
+    def mine(self, z: Tensor, distance: nn.Module) -> Tensor:
+        """The table (N, neighbours) of each training image's nearest images of other classes."""
+        return self.negatives.mine(z, distance)
+
+    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[Drawn]:
+        """The batches of an epoch: a function of the seed, the epoch and the table."""
+        for step in range(self.steps):
+            g = generator(self.seed, 5, epoch, step)
+            classes = self.paired[(torch.rand(self.triplets, generator=g) * len(self.paired)).long()]
+            anchor, positive = self.classes.pair(classes, g)
+            yield drawn_triplets(anchor, positive, self.negatives.draw(anchor, table, g))

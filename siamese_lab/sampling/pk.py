@@ -1,0 +1,63 @@
+"""Batches of P classes x K images."""
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from siamese_lab.sampling.drawing import Classes, Drawn, check_batch, distinct
+from siamese_lab.seeds import generator
+
+
+class PK:
+    """P classes with K images each; P = batch_size / K. All tuples that the labels imply are the loss's.
+
+    Each class is drawn equally often: an epoch runs through shuffled lists of all classes. A class of fewer than K images repeats them
+    (two rows of one image form no pair).
+
+    Source: Hermans, Beyer, Leibe, 2017, section 2.
+
+    Args:
+        labels: (N,) of the training part, given by the data.
+        seed: given by the run.
+        batch_size: images in a batch; a multiple of per_class.
+        per_class: K.
+        steps: batches an epoch; None = as many as hold the training images once.
+
+    Raises:
+        ValueError: if batch_size is no multiple of per_class, or there are fewer classes than a batch needs.
+    """
+
+    gives = "labels"
+
+    def __init__(
+        self, *, labels: Tensor, seed: int = 0, batch_size: int = 256, per_class: int = 4, steps: int | None = None
+    ) -> None:
+        check_batch(batch_size, per_class, steps)
+        if per_class < 2:
+            raise ValueError(f"per_class must be at least 2, got {per_class}: a class needs two images to form a positive pair")
+        self.classes = Classes(labels)
+        self.per_batch, self.per_class, self.seed = batch_size // per_class, per_class, seed
+        if self.per_batch > len(self.classes):
+            raise ValueError(
+                f"a batch of {batch_size} images at {per_class} a class needs {self.per_batch} classes, the training data have "
+                f"{len(self.classes)}: set sampling.batch_size={len(self.classes) * per_class} or less"
+            )
+        self.steps = steps or max(1, len(labels) // batch_size)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def wants(self, epoch: int) -> bool:
+        """No table of embeddings is needed."""
+        return False
+
+    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[Drawn]:
+        """The batches of an epoch: a function of the seed and the epoch."""
+        classes = self._classes(epoch)  # (steps, P)
+        for step in range(self.steps):
+            ids = self.classes.images(classes[step], self.per_class, generator(self.seed, 1, epoch, step))  # (P, K)
+            yield Drawn(ids.flatten(), None)
+
+    def _classes(self, epoch: int) -> Tensor:
+        """(steps, P) classes, no class twice in a batch: the last batch that a shuffled list cannot fill is left out."""
+        return distinct(len(self.classes), self.per_batch, self.steps, generator(self.seed, 0, epoch))

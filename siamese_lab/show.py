@@ -1,0 +1,171 @@
+"""`siamese-lab show`: the groups, their options, and an option's parameters with defaults, ranges and source."""
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from siamese_lab.binding import TARGET, resolve
+from siamese_lab.catalogue import config_dir, groups, option_file, options
+from siamese_lab.schema import GIVEN
+from siamese_lab.signature import describe, known, parameters
+
+ABILITIES = ("eats", "gives", "needs")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of an option."""
+
+    name: str
+    kind: str
+    default: str
+    note: str
+
+
+def command(group: str | None = None, name: str | None = None, config_dirs: Sequence[Path] = ()) -> None:
+    """Prints what there is: all groups, a group's options, or an option's parameters.
+
+    Raises:
+        LabError: if there is no such group or option.
+    """
+    dirs = [config_dir(), *config_dirs]
+    if group is None:
+        rows = [(g, ", ".join(options(g, dirs))) for g in groups(dirs)]
+        _print_table("siamese-lab train GROUP=OPTION", ("group", "options"), rows)
+    elif name is None:
+        if group not in groups(dirs):
+            option_file(group, "", dirs)  # raises, naming the groups
+        rows = [(option, summary(option_file(group, option, dirs))) for option in options(group, dirs)]
+        _print_table(f"siamese-lab train {group}=OPTION", ("option", "what it is"), rows)
+    else:
+        _print_option(group, name, option_file(group, name, dirs))
+
+
+def summary(path: Path) -> str:
+    """What an option is, in a line: the first comment of its yaml, else the first line of its target's docstring."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        text = line.removeprefix("#").strip()
+        if line.startswith("#") and text and not text.startswith("@package"):
+            return text
+        if line and not line.startswith("#"):
+            break
+    target = _content(path).get(TARGET)
+    return (inspect.getdoc(resolve(target)) or "").partition("\n")[0] if target else ""
+
+
+def option_parameters(path: Path) -> list[Parameter]:
+    """The parameters of an option: name, type, default, and the comment beside it or its line of the docstring."""
+    content, notes = _content(path), comments(path.read_text(encoding="utf-8"))
+    target = resolve(content[TARGET]) if TARGET in content else None
+    signature = parameters(target) if target else {}
+    documented = documented_arguments(inspect.getdoc(target) or "") if target else {}
+    rows = []
+    for name, value in content.items():
+        if name == TARGET:
+            continue
+        annotation = signature[name].annotation if name in signature else Any
+        kind = describe(annotation) if known(annotation) else ""
+        texts = [documented.get(str(name), ""), notes.get(str(name), "")]
+        rows.append(Parameter(str(name), kind, _spelled(value), "; ".join(dict.fromkeys(text for text in texts if text))))
+    return rows
+
+
+def comments(text: str) -> dict[str, str]:
+    """The comment beside each top-level key of a yaml, e.g. {"margin": "a distance"}."""
+    found = re.finditer(r"^(\w+):(?:[^#'\"\n]|'[^']*'|\"[^\"]*\")*?\s#\s*(.+)$", text, re.MULTILINE)
+    return {match[1]: match[2].strip() for match in found}
+
+
+def documented_arguments(doc: str) -> dict[str, str]:
+    """The entries of a docstring's `Args:` section; `low, high: ...` documents both."""
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in _section(doc, "Args"):
+        entry = re.match(r"    (\*{0,2}\w+(?:, \w+)*)(?: \(.*?\))?: *(.*)", line)
+        if entry:
+            names = entry[1].split(", ")
+            found |= dict.fromkeys(names, entry[2])
+        else:
+            found |= {name: f"{found[name]} {line.strip()}".strip() for name in names}
+    return found
+
+
+def source(doc: str) -> str:
+    """The docstring's `Source:` paragraph, in one line."""
+    found = re.search(r"^Source: *(.+?)(?:\n\s*\n|\Z)", doc, re.MULTILINE | re.DOTALL)
+    return " ".join(found[1].split()) if found else ""
+
+
+def _section(doc: str, title: str) -> list[str]:
+    lines = doc.splitlines()
+    if f"{title}:" not in lines:
+        return []
+    rest = lines[lines.index(f"{title}:") + 1 :]
+    end = next((i for i, line in enumerate(rest) if line and not line.startswith(" ")), len(rest))
+    return [line for line in rest[:end] if line.strip()]
+
+
+def _content(path: Path) -> dict[str, Any]:
+    content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    return {str(key): value for key, value in content.items() if key != "defaults"} if isinstance(content, dict) else {}
+
+
+def _spelled(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
+def _print_option(group: str, name: str, path: Path) -> None:
+    content = _content(path)
+    facts = [("option", f"{group}={name}"), ("file", str(path)), ("what it is", summary(path))]
+    if TARGET in content:
+        target = resolve(content[TARGET])
+        facts += [("target", content[TARGET])]
+        facts += [(ability, _ability(getattr(target, ability))) for ability in ABILITIES if hasattr(target, ability)]
+        facts += [("source", source(inspect.getdoc(target) or ""))]
+        facts += [("given by the run", ", ".join(_given(target, content)))]
+    _print_table("", ("", ""), [fact for fact in facts if fact[1]])
+    rows = [(p.name, p.kind, p.default, p.note) for p in option_parameters(path)]
+    prefix = f"{group}.{name}" if "@package" in path.read_text(encoding="utf-8") and group != "experiment" else group
+    if rows:
+        title = f"siamese-lab train {group}={name} {prefix}.{rows[0][0]}=..." if group != "experiment" else ""
+        _print_table(title, ("parameter", "type", "default", "meaning"), rows)
+
+
+def _given(target: Callable[..., Any], content: dict[str, Any]) -> list[str]:
+    found = parameters(target).values()
+    return [p.name for p in found if p.name not in content and (p.name in GIVEN or p.kind is p.KEYWORD_ONLY)]
+
+
+def _ability(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple | set | frozenset) else str(value)
+
+
+def _print_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A rich table on a terminal; plain columns, a row a line, in a pipe."""
+    rows = [[str(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        if title:
+            print(title)
+        widths = [max((len(row[i]) for row in [heads, *rows]), default=0) for i in range(len(heads))]
+        for row in [heads, *rows] if any(heads) else rows:
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, title_justify="left", title_style="dim", box=box.SIMPLE_HEAD, show_header=any(heads))
+    for i, head in enumerate(heads):
+        table.add_column(head, style="bold" if i == 0 else None, overflow="fold", no_wrap=i == 0)
+    for row in rows:
+        table.add_row(*[Text(cell) for cell in row])  # Text: brackets in a default are no markup
+    Console().print(table)
