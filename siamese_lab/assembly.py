@@ -51,7 +51,7 @@ def assemble(cfg: DictConfig, *, samples: Samples | None = None, trusted: bool =
     if len(classes) < 2:
         raise LabError(f"training needs at least two classes, the training part has {len(classes)}: nothing could be told apart")
     sampling = build(cfg.sampling, trusted=trusted, labels=labels, seed=cfg.seed)
-    module = model(cfg, samples, len(sampling), classes=len(classes), trusted=trusted)
+    module = model(cfg, tuple(samples.images.shape[1:]), len(classes), steps=len(sampling), trusted=trusted)
     refuse_misfits(module.loss, module.miner, sampling, module.distance)
     protocols = {str(name): build(node, trusted=trusted) for name, node in (cfg.get("protocol") or {}).items()}
     if not protocols:
@@ -74,18 +74,18 @@ def load(cfg: DictConfig, *, trusted: bool = True) -> Samples:
     return samples
 
 
-def model(cfg: DictConfig, samples: Samples, steps: int, *, classes: int, trusted: bool = True) -> SiameseModule:
+def model(cfg: DictConfig, shape: tuple[int, ...], classes: int, *, steps: int = 1, trusted: bool = True) -> SiameseModule:
     """The network of a config with the starting weights of its seed.
 
     Args:
         cfg: from `config.compose`.
-        samples: the data; their images' shape decides the first layer's.
-        steps: batches an epoch, for the schedule of the learning rate.
+        shape: (C, H, W) of the images.
         classes: of the training part.
+        steps: batches an epoch, for the schedule of the learning rate; only training needs it.
         trusted: False for a config that the user did not write.
     """
     torch.manual_seed(cfg.seed)
-    backbone = build(cfg.backbone, trusted=trusted, shape=tuple(samples.images.shape[1:]))
+    backbone = build(cfg.backbone, trusted=trusted, shape=shape)
     distance = build(cfg.distance, trusted=trusted, dim=backbone.dim)
     loss = build(cfg.loss, trusted=trusted, dim=backbone.dim, classes=classes)
     try:

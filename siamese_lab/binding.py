@@ -92,11 +92,9 @@ def check(plain: dict[str, Any], groups: set[str], misfits: list[str], trusted: 
 
 
 def check_section(value: Any, key: str, misfits: list[str], trusted: bool = True) -> Any:
-    """Checks a group's section: a mapping with `_target_`, a mapping or a list of such, or null. Returns it in its one spelling."""
+    """Checks a group's section: a mapping with `_target_`, a mapping of such, or null. Returns it in its one spelling."""
     if value is None:
         return None
-    if isinstance(value, list):
-        return [check_section(one, f"{key}[{i}]", misfits, trusted) for i, one in enumerate(value)]
     if not isinstance(value, dict):
         misfits.append(f"{key} must be a mapping with `{TARGET}`, got {value!r}")
         return value
@@ -108,6 +106,11 @@ def check_section(value: Any, key: str, misfits: list[str], trusted: bool = True
         misfits.append(f"{key}: {error}")
         return value
     return _check_target(value, target, key, misfits, trusted)
+
+
+def is_given(p: inspect.Parameter) -> bool:
+    """Whether a parameter that a yaml does not list is one that `build` gives."""
+    return p.name in GIVEN or (p.kind is inspect.Parameter.KEYWORD_ONLY and p.default is p.empty)
 
 
 def _check_target(value: dict[str, Any], target: Callable[..., Any], key: str, misfits: list[str], trusted: bool) -> dict[str, Any]:
@@ -125,18 +128,28 @@ def _check_target(value: dict[str, Any], target: Callable[..., Any], key: str, m
         elif name not in known and not open_ended:
             misfits.append(f"no key {path}{nearest(name, [*known, *aside])} ({target.__name__} has no such parameter)")
         elif _nested(one):
-            result[name] = check_section(one, path, misfits, trusted)
+            result[name] = _check_nested(one, path, misfits, trusted)
         elif name in known:
             result[name] = _fit_parameter(one, known[name], path, misfits)
         else:
             result[name] = one
     complete = not str(value[TARGET]).startswith("torch.")  # its many switches for the implementation decide no result
     for name, p in known.items():
-        optional = name in GIVEN or p.kind is inspect.Parameter.KEYWORD_ONLY or (p.default is not p.empty and not complete)
-        if name not in value and not optional:
+        if name not in value and not is_given(p) and (complete or p.default is p.empty):
             misfits.append(f"{key}.{name} is missing: an option lists every parameter of its target {target.__name__}")
     misfits.extend(f"{key}.{name} is missing" for name in aside if name not in value)
     return result
+
+
+def _check_nested(value: Any, key: str, misfits: list[str], trusted: bool) -> Any:
+    """A parameter that holds sections with `_target_`, perhaps among plain values."""
+    if isinstance(value, list):
+        return [_check_nested(one, f"{key}[{i}]", misfits, trusted) for i, one in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    if TARGET in value:
+        return check_section(value, key, misfits, trusted)
+    return {name: _check_nested(one, f"{key}.{name}", misfits, trusted) for name, one in value.items()}
 
 
 def _fit_parameter(value: Any, p: inspect.Parameter, key: str, misfits: list[str]) -> Any:

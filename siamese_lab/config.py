@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.override_parser.types import Override
@@ -45,11 +46,19 @@ def compose(words: Sequence[str] = (), config_dirs: Sequence[Path] = (), root: P
     choices = [o for o in parsed if overrides.is_choice(o, catalogue)]
     sound = [o for o in choices if not overrides.choice_misfits(o, catalogue, misfits)]
     unsure = {o.key_or_group for o in choices if o not in sound}
-    base = _compose(sound, dirs)
+    try:
+        base = _compose(sound, dirs)
+    except LabError as error:
+        raise LabError("\n".join([*misfits, str(error)])) from error
     values = [o for o in parsed if o not in choices and o.key_or_group.split(".")[0] not in unsure]
     plain = _plain(base)
     fine = [o for o in values if not overrides.key_misfits(o, plain, catalogue, dirs, misfits)]
-    return _checked(_compose([*sound, *fine], dirs) if fine else base, set(catalogue), misfits)
+    try:
+        cfg = _compose([*sound, *fine], dirs) if fine else base
+    except LabError as error:
+        misfits.append(str(error))
+        cfg = base
+    return _checked(cfg, set(catalogue), misfits)
 
 
 def checked(cfg: DictConfig) -> DictConfig:
@@ -73,8 +82,8 @@ def read(path: Path) -> DictConfig:
             raise LabError(f"{path} must be a resolved config: a mapping without ${{...}}")
     except OSError as error:
         raise LabError(f"cannot read the config {path}: {error.strerror}") from error
-    except (ValueError, OmegaConfBaseException) as error:  # yaml's own errors are translated by OmegaConf or derive from it
-        raise LabError(f"{path} is no config: {error}") from error
+    except (ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise LabError(f"{path} is no config: {overrides.first_line(error)}") from error
     OmegaConf.set_struct(cfg, True)
     return cfg
 
@@ -123,9 +132,9 @@ def _compose(chosen: Sequence[Override], dirs: Sequence[Path]) -> DictConfig:
 
 
 def _checked(cfg: DictConfig, names: set[str], misfits: list[str]) -> DictConfig:
+    plain = _plain(cfg)
     missing = sorted(OmegaConf.missing_keys(cfg))
     misfits += [f"{key} needs a value: {key}=..." for key in missing]
-    plain = _plain(cfg)
     if not missing:
         plain = binding.check(plain, names, misfits)
     if misfits:

@@ -1,105 +1,60 @@
-"""Embeds a part of a data set and has the protocols judge it: in validation, after training, and for `siamese-lab evaluate`."""
+"""`siamese-lab evaluate`: judges a trained run again, on its own or other data, by its own or other protocols."""
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import asdict
 
-import torch
-from torch import Tensor
+from omegaconf import DictConfig
+from rich.console import Console
 
-from siamese_lab.batch import Episodes, Samples
-from siamese_lab.model import SiameseModule
-from siamese_lab.protocols.judged import Judged
-from siamese_lab.stats import Figure
-
-Chosen = dict[str, dict[str, float]]  # protocol -> what it chose on validation, e.g. a threshold
+from siamese_lab import config, judging, report, runs
+from siamese_lab.assembly import decide, load
+from siamese_lab.binding import build
+from siamese_lab.checkpoint import trained
+from siamese_lab.errors import LabError
+from siamese_lab.runs import RunFolder
 
 
-@torch.no_grad()
-def embed(module: SiameseModule, samples: Samples, ids: Tensor, batch_size: int, *, averaged: bool = True) -> Tensor:
-    """Embeddings (n, D) of the samples `ids` (n,), on the module's device."""
-    return torch.cat([module.embed(samples.gather(chunk).to(module.device), averaged=averaged) for chunk in ids.split(batch_size)])
-
-
-def judged(module: SiameseModule, samples: Samples, ids: Tensor, batch_size: int, trials: str | None = None) -> Judged:
-    """What the protocols are given of the samples `ids` (n,).
+def command(run: str, data: list[str], protocols: list[str] | None) -> int:
+    """Prints the figures; on the run's own data and protocols they are the run's own to the last digit.
 
     Args:
-        module: the model.
-        samples: the data set.
-        ids: of a part; of a trial's images where `trials` names one.
-        batch_size: images embedded at once.
-        trials: name of the publisher's episodes to take along; `ids` must hold all of their images, ascending.
+        run: folder or beginning of a run id.
+        data: overrides of the data set, e.g. ["data=omniglot", "data.root=..."]; empty = the run's own.
+        protocols: names of options; None = the run's own.
+
+    Raises:
+        LabError: if there is no such run, it has no checkpoint, or the data do not fit the network.
     """
-    device = module.device
-    labels = samples.labels[ids]
-    groups = {name: (codes[ids].to(device), names) for name, (codes, names) in samples.groups.items()}
-    made = Judged(
-        z=embed(module, samples, ids, batch_size),
-        labels=labels.to(device),
-        classes=samples.classes,
-        distance=module.encoder()["distance"],
-        groups=groups,
-    )
-    if trials is None:
-        return made
-    episodes = samples.trials[trials]
-    moved = Episodes(
-        torch.searchsorted(ids, episodes.support).to(device), torch.searchsorted(ids, episodes.query).to(device), *episodes[2:]
-    )
-    return replace(made, trials={trials: moved._replace(truth=episodes.truth.to(device))})
+    folder = runs.find(run)
+    cfg = config.read(folder.path / "config.yaml")
+    decide(cfg)
+    module = trained(folder, cfg)
+    samples = load(_composed(cfg, data, "data"), trusted=bool(data)) if data else load(cfg, trusted=False)
+    shape, wanted = list(samples.images.shape[1:]), folder.info()["network"]["shape"]
+    if shape != wanted:
+        raise LabError(f"the network was trained on images of {wanted}, these are {shape}: set data.size and data.channels to match")
+    if protocols is None:
+        judges = {str(name): build(node, trusted=False) for name, node in cfg.protocol.items()}
+    else:
+        nodes = config.compose([f"protocol=[{','.join(protocols)}]"]).protocol
+        judges = {str(name): build(node) for name, node in nodes.items()}
+    size = cfg.evaluation.batch_size
+    chosen = _chosen(folder) if data else judging.choose(module, samples, judges, size)
+    figures = judging.judge(module, samples, "test", judges, chosen, size)
+    if not figures:
+        raise LabError("there is nothing to judge: the test part of these data is empty, or the protocol's trials are not in them")
+    known = runs.read_json(folder.path / "metrics.json")["test"] if not data else {}
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(report.table(f"{folder.path}", {name: asdict(f) for name, f in figures.items()}, {"at the run's end": known} if known else {}))
+    return 0
 
 
-def choose(module: SiameseModule, samples: Samples, protocols: Mapping[str, Any], batch_size: int) -> Chosen:
-    """What each protocol chooses on the validation part; nothing where the data have none."""
-    ids = samples.ids("val")
-    if len(ids) == 0:
-        return {}
-    seen = judged(module, samples, ids, batch_size)
-    return {name: protocol.choose(seen) for name, protocol in protocols.items() if trial(protocol) is None}
+def _composed(cfg: DictConfig, data: list[str], key: str) -> DictConfig:
+    """A config whose data section is the user's: overrides of another option, or of the one that the run has."""
+    own = [] if any(word.startswith(f"{key}=") for word in data) else [f"{key}={cfg.choices[key]}"]
+    return config.compose([*own, *data])
 
 
-def judge(
-    module: SiameseModule,
-    samples: Samples,
-    part: str,
-    protocols: Mapping[str, Any],
-    chosen: Chosen,
-    batch_size: int,
-    *,
-    influences: bool = True,
-) -> dict[str, Figure]:
-    """All figures of a part, named "<protocol>/<figure>". The publisher's trials belong to the test part.
-
-    Args:
-        module: the model.
-        samples: the data set.
-        part: "val" or "test".
-        protocols: by name, in the config's order.
-        chosen: by protocol, on validation.
-        batch_size: images embedded at once.
-        influences: also the influences and intervals, which take longer.
-    """
-    plain = {name: protocol for name, protocol in protocols.items() if trial(protocol) is None}
-    figures = {}
-    if plain and len(samples.ids(part)):
-        seen = judged(module, samples, samples.ids(part), batch_size)
-        for name, protocol in plain.items():
-            for key, figure in protocol.judge(seen, chosen.get(name, {}), influences=influences).items():
-                figures[f"{name}/{key}"] = figure
-    if part == "test":
-        for name, protocol in protocols.items():
-            given = trial(protocol)
-            if given is not None and given in samples.trials:
-                episodes = samples.trials[given]
-                ids = torch.cat([episodes.support.flatten(), episodes.query.flatten()]).unique()
-                seen = judged(module, samples, ids, batch_size, given)
-                for key, figure in protocol.judge(seen, {}, influences=influences).items():
-                    figures[f"{name}/{key}"] = figure
-    return figures
-
-
-def trial(protocol: Any) -> str | None:
-    """The name of the publisher's episodes that a protocol judges; None for one that judges a part."""
-    name: str | None = getattr(protocol, "trials", None)
-    return name
+def _chosen(folder: RunFolder) -> judging.Chosen:
+    """The thresholds that the run chose on its own validation part: other data are judged by these."""
+    chosen: judging.Chosen = runs.read_json(folder.path / "metrics.json")["chosen"]
+    return chosen

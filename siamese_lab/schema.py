@@ -21,7 +21,7 @@ class Trainer(TypedDict):
     patience: int | None
     validate_every: int
     allocator: bool
-    channels_last: Literal["auto", "yes", "no"] | bool
+    channels_last: bool
     progress: bool
 
 
@@ -69,8 +69,9 @@ class Root(TypedDict, total=False):
 ASIDE: dict[str, type] = {"optimizer": OptimizerAside}
 """Keys that are taken out of a section before its target is bound."""
 
-GIVEN = frozenset({"params", "dim", "classes", "labels", "groups", "channels", "size", "distance", "seed"})
-"""Parameters that `build` may give to a target whose signature names them and whose yaml does not; so may be keyword-only ones."""
+GIVEN = frozenset({"params", "dim", "classes", "labels", "groups", "shape", "distance", "seed"})
+"""Parameters that `build` gives to a target whose signature names them and whose yaml does not; so are keyword-only ones without a
+default."""
 
 LEFT_OUT = ("choices", "name", "study", "data.root", "launcher", "logger", "trainer.max_time", "trainer.progress")
 """Keys that do not decide what a run computes, or only how far it gets: its run id does not depend on them."""

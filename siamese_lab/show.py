@@ -10,9 +10,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from siamese_lab.binding import TARGET, resolve
+from siamese_lab.binding import TARGET, is_given, resolve
 from siamese_lab.catalogue import config_dir, groups, option_file, options
-from siamese_lab.schema import GIVEN
 from siamese_lab.signature import describe, known, parameters
 
 ABILITIES = ("eats", "gives", "needs")
@@ -62,24 +61,28 @@ def summary(path: Path) -> str:
 def option_parameters(path: Path) -> list[Parameter]:
     """The parameters of an option: name, type, default, and the comment beside it or its line of the docstring."""
     content, notes = _content(path), comments(path.read_text(encoding="utf-8"))
+    if _wrapped(path):
+        notes = {key.partition(".")[2]: note for key, note in notes.items()}
     target = resolve(content[TARGET]) if TARGET in content else None
     signature = parameters(target) if target else {}
     documented = documented_arguments(inspect.getdoc(target) or "") if target else {}
     rows = []
-    for name, value in content.items():
-        if name == TARGET:
-            continue
+    for name, value in _flat(content):
         annotation = signature[name].annotation if name in signature else Any
         kind = describe(annotation) if known(annotation) else ""
-        texts = [documented.get(str(name), ""), notes.get(str(name), "")]
-        rows.append(Parameter(str(name), kind, _spelled(value), "; ".join(dict.fromkeys(text for text in texts if text))))
+        texts = [documented.get(name, ""), notes.get(name, "")]
+        rows.append(Parameter(name, kind, _spelled(value), "; ".join(dict.fromkeys(text for text in texts if text))))
     return rows
 
 
 def comments(text: str) -> dict[str, str]:
-    """The comment beside each top-level key of a yaml, e.g. {"margin": "a distance"}."""
-    found = re.finditer(r"^(\w+):(?:[^#'\"\n]|'[^']*'|\"[^\"]*\")*?\s#\s*(.+)$", text, re.MULTILINE)
-    return {match[1]: match[2].strip() for match in found}
+    """The comment beside each key of a yaml, e.g. {"margin": "a distance", "schedule.warmup": "share of all steps"}."""
+    found, above = {}, list[tuple[int, str]]()
+    for match in re.finditer(r"^( *)(\w+):((?:[^#'\"\n]|'[^'\n]*'|\"[^\"\n]*\")*?)(?: #\s*(.+))?$", text, re.MULTILINE):
+        above = [(indent, name) for indent, name in above if indent < len(match[1])] + [(len(match[1]), match[2])]
+        if match[4]:
+            found[".".join(name for _, name in above)] = match[4].strip()
+    return found
 
 
 def documented_arguments(doc: str) -> dict[str, str]:
@@ -113,7 +116,25 @@ def _section(doc: str, title: str) -> list[str]:
 
 def _content(path: Path) -> dict[str, Any]:
     content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    return {str(key): value for key, value in content.items() if key != "defaults"} if isinstance(content, dict) else {}
+    if not isinstance(content, dict):
+        return {}
+    return {str(key): value for key, value in (content[path.stem] if _wrapped(path) else content).items() if key != "defaults"}
+
+
+def _wrapped(path: Path) -> bool:
+    """Whether an option sits under its own name, as those of a group that is a list do."""
+    content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    return isinstance(content, dict) and list(content) == [path.stem] and isinstance(content[path.stem], dict)
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows = []
+    for name, value in content.items():
+        if isinstance(value, dict) and value and TARGET not in value:
+            rows += _flat(value, f"{prefix}{name}.")
+        elif name != TARGET:
+            rows.append((f"{prefix}{name}", value))
+    return rows
 
 
 def _spelled(value: Any) -> str:
@@ -133,15 +154,14 @@ def _print_option(group: str, name: str, path: Path) -> None:
         facts += [("given by the run", ", ".join(_given(target, content)))]
     _print_table("", ("", ""), [fact for fact in facts if fact[1]])
     rows = [(p.name, p.kind, p.default, p.note) for p in option_parameters(path)]
-    prefix = f"{group}.{name}" if "@package" in path.read_text(encoding="utf-8") and group != "experiment" else group
+    prefix = f"{group}.{name}" if _wrapped(path) else group
     if rows:
         title = f"siamese-lab train {group}={name} {prefix}.{rows[0][0]}=..." if group != "experiment" else ""
         _print_table(title, ("parameter", "type", "default", "meaning"), rows)
 
 
 def _given(target: Callable[..., Any], content: dict[str, Any]) -> list[str]:
-    found = parameters(target).values()
-    return [p.name for p in found if p.name not in content and (p.name in GIVEN or p.kind is p.KEYWORD_ONLY)]
+    return [p.name for p in parameters(target).values() if p.name not in content and is_given(p)]
 
 
 def _ability(value: Any) -> str:

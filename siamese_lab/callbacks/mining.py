@@ -3,7 +3,7 @@
 import pytorch_lightning as pl
 
 from siamese_lab.data.loader import BatchLoader
-from siamese_lab.evaluate import embed
+from siamese_lab.judging import embed
 
 
 class Mining(pl.Callback):

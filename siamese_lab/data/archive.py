@@ -6,7 +6,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from siamese_lab.data.images import MAX_BYTES, BrokenImage
+from siamese_lab.data.images import MAX_BYTES, BrokenImageError
 from siamese_lab.data.source import Source
 from siamese_lab.errors import LabError
 
@@ -58,15 +58,15 @@ class Archive:
         """Bytes of a file within.
 
         Raises:
-            BrokenImage: if they cannot be unpacked or do not fit their checksum.
+            BrokenImageError: if they cannot be unpacked or do not fit their checksum.
         """
         member = self._members[name]
         if member.file_size > MAX_BYTES:
-            raise BrokenImage(f"a file of {member.file_size:,} bytes, more than {MAX_BYTES:,}")
+            raise BrokenImageError(f"a file of {member.file_size:,} bytes, more than {MAX_BYTES:,}")
         try:
             return self._zip.read(member)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise BrokenImage(f"damaged within its zip ({error})") from error
+            raise BrokenImageError(f"damaged within its zip ({error})") from error
 
     def source(self, name: str) -> Source:
         """The file as a source; its stamp is size and CRC, so that a copy of the zip is as good as the zip."""

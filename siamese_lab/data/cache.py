@@ -20,7 +20,9 @@ def cache_folder(*parts: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK)
     except OSError as error:
-        raise LabError(f"cannot make the cache folder {folder} ({error.strerror}): set SIAMESE_LAB_CACHE to one you can write") from error
+        raise LabError(
+            f"cannot make the cache folder {folder} ({error.strerror}): set SIAMESE_LAB_CACHE to one you can write"
+        ) from error
     if not writable:
         raise LabError(f"cannot write the cache folder {folder}: set SIAMESE_LAB_CACHE to one you can write")
     return folder
@@ -52,7 +54,15 @@ def progress(what: str, total: float | None, bytes_: bool = False) -> Iterator[C
         yield lambda amount: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     amount_column: ProgressColumn = DownloadColumn() if bytes_ else MofNCompleteColumn()
     columns = (TextColumn("{task.description}"), BarColumn(), amount_column, TimeRemainingColumn())

@@ -18,7 +18,7 @@ BLOCK = 1 << 18
 MAX_BYTES = 1 << 34
 
 
-class _Retry(Exception):
+class _RetryError(Exception):
     """Something that may go better next time."""
 
 
@@ -54,7 +54,7 @@ def download(url: str, target: Path, checksum: str, retries: int = 4, patience: 
             resumed = part.exists() and part.stat().st_size > 0
             try:
                 _fetch(url, part, patience)
-            except _Retry as error:
+            except _RetryError as error:
                 reason = str(error)
                 continue
             except OSError as error:
@@ -67,7 +67,9 @@ def download(url: str, target: Path, checksum: str, retries: int = 4, patience: 
             reason = f"its checksum is {came}, expected {checksum}"
             if not resumed:  # a whole file, and a wrong one: asking again would give the same
                 break
-        raise LabError(f"cannot download {url}: {reason}. Fetch it by hand and give its folder, e.g. data.root=FOLDER, or try again later")
+        raise LabError(
+            f"cannot download {url}: {reason}. Fetch it by hand and give its folder, e.g. data.root=FOLDER, or try again later"
+        )
 
 
 def _fetch(url: str, part: Path, patience: float) -> None:
@@ -98,14 +100,14 @@ def _fetch(url: str, part: Path, patience: float) -> None:
             if error.headers.get("Content-Range", "").rpartition("/")[2] == str(have):
                 return
             part.unlink(missing_ok=True)
-            raise _Retry("the part that was there did not fit the server's file") from error
+            raise _RetryError("the part that was there did not fit the server's file") from error
         if error.code < 500 and error.code not in (408, 429):
             raise LabError(f"cannot download {url}: the server answers {error.code} {error.reason}") from error
-        raise _Retry(f"the server answers {error.code} {error.reason}") from error
+        raise _RetryError(f"the server answers {error.code} {error.reason}") from error
     except (urllib.error.URLError, http.client.HTTPException) as error:
-        raise _Retry(str(getattr(error, "reason", error)) or type(error).__name__) from error
+        raise _RetryError(str(getattr(error, "reason", error)) or type(error).__name__) from error
     if total is not None and at != total:
-        raise _Retry(f"{at:,} of {total:,} bytes came")
+        raise _RetryError(f"{at:,} of {total:,} bytes came")
 
 
 def _extent(answer: http.client.HTTPResponse, have: int) -> tuple[int, int | None]:
@@ -115,7 +117,7 @@ def _extent(answer: http.client.HTTPResponse, have: int) -> tuple[int, int | Non
         extent, _, total = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
         if extent.partition("-")[0] == str(have):
             return have, int(total) if total.isdigit() else None
-        raise _Retry("the server answered with another part of the file than was asked")
+        raise _RetryError("the server answered with another part of the file than was asked")
     return 0, int(length) if length and length.isdigit() else None
 
 
@@ -124,7 +126,7 @@ def _blocks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
         try:
             block = answer.read1(BLOCK)
         except (OSError, http.client.HTTPException) as error:  # a stall or a break: what came stays in the part
-            raise _Retry(str(error) or type(error).__name__) from error
+            raise _RetryError(str(error) or type(error).__name__) from error
         if not block:
             return
         yield block

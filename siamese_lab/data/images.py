@@ -18,7 +18,7 @@ MAX_PIXELS = 50_000_000  # checked in the header: a 10 kB PNG can ask for gigaby
 MAX_BYTES = 1 << 29  # of one file
 
 
-class BrokenImage(ValueError):
+class BrokenImageError(ValueError):
     """An image that cannot be used; the message is the reason, without the file's name."""
 
 
@@ -67,7 +67,7 @@ class Fit:
         """Decodes the bytes of a file to (channels, height, width).
 
         Raises:
-            BrokenImage: with the reason.
+            BrokenImageError: with the reason.
         """
         return self.array(self.opened(data))
 
@@ -75,7 +75,7 @@ class Fit:
         """Decodes the bytes of a file to an upright, opaque image of its own size, L or RGB.
 
         Raises:
-            BrokenImage: with the reason.
+            BrokenImageError: with the reason.
         """
         with quiet():
             try:
@@ -83,11 +83,13 @@ class Fit:
                 image.load()
                 turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
                 return self._plain(ImageOps.exif_transpose(image) if turned else image)
-            except BrokenImage:
+            except BrokenImageError:
                 raise
             except Exception as error:  # decoders fail in many ways: OSError, SyntaxError, zlib.error, struct.error, ...
-                reason = "truncated" if "truncated" in str(error).lower() else f"cannot be decoded ({error or type(error).__name__})"
-                raise BrokenImage(reason) from error
+                reason = (
+                    "truncated" if "truncated" in str(error).lower() else f"cannot be decoded ({error or type(error).__name__})"
+                )
+                raise BrokenImageError(reason) from error
 
     def array(self, image: Image.Image) -> NDArray[np.uint8]:
         """An opened image fitted to the size, (channels, height, width)."""
@@ -97,16 +99,16 @@ class Fit:
 
     def _open(self, data: bytes) -> Image.Image:
         if not data:
-            raise BrokenImage("empty, 0 bytes")
+            raise BrokenImageError("empty, 0 bytes")
         try:
             image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
         except Image.UnidentifiedImageError as error:
-            raise BrokenImage(f"not an image (of {', '.join(FORMATS)})") from error
+            raise BrokenImageError(f"not an image (of {', '.join(FORMATS)})") from error
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise BrokenImage(f"too many pixels (more than {self.max_pixels:,})") from error
+            raise BrokenImageError(f"too many pixels (more than {self.max_pixels:,})") from error
         width, height = image.size
         if width * height > self.max_pixels:
-            raise BrokenImage(f"too many pixels ({width} x {height}, more than {self.max_pixels:,})")
+            raise BrokenImageError(f"too many pixels ({width} x {height}, more than {self.max_pixels:,})")
         if isinstance(self.size, tuple) and image.format == "JPEG":
             image.draft(None, self._enough(width, height))  # decodes large photographs at 1/2, 1/4 or 1/8
         return image
@@ -139,7 +141,7 @@ class Fit:
         if image.mode.startswith("I"):
             image = _eight_bits(image)
         elif image.mode == "F":
-            raise BrokenImage("pixels are floating-point numbers, whose range is unknown: save it with 8 or 16 bits")
+            raise BrokenImageError("pixels are floating-point numbers, whose range is unknown: save it with 8 or 16 bits")
         if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
             image = image.convert("RGBA")
             ground = Image.new("RGBA", image.size, (self.background,) * 3 + (255,))
@@ -158,7 +160,7 @@ def _resize(image: Image.Image, width: int, height: int) -> Image.Image:
 def _eight_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.int64)
     if values.size and (values.min() < 0 or values.max() > 65535):
-        raise BrokenImage("pixels of 32 bits, whose range is unknown: save it with 8 or 16 bits")
+        raise BrokenImageError("pixels of 32 bits, whose range is unknown: save it with 8 or 16 bits")
     return Image.fromarray(((values + 128) // 257).astype(np.uint8))
 
 

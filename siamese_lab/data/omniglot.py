@@ -10,7 +10,6 @@ from siamese_lab.batch import TEST, TRAIN, UNUSED, VAL, Episodes, Samples
 from siamese_lab.data import omniglot_files as files
 from siamese_lab.data.fingerprint import fingerprint
 from siamese_lab.data.images import Fit
-from siamese_lab.data.source import Source
 from siamese_lab.data.split import shuffled
 from siamese_lab.data.store import decoded
 from siamese_lab.errors import LabError
@@ -90,10 +89,14 @@ class Omniglot:
             LabError: if the files are not there, cannot be downloaded, or are not Omniglot's.
         """
         root = files.fetch(self.address) if self.root is None else Path(self.root).expanduser()
-        found = files.drawings(root)
-        store = decoded("omniglot", [d.source for d in found], self.fit, "refuse", str(root), note=files.digest)
-        digests = store.extra["notes"]
-        files.check(found, digests, root)
+        paths = files.locate(root)
+        sets = {part: paths[part] for part in files.CHARACTERS}
+        store = decoded(
+            "omniglot", lambda: files.drawings(sets), files.key(sets.values()), self.fit, "refuse", str(root), files.digest
+        )
+        names, digests = store.extra["names"], store.extra["notes"]
+        files.check(names, digests, root)
+        found = [files.parse(name) for name in names]
 
         labels, characters = _codes([f"{d.alphabet}/{d.character}" for d in found])
         alphabet, alphabets = _codes([d.alphabet for d in found])
@@ -107,8 +110,8 @@ class Omniglot:
             labels, characters = _turned(labels[row], turn, characters)
             alphabet, alphabets = _turned(alphabet[row], turn, alphabets)
             drawer, part = drawer[row], part[row]
-        official = files.runs(root)
-        trials = {"official": _official(official, found, digests, root)} if official else {}
+        row_of = {bits: row for row, bits in enumerate(digests) if found[row].alphabet in OFFICIAL}
+        trials = {"official": _official(paths["all_runs"], row_of)} if "all_runs" in paths else {}
         columns = [row, turn, labels, part, *(t for e in trials.values() for t in (e.support, e.query, e.truth))]
         return Samples(
             images=store.images,
@@ -121,7 +124,7 @@ class Omniglot:
             disjoint="label",
             fingerprint=fingerprint(store.content, characters, *columns),
             trials=trials,
-            files=tuple(d.source.name for d in found),
+            files=tuple(names),
         )
 
     def _parts(self, found: list[files.Drawing]) -> Tensor:
@@ -145,7 +148,9 @@ class Omniglot:
             return set(shuffled(list(alphabets), self.split_seed)[: self.validation_alphabets])
         unknown = sorted(set(self.validation_alphabets) - alphabets)
         if unknown:
-            raise LabError(f"validation_alphabets names {', '.join(unknown)}; the background alphabets are {', '.join(sorted(alphabets))}")
+            raise LabError(
+                f"validation_alphabets names {', '.join(unknown)}; the background alphabets are {', '.join(sorted(alphabets))}"
+            )
         return set(self.validation_alphabets)
 
 
@@ -170,26 +175,34 @@ def _turned(codes: Tensor, turn: Tensor, names: tuple[str, ...]) -> tuple[Tensor
     return new, tuple(named)
 
 
-def _official(sources: dict[str, Source], found: Sequence[files.Drawing], digests: list[str], root: Path) -> Episodes:
-    """The 20 runs, each image found among the evaluation drawings by its bits."""
-    row_of = {digest: row for row, digest in enumerate(digests) if found[row].alphabet in OFFICIAL}
-    plain = Fit(None)
-    rows: dict[str, int] = {}
-    for name, source in sources.items():
-        if name.endswith(".png"):
-            rows[name] = row_of.get(files.digest(plain.opened(source.read())), -1)
+def _official(path: Path, row_of: dict[str, int]) -> Episodes:
+    """The 20 runs, each image found among the drawings by its bits."""
+    images = decoded(
+        "omniglot-runs",
+        lambda: [source for name, source in sorted(files.runs(path).items()) if name.endswith(".png")],
+        files.key([path]),
+        Fit(files.SIDE),
+        "refuse",
+        str(path),
+        files.digest,
+    )
+    rows = {
+        name[name.rindex("run") :]: row_of.get(bits, -1)
+        for name, bits in zip(images.extra["names"], images.extra["notes"], strict=True)
+    }
+    labels = {name: source.read().decode() for name, source in files.runs(path).items() if name.endswith(".txt")}
     support, query, truth = [], [], []
-    names = sorted({name.split("/")[0] for name in sources})
+    names = sorted(name.split("/")[0] for name in labels)
     try:
         for run in names:
-            pairs = dict(line.split() for line in sources[f"{run}/class_labels.txt"].read().decode().splitlines() if line.strip())
+            pairs = dict(line.split() for line in labels[f"{run}/class_labels.txt"].splitlines() if line.strip())
             ways, items = [f"{run}/training/class{i:02}.png" for i in range(1, 21)], sorted(pairs)
             support.append([[rows[way]] for way in ways])
             query.append([rows[item] for item in items])
             truth.append([ways.index(pairs[item]) for item in items])
         episodes = Episodes(torch.tensor(support), torch.tensor(query), torch.tensor(truth), tuple(names))
     except (KeyError, ValueError) as error:
-        raise LabError(f"all_runs in {root} is not the 20 official runs ({error}): copy it again, or remove it") from error
+        raise LabError(f"{path} is not the 20 official runs ({error}): copy it again, or remove it") from error
     if len(names) != 20 or episodes.query.shape != (20, 20) or min(rows.values()) < 0:
-        raise LabError(f"all_runs in {root} is not the 20 official runs of 20 x 20 of Omniglot's drawings: copy it again, or remove it")
+        raise LabError(f"{path} is not the 20 official runs of 20 x 20 of Omniglot's drawings: copy it again, or remove it")
     return episodes

@@ -2,24 +2,24 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
 from siamese_lab.data.archive import Archive
 from siamese_lab.data.cache import cache_folder
 from siamese_lab.data.download import download
-from siamese_lab.data.images import BrokenImage
-from siamese_lab.data.source import Source, file_source
+from siamese_lab.data.images import BrokenImageError
+from siamese_lab.data.source import Source, file_source, stamp
 from siamese_lab.errors import LabError
 
 PLACES = ("", "python", "python/one-shot-classification", "one-shot-classification", "omniglot", "omniglot-py", "all_runs")
 CHARACTERS = {"images_background": 964, "images_evaluation": 659}
-CONTENT = {  # SHA-256 over "alphabet/character/drawer digest" lines, sorted: the same for any zip or folder of the same images
-    "images_background": "@B",
-    "images_evaluation": "@E",
+CONTENT = {  # SHA-256 over lines of name and digest, in order: the same for any zip or folder of the same images
+    "images_background": "16fb4bcbd05bbfef11b7fba013d1f163ee622d1ef5f2ee831a4a5fa3be74011a",
+    "images_evaluation": "fa54394c729a67838a6ecdd53a0b28ed5af6571338002789cc28ff97bc18a63f",
 }
 PUBLISHED = {  # path under the address, checksum. The publisher names none; MD5 as torchvision has them, content is checked as well
     "images_background": ("images_background.zip", "md5:68d2efa1b9178cc56df9314c21c6e718"),
@@ -29,20 +29,18 @@ PUBLISHED = {  # path under the address, checksum. The publisher names none; MD5
         "sha256:437c1eeab0af8484112e1b4cc0f3d541ec727f7c47b9b202da738af9dfd6c325",
     ),
 }
-DRAWING = re.compile(r"(?:^|/)(?P<alphabet>[^/]+)/(?P<character>character\d\d)/\d{4}_(?P<drawer>\d\d)\.png$")
+DRAWING = re.compile(r"(?:^|/)(?P<character>[^/]+/character\d\d)/\d{4}_(?P<drawer>\d\d)\.png$")
 RUN = re.compile(r"(?:^|/)(?P<name>run\d\d/(?:training/class\d\d\.png|test/item\d\d\.png|class_labels\.txt))$")
 SIDE = 105
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """One image of the data set: what its name says, and where its bytes are."""
+class Drawing(NamedTuple):
+    """What the name of an image says."""
 
     part: str
     alphabet: str
     character: str
     drawer: int
-    source: Source
 
 
 def fetch(address: str) -> Path:
@@ -57,82 +55,104 @@ def fetch(address: str) -> Path:
     return folder
 
 
-def drawings(root: Path) -> list[Drawing]:
-    """Every drawing under root: background before evaluation, then by alphabet, character and drawer.
+def locate(root: Path) -> dict[str, Path]:
+    """The zip or folder of each of images_background, images_evaluation and, where it is there, all_runs.
 
     Raises:
-        LabError: if root is not there, lacks a set, or does not hold 964 and 659 characters of 20 drawers.
+        LabError: if root is not there or lacks one of the first two.
     """
     if not root.is_dir():
-        raise LabError(f"there is no folder {root}: data.root must hold images_background and images_evaluation, as zips or unpacked")
-    found: list[Drawing] = []
-    for part, characters in CHARACTERS.items():
-        sources = _within(root, part)
-        if sources is None:
-            raise LabError(f"{root} holds neither {part}.zip nor a folder {part}: give the folder that does, or data.root=null to download")
-        some = [_drawing(part, match, source) for source in sources if (match := _match(DRAWING, source.name))]
-        names = {(d.alphabet, d.character, d.drawer) for d in some}
-        complete = {(d.alphabet, d.character, drawer) for d in some for drawer in range(1, 21)}
-        if len(complete) != 20 * characters or names != complete or len(some) != len(names):
+        raise LabError(
+            f"there is no folder {root}: data.root must hold images_background and images_evaluation, as zips or unpacked"
+        )
+    found: dict[str, Path] = {}
+    for name in PUBLISHED:
+        candidates = [root / place / end for place in PLACES for end in (f"{name}.zip", name)]
+        if name == "all_runs":  # the publisher's zip unpacks to run01 and so on, without a folder round them
+            candidates += [root / place for place in PLACES if (root / place / "run01").is_dir()]
+        there = next((path for path in candidates if path.exists()), None)
+        if there:
+            found[name] = there
+        elif name in CHARACTERS:
             raise LabError(
-                f"{part} in {root} has {len(complete) // 20} characters and {len(some)} drawings, expected {characters} of 20 drawings each: "
-                "copy or unpack it again, or data.root=null to download"
+                f"{root} holds neither {name}.zip nor a folder {name}: give the folder that does, or data.root=null to download"
             )
-        found += sorted(some, key=lambda d: (d.alphabet, d.character, d.drawer))
     return found
 
 
-def runs(root: Path) -> dict[str, Source]:
-    """Files of the 20 one-shot runs, by "run01/test/item01.png" and the like; nothing where they are not there."""
-    sources = _within(root, "all_runs")
-    if sources is None:
-        return {}
-    return {match["name"]: source for source in sources if (match := _match(RUN, source.name))}
+def key(paths: Iterable[Path]) -> str:
+    """Changes when a zip, or a file in a folder, does."""
+    return stamp([source for path in paths for source in (_files(path) if path.is_dir() else [file_source(path, path.name)])])
+
+
+def drawings(paths: Mapping[str, Path]) -> list[Source]:
+    """Every drawing, named "images_background/Greek/character01/01": background first, then by alphabet, character and drawer.
+
+    Raises:
+        LabError: if they are not 964 and 659 characters of 20 drawings each.
+    """
+    found: list[Source] = []
+    for part, characters in CHARACTERS.items():
+        named = [(_match(DRAWING, source.name), source) for source in _inside(paths[part])]
+        some = [Source(f"{part}/{m['character']}/{m['drawer']}", s.stamp, s.read) for m, s in named if m]
+        names = {source.name for source in some}
+        complete = {f"{name.rpartition('/')[0]}/{drawer:02}" for name in names for drawer in range(1, 21)}
+        if len(complete) != 20 * characters or names != complete or len(some) != len(names):
+            raise LabError(
+                f"{paths[part]} has {len(complete) // 20} characters and {len(some)} drawings, expected {characters} of 20 drawings each: "
+                "copy or unpack it again, or data.root=null to download"
+            )
+        found += sorted(some, key=lambda source: source.name)
+    return found
+
+
+def parse(name: str) -> Drawing:
+    """A name that `drawings` gave."""
+    part, alphabet, character, drawer = name.split("/")
+    return Drawing(part, alphabet, character, int(drawer))
+
+
+def runs(path: Path) -> dict[str, Source]:
+    """Files of the one-shot runs, by "run01/test/item01.png", "run01/class_labels.txt" and the like."""
+    matched = ((_match(RUN, source.name), source) for source in _inside(path))
+    return {match["name"]: source for match, source in matched if match}
 
 
 def digest(image: Image.Image) -> str:
     """Hash of the 105 x 105 bits of a drawing, whatever file it came in.
 
     Raises:
-        BrokenImage: for another size.
+        BrokenImageError: for another size.
     """
     if image.size != (SIDE, SIDE):
-        raise BrokenImage(f"{image.width} x {image.height} pixels, Omniglot's have {SIDE} x {SIDE}")
+        raise BrokenImageError(f"{image.width} x {image.height} pixels, Omniglot's have {SIDE} x {SIDE}")
     return hashlib.sha256(image.convert("1", dither=Image.Dither.NONE).tobytes()).hexdigest()[:24]
 
 
-def check(found: list[Drawing], digests: list[str], root: Path) -> None:
+def check(names: Sequence[str], digests: Sequence[str], root: Path) -> None:
     """Compares the decoded content with the publisher's.
 
     Raises:
         LabError: if an image is another than it should be.
     """
     for part, expected in CONTENT.items():
-        lines = [
-            f"{d.alphabet}/{d.character}/{d.drawer:02} {digest_}" for d, digest_ in zip(found, digests, strict=True) if d.part == part
-        ]
-        came = hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+        lines = [f"{name} {bits}" for name, bits in zip(names, digests, strict=True) if name.startswith(part)]
+        came = hashlib.sha256("\n".join(lines).encode()).hexdigest()
         if came != expected:
-            raise LabError(f"the images of {part} in {root} are not Omniglot's ({came[:12]}, expected {expected[:12]}): copy it again")
-
-
-def _drawing(part: str, match: re.Match[str], source: Source) -> Drawing:
-    return Drawing(part, match["alphabet"], match["character"], int(match["drawer"]), source)
+            raise LabError(
+                f"the images of {part} in {root} are not Omniglot's ({came[:12]}, expected {expected[:12]}): copy it again"
+            )
 
 
 def _match(pattern: re.Pattern[str], name: str) -> re.Match[str] | None:
-    return None if any(step.startswith((".", "__MACOSX")) for step in name.split("/")) else pattern.search(name)
+    return None if name.startswith((".", "__MACOSX")) or "/." in name else pattern.search(name)
 
 
-def _within(root: Path, name: str) -> list[Source] | None:
-    """Sources of the first zip or folder of that name, None where there is none."""
-    for place in PLACES:
-        if (zipped := root / place / f"{name}.zip").is_file():
-            archive = Archive(zipped)
-            return [archive.source(member) for member in archive.names]
-        if (folder := root / place / name).is_dir():
-            return list(_files(folder))
-    return None
+def _inside(path: Path) -> Iterable[Source]:
+    if path.is_dir():
+        return _files(path)
+    archive = Archive(path)
+    return [archive.source(member) for member in archive.names]
 
 
 def _files(folder: Path) -> Iterator[Source]:

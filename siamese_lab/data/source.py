@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from siamese_lab.data.images import MAX_BYTES, BrokenImage
+from siamese_lab.data.images import MAX_BYTES, BrokenImageError
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Source:
     Args:
         name: shown to the user, and in `Samples.files`; "/" between folders.
         stamp: changes when the bytes do: path, size and time of change, or size and CRC.
-        read: gives the bytes; raises OSError, or BrokenImage with the reason.
+        read: gives the bytes; raises OSError, or BrokenImageError with the reason.
     """
 
     name: str
@@ -30,7 +30,7 @@ def file_source(path: Path, name: str) -> Source:
 
     def read() -> bytes:
         if about.st_size > MAX_BYTES:
-            raise BrokenImage(f"a file of {about.st_size:,} bytes, more than {MAX_BYTES:,}")
+            raise BrokenImageError(f"a file of {about.st_size:,} bytes, more than {MAX_BYTES:,}")
         return path.read_bytes()
 
     return Source(name, f"{path.absolute()}:{about.st_size}:{about.st_mtime_ns}", read)

@@ -4,8 +4,10 @@ The store knows nothing of data sets: it takes sources or arrays, and gives a te
 """
 
 import hashlib
+import itertools
 import json
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,12 +25,14 @@ from torch import Tensor
 
 from siamese_lab.data.cache import cache_folder, progress
 from siamese_lab.data.images import VERSION as DECODER
-from siamese_lab.data.images import BrokenImage, Fit, quiet
-from siamese_lab.data.source import Source, stamp
+from siamese_lab.data.images import BrokenImageError, Fit, quiet
+from siamese_lab.data.source import Source
 from siamese_lab.errors import LabError
 
 VERSION = 1  # of the files' layout
 CHUNK_BYTES = 1 << 25  # decoded pixels held in memory while building
+WARM_UP = 8  # images decoded to see how long one takes
+TINY_SECONDS = 0.001  # an image that decodes in less is mostly Python, which threads only hand to and fro (measured: 1.7 x slower)
 
 Images = NDArray[np.uint8]
 Chunks = Callable[[dict[str, Any]], Iterable[Images]]
@@ -71,16 +75,27 @@ def stored(name: str, key: object, chunks: Chunks) -> Stored:
                 _build(file, chunks)
                 found = _opened(file)
     if found is None:
-        raise LabError(f"the store {file} was built but cannot be read back: check the disk, or set SIAMESE_LAB_CACHE to another one")
+        raise LabError(
+            f"the store {file} was built but cannot be read back: check the disk, or set SIAMESE_LAB_CACHE to another one"
+        )
     return found
 
 
-def decoded(name: str, sources: Sequence[Source], fit: Fit, broken: str, where: str, note: Note | None = None) -> Stored:
-    """The store of these sources; `extra` has `kept` (indices of the sources in the store), `broken` {name: reason} and `notes`.
+def decoded(
+    name: str,
+    sources: Callable[[], Sequence[Source]],
+    key: str,
+    fit: Fit,
+    broken: str,
+    where: str,
+    note: Note | None = None,
+) -> Stored:
+    """The store of these sources; `extra` has `names` (of the images in the store), `broken` {name: reason} and `notes`.
 
     Args:
         name: begins the file's name.
-        sources: in the order of the store's images.
+        sources: gives them in the order of the store's images; called only when the store must be built.
+        key: changes whenever the sources do, see `source.stamp`.
         fit: how each becomes an array.
         broken: "refuse" (LabError naming them) or "skip" (left out, listed, one warning).
         where: the folder or file that the names lie in, for messages.
@@ -92,8 +107,8 @@ def decoded(name: str, sources: Sequence[Source], fit: Fit, broken: str, where: 
     """
     if broken not in ("refuse", "skip"):
         raise ValueError(f"broken must be refuse or skip, got {broken!r}")
-    key = [stamp(sources), asdict(fit), DECODER, broken, note is not None]
-    made = stored(name, key, lambda extra: _decode_all(sources, fit, broken, where, note, extra))
+    whole_key = [key, asdict(fit), DECODER, broken, note is not None]
+    made = stored(name, whole_key, lambda extra: _decode_all(sources(), fit, broken, where, note, extra))
     if made.extra["broken"]:
         warnings.warn(f"skipped {_listed(made.extra['broken'], where)}", stacklevel=2)
     return made
@@ -102,50 +117,60 @@ def decoded(name: str, sources: Sequence[Source], fit: Fit, broken: str, where: 
 def _decode_all(
     sources: Sequence[Source], fit: Fit, broken: str, where: str, note: Note | None, extra: dict[str, Any]
 ) -> Iterator[Images]:
-    extra |= {"kept": [], "broken": {}, "notes": []}
+    extra |= {"names": [], "broken": {}, "notes": []}
     first: tuple[int, ...] = ()  # the shape that all must have
 
     def one(source: Source) -> tuple[Images, str] | str:
         try:
             image = fit.opened(source.read())
             return fit.array(image), note(image) if note else ""
-        except BrokenImage as error:
+        except BrokenImageError as error:
             return str(error)
         except OSError as error:
             return error.strerror or str(error)
 
     # images a chunk; few until their size is known
-    step = max(1, min(4096, CHUNK_BYTES // (fit.channels * prod(fit.size)))) if isinstance(fit.size, tuple) else 8
-    with ThreadPoolExecutor(min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)) as pool:
-        with progress("decoding", len(sources)) as advance, quiet():
-            at = 0
-            while at < len(sources):
-                part = sources[at : at + step]
-                good: list[Images] = []
-                for index, (source, result) in enumerate(zip(part, pool.map(one, part), strict=True), start=at):
-                    if isinstance(result, str):
-                        extra["broken"][source.name] = result
-                        continue
-                    first = first or result[0].shape
-                    if result[0].shape != first:
-                        raise LabError(
-                            f"images of unlike sizes in {where}: {source.name} is {_sides(result[0].shape)}, others {_sides(first)}; "
-                            "give a size that all are fitted to, e.g. data.size=64"
-                        )
-                    good.append(result[0])
-                    extra["kept"].append(index)
-                    if note:
-                        extra["notes"].append(result[1])
-                advance(len(part))
-                at += len(part)
-                step = max(1, min(4096, CHUNK_BYTES // prod(first))) if first else step
-                if good and not (extra["broken"] and broken == "refuse"):
-                    yield np.stack(good)
-    if extra["broken"] and (broken == "refuse" or not extra["kept"]):
+    step = max(WARM_UP, min(4096, CHUNK_BYTES // (fit.channels * prod(fit.size)))) if isinstance(fit.size, tuple) else WARM_UP
+    with ThreadPoolExecutor(_threads()) as pool, progress("decoding", len(sources)) as advance, quiet():
+        started = time.perf_counter()
+        done = [one(source) for source in sources[:WARM_UP]]
+        tiny = time.perf_counter() - started < WARM_UP * TINY_SECONDS
+        at = 0
+        while at < len(sources):
+            part = sources[at : at + step]
+            good: list[Images] = []
+            rest = part[len(done) :]
+            results = itertools.chain(done, map(one, rest) if tiny else pool.map(one, rest))
+            done = []
+            for source, result in zip(part, results, strict=True):
+                if isinstance(result, str):
+                    extra["broken"][source.name] = result
+                    continue
+                first = first or result[0].shape
+                if result[0].shape != first:
+                    raise LabError(
+                        f"images of unlike sizes in {where}: {source.name} is {_sides(result[0].shape)}, others {_sides(first)}; "
+                        "give a size that all are fitted to, e.g. data.size=64"
+                    )
+                good.append(result[0])
+                extra["names"].append(source.name)
+                if note:
+                    extra["notes"].append(result[1])
+            advance(len(part))
+            at += len(part)
+            step = max(WARM_UP, min(4096, CHUNK_BYTES // prod(first))) if first else step
+            if good and not (extra["broken"] and broken == "refuse"):
+                yield np.stack(good)
+    if extra["broken"] and (broken == "refuse" or not extra["names"]):
         raise LabError(
             f"refused {_listed(extra['broken'], where)}; mend or remove them"
             + (", or leave them out with data.broken=skip" if broken == "refuse" else "")
         )
+
+
+def _threads() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(16, cores)
 
 
 def _sides(shape: tuple[int, ...]) -> str:

@@ -6,10 +6,10 @@ from typing import Any
 import pytorch_lightning as pl
 
 from siamese_lab.batch import Samples
-from siamese_lab.evaluate import judge
+from siamese_lab.judging import judge
 
 
-class Judging(pl.Callback):
+class Validation(pl.Callback):
     """Embeds the validation part every n epochs, has every protocol judge it, logs `val/<protocol>/<figure>`.
 
     Thresholds are chosen on the same part: in validation an accuracy at a threshold is the best one.
@@ -30,7 +30,7 @@ class Judging(pl.Callback):
     def due(self, trainer: pl.Trainer) -> bool:
         """Whether the epoch that ends now is judged; the last one always is."""
         epoch = trainer.current_epoch + 1
-        return epoch % self.every == 0 or epoch == trainer.max_epochs
+        return epoch % self.every == 0 or epoch == trainer.max_epochs or trainer.should_stop
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Judges and logs, where it is due."""

@@ -1,0 +1,105 @@
+"""Embeds a part of a data set and has the protocols judge it: in validation, after training, and in `siamese-lab evaluate`."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from siamese_lab.batch import Episodes, Samples
+from siamese_lab.model import SiameseModule
+from siamese_lab.protocols.judged import Judged
+from siamese_lab.stats import Figure
+
+Chosen = dict[str, dict[str, float]]  # protocol -> what it chose on validation, e.g. a threshold
+
+
+@torch.no_grad()
+def embed(module: SiameseModule, samples: Samples, ids: Tensor, batch_size: int, *, averaged: bool = True) -> Tensor:
+    """Embeddings (n, D) of the samples `ids` (n,), on the module's device."""
+    return torch.cat([module.embed(samples.gather(chunk).to(module.device), averaged=averaged) for chunk in ids.split(batch_size)])
+
+
+def judged(module: SiameseModule, samples: Samples, ids: Tensor, batch_size: int, trials: str | None = None) -> Judged:
+    """What the protocols are given of the samples `ids` (n,).
+
+    Args:
+        module: the model.
+        samples: the data set.
+        ids: of a part; of a trial's images where `trials` names one.
+        batch_size: images embedded at once.
+        trials: name of the publisher's episodes to take along; `ids` must hold all of their images, ascending.
+    """
+    device = module.device
+    labels = samples.labels[ids]
+    groups = {name: (codes[ids].to(device), names) for name, (codes, names) in samples.groups.items()}
+    made = Judged(
+        z=embed(module, samples, ids, batch_size),
+        labels=labels.to(device),
+        classes=samples.classes,
+        distance=module.encoder()["distance"],
+        groups=groups,
+    )
+    if trials is None:
+        return made
+    episodes = samples.trials[trials]
+    moved = Episodes(
+        torch.searchsorted(ids, episodes.support).to(device), torch.searchsorted(ids, episodes.query).to(device), *episodes[2:]
+    )
+    return replace(made, trials={trials: moved._replace(truth=episodes.truth.to(device))})
+
+
+def choose(module: SiameseModule, samples: Samples, protocols: Mapping[str, Any], batch_size: int) -> Chosen:
+    """What each protocol chooses on the validation part; nothing where the data have none."""
+    ids = samples.ids("val")
+    if len(ids) == 0:
+        return {}
+    seen = judged(module, samples, ids, batch_size)
+    return {name: protocol.choose(seen) for name, protocol in protocols.items() if trial(protocol) is None}
+
+
+def judge(
+    module: SiameseModule,
+    samples: Samples,
+    part: str,
+    protocols: Mapping[str, Any],
+    chosen: Chosen,
+    batch_size: int,
+    *,
+    influences: bool = True,
+) -> dict[str, Figure]:
+    """All figures of a part, named "<protocol>/<figure>". The publisher's trials belong to the test part.
+
+    Args:
+        module: the model.
+        samples: the data set.
+        part: "val" or "test".
+        protocols: by name, in the config's order.
+        chosen: by protocol, on validation.
+        batch_size: images embedded at once.
+        influences: also the influences and intervals, which take longer.
+    """
+    plain = {name: protocol for name, protocol in protocols.items() if trial(protocol) is None}
+    figures = {}
+    if plain and len(samples.ids(part)):
+        seen = judged(module, samples, samples.ids(part), batch_size)
+        for name, protocol in plain.items():
+            for key, figure in protocol.judge(seen, chosen.get(name, {}), influences=influences).items():
+                figures[f"{name}/{key}"] = figure
+    if part == "test":
+        for name, protocol in protocols.items():
+            given = trial(protocol)
+            if given is not None and given in samples.trials:
+                episodes = samples.trials[given]
+                ids = torch.cat([episodes.support.flatten(), episodes.query.flatten()]).unique()
+                seen = judged(module, samples, ids, batch_size, given)
+                for key, figure in protocol.judge(seen, {}, influences=influences).items():
+                    figures[f"{name}/{key}"] = figure
+    return figures
+
+
+def trial(protocol: Any) -> str | None:
+    """The name of the publisher's episodes that a protocol judges; None for one that judges a part."""
+    name: str | None = getattr(protocol, "trials", None)
+    return name

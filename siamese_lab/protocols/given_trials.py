@@ -1,0 +1,41 @@
+"""Recognition trials that a data set's publisher fixed, such as Omniglot's 20 official one-shot runs."""
+
+from siamese_lab.protocols.judged import Judged
+from siamese_lab.protocols.recognition import Compare, check_compare, error, named
+from siamese_lab.stats import Figure
+
+
+class GivenTrials:
+    """Judges the publisher's episodes as they are.
+
+    Figures: error, the share of wrong queries in [0, 1], better low; the headline. Each query is judged alone and a tie counts
+    against the model. The interval is over identities; where fewer than 10 of them have an error it is Wilson's, which takes the
+    trials as independent (each has an image of its own, but those of one run share a support set).
+
+    Source: Lake, Salakhutdinov, Tenenbaum, Science 2015 (the 20 runs).
+
+    Args:
+        trials: the name that the data set files them under, e.g. "official".
+        compare: the distance to a class is that to the `nearest` of its shots or the `mean` over its shots; one shot: the same.
+
+    Raises:
+        ValueError: if `compare` is neither.
+    """
+
+    headline = "error"
+
+    def __init__(self, trials: str, compare: Compare = "nearest") -> None:
+        self.trials, self.compare = trials, check_compare(compare)
+
+    def choose(self, judged: Judged) -> dict[str, float]:
+        """Nothing is chosen."""
+        return {}
+
+    def judge(self, judged: Judged, chosen: dict[str, float], influences: bool = True) -> dict[str, Figure]:
+        """The error over the trials.
+
+        Raises:
+            LabError: if the data have no trials of this name.
+        """
+        given = named(judged.trials, self.trials, "trials", "choose other data, or protocol=one_shot, which draws its own")
+        return {"error": error(judged, given, self.compare, intervals=influences, independent=True)}

@@ -1,0 +1,86 @@
+"""Retrieval: which images stand nearest to each image of a part?"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from siamese_lab.errors import LabError
+from siamese_lab.protocols.judged import Judged
+from siamese_lab.protocols.ranking import MEASURES, blocks, measures, without_others
+from siamese_lab.protocols.tiles import Sorted, by_label, check_tile
+from siamese_lab.stats import Figure, influences, interval
+
+
+class Retrieval:
+    """Each image is a query against all others of the part.
+
+    Figures, means over the queries in [0, 1], better high:
+        map@r: mean average precision at R (the headline), R being how many other images the query's identity has.
+        r_precision: share of hits among the R nearest.
+        recall@1, recall@5, recall@10: whether a hit stands among the nearest 1, 5, 10.
+        mrr: 1 / position of the nearest hit.
+
+    The query itself is never retrieved. A hit at the same distance as images of other identities stands behind all of them.
+    Images that are the only one of their identity are not queries, but stand in the others' way. Intervals are over identities,
+    left out as queries and as images that stand in the way.
+
+    Source: Musgrave, Belongie, Lim, ECCV 2020, sec. 3.2 (MAP@R, R-precision).
+
+    Args:
+        tile: memory bound: tile^2 distances are held at once (some 30 bytes each).
+
+    Raises:
+        ValueError: if tile is not positive.
+    """
+
+    headline = "map@r"
+
+    def __init__(self, tile: int = 2048) -> None:
+        self.tile = check_tile(tile)
+
+    def choose(self, judged: Judged) -> dict[str, float]:
+        """Nothing is chosen."""
+        return {}
+
+    @torch.no_grad()
+    def judge(self, judged: Judged, chosen: dict[str, float], influences: bool = True) -> dict[str, Figure]:
+        """The figures; `influences=False` gives values alone.
+
+        Raises:
+            LabError: if no identity has two images.
+        """
+        rows = by_label(judged)
+        if not len(rows.z) or int(rows.sizes.max()) < 2:
+            raise LabError(f"retrieval needs an identity with two images, but {len(rows.z):,} images have none: use other data")
+        values, without = self._values(rows, judged, influences)  # (Q, 6), (C, 6)
+        owner = rows.identity[rows.sizes[rows.identity] > 1].cpu()
+        figures = {}
+        for k in sorted(range(len(MEASURES)), key=lambda k: MEASURES[k] != self.headline):
+            figure = Figure(float(values[:, k].mean()), n=len(values))
+            if without is not None:
+                figure = _with_interval(figure, without[:, k], values[:, k], owner, rows.names)
+            figures[MEASURES[k]] = figure
+        return figures
+
+    def _values(self, rows: Sorted, judged: Judged, leave_out: bool) -> tuple[Tensor, Tensor | None]:
+        identities, parts = len(rows.names), []
+        total = torch.zeros(identities, len(MEASURES), dtype=torch.float64)
+        freed, asked = torch.zeros_like(total), torch.zeros(identities, dtype=torch.float64)
+        for block in blocks(rows, judged.distance, self.tile, spare=int(rows.sizes.max()) if leave_out else 0):
+            values, owner = measures(block.ranks).cpu(), rows.identity[block.rows].cpu()
+            parts.append(values)
+            if leave_out:
+                total.index_add_(0, owner, values)  # on the CPU, where the order of additions is fixed
+                asked += torch.bincount(owner, minlength=identities)
+                for _, who, change in without_others(block, identities):
+                    freed.index_add_(0, who.cpu(), change.cpu())
+        without = (total.sum(0) - total + freed) / (asked.sum() - asked)[:, None]
+        return torch.cat(parts), without if leave_out else None
+
+
+def _with_interval(figure: Figure, without: Tensor, values: Tensor, owner: Tensor, names: tuple[str, ...]) -> Figure:
+    influence = influences(without.numpy(), names)
+    erring = min(len(owner[values < 1].unique()), len(owner[values > 0].unique()))
+    low, high, note = interval(figure.value, influence, erring)
+    return replace(figure, low=low, high=high, influence=influence, note=note)

@@ -1,0 +1,72 @@
+"""What a finished run shows: figures with their intervals beside the untrained encoder's. Prints, never computes."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from siamese_lab.runs import RunFolder, read_json
+
+
+def finished(folder: RunFolder, new: bool = False) -> None:
+    """Prints the figures of a run, what was decided, and where to look next.
+
+    Args:
+        folder: of a run in state ok.
+        new: whether it has just been trained; else the way to force another training is named.
+    """
+    metrics, info = read_json(folder.path / "metrics.json"), folder.info()
+    console = Console(highlight=False, soft_wrap=True)
+    if not new:
+        console.print(f"{folder.path} is finished: these are its figures. To train it anew: the same command with --force\n")
+    console.print(table("Test figures", metrics["test"], {"untrained": metrics["untrained"]}))
+    training, decided = metrics["training"], info["decided"]
+    rate = training["images_per_second"]
+    apart = {"label": "no identity of the test part was trained on", "image": "test images are new, their identities are not"}
+    console.print(f"\ndata       {apart[metrics['data']['disjoint']]}")
+    console.print(f"checkpoint after epoch {metrics['epoch']}, of {training['steps']} steps in {training['seconds']:.0f} s"
+                  + (f", {rate:,.0f} images/s" if rate else ""))
+    console.print(f"machine    {decided['accelerator']}, precision {decided['precision']}, {decided['layout']}, "
+                  f"allocator {decided['allocator']}, {decided['threads']} threads")
+    console.print(f"run        {folder.path}")
+    console.print("\nnext")
+    for line in (
+        f"tensorboard --logdir {folder.path}",
+        f"siamese-lab evaluate {folder.run_id[:6]} --protocol one_shot",
+        "siamese-lab train loss=triplet miner=batch_hard",
+    ):
+        console.print(f"  {line}")
+
+
+def table(title: str, figures: dict[str, dict[str, Any]], beside: dict[str, dict[str, dict[str, Any]]]) -> Table:
+    """Figures as a table.
+
+    Args:
+        title: of the table.
+        figures: {"<protocol>/<figure>": a Figure's fields}.
+        beside: further columns with the values of the same figures, by heading.
+    """
+    made = Table(title=title, title_justify="left", box=None, pad_edge=False, title_style="bold")
+    made.add_column("figure", no_wrap=True)
+    made.add_column("value", justify="right", no_wrap=True)
+    made.add_column("95 % interval", justify="right", no_wrap=True)
+    for heading in beside:
+        made.add_column(heading, justify="right", no_wrap=True)
+    made.add_column("better", no_wrap=True)
+    made.add_column("note")
+    for name, figure in figures.items():
+        others = [shown(column[name]["value"], column[name]["unit"]) if name in column else "" for column in beside.values()]
+        made.add_row(name, shown(figure["value"], figure["unit"]), interval(figure), *others, figure["better"], figure["note"])
+    return made
+
+
+def interval(figure: dict[str, Any]) -> str:
+    """The interval as text; empty where there is none."""
+    if figure["low"] is None:
+        return ""
+    return f"{shown(figure['low'], figure['unit'])} to {shown(figure['high'], figure['unit'])}"
+
+
+def shown(value: float, unit: str) -> str:
+    """A value as text: shares in percent with two decimals."""
+    return f"{100 * value:.2f} %" if unit == "share" else f"{value:.4g}"

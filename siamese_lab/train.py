@@ -1,0 +1,160 @@
+"""`siamese-lab train`: one run from a config to judged figures."""
+
+import logging
+import time
+import warnings
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from siamese_lab import config, judging, report, runs
+from siamese_lab.assembly import Lab, assemble, load, model
+from siamese_lab.callbacks.mining import Mining
+from siamese_lab.callbacks.progress import progress
+from siamese_lab.callbacks.speed import Speed
+from siamese_lab.callbacks.validation import Validation
+from siamese_lab.checkpoint import WholeFiles, keepers, restore
+from siamese_lab.data.module import SiameseData
+from siamese_lab.errors import LabError
+from siamese_lab.runs import RunFolder
+from siamese_lab.stats import Figure
+
+
+def command(overrides: list[str], config_dirs: list[Path], force: bool = False) -> int:
+    """Trains and prints the figures; for a run that is finished already, only prints them."""
+    cfg = config.compose(overrides, config_dirs)
+    samples = load(cfg)
+    folder = runs.folder(cfg.study, config.resolved_hash(cfg, samples.fingerprint))
+    if folder.exists() and not force:
+        state = folder.state()
+        if state == "ok":
+            report.finished(folder)
+            return 0
+        if state != "running":
+            raise LabError(f"the run {folder.path} was begun before and ended as {state}: start it anew with --force")
+    train(cfg, folder, assemble(cfg, samples=samples), force=force)
+    report.finished(folder, new=True)
+    return 0
+
+
+def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False) -> dict[str, Figure]:
+    """Trains a run and judges its best checkpoint on the test part.
+
+    Args:
+        cfg: from `config.compose`.
+        folder: where everything is written.
+        lab: from `assemble(cfg)`.
+        force: remove what an earlier run with the same id has written.
+
+    Returns:
+        The figures of the test part, named "<protocol>/<figure>".
+
+    Raises:
+        LabError: if the run cannot be begun.
+    """
+    quiet()
+    folder.create(lab.decided.as_dict(), force=force)
+    try:
+        runs.write_text(folder.path / "config.yaml", config.printed(cfg))
+        shape, classes = network(lab)
+        folder.update(network={"shape": shape, "classes": classes})
+        figures = _run(cfg, folder, lab)
+    except KeyboardInterrupt:
+        folder.finish("preempted")
+        raise
+    except BaseException as error:
+        folder.finish("failed")
+        folder.update(reason=f"{type(error).__name__}: {error}")
+        raise
+    folder.finish("ok")
+    return figures
+
+
+def _run(cfg: DictConfig, folder: RunFolder, lab: Lab) -> dict[str, Figure]:
+    size = cfg.evaluation.batch_size
+    data = SiameseData(lab.samples, lab.ids, lab.labels, lab.sampling)
+    validation = Validation(lab.samples, lab.protocols, cfg.trainer.validate_every, size)
+    speed = Speed()
+    judged = len(lab.samples.ids("val")) > 0
+    if cfg.trainer.patience is not None and not judged:
+        raise LabError("trainer.patience needs a validation part, and the data have none: set trainer.patience=null")
+    kept = keepers(folder.path / "checkpoints", validation.monitor if judged else None, validation.mode)
+    callbacks = [Mining(data.loader, size), *([validation] if judged else []), speed, *progress(cfg.trainer.progress, validation.monitor), *kept]
+    if cfg.trainer.patience is not None:
+        callbacks.append(EarlyStopping(validation.monitor, mode=validation.mode, patience=cfg.trainer.patience, check_on_train_epoch_end=True))
+    began = time.perf_counter()
+    trainer(cfg, folder.path, lab, callbacks).fit(lab.module, data)
+    seconds = time.perf_counter() - began
+
+    restored = restore(lab.module, folder.path / "checkpoints" / ("best.ckpt" if judged else "last.ckpt"))
+    chosen = judging.choose(lab.module, lab.samples, lab.protocols, size)
+    figures = judging.judge(lab.module, lab.samples, "test", lab.protocols, chosen, size)
+    metrics = {
+        "schema": runs.SCHEMA_VERSION,
+        "test": _plain(figures),
+        "untrained": _plain(_untrained(cfg, lab)),
+        "chosen": chosen,
+        "epoch": restored,
+        "training": {"seconds": round(seconds, 1), "steps": speed.steps, "images_per_second": speed.rate, "first_step": speed.first_step},
+        "history": validation.history,
+        "data": {"disjoint": lab.samples.disjoint, "fingerprint": lab.samples.fingerprint},
+    }
+    runs.write_json(folder.path / "influences.json", {"schema": runs.SCHEMA_VERSION, **{name: f.influence for name, f in figures.items()}})
+    runs.write_json(folder.path / "metrics.json", metrics)
+    return figures
+
+
+def trainer(cfg: DictConfig, path: Path, lab: Lab, callbacks: list[pl.Callback]) -> pl.Trainer:
+    """Lightning's trainer from the plain keys of `cfg.trainer`."""
+    t = cfg.trainer
+    limit = timedelta(minutes=t.max_time) if isinstance(t.max_time, int | float) else t.max_time
+    if isinstance(limit, str):
+        hours, minutes, seconds = map(int, limit.split(":"))
+        limit = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    return pl.Trainer(
+        accelerator=lab.decided.accelerator,
+        devices=t.devices,
+        precision=lab.decided.precision,  # type: ignore[arg-type]
+        max_epochs=t.max_epochs,
+        max_time=limit,
+        gradient_clip_val=t.gradient_clip_val,
+        deterministic=t.deterministic,
+        logger=TensorBoardLogger(path, name="", version="", default_hp_metric=False),
+        callbacks=callbacks,
+        plugins=[WholeFiles()],
+        log_every_n_steps=10,
+        num_sanity_val_steps=0,
+        limit_val_batches=0,
+        use_distributed_sampler=False,  # the sampling is a function of seed, epoch and step, and never Lightning's to replace
+        enable_model_summary=False,
+        enable_progress_bar=any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks),
+    )
+
+
+def quiet() -> None:
+    """Keeps Lightning's tips and hints about loaders of ours off the screen."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning", message=".*(does not have many workers|Checkpoint directory).*")
+
+
+def network(lab: Lab) -> tuple[tuple[int, ...], int]:
+    """What the data decide of the network: the shape of an image and the number of training classes."""
+    return tuple(lab.samples.images.shape[1:]), int(lab.labels.max()) + 1
+
+
+def _untrained(cfg: DictConfig, lab: Lab) -> dict[str, Figure]:
+    """The test figures of the same network with its starting weights: what any number has to be held against."""
+    start = model(cfg, *network(lab)).to(lab.module.device)
+    size = cfg.evaluation.batch_size
+    chosen = judging.choose(start, lab.samples, lab.protocols, size)
+    return judging.judge(start, lab.samples, "test", lab.protocols, chosen, size, influences=False)
+
+
+def _plain(figures: dict[str, Figure]) -> dict[str, dict[str, Any]]:
+    return {name: {key: value for key, value in asdict(figure).items() if key != "influence"} for name, figure in figures.items()}
