@@ -70,8 +70,7 @@ def option_parameters(path: Path) -> list[Parameter]:
     for name, value in _flat(content):
         annotation = signature[name].annotation if name in signature else Any
         kind = describe(annotation) if known(annotation) else ""
-        texts = [documented.get(name, ""), notes.get(name, "")]
-        rows.append(Parameter(name, kind, _spelled(value), "; ".join(dict.fromkeys(text for text in texts if text))))
+        rows.append(Parameter(name, kind, _spelled(value), _joined(documented.get(name, ""), notes.get(name, ""))))
     return rows
 
 
@@ -135,6 +134,14 @@ def _flat(content: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
         elif name != TARGET:
             rows.append((f"{prefix}{name}", value))
     return rows
+
+
+def _joined(documented: str, note: str) -> str:
+    """What docstring and yaml say, once where one of them says it all."""
+    documented, note = documented.strip().rstrip("."), note.strip().rstrip(".")
+    if note.lower() in documented.lower():
+        return documented
+    return note if documented.lower() in note.lower() else f"{documented}; {note}"
 
 
 def _spelled(value: Any) -> str:

@@ -17,6 +17,7 @@ WORDS: dict[Any, str] = {
     Path: "a path",
     type(None): "null",
 }
+PLURAL = {int: "whole numbers", float: "numbers", str: "texts", Path: "paths"}
 LISTS = (list, tuple, set, frozenset, Sequence, Iterable)
 DICTS = (dict, Mapping)
 
@@ -66,9 +67,9 @@ def describe(annotation: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(describe(one) for one in arguments if known(one)))
     if origin is Literal:
-        return "one of " + ", ".join(str(option) for option in arguments)
+        return ("one of " if len(arguments) > 1 else "") + ", ".join(str(option) for option in arguments)
     if (origin or annotation) in LISTS:
-        return "a list" + (f" of {describe(arguments[0])}" if arguments and known(arguments[0]) else "")
+        return f"a list of {PLURAL[arguments[0]]}" if arguments and arguments[0] in PLURAL else "a list"
     if (origin or annotation) in DICTS or is_typeddict(annotation):
         return "a mapping"
     return WORDS.get(annotation, getattr(annotation, "__name__", str(annotation)))

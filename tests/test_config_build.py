@@ -97,7 +97,7 @@ def test_build_refuses_what_does_not_bind(content: dict[str, Any], message: str)
     ],
 )
 def test_a_foreign_config_builds_nothing_foreign(target: str) -> None:
-    with pytest.raises(LabError, match="refused|has no|names nothing"):
+    with pytest.raises(LabError, match=r"refused|has no|names nothing"):
         resolve(target, trusted=False)
     with pytest.raises(LabError):
         build(section(_target_=target), trusted=False)

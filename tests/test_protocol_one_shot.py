@@ -15,7 +15,7 @@ from siamese_lab.distances.euclidean import Euclidean
 from siamese_lab.errors import LabError
 from siamese_lab.protocols.episodes import draw_episodes
 from siamese_lab.protocols.given_trials import GivenTrials
-from siamese_lab.protocols.hausdorff import Ink, ink, modified_hausdorff
+from siamese_lab.protocols.hausdorff import ink, modified_hausdorff
 from siamese_lab.protocols.judged import Judged
 from siamese_lab.protocols.one_shot import OneShot
 
@@ -43,7 +43,7 @@ def test_episodes_keep_their_promises(way, shot, queries, within):
         assert len(ways[:, 0].unique()) == way
         assert (labels[drawn.query[e]] == ways[drawn.truth[e], 0]).all()
         if within:
-            assert set("xyz"[g] for g in group[rows].tolist()) == {drawn.name[e]}
+            assert {"xyz"[g] for g in group[rows].tolist()} == {drawn.name[e]}
     again = draw_episodes(labels, 50, way, shot, queries, generator(1), (group, ("x", "y", "z")) if within else None)
     assert (again.support == drawn.support).all()
     assert (again.query == drawn.query).all()
@@ -129,13 +129,16 @@ def test_modified_hausdorff_by_hand():
     bar[2, 1:4] = True  # centred: (0, -1) (0, 0) (0, 1)
     dot = torch.zeros(5, 5, dtype=torch.bool)
     dot[0, 0] = True  # centred: (0, 0)
-    shapes = ink([bar, dot])
-    first, second = Ink(*(x[:1] for x in shapes)), Ink(*(x[1:] for x in shapes))
+    first, second = ink(bar), ink(dot)
     assert float(modified_hausdorff(first, second)) == pytest.approx(2 / 3)  # mean of 1, 0, 1 one way, 0 the other
     assert float(modified_hausdorff(second, first)) == pytest.approx(2 / 3)
-    assert modified_hausdorff(shapes, shapes).tolist() == [0, 0]
-    with pytest.raises(ValueError, match="drawing 1 has none"):
-        ink([bar, torch.zeros(5, 5, dtype=torch.bool)])
+    assert float(modified_hausdorff(first, first)) == 0
+    wide = ink(torch.rand(30, 30, generator=generator()) < 0.5)  # more points than are compared at once
+    assert len(wide) > 128
+    d = torch.cdist(wide, first)
+    assert float(modified_hausdorff(wide, first)) == pytest.approx(float(max(d.amin(1).mean(), d.amin(0).mean())))
+    with pytest.raises(ValueError, match="this one has none"):
+        ink(torch.zeros(5, 5, dtype=torch.bool))
 
 
 class InkDistance(nn.Module):
@@ -146,7 +149,8 @@ class InkDistance(nn.Module):
         self.shapes = shapes
 
     def pairwise(self, a, b):
-        return modified_hausdorff(*(Ink(*(x[rows[:, 0].long()] for x in self.shapes)) for rows in (a, b)))
+        rows = zip(a[:, 0].long().tolist(), b[:, 0].long().tolist(), strict=True)
+        return torch.stack([modified_hausdorff(self.shapes[i], self.shapes[j]) for i, j in rows])
 
 
 def test_modified_hausdorff_scores_388_on_the_official_runs():
@@ -176,7 +180,9 @@ def test_modified_hausdorff_scores_388_on_the_official_runs():
         labels[episodes.query[e]] = episodes.truth[e] + 20 * e
     z = torch.arange(len(drawings), dtype=torch.float32)[:, None]
     names = tuple(f"run {c // 20 + 1} class {c % 20 + 1}" for c in range(400))
-    figure = GivenTrials("official").judge(Judged(z, labels, names, InkDistance(ink(drawings)), trials={"official": episodes}), {})
+    figure = GivenTrials("official").judge(
+        Judged(z, labels, names, InkDistance([ink(drawing) for drawing in drawings]), trials={"official": episodes}), {}
+    )
     assert figure["error"].n == 400
     assert figure["error"].value == 155 / 400
     assert figure["error"].high - figure["error"].low == pytest.approx(2 * 1.96 * 0.0244, abs=0.03)

@@ -115,7 +115,7 @@ class Fit:
 
     def _enough(self, width: int, height: int) -> tuple[int, int]:
         """Pixels (width, height) that still leave twice the wanted resolution, whichever way the image is turned."""
-        side = 2 * max(self.size)  # type: ignore[arg-type, type-var]
+        side = 2 * max(self.size)  # type: ignore[arg-type]
         scale = side / min(width, height)
         return int(np.ceil(width * scale)), int(np.ceil(height * scale))
 

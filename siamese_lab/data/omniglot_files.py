@@ -99,8 +99,8 @@ def drawings(paths: Mapping[str, Path]) -> list[Source]:
         complete = {f"{name.rpartition('/')[0]}/{drawer:02}" for name in names for drawer in range(1, 21)}
         if len(complete) != 20 * characters or names != complete or len(some) != len(names):
             raise LabError(
-                f"{paths[part]} has {len(complete) // 20} characters and {len(some)} drawings, expected {characters} of 20 drawings each: "
-                "copy or unpack it again, or data.root=null to download"
+                f"{paths[part]} has {len(complete) // 20} characters and {len(some)} drawings, expected {characters} "
+                "of 20 drawings each: copy or unpack it again, or data.root=null to download"
             )
         found += sorted(some, key=lambda source: source.name)
     return found

@@ -205,7 +205,7 @@ def _build(file: Path, chunks: Chunks) -> None:
     try:
         with part.open("wb") as out:
             for chunk in chunks(extra):
-                data = memoryview(np.ascontiguousarray(chunk)).cast("B")
+                data = np.ascontiguousarray(chunk, dtype=np.uint8).reshape(-1).data
                 _write(out, data, file)
                 pixels.update(data)
                 count, shape = count + len(chunk), chunk.shape[1:]

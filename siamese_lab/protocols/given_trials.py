@@ -23,6 +23,7 @@ class GivenTrials:
     """
 
     headline = "error"
+    better = "low"
 
     def __init__(self, trials: str, compare: Compare = "nearest") -> None:
         self.trials, self.compare = trials, check_compare(compare)

@@ -31,6 +31,7 @@ class OneShot:
     """
 
     headline = "error"
+    better = "low"
 
     def __init__(
         self,

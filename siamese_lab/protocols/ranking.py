@@ -15,7 +15,9 @@ MEASURES = (*(f"recall@{k}" for k in RECALLS), "r_precision", "map@r", "mrr")
 
 @dataclass(frozen=True)
 class Ranks:
-    """Where each hit (image of the query's identity) stands, for t queries with at most H hits, nearest first; H may differ from block to block.
+    """Where each hit (image of the query's identity) stands, for t queries with at most H hits, nearest first.
+
+    H may differ from block to block.
 
     Args:
         position: (t, H) int64, 1 = nearest of all; exact up to at least R, beyond it at least R + 1.

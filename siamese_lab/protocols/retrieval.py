@@ -35,6 +35,7 @@ class Retrieval:
     """
 
     headline = "map@r"
+    better = "high"
 
     def __init__(self, tile: int = 2048) -> None:
         self.tile = check_tile(tile)

@@ -49,6 +49,7 @@ class Verification:
     """
 
     headline = "eer"
+    better = "low"
 
     def __init__(
         self,

@@ -1,0 +1,140 @@
+"""`siamese-lab check`: what a run would do, without training it."""
+
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from siamese_lab import config, runs
+from siamese_lab.assembly import Lab, assemble
+from siamese_lab.batch import Batch, Embedded, Pairs, Triplets
+from siamese_lab.data.loader import BatchLoader
+from siamese_lab.errors import LabError
+from siamese_lab.judging import embed
+
+PROBED = 10  # batches that go through the network
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one batch holds: positives and negatives (pairs) or triplets, and whether the loss has a gradient on it."""
+
+    positives: int
+    negatives: int
+    triplets: int | None
+    gradient: bool
+
+
+def command(overrides: list[str], config_dirs: list[Path]) -> int:
+    """Composes, builds, draws batches, prints; nothing is trained or written.
+
+    Raises:
+        LabError: if the run could not be begun, or would train nothing.
+    """
+    cfg = config.compose(overrides, config_dirs)
+    lab = assemble(cfg)
+    console = Console(highlight=False, soft_wrap=True)
+    for line in describe(cfg, lab):
+        console.print(line, markup=False)
+    return 0
+
+
+def describe(cfg: DictConfig, lab: Lab) -> list[str]:
+    """The lines that `check` prints.
+
+    Raises:
+        LabError: if no probed batch has a gradient.
+    """
+    samples, module = lab.samples, lab.module
+    shape = tuple(samples.images.shape[1:])
+    parts = [f"{part} {len(ids):,} images of {len(samples.labels[ids].unique()):,} classes" for part in ("train", "val", "test")
+             if len(ids := samples.ids(part))]  # fmt: skip
+    size = sum(p.numel() for p in module.backbone.parameters())
+    heads = ", ".join(f"{name} {sum(p.numel() for p in part.parameters()):,}" for name, part in (("distance", module.distance), ("loss", module.loss)))
+    loader = BatchLoader(samples, lab.ids, lab.labels, lab.sampling)
+    mined = mine(lab, loader, cfg.evaluation.batch_size)
+    probes = [probe(lab, batch) for batch in islice(loader, PROBED)]
+    idle = 1 - sum(p.gradient for p in probes) / len(probes)
+    if idle == 1:
+        raise LabError(
+            f"none of {len(probes)} batches gives a gradient: positives {probes[0].positives}, negatives {probes[0].negatives} in the "
+            "first one. Classes need two images each to form positives, and a batch needs two classes to form negatives"
+        )
+    missed = never_drawn(lab, cfg.trainer.max_epochs)
+    names = [samples.classes[int(samples.labels[lab.ids[(lab.labels == label).nonzero()[0, 0]]])] for label in missed[:5].tolist()]
+    run_id = config.resolved_hash(cfg, samples.fingerprint)
+    return [
+        f"data       {'; '.join(parts)}; images {'x'.join(map(str, shape))}, disjoint by {samples.disjoint}",
+        f"network    {size:,} parameters ({heads}), {multiply_adds(module.backbone, shape):,} multiply-adds an image, "
+        f"embeddings of {module.backbone.dim} dimensions",
+        f"batch      {_mean([len(b.ids) for b in islice(loader, 1)]):.0f} images: {_tuples(probes)}{mined}",
+        f"gradient   {100 * idle:.0f} % of {len(probes)} batches without",
+        f"classes    {len(missed):,} of {len(lab.labels.unique()):,} would never be drawn" + (f", e.g. {', '.join(names)}" if names else ""),
+        f"training   {cfg.trainer.max_epochs} epochs of {len(loader):,} batches on {lab.decided.accelerator}, {lab.decided.precision}, "
+        f"{lab.decided.layout}",
+        f"judged by  {', '.join(lab.protocols)}; the best checkpoint by {next(iter(lab.protocols))}",
+        f"run        {runs.folder(cfg.study, run_id).path}",
+    ]
+
+
+def mine(lab: Lab, loader: BatchLoader, size: int) -> str:
+    """Gives the loader the table of its first epoch where the sampling has no warm-up; says on what the batches are judged."""
+    if not hasattr(lab.sampling, "mine"):
+        return ""
+    if not lab.sampling.wants(0):
+        return " (of the warm-up, before anything is mined)"
+    loader.table = lab.sampling.mine(embed(lab.module, lab.samples, lab.ids, size, averaged=False), lab.module.distance)
+    return " (mined with the untrained network)"
+
+
+def probe(lab: Lab, batch: Batch) -> Probe:
+    """Sends one batch through the untrained network and the loss."""
+    module = lab.module
+    with torch.no_grad():
+        z = module.backbone(module.on_after_batch_transfer(batch, 0).x).float()
+    e = Embedded(z.requires_grad_(), batch.labels, batch.ids, distance=module.distance)
+    tuples = batch.tuples if batch.tuples is not None else module.miner(e)
+    loss, _ = module.loss(e, tuples)
+    (gradient,) = torch.autograd.grad(loss, z)
+    flowing = bool(gradient.isfinite().all() and gradient.abs().sum() > 0)
+    if isinstance(tuples, Pairs):
+        return Probe(int(tuples.same.sum()), int((~tuples.same).sum()), None, flowing)
+    positives, negatives = e.positives(), e.negatives()
+    implied = int((positives.sum(1) * negatives.sum(1)).sum())
+    triplets = len(tuples.anchor) if isinstance(tuples, Triplets) else implied
+    return Probe(int(positives.sum()) // 2, int(negatives.sum()) // 2, triplets, flowing)
+
+
+def never_drawn(lab: Lab, epochs: int) -> Tensor:
+    """The training classes that no batch of the planned epochs holds; drawn without mined tables, which only add images."""
+    unseen = torch.ones(int(lab.labels.max()) + 1, dtype=torch.bool)
+    for epoch in range(epochs):
+        for ids, _ in lab.sampling.batches(epoch):
+            unseen[lab.labels[ids]] = False
+            if not unseen.any():
+                return unseen.nonzero().flatten()
+    return unseen.nonzero().flatten()
+
+
+def multiply_adds(backbone: nn.Module, shape: tuple[int, ...]) -> int:
+    """Multiply-adds of one image through the backbone: convolutions and matrix products."""
+    training = backbone.training
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        backbone.eval()(torch.zeros(1, *shape))
+    backbone.train(training)
+    return int(counter.get_total_flops()) // 2
+
+
+def _tuples(probes: list[Probe]) -> str:
+    pairs = f"{_mean([p.positives for p in probes]):,.0f} positive and {_mean([p.negatives for p in probes]):,.0f} negative pairs"
+    triplets = [p.triplets for p in probes if p.triplets is not None]
+    return pairs + (f", {_mean(triplets):,.0f} triplets" if triplets else "")
+
+
+def _mean(numbers: list[int]) -> float:
+    return sum(numbers) / len(numbers)

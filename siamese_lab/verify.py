@@ -1,0 +1,52 @@
+"""`siamese-lab verify`: do two images show the same identity?"""
+
+from pathlib import Path
+
+import torch
+
+from siamese_lab import config, runs
+from siamese_lab.binding import build
+from siamese_lab.checkpoint import trained
+from siamese_lab.data.images import BrokenImageError, Fit
+from siamese_lab.errors import LabError
+
+
+def command(run: str, left: Path, right: Path) -> int:
+    """Prints the distance of two images, the threshold that the run chose on validation, and the answer.
+
+    Args:
+        run: folder or beginning of a run id.
+        left: an image file.
+        right: another one.
+
+    Raises:
+        LabError: if there is no such run, it chose no threshold, or an image cannot be read.
+    """
+    folder = runs.find(run)
+    cfg = config.read(folder.path / "config.yaml")
+    chosen = runs.read_json(folder.path / "metrics.json")["chosen"].get("verification", {})
+    if "threshold" not in chosen:
+        raise LabError(f"{folder.path} chose no threshold: train with protocol=[verification] and a validation part")
+    reader: Fit = build(cfg.data, trusted=False).fit
+    x = torch.cat([read(path, reader) for path in (left, right)])
+    module = trained(folder, cfg)
+    a, b = module.embed(x)
+    with torch.no_grad():
+        distance = float(module.encoder()["distance"].pairwise(a[None], b[None]))
+    threshold = chosen["threshold"]
+    print(f"distance {distance:.4f}, threshold {threshold:.4f}: {'same' if distance <= threshold else 'different'}")
+    return 0
+
+
+def read(path: Path, reader: Fit) -> torch.Tensor:
+    """An image file as the run's data set reads its own: uint8 (1, C, H, W).
+
+    Raises:
+        LabError: naming the file and what is wrong with it.
+    """
+    try:
+        return torch.from_numpy(reader(path.read_bytes()))[None]
+    except BrokenImageError as error:
+        raise LabError(f"{path}: {error}") from error
+    except OSError as error:
+        raise LabError(f"cannot read {path}: {error.strerror}") from error
