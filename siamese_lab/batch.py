@@ -140,9 +140,13 @@ class Embedded:
         return self._matrix
 
     def at(self, left: Tensor, right: Tensor) -> Tensor:
-        """Distances (P,) of the rows `left` to the rows `right`; taken from the matrix where that is there already."""
-        if self._matrix is not None:
-            return self._matrix[left, right]
+        """Distances (P,) of the rows `left`, which are anchors, to the rows `right`.
+
+        Read from the matrix where that is there already, or where so many are asked for that one matrix product costs less than
+        gathering both embeddings of each.
+        """
+        if self._matrix is not None or 4 * len(left) >= len(self.z[: self.anchors]) * len(self.z):
+            return self.matrix()[left, right]
         with torch.autocast(self.z.device.type, enabled=False):
             distances: Tensor = self._distance().pairwise(self.z[left], self.z[right])
         return distances
@@ -200,3 +204,21 @@ def as_triplets(e: Embedded, tuples: Tuples) -> Triplets:
     anchor, positive = e.positives().nonzero(as_tuple=True)  # (P,) each
     pair, negative = e.negatives()[anchor].nonzero(as_tuple=True)  # (P, R) -> (T,)
     return Triplets(anchor[pair], positive[pair], negative)
+
+
+def triplet_distances(e: Embedded, tuples: Tuples) -> tuple[Tensor, Tensor, Tensor]:
+    """The distances of `as_triplets(e, tuples)`, without an index for each of the many triplets that labels imply.
+
+    Returns:
+        d(anchor, positive), d(anchor, negative) and a mask of what is a triplet. Given triplets: (T,) each. None: one row for each of
+        the P pairs of an anchor and a positive, one column for each of the R rows: (P, 1), (P, R), (P, R).
+
+    Raises:
+        ValueError: for pairs, of which no triplet can be made.
+    """
+    if tuples is None:
+        anchor, positive = e.positives().nonzero(as_tuple=True)  # (P,) each
+        d = e.matrix()
+        return d[anchor, positive][:, None], d.index_select(0, anchor), e.negatives()[anchor]
+    anchor, positive, negative = as_triplets(e, tuples)
+    return e.at(anchor, positive), e.at(anchor, negative), torch.ones_like(anchor, dtype=torch.bool)

@@ -35,7 +35,7 @@ def decide(accelerator: str, precision: str, channels_last: bool | None, allocat
     """
     gpu = accelerator == "gpu" or (accelerator == "auto" and torch.cuda.is_available())
     if precision == "auto":
-        precision = "bf16-mixed" if (torch.cuda.is_bf16_supported() if gpu else cpu_multiplies_bf16()) else "32-true"
+        precision = "bf16-mixed" if (torch.cuda.is_bf16_supported(including_emulation=False) if gpu else cpu_multiplies_bf16()) else "32-true"
     kept = allocator and not gpu and keep_freed_memory()
     return Decided(
         accelerator="gpu" if gpu else "cpu",

@@ -68,6 +68,7 @@ def judge(
     batch_size: int,
     *,
     influences: bool = True,
+    seen: Judged | None = None,
 ) -> dict[str, Figure]:
     """All figures of a part, named "<protocol>/<figure>". The publisher's trials belong to the test part.
 
@@ -79,13 +80,14 @@ def judge(
         chosen: by protocol, on validation.
         batch_size: images embedded at once.
         influences: also the influences and intervals, which take longer.
+        seen: the part as `judged` gives it, where it is embedded already.
     """
     plain = {name: protocol for name, protocol in protocols.items() if trial(protocol) is None}
     figures = {}
     if plain and len(samples.ids(part)):
-        seen = judged(module, samples, samples.ids(part), batch_size)
+        whole = seen if seen is not None else judged(module, samples, samples.ids(part), batch_size)
         for name, protocol in plain.items():
-            for key, figure in protocol.judge(seen, chosen.get(name, {}), influences=influences).items():
+            for key, figure in protocol.judge(whole, chosen.get(name, {}), influences=influences).items():
                 figures[f"{name}/{key}"] = figure
     if part == "test":
         for name, protocol in protocols.items():
@@ -93,8 +95,8 @@ def judge(
             if given is not None and given in samples.trials:
                 episodes = samples.trials[given]
                 ids = torch.cat([episodes.support.flatten(), episodes.query.flatten()]).unique()
-                seen = judged(module, samples, ids, batch_size, given)
-                for key, figure in protocol.judge(seen, {}, influences=influences).items():
+                whole = judged(module, samples, ids, batch_size, given)
+                for key, figure in protocol.judge(whole, {}, influences=influences).items():
                     figures[f"{name}/{key}"] = figure
     return figures
 

@@ -68,8 +68,9 @@ class SiameseModule(pl.LightningModule):
         return batch._replace(x=self.augment.apply(self.prepare(batch.x), maps))
 
     def prepare(self, x: Tensor) -> Tensor:
-        """uint8 images (B, C, H, W) as floats in [0, 1] in the run's memory layout."""
-        return x.to(memory_format=self.layout).float().div_(255.0) if x.dtype == torch.uint8 else x
+        """Images (B, C, H, W), uint8 or floats in [0, 1], as floats in the run's memory layout and the weights' precision."""
+        made = x.to(self.dtype, memory_format=self.layout)
+        return made.div_(255.0) if x.dtype == torch.uint8 else made
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One loss over the batch's tuples: those of the sampling, else those of the miner, else all."""
@@ -98,17 +99,20 @@ class SiameseModule(pl.LightningModule):
             averaged: use the average of the weights where there is one; mining takes the current ones.
         """
         backbone = self.encoder(averaged)["backbone"]
-        training = backbone.training
+        training = [part for part in backbone.modules() if part.training]  # a frozen part of it may be in eval mode already
         backbone.eval()
-        with torch.autocast(x.device.type, enabled=False):
-            x = self.prepare(x)
-            z: Tensor = backbone(x)
-            for view in self.augment.views(self.views)[1:]:
-                z = z + backbone(self.augment.apply(x, view.repeat(len(x), 1, 1)))
-            if self.views > 1:
-                z = F.normalize(z, dim=1) if getattr(getattr(backbone, "head", None), "normalise", False) else z / self.views
-        backbone.train(training)
-        return z
+        try:
+            with torch.autocast(x.device.type, enabled=False):
+                x = self.prepare(x)
+                z: Tensor = backbone(x)
+                for view in self.augment.views(self.views)[1:]:
+                    z = z + backbone(self.augment.apply(x, view.repeat(len(x), 1, 1)))
+        finally:
+            for part in training:
+                part.training = True
+        if self.views == 1:
+            return z
+        return F.normalize(z, dim=1) if getattr(getattr(backbone, "head", None), "normalise", False) else z / self.views
 
     def encoder(self, averaged: bool = True) -> nn.ModuleDict:
         """Backbone and distance that evaluation uses: the averaged ones where there are any."""

@@ -27,7 +27,10 @@ def parameter_groups(module: nn.Module, groups: Sequence[dict[str, Any]]) -> lis
             raise ValueError(f"each of optimizer.groups needs a key match, got {group}: e.g. {{match: 'backbone.trunk.*', lr: 1e-4}}")
         names = [name for name in free if fnmatchcase(name, group["match"])]
         if not names:
-            raise ValueError(f"optimizer.groups: {group['match']!r} matches no parameter; there are e.g. {', '.join(list(free)[:3])}")
+            raise ValueError(
+                f"optimizer.groups: {group['match']!r} matches no parameter that is trained and in no earlier group; "
+                f"there are e.g. {', '.join(list(free)[:3])}"
+            )
         made.append({**{k: v for k, v in group.items() if k != "match"}, "params": [free.pop(name) for name in names]})
     return [*made, {"params": list(free.values())}] if free else made
 

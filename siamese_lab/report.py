@@ -30,11 +30,9 @@ def finished(folder: RunFolder, new: bool = False) -> None:
                   f"allocator {decided['allocator']}, {decided['threads']} threads")
     console.print(f"run        {folder.path}")
     console.print("\nnext")
-    for line in (
-        f"tensorboard --logdir {folder.path}",
-        f"siamese-lab evaluate {folder.run_id[:6]} --protocol one_shot",
-        "siamese-lab train loss=triplet miner=batch_hard",
-    ):
+    known = "threshold" in metrics["chosen"].get("verification", {})
+    judge = f"verify {folder.run_id[:6]} a.png b.png" if known else f"evaluate {folder.run_id[:6]} --protocol retrieval"
+    for line in (f"tensorboard --logdir {folder.path}", f"siamese-lab {judge}", "siamese-lab train loss=triplet miner=batch_hard"):
         console.print(f"  {line}")
 
 

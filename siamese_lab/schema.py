@@ -73,5 +73,5 @@ GIVEN = frozenset({"params", "dim", "classes", "labels", "groups", "shape", "dis
 """Parameters that `build` gives to a target whose signature names them and whose yaml does not; so are keyword-only ones without a
 default."""
 
-LEFT_OUT = ("choices", "name", "study", "data.root", "launcher", "logger", "trainer.max_time", "trainer.progress")
+LEFT_OUT = ("choices", "name", "study", "data.root", "data.address", "launcher", "logger", "trainer.max_time", "trainer.progress")
 """Keys that do not decide what a run computes, or only how far it gets: its run id does not depend on them."""

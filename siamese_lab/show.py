@@ -47,13 +47,16 @@ def command(group: str | None = None, name: str | None = None, config_dirs: Sequ
 
 
 def summary(path: Path) -> str:
-    """What an option is, in a line: the first comment of its yaml, else the first line of its target's docstring."""
+    """What an option is, in a line: the first comment of its yaml up to the end of a sentence, else of its target's docstring."""
+    said = ""
     for line in path.read_text(encoding="utf-8").splitlines():
         text = line.removeprefix("#").strip()
-        if line.startswith("#") and text and not text.startswith("@package"):
-            return text
-        if line and not line.startswith("#"):
+        if not line.startswith("#") or said.endswith(".") or (said and not text):
             break
+        if not text.startswith("@package"):
+            said = f"{said} {text}".strip()
+    if said:
+        return said
     target = _content(path).get(TARGET)
     return (inspect.getdoc(resolve(target)) or "").partition("\n")[0] if target else ""
 
@@ -147,7 +150,7 @@ def _joined(documented: str, note: str) -> str:
 def _spelled(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return str(value)
+    return "required" if value == "???" else str(value)
 
 
 def _print_option(group: str, name: str, path: Path) -> None:

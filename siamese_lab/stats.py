@@ -90,7 +90,7 @@ def interval(
 
     From the influences where at least 50 identities stand behind the figure and 10 of them with an error; else Wilson's where
     the trials are independent; else none. The quantile is Student's with C - 1 degrees of freedom: in simulations from 60
-    identities on it covers 92 to 98 %, where the normal one loses a further 0.3 points or so.
+    identities on it covered 92 to 97 %; the normal one covered some 0.5 points less.
 
     Args:
         value: the figure.
@@ -144,7 +144,7 @@ def paired_difference(
 
 
 def t_quantile(level: float, freedom: int) -> float:
-    """Student's quantile by Wallace's approximation (Ann. Math. Stat. 1959): within 0.0002 of exact from 10 degrees on."""
+    """Student's quantile by Wallace's approximation (Ann. Math. Stat. 1959): within 0.02 % of exact from 49 degrees on."""
     z = NormalDist().inv_cdf(level) * (8 * freedom + 3) / (8 * freedom + 1)
     return sqrt(freedom * (exp(z * z / freedom) - 1)) * (1 if z >= 0 else -1)
 

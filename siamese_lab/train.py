@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from siamese_lab import config, judging, report, runs
+from siamese_lab import board, config, judging, report, runs
 from siamese_lab.assembly import Lab, assemble, load, model
 from siamese_lab.callbacks.mining import Mining
 from siamese_lab.callbacks.progress import progress
@@ -88,13 +88,15 @@ def _run(cfg: DictConfig, folder: RunFolder, lab: Lab) -> dict[str, Figure]:
     callbacks = [Mining(data.loader, size), *([validation] if judged else []), speed, *progress(cfg.trainer.progress, validation.monitor), *kept]
     if cfg.trainer.patience is not None:
         callbacks.append(EarlyStopping(validation.monitor, mode=validation.mode, patience=cfg.trainer.patience, check_on_train_epoch_end=True))
-    began = time.perf_counter()
+    began, started = time.perf_counter(), time.time()
     trainer(cfg, folder.path, lab, callbacks).fit(lab.module, data)
     seconds = time.perf_counter() - began
 
     restored = restore(lab.module, folder.path / "checkpoints" / ("best.ckpt" if judged else "last.ckpt"))
     chosen = judging.choose(lab.module, lab.samples, lab.protocols, size)
-    figures = judging.judge(lab.module, lab.samples, "test", lab.protocols, chosen, size)
+    ids = lab.samples.ids("test")
+    seen = judging.judged(lab.module, lab.samples, ids, size) if len(ids) else None
+    figures = judging.judge(lab.module, lab.samples, "test", lab.protocols, chosen, size, seen=seen)
     metrics = {
         "schema": runs.SCHEMA_VERSION,
         "test": _plain(figures),
@@ -107,6 +109,11 @@ def _run(cfg: DictConfig, folder: RunFolder, lab: Lab) -> dict[str, Figure]:
     }
     runs.write_json(folder.path / "influences.json", {"schema": runs.SCHEMA_VERSION, **{name: f.influence for name, f in figures.items()}})
     runs.write_json(folder.path / "metrics.json", metrics)
+    best = next((entry for entry in validation.history if entry["epoch"] == restored - 1), {})
+    board.write(
+        folder.path, cfg, figures, best, lab.protocols, chosen,
+        step=int(best.get("step", speed.steps)), began=started, seen=seen, samples=lab.samples, ids=ids,
+    )  # fmt: skip
     return figures
 
 
@@ -138,9 +145,10 @@ def trainer(cfg: DictConfig, path: Path, lab: Lab, callbacks: list[pl.Callback])
 
 
 def quiet() -> None:
-    """Keeps Lightning's tips and hints about loaders of ours off the screen."""
+    """Keeps Lightning's tips, and its warnings about what is meant to be so here, off the screen."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="pytorch_lightning", message=".*(does not have many workers|Checkpoint directory).*")
+    for message in ("does not have many workers", "Checkpoint directory", "You have overridden `on_after_batch_transfer`", "LeafSpec"):
+        warnings.filterwarnings("ignore", message=f".*{message}.*")
 
 
 def network(lab: Lab) -> tuple[tuple[int, ...], int]:

@@ -94,7 +94,7 @@ def test_help_of_train_has_three_examples(capsys: pytest.CaptureFixture[str]) ->
         (["verify", "abc", "a.png"], "the following arguments are required: B"),
         (["show", "lossy"], "no group lossy: did you mean loss?"),
         (["show", "loss", "tripet"], "no loss=tripet: did you mean triplet?"),
-        (["train", "--config-dir", "/nowhere"], "--config-dir needs a folder"),
+        (["train", "--cfg", "job", "--config-dir", "/nowhere"], "--config-dir needs a folder"),
     ],
 )
 def test_bad_commands_end_with_2(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,14 +148,21 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         main(["check"])
 
 
-def test_show(own: Path) -> None:
-    assert "dropout" in run("show", "--config-dir", str(own)).stdout
-    assert "dropout      Mine.\n" in run("show", "loss", "--config-dir", str(own)).stdout
-    triplet = run("show", "loss", "triplet").stdout
+def test_show(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def shown(*words: str) -> str:
+        assert main(["show", *words]) == 0
+        return capsys.readouterr().out
+
+    assert "dropout" in shown("--config-dir", str(own))
+    assert "dropout      Mine.\n" in shown("loss", "--config-dir", str(own))
+    triplet = shown("loss", "triplet")
     for part in ("eats        triplets", "source      Schroff", "margin     a number", "one of hinge, soft", "loss.margin=..."):
         assert part in triplet
-    assert "protocol.verification.pairs=..." in run("show", "protocol", "verification").stdout
-    assert "share of all steps" in run("show", "optimizer", "adamw").stdout  # the comment beside a nested key
+    assert "protocol.verification.pairs=..." in shown("protocol", "verification")
+    folder = shown("data", "folder")
+    assert "required" in folder
+    assert "???" not in folder
+    assert "share of all steps" in shown("optimizer", "adamw")  # the comment beside a nested key
 
 
 def test_a_closed_pipe_is_no_error() -> None:

@@ -42,7 +42,7 @@ def test_wilson_is_scipys(share, trials):
 @pytest.mark.parametrize("freedom", [10, 49, 200, 1600])
 def test_student_is_close_to_scipys(freedom):
     for level in (0.025, 0.9, 0.975, 0.995):
-        assert t_quantile(level, freedom) == pytest.approx(scipy_stats.t.ppf(level, freedom), rel=1e-3)
+        assert t_quantile(level, freedom) == pytest.approx(scipy_stats.t.ppf(level, freedom), rel=2e-3 if freedom < 49 else 2e-4)
     for t in (0.0, 0.5, -2.0, 4.0):
         assert t_p_value(t, freedom) == pytest.approx(2 * scipy_stats.t.sf(abs(t), freedom), rel=0.02)
 
@@ -54,7 +54,7 @@ def test_paired_difference_cancels_what_is_common():
     a = dict(zip(names, hard - hard.mean(), strict=True))
     b = dict(zip(reversed(names), (hard + noise - (hard + noise).mean())[::-1], strict=True))  # in another order
     found = paired_difference(0.4, a, 0.3, b)
-    test = scipy_stats.ttest_rel(hard + 0.1 + (noise - noise.mean()) * 0, hard + noise - noise.mean())
+    test = scipy_stats.ttest_rel(hard + 0.1, hard + noise - noise.mean())
     assert found.value == pytest.approx(0.1)
     assert found.identities == 80
     assert found.high - found.low == pytest.approx(2 * scipy_stats.t.ppf(0.975, 79) * noise.std(ddof=1) / np.sqrt(80), rel=1e-3)
@@ -85,17 +85,12 @@ def test_coverage_of_proportions_with_random_identities(truth, identities, trial
     assert 0.92 <= inside / given <= 0.98
 
 
-@pytest.mark.parametrize("identities", [60, 120])
-def test_coverage_of_figures_through_the_protocols(identities):
-    """Embeddings of identities drawn anew 400 times; the truth is what the figure is on average over the draws."""
-    protocols = {
-        "verification": Verification(grid=256),
-        "retrieval": Retrieval(),
-        "one_shot": OneShot(way=20, episodes=200),
-    }
+def test_coverage_of_figures_through_the_protocols():
+    """Embeddings of 60 identities, drawn anew 400 times; the truth is what the figure is on average over the draws."""
+    protocols = {"verification": Verification(grid=256), "retrieval": Retrieval(), "one_shot": OneShot(way=20, episodes=200)}
     seen: dict[str, list[tuple[float, float | None, float | None]]] = {}
     for seed in range(400):
-        judged = clusters(identities=identities, images=5, dim=6, spread=0.55, seed=seed)
+        judged = clusters(identities=60, images=5, dim=6, spread=0.45, seed=seed)
         for name, protocol in protocols.items():
             for key, f in protocol.judge(judged, {"threshold": 1.9}).items():
                 seen.setdefault(f"{name}/{key}", []).append((f.value, f.low, f.high))
@@ -103,7 +98,7 @@ def test_coverage_of_figures_through_the_protocols(identities):
     for name, figures in seen.items():
         truth = np.mean([value for value, _, _ in figures])
         inside = [low <= truth <= high for _, low, high in figures if low is not None]
-        covered[name] = (len(inside), np.mean(inside) if inside else None, round(float(truth), 4))
-    print(covered)
-    for name in ("verification/eer",):
-        assert 0.92 <= covered[name][1] <= 0.98, covered
+        if len(inside) > 300:  # elsewhere too few identities have an error, as a rule: no interval is promised
+            covered[name] = float(np.mean(inside))
+    assert {"verification/eer", "verification/auc", "retrieval/recall@1", "retrieval/map@r", "one_shot/error"} <= covered.keys()
+    assert not {name: share for name, share in covered.items() if not 0.92 <= share <= 0.98}

@@ -1,6 +1,7 @@
 """Four convolutions, the usual small network of few-shot learning."""
 
 from collections import OrderedDict
+from itertools import pairwise
 
 from torch import nn
 
@@ -28,7 +29,7 @@ class Conv4(nn.Sequential):
         if not width > 0:
             raise ValueError(f"width must be > 0, got {width}: it is the number of channels of each convolution")
         channels = [shape[0], width, width, width, width]
-        trunk = nn.Sequential(*(block(a, b) for a, b in zip(channels, channels[1:], strict=False)), nn.Flatten())
+        trunk = nn.Sequential(*(block(a, b) for a, b in pairwise(channels)), nn.Flatten())
         head = Head(count_features(trunk, shape), dim, normalise)
         super().__init__(OrderedDict(trunk=trunk, head=head))
         self.dim = dim

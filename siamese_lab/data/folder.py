@@ -69,7 +69,7 @@ class Folder:
                 raise ValueError(f"{name} must be a share of 0 to 1, got {share}")
         if not val_share + test_share < 1:
             raise ValueError(f"val_share + test_share must leave something to train on, got {val_share} + {test_share}")
-        sides = size if size is None or isinstance(size, int) else (size[0], size[-1])
+        sides = size if size is None or isinstance(size, int) else tuple(size)
         self.fit = Fit(sides, channels, fit, invert, background)
         self.root, self.shares, self.split_seed = root, (val_share, test_share), split_seed
         self.disjoint, self.min_images, self.broken = disjoint, min_images, broken
@@ -92,7 +92,7 @@ class Folder:
         classes = tuple(sorted(set(homes)))
         both = sorted(set(classes) & {home.rpartition("/")[0] for home in classes})
         if both:
-            raise LabError(f"{root / both[0]} holds images and folders of images: is it an identity or a group? Move one or the other")
+            raise LabError(f"{root / both[0]} holds images and folders of images: an identity or a group? Move one of them")
         if len(classes) < 2:
             raise LabError(
                 f"{root} holds images of {len(classes)} identit{'y' if len(classes) == 1 else 'ies'}: at least 2 are needed, "

@@ -18,6 +18,7 @@ from siamese_lab.errors import LabError
 CANVAS, EXTENT = 64, 44  # pixels: a shape's longer side is EXTENT, centred on a square of CANVAS
 LEAST_FACES, MOST_FACES = 4, 8  # of a class
 ALIKE = 0.94  # cosine above which two shapes are one to the eye (c and C, the O of four scripts); read off a sorted list of pairs
+SAME = 0.99  # cosine above which two pictures are one outline but for rounding
 Picture = NDArray[np.uint8]  # (CANVAS, CANVAS), ink = 255
 FACES = (  # in this order; DejaVu and STIX alone: the other fonts there draw boxes or Latin only
     "DejaVuSans",
@@ -66,7 +67,8 @@ def shapes(parts: Sequence[Sequence[str]]) -> list[Shapes]:
     """The classes of each part, in the order of the code points.
 
     A class is a letter without a Unicode decomposition (no accented ones), in at least LEAST_FACES faces. Letters of a part that
-    look alike are one class, under the first one's name; a letter that looks like one of an earlier part, in any face, is dropped.
+    look alike on average of their faces, or have one outline in any, are one class: the first one's, with its pictures alone.
+    A letter that looks like one of an earlier part, in any face, is dropped.
 
     Args:
         parts: the scripts of each part, as they begin the letters' Unicode names ("GREEK").
@@ -78,13 +80,13 @@ def shapes(parts: Sequence[Sequence[str]]) -> list[Shapes]:
         drawn = _drawn(scripts)
         chars = list(drawn)
         features = {face: _features([drawn[char].get(face) for char in chars]) for face in range(len(FACES))}
-        seen = [any(picture.tobytes() in prints for picture in drawn[char].values()) for char in chars]
-        fresh = [char for char, old in zip(chars, _similar(seen, features, earlier), strict=True) if not old]
+        own = [{picture.tobytes() for picture in drawn[char].values()} for char in chars]
+        fresh = [char for char, old in zip(chars, _similar(own, prints, features, earlier), strict=True) if not old]
         pictures = [torch.from_numpy(np.stack(list(drawn[char].values())[:MOST_FACES])) for char in fresh]
         kept.append(Shapes([unicodedata.name(char) for char in fresh], [_script(char) for char in fresh], pictures))
         for face, (_, vectors) in features.items():
             earlier[face].append(vectors)
-        prints |= {picture.tobytes() for faces in drawn.values() for picture in faces.values()}
+        prints.update(*own)
     return kept
 
 
@@ -135,18 +137,28 @@ def _features(pictures: Sequence[Picture | None]) -> tuple[Tensor, Tensor]:
     return there, functional.normalize(small.flatten(1)) if len(there) else torch.zeros(0, (CANVAS // 2) ** 2)
 
 
-def _similar(seen: Sequence[bool], features: dict[int, tuple[Tensor, Tensor]], earlier: dict[int, list[Tensor]]) -> list[bool]:
-    """Whether each character was seen, looks like one of an earlier part in any face, or on average like one kept before it."""
-    total, faces = torch.zeros(len(seen), len(seen)), torch.zeros(len(seen), len(seen))
-    dropped = torch.tensor(list(seen), dtype=torch.bool)
+def _similar(
+    prints: Sequence[set[bytes]], old: set[bytes], features: dict[int, tuple[Tensor, Tensor]], earlier: dict[int, list[Tensor]]
+) -> list[bool]:
+    """Whether each character looks like one of an earlier part in any face, or like one kept before it.
+
+    The latter on average of their faces, or with the same outline in any.
+    """
+    count = len(prints)
+    total, faces, most = torch.zeros(count, count), torch.zeros(count, count), torch.zeros(count, count)
+    dropped = torch.tensor([bool(own & old) for own in prints], dtype=torch.bool)
     for face, (there, vectors) in features.items():
         before = torch.cat(earlier[face]) if earlier[face] else vectors[:0]
         if len(before) and len(there):
             dropped[there] |= (vectors @ before.T).amax(1) > ALIKE
-        total[there[:, None], there] += vectors @ vectors.T
-        faces[there[:, None], there] += 1
-    alike = (total / faces.clamp(min=1) > ALIKE).numpy()
+        at, cosines = (there[:, None], there), vectors @ vectors.T
+        total[at] += cosines
+        faces[at] += 1
+        most[at] = torch.maximum(most[at], cosines)
+    alike = ((total / faces.clamp(min=1) > ALIKE) | (most > SAME)).numpy()
     result: list[bool] = dropped.tolist()
-    for index in range(len(result)):
-        result[index] = result[index] or any(not result[other] for other in np.flatnonzero(alike[index, :index]))
+    seen: set[bytes] = set()  # pictures of those kept, whatever the face
+    for index, own in enumerate(prints):
+        result[index] |= bool(own & seen) or any(not result[other] for other in np.flatnonzero(alike[index, :index]))
+        seen |= set() if result[index] else own
     return result

@@ -12,6 +12,7 @@ from siamese_lab.data.cache import progress
 from siamese_lab.data.fingerprint import fingerprint
 from siamese_lab.data.glyph_hands import distort, soften
 from siamese_lab.data.glyph_shapes import font_files, shapes
+from siamese_lab.data.images import Fit
 from siamese_lab.data.store import Images, stored
 
 VERSION = 1  # raise it when the same arguments would give other pixels
@@ -56,6 +57,7 @@ class Glyphs:
         if len(set(every)) != len(every):
             raise ValueError("a script must stand in one of train_scripts, val_scripts and test_scripts only")
         self.size, self.images_per_class, self.strength, self.seed = size, images_per_class, strength, seed
+        self.fit = Fit(size, invert=True)  # how `verify` reads a file: dark ink on white
 
     def load(self) -> Samples:
         """Draws (the first time) and labels.

@@ -13,6 +13,7 @@ from PIL import ExifTags, Image, ImageOps
 
 VERSION = 1  # raise it when the same file would give other pixels: stores are built anew
 FORMATS = ("PNG", "JPEG", "PPM", "BMP", "WEBP", "TIFF")  # Pillow knows 40 more, some of which run other programs
+MAGIC = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"BM", b"RIFF", b"II*\0", b"MM\0*")  # how their files begin
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".pgm", ".ppm", ".pbm", ".pnm", ".bmp", ".webp", ".tif", ".tiff"))
 MAX_PIXELS = 50_000_000  # checked in the header: a 10 kB PNG can ask for gigabytes
 MAX_BYTES = 1 << 29  # of one file
@@ -41,7 +42,7 @@ class Fit:
         ValueError: for values out of these ranges.
     """
 
-    size: int | tuple[int, int] | None
+    size: int | tuple[int, ...] | None
     channels: int = 1
     fit: str = "pad"
     invert: bool = False
@@ -103,6 +104,8 @@ class Fit:
         try:
             image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
         except Image.UnidentifiedImageError as error:
+            if data.startswith(MAGIC):
+                raise BrokenImageError("truncated or damaged in its header") from error
             raise BrokenImageError(f"not an image (of {', '.join(FORMATS)})") from error
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise BrokenImageError(f"too many pixels (more than {self.max_pixels:,})") from error

@@ -78,7 +78,7 @@ class Omniglot:
         if not 0 <= validation_characters <= 1198:
             raise ValueError(f"validation_characters must be 0 to 1198 of the 1200, got {validation_characters}")
         self.root, self.split, self.quarter_turns, self.address = root, split, quarter_turns, address
-        self.fit = Fit(size if isinstance(size, int) else (size[0], size[1]), fit=fit, invert=True)
+        self.fit = Fit(size if isinstance(size, int) else tuple(size), fit=fit, invert=True)
         self.validation_alphabets, self.validation_characters = validation_alphabets, validation_characters
         self.split_seed = split_seed
 

@@ -81,8 +81,15 @@ def locate(root: Path) -> dict[str, Path]:
 
 
 def key(paths: Iterable[Path]) -> str:
-    """Changes when a zip, or a file in a folder, does."""
-    return stamp([source for path in paths for source in (_files(path) if path.is_dir() else [file_source(path, path.name)])])
+    """Changes when a zip's bytes do (wherever it lies), or the time or size of a file in a folder."""
+    every: list[str] = []
+    for path in paths:
+        if path.is_dir():
+            every.append(stamp(list(_files(path))))
+        else:
+            with path.open("rb") as data:
+                every.append(hashlib.file_digest(data, "sha256").hexdigest())
+    return " ".join(every)
 
 
 def drawings(paths: Mapping[str, Path]) -> list[Source]:

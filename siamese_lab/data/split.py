@@ -68,5 +68,6 @@ def refuse_overlap(labels: Tensor, split: Tensor, classes: Sequence[str]) -> Non
         shown = "; ".join(f"{classes[i]} in {' and '.join(names[int(p)] for p in stands[i].nonzero())}" for i in both[:5])
         raise LabError(
             f"{len(both)} identit{'y stands' if len(both) == 1 else 'ies stand'} in more than one part ({shown}): "
-            "figures would be those of identities that were trained on; move them, or say data.disjoint=image if only the images are to differ"
+            "figures would be those of identities that were trained on; "
+            "move them, or say data.disjoint=image if only the images are to differ"
         )

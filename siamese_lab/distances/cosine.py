@@ -11,8 +11,8 @@ class Cosine(nn.Module):
 
     def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
         """Distances (P,) of the rows of a (P, D) to those of b (P, D)."""
-        return 1.0 - (F.normalize(a, dim=-1) * F.normalize(b, dim=-1)).sum(-1)
+        return (1.0 - (F.normalize(a, dim=-1) * F.normalize(b, dim=-1)).sum(-1)).clamp(self.low, self.high)  # rounding
 
     def matrix(self, a: Tensor, b: Tensor) -> Tensor:
         """Distances (N, M) of the rows of a (N, D) to those of b (M, D), by one matrix product."""
-        return 1.0 - F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T
+        return (1.0 - F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T).clamp(self.low, self.high)

@@ -25,8 +25,8 @@ class Euclidean(nn.Module):
 def squared_matrix(a: Tensor, b: Tensor) -> Tensor:
     """Squared Euclidean distances (N, M) by one matrix product; never below 0, and exactly 0 for the same object against itself."""
     squared = torch.addmm(a.square().sum(1)[:, None] + b.square().sum(1)[None, :], a, b.T, alpha=-2.0).clamp(min=0.0)
-    if a.data_ptr() == b.data_ptr() and a.shape[1] == b.shape[1]:
-        squared = squared * off_diagonal(squared)  # a distance to itself is not a rounding error
+    if a.data_ptr() == b.data_ptr() and a.stride() == b.stride():
+        squared = squared.fill_diagonal_(0.0)  # a distance to itself is not a rounding error
     return squared
 
 
@@ -35,8 +35,3 @@ def root(squared: Tensor) -> Tensor:
     tiny = torch.finfo(squared.dtype).tiny
     zero = squared <= tiny
     return squared.masked_fill(zero, 1.0).sqrt().masked_fill(zero, 0.0)
-
-
-def off_diagonal(like: Tensor) -> Tensor:
-    """A mask of the shape of `like` (N, M) that is false where row == column."""
-    return torch.arange(like.shape[0], device=like.device)[:, None] != torch.arange(like.shape[1], device=like.device)

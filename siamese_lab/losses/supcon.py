@@ -18,7 +18,7 @@ class SupConLoss(nn.Module):
         temperature: divides the distances; small = only the nearest neighbours count. In (0, inf).
 
     Raises:
-        ValueError: if temperature is not positive; in `forward`, if it is given tuples.
+        ValueError: if temperature is not positive.
     """
 
     eats = "labels"
@@ -30,7 +30,10 @@ class SupConLoss(nn.Module):
         self.temperature = temperature
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss; `active` counts the anchors whose nearest neighbour has another label, `tuples` the anchors with a positive."""
+        """The loss over the labels, whatever the `tuples`; the facts count anchors.
+
+        `active`: those whose nearest neighbour has another label; `tuples`: those with a positive.
+        """
         positives, negatives = e.positives(), e.negatives()
         others = positives | negatives
         logits = (-e.matrix() / self.temperature).masked_fill(~others, -torch.inf)  # (A, R)

@@ -5,7 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siamese_lab.batch import Embedded, Tuples, as_triplets
+from siamese_lab.batch import Embedded, Tuples, triplet_distances
 
 
 class TripletLoss(nn.Module):
@@ -41,9 +41,9 @@ class TripletLoss(nn.Module):
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and how many of the triplets were `active` (violate the margin)."""
-        anchor, positive, negative = as_triplets(e, tuples)
-        excess = e.at(anchor, positive) - e.at(anchor, negative)  # (T,)
-        active = (excess + self.margin > 0).sum()
+        near, far, valid = triplet_distances(e, tuples)
+        excess = near - far
+        active, count = (valid & (excess + self.margin > 0)).sum(), valid.sum()
         cost = F.softplus(excess) if self.form == "soft" else (excess + self.margin).clamp(min=0.0)
-        counted = active if self.average == "active" and self.form == "hinge" else active.new_tensor(len(excess))
-        return e.zero() + cost.sum() / counted.clamp(min=1), {"active": active, "tuples": active.new_tensor(len(excess))}
+        counted = active if self.average == "active" and self.form == "hinge" else count
+        return e.zero() + cost.masked_fill(~valid, 0.0).sum() / counted.clamp(min=1), {"active": active, "tuples": count}

@@ -35,7 +35,7 @@ class Classes:
         count = self.count[classes]
         keys = torch.rand(len(classes), int(count.max()), generator=g)
         keys[torch.arange(keys.shape[1]) >= count[:, None]] = 2.0  # places that the class does not have come last
-        shuffled = keys.argsort(1)
+        shuffled = keys.topk(min(k, keys.shape[1]), largest=False).indices  # sorted: the first places of a random order
         turn = torch.arange(k)[None, :] % count[:, None]  # (P, k)
         return self.order[self.first[classes][:, None] + shuffled.gather(1, turn)]
 
@@ -52,14 +52,6 @@ class Classes:
         classes = (self.of[images] + shift) % len(self)
         return self.order[self.first[classes] + (torch.rand(len(images), generator=g) * self.count[classes]).long()]
 
-    def partner(self, images: Tensor, g: torch.Generator) -> Tensor:
-        """Another image of the same class for each of `images` (P,), whose classes have at least two."""
-        classes = self.of[images]
-        place = torch.empty_like(self.order)
-        place[self.order] = torch.arange(len(self.order))
-        shift = 1 + (torch.rand(len(images), generator=g) * (self.count[classes] - 1)).long()
-        return self.order[self.first[classes] + (place[images] - self.first[classes] + shift) % self.count[classes]]
-
     def with_pairs(self) -> Tensor:
         """The classes that have at least two images.
 
@@ -69,7 +61,7 @@ class Classes:
         chosen = (self.count > 1).nonzero().flatten()
         if len(self) < 2 or len(chosen) == 0:
             raise ValueError(
-                f"pairs need at least two classes and a class of two images, the training data have {len(self)} classes, "
+                f"training needs at least two classes and a class of two images, the training data have {len(self)} classes, "
                 f"{len(chosen)} of them with two images or more"
             )
         return chosen
@@ -82,14 +74,17 @@ def distinct(n: int, k: int, rows: int, g: torch.Generator) -> Tensor:
     return shuffled.reshape(-1, k)[:rows]
 
 
-def check_batch(batch_size: int, unit: int, steps: int | None) -> None:
-    """Refuses a batch that cannot be cut into units (of K images of a class, of pairs, of triplets).
+def check_batch(batch_size: int, unit: int, images: int, steps: int | None) -> None:
+    """Refuses a batch that cannot be cut into units (of K images of a class, of pairs, of triplets), or that the data cannot fill.
 
     Raises:
-        ValueError: if batch_size is not a positive multiple of unit, or steps is not positive.
+        ValueError: if batch_size is not a positive multiple of unit, or larger than the number of images; if steps is not positive.
     """
-    if not unit > 0 or not batch_size > 0 or batch_size % unit:
-        near = max(unit, round(batch_size / unit) * unit) if unit > 0 else 1
+    if not batch_size > 0 or batch_size % unit:
+        near = max(unit, min(round(batch_size / unit), images // unit) * unit)
         raise ValueError(f"batch_size must be a positive multiple of {unit} images, got {batch_size}: {near} would do")
+    if batch_size > images:
+        most = images // unit * unit
+        raise ValueError(f"batch_size must be at most the {images} images of the training data, got {batch_size}: {most} would do")
     if steps is not None and not steps > 0:
         raise ValueError(f"steps must be > 0 or null, got {steps}: it is the number of batches an epoch")

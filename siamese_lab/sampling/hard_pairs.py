@@ -28,7 +28,7 @@ class HardPairs:
         steps: batches an epoch; None = as many as hold the training images once.
 
     Raises:
-        ValueError: if a number is out of its range, or the data have no pair of a kind.
+        ValueError: if a number is out of its range or more than the data have, or the data have no pair of a kind.
     """
 
     gives = "pairs"
@@ -46,11 +46,11 @@ class HardPairs:
         warmup: int = 1,
         steps: int | None = None,
     ) -> None:
-        check_batch(batch_size, 2, steps)
         if not 0 <= share_same <= 1:
             raise ValueError(f"share_same must lie in [0, 1], got {share_same}: it is the share of same-class pairs")
         self.classes = Classes(labels)
         self.paired = self.classes.with_pairs()
+        check_batch(batch_size, 2, len(labels), steps)
         self.negatives = HardNegatives(self.classes, share_hard, neighbours, every, warmup)
         self.pairs, self.share_same, self.seed = batch_size // 2, share_same, seed
         self.steps = steps or max(1, len(labels) // batch_size)

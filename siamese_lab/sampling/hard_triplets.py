@@ -29,7 +29,7 @@ class HardTriplets:
         steps: batches an epoch; None = as many as hold the training images once.
 
     Raises:
-        ValueError: if a number is out of its range, or the data have no triplet.
+        ValueError: if a number is out of its range or more than the data have, or the data have no triplet.
     """
 
     gives = "triplets"
@@ -46,9 +46,9 @@ class HardTriplets:
         warmup: int = 1,
         steps: int | None = None,
     ) -> None:
-        check_batch(batch_size, 3, steps)
         self.classes = Classes(labels)
         self.paired = self.classes.with_pairs()
+        check_batch(batch_size, 3, len(labels), steps)
         self.negatives = HardNegatives(self.classes, share_hard, neighbours, every, warmup)
         self.triplets, self.seed = batch_size // 3, seed
         self.steps = steps or max(1, len(labels) // batch_size)

@@ -23,7 +23,7 @@ class RandomPairs:
         steps: batches an epoch; None = as many as hold the training images once.
 
     Raises:
-        ValueError: if batch_size is odd, share_same not in [0, 1], or the data have no pair of a kind.
+        ValueError: if batch_size is odd or larger than the data, share_same not in [0, 1], or the data have no pair of a kind.
     """
 
     gives = "pairs"
@@ -31,11 +31,11 @@ class RandomPairs:
     def __init__(
         self, *, labels: Tensor, seed: int = 0, batch_size: int = 256, share_same: float = 0.5, steps: int | None = None
     ) -> None:
-        check_batch(batch_size, 2, steps)
         if not 0 <= share_same <= 1:
             raise ValueError(f"share_same must lie in [0, 1], got {share_same}: it is the share of same-class pairs")
         self.classes = Classes(labels)
         self.paired = self.classes.with_pairs()
+        check_batch(batch_size, 2, len(labels), steps)
         self.pairs, self.share_same, self.seed = batch_size // 2, share_same, seed
         self.steps = steps or max(1, len(labels) // batch_size)
 

@@ -20,15 +20,15 @@ class RandomTriplets:
         steps: batches an epoch; None = as many as hold the training images once.
 
     Raises:
-        ValueError: if batch_size is no multiple of 3, or the data have no triplet.
+        ValueError: if batch_size is no multiple of 3 or larger than the data, or the data have no triplet.
     """
 
     gives = "triplets"
 
     def __init__(self, *, labels: Tensor, seed: int = 0, batch_size: int = 192, steps: int | None = None) -> None:
-        check_batch(batch_size, 3, steps)
         self.classes = Classes(labels)
         self.paired = self.classes.with_pairs()
+        check_batch(batch_size, 3, len(labels), steps)
         self.triplets, self.seed = batch_size // 3, seed
         self.steps = steps or max(1, len(labels) // batch_size)
 

@@ -1,0 +1,124 @@
+"""What a finished run shows in TensorBoard. Event files are a view: nothing reads them back."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from siamese_lab import board_hparams, board_projector, plots
+from siamese_lab.batch import Samples
+from siamese_lab.protocols.judged import Judged
+from siamese_lab.protocols.roc import Curves
+from siamese_lab.stats import Figure
+
+PR_POINTS = 127  # what the precision-recall tab takes
+
+
+def write(
+    path: Path,
+    cfg: DictConfig,
+    figures: Mapping[str, Figure],
+    best: Mapping[str, float],
+    protocols: Mapping[str, Any],
+    chosen: Mapping[str, Mapping[str, float]],
+    *,
+    step: int,
+    began: float,
+    seen: Judged | None = None,
+    samples: Samples | None = None,
+    ids: Tensor | None = None,
+) -> None:
+    """Adds to the run's event files: figures, hyperparameters, the config, the pictures of verification, the projector.
+
+    Tags: `best/<protocol>/<figure>` (validation, at the epoch that was chosen), `test/<protocol>/<figure>`, and under
+    `test/<protocol>/` of a protocol that has curves the pictures `distances` and `roc`, the histograms `distances/same` and
+    `distances/different`, and the curve `precision_recall`, whose threshold t is the distance (1 - t) x the largest one.
+
+    Args:
+        path: the run folder.
+        cfg: from `config.compose`.
+        figures: of the test part, named "<protocol>/<figure>".
+        best: the validation figures at the chosen epoch, named "val/<protocol>/<figure>"; other keys are passed over.
+        protocols: by name.
+        chosen: by protocol, on validation.
+        step: optimizer steps behind the weights that were judged.
+        began: time.time() at the start of the run.
+        seen: the judged test part; None where there is none: no pictures then.
+        samples: where its images are, for the projector.
+        ids: (N,) the sample behind each row of `seen`.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(path), filename_suffix=".board") as writer:
+        shown = {name.replace("val/", "best/", 1): value for name, value in best.items() if name.startswith("val/")}
+        shown |= {f"test/{name}": figure.value for name, figure in figures.items()}
+        for tag, value in shown.items():
+            writer.add_scalar(tag, value, step)
+        _hparams(writer, path.name if cfg.get("name") is None else str(cfg.name), cfg, protocols, shown, began)
+        text = OmegaConf.to_yaml(cfg, resolve=True)
+        writer.add_text("config", "    " + text.replace("\n", "\n    "), step)  # indented, it is shown as it stands
+        if seen is None:
+            return
+        for name, protocol in protocols.items():
+            if hasattr(protocol, "curves"):
+                prefix, threshold = f"test/{name}", chosen.get(name, {}).get("threshold")
+                _verification(writer, prefix, protocol.curves(seen), seen, threshold, _title(name, figures), step)
+    if samples is not None and ids is not None:
+        board_projector.write(path, seen, samples, ids)
+
+
+def _hparams(
+    writer: Any, name: str, cfg: DictConfig, protocols: Mapping[str, Any], shown: Mapping[str, float], began: float
+) -> None:
+    """The run's line in the HPARAMS tab; columns of figures are the headlines."""
+    tags = [f"{part}/{key}/{protocol.headline}" for key, protocol in protocols.items() for part in ("best", "test")]
+    values = board_hparams.hyperparameters(cfg)
+    summaries = [
+        board_hparams.experiment([values], {tag: tag.replace("/", " ") for tag in tags if tag in shown}),
+        *board_hparams.session(values, name, began),
+    ]
+    for summary in summaries:
+        writer.file_writer.add_summary(summary)
+
+
+def _verification(
+    writer: Any, prefix: str, curves: Curves, seen: Judged, threshold: float | None, titles: tuple[str, str], step: int
+) -> None:
+    pictures = {
+        "distances": plots.distances(curves, seen.distance, threshold, titles[0]),
+        "roc": plots.roc(curves, threshold, titles[1]),
+    }
+    for name, picture in pictures.items():
+        writer.add_image(f"{prefix}/{name}", plots.pixels(picture), step, dataformats="HWC")
+    kinds = {"same": (curves.same_histogram, curves.same_total), "different": (curves.different_histogram, curves.different_total)}
+    middles = (curves.bins[1:] + curves.bins[:-1]) / 2
+    for name, (counts, total) in kinds.items():
+        low, high = curves.bins[:-1][counts > 0].min(), curves.bins[1:][counts > 0].max()
+        sums = float((counts * middles).sum()), float((counts * middles**2).sum())
+        writer.add_histogram_raw(
+            f"{prefix}/distances/{name}", low, high, total, *sums, curves.bins[1:].tolist(), counts.tolist(), step
+        )
+    writer.add_pr_curve_raw(f"{prefix}/precision_recall", *precision_recall(curves), step, PR_POINTS)
+
+
+def precision_recall(curves: Curves, points: int = PR_POINTS) -> tuple[np.ndarray, ...]:
+    """tp, fp, tn, fn, precision, recall, each (points,), at evenly spaced distances from the largest down to 0.
+
+    Precision depends on how many different pairs there are to one same pair; it is 1 where nothing is accepted.
+    """
+    place = np.searchsorted(curves.threshold, np.linspace(curves.threshold[-1], 0, points), side="right") - 1
+    tp, fp = (np.where(place >= 0, counts[place], 0) for counts in (curves.true_accepts, curves.false_accepts))
+    accepted = tp + fp
+    precision = np.where(accepted > 0, tp / np.maximum(accepted, 1), 1.0)
+    return tp, fp, curves.different_total - fp, curves.same_total - tp, precision, tp / curves.same_total
+
+
+def _title(name: str, figures: Mapping[str, Figure]) -> tuple[str, str]:
+    """Titles of the two pictures, with the figures they show."""
+    eer, auc = figures.get(f"{name}/eer"), figures.get(f"{name}/auc")
+    error = f", equal error rate {100 * eer.value:.2f} %" if eer else ""
+    area = f", area under the curve {100 * auc.value:.2f} %" if auc else ""
+    return f"Distances in the test part{error}", f"Verification on the test part{area}"

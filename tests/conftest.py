@@ -1,0 +1,64 @@
+"""What all tests share: their own cache and outputs, and a small real problem."""
+
+import os
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from siamese_lab.binding import build
+from siamese_lab.catalogue import option_file
+
+ROOT = Path(__file__).parent.parent
+
+SMALL = [  # a real problem that trains in seconds: letters of Greek and Coptic, judged on Armenian (validation) and Georgian (test)
+    "data.size=16",
+    "data.images_per_class=8",
+    "data.train_scripts=[GREEK,COPTIC]",
+    "data.val_scripts=[ARMENIAN]",
+    "data.test_scripts=[GEORGIAN]",
+    "backbone.width=16",
+    "trainer.max_epochs=4",
+    "trainer.progress=false",
+    "protocol=[verification]",
+    "protocol.verification.grid=64",
+]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Stores of the tests never meet the user's."""
+    if "SIAMESE_LAB_CACHE" not in os.environ:
+        os.environ["SIAMESE_LAB_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def outputs(tmp_path, monkeypatch):
+    """A folder for runs."""
+    monkeypatch.setenv("SIAMESE_LAB_OUTPUTS", str(tmp_path / "outputs"))
+    return tmp_path / "outputs"
+
+
+@pytest.fixture(scope="session")
+def make():
+    """make("loss", "triplet", margin=0.5): an option of conf/ with other values; `given` is what a run gives to constructors."""
+
+    def made(group, name, given=None, **values):
+        content = OmegaConf.to_container(OmegaConf.load(option_file(group, name)))
+        content.pop("defaults", None)
+        return build(OmegaConf.create({group: content | values})[group], **{"dim": 5, "classes": 4, **(given or {})})
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def own_distance():
+    """own_distance("supcon"): the name of the distance that a loss runs with where the user chooses none."""
+
+    def name(loss):
+        for entry in OmegaConf.load(option_file("loss", loss)).get("defaults", []):
+            if "override /distance@_global_.distance" in entry:
+                return entry["override /distance@_global_.distance"]
+        return OmegaConf.load(option_file("loss", loss).parent.parent / "train.yaml").defaults[4].distance
+
+    return name

@@ -1,0 +1,254 @@
+"""`siamese-lab train` for real, on a small problem: what is written, what repeats, what beats the untrained network."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import SMALL
+
+from siamese_lab import config, runs
+from siamese_lab.assembly import assemble, load
+from siamese_lab.catalogue import options
+from siamese_lab.checkpoint import trained
+from siamese_lab.cli import main
+from siamese_lab.errors import LabError
+from siamese_lab.train import train
+
+FEW = ["sampling.batch_size=96", "sampling.steps=12"]
+
+
+def run(outputs, *overrides, force=False):
+    """Trains in this process; returns the run's folder and its metrics."""
+    cfg = config.compose([*SMALL, *overrides])
+    samples = load(cfg)
+    folder = runs.folder(cfg.study, config.resolved_hash(cfg, samples.fingerprint))
+    train(cfg, folder, assemble(cfg, samples=samples), force=force)
+    return folder, runs.read_json(folder.path / "metrics.json")
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """One run that several tests look at."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("SIAMESE_LAB_OUTPUTS", str(tmp_path_factory.mktemp("outputs")))
+    yield run(None, *FEW)
+    patch.undo()
+
+
+@pytest.mark.parametrize("loss", options("loss"))
+def test_every_loss_beats_the_untrained_network_with_no_other_override(outputs, loss):
+    _, metrics = run(outputs, *FEW, f"loss={loss}", "trainer.max_epochs=8")
+    eer, start = metrics["test"]["verification/eer"]["value"], metrics["untrained"]["verification/eer"]["value"]
+    assert eer < 0.9 * start
+
+
+@pytest.mark.parametrize("sampling", [s for s in options("sampling") if s != "pk"])
+def test_every_sampling_trains(outputs, sampling):
+    loss = "triplet" if "triplets" in sampling else "contrastive"
+    _, metrics = run(outputs, *FEW, f"sampling={sampling}", f"loss={loss}", "trainer.max_epochs=8")
+    assert metrics["test"]["verification/eer"]["value"] < 0.92 * metrics["untrained"]["verification/eer"]["value"]
+
+
+def test_the_run_folder_is_whole(done):
+    folder, metrics = done
+    assert folder.state() == "ok"
+    names = {path.name for path in folder.path.iterdir()}
+    assert {"config.yaml", "run.json", "metrics.json", "influences.json", "checkpoints"} <= names
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    assert {path.name for path in (folder.path / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert len(metrics["history"]) == 4
+    assert metrics["epoch"] == 1 + min(range(4), key=lambda i: metrics["history"][i]["val/verification/eer"])
+    influences = json.loads((folder.path / "influences.json").read_text())
+    assert len(influences["verification/eer"]) == 114
+
+
+def test_the_same_command_gives_the_same_figures_to_the_last_digit(outputs):
+    common = [*FEW, "trainer.max_epochs=2", "trainer.ema=0.9", "evaluation.views=3"]
+    first, a = run(outputs, *common)
+    weights = torch.load(first.path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    _, b = run(outputs, *common, force=True)
+    again = torch.load(first.path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert a["test"] == b["test"]
+    assert a["history"] == b["history"]
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+
+
+def test_another_seed_is_another_run(outputs):
+    first, a = run(outputs, *FEW, "trainer.max_epochs=1")
+    second, b = run(outputs, *FEW, "trainer.max_epochs=1", "seed=1")
+    assert first.path != second.path
+    assert a["test"] != b["test"]
+
+
+def test_no_two_epochs_draw_the_same_batches(outputs):
+    from siamese_lab.callbacks.mining import Mining
+
+    seen = []
+
+    class Ids(Mining):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            seen.append((batch.epoch, batch.step, tuple(batch.ids.tolist())))
+
+    cfg = config.compose([*SMALL, *FEW, "trainer.max_epochs=2"])
+    lab = assemble(cfg)
+    from siamese_lab.data.module import SiameseData
+    from siamese_lab.train import quiet, trainer
+
+    quiet()
+    data = SiameseData(lab.samples, lab.ids, lab.labels, lab.sampling)
+    outputs.mkdir()
+    trainer(cfg, outputs, lab, [Ids(data.loader, 500)]).fit(lab.module, data)
+    assert [(epoch, step) for epoch, step, _ in seen] == [(e, s) for e in range(2) for s in range(12)]
+    assert len({ids for _, _, ids in seen}) == 24
+
+
+def test_mining_changes_what_is_drawn_after_the_warm_up(outputs):
+    cfg = config.compose([*SMALL, *FEW, "sampling=hard_triplets", "loss=triplet"])
+    lab = assemble(cfg)
+    from siamese_lab.judging import embed
+
+    table = lab.sampling.mine(embed(lab.module, lab.samples, lab.ids, 500), lab.module.distance)
+    assert table.shape == (len(lab.ids), 10)
+    plain = torch.cat([ids for ids, _ in lab.sampling.batches(1)])
+    mined = torch.cat([ids for ids, _ in lab.sampling.batches(1, table)])
+    assert 0.1 < (plain != mined).float().mean() < 0.34  # of the negatives, a third of each batch, a half
+
+
+def test_evaluate_gives_the_runs_own_figures(done, capsys):
+    folder, metrics = done
+    assert main(["evaluate", str(folder.path)]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("verification/")]
+    assert len(lines) == len(metrics["test"])
+    for words in lines:
+        shown = f"{100 * metrics['test'][words[0]]['value']:.2f}"
+        assert words.count(shown) >= 2, words  # now, and at the run's end
+
+
+def test_evaluate_on_other_data_uses_the_runs_threshold(done, capsys):
+    folder, _ = done
+    other = ["data=glyphs", "data.size=16", "data.images_per_class=4", "data.test_scripts=[HEBREW]", "data.val_scripts=[ARMENIAN]"]
+    assert main(["evaluate", folder.run_id[:6], "--data", *other]) == 0
+    assert "verification/accuracy" in capsys.readouterr().out
+    assert main(["evaluate", folder.run_id[:6], "--data", "data=glyphs", "data.size=32"]) == 2
+    assert "data.size" in capsys.readouterr().err
+
+
+def test_a_finished_run_is_shown_not_repeated(done, capsys):
+    folder, metrics = done
+    before = (folder.path / "metrics.json").stat().st_mtime_ns
+    assert main(["train", *SMALL, *FEW]) == 0
+    out = capsys.readouterr().out
+    assert "--force" in out
+    assert f"{100 * metrics['test']['verification/eer']['value']:.2f} %" in out
+    assert (folder.path / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_verify_says_same_and_different(done, tmp_path, capsys):
+    folder, metrics = done
+    from PIL import Image
+
+    cfg = config.read(folder.path / "config.yaml")
+    samples, module = load(cfg, trusted=False), trained(folder, cfg)
+    ids = samples.ids("test")
+    z = module.embed(samples.gather(ids))
+    labels, d = samples.labels[ids], module.distance.matrix(z, z)
+    d.fill_diagonal_(torch.inf)
+    same = d.masked_fill(labels[:, None] != labels, torch.inf).argmin()
+    different = d.masked_fill(torch.isinf(d), -1).argmax()
+    for pair, word in ((same, "same"), (different, "different")):
+        files = []
+        for row in divmod(int(pair), len(ids)):
+            files.append(tmp_path / f"{word}{row}.png")
+            Image.fromarray(255 - samples.images[samples.row[ids[row]]][0].numpy()).save(files[-1])  # dark ink on white, as people scan it
+        assert main(["verify", str(folder.path), *map(str, files)]) == 0
+        assert capsys.readouterr().out.rstrip().endswith(f": {word}")
+    (tmp_path / "text.png").write_text("no image")
+    assert main(["verify", str(folder.path), str(tmp_path / "text.png"), str(files[0])]) == 2
+    assert "text.png" in capsys.readouterr().err
+
+
+def test_early_stopping_and_max_time_end_a_run(outputs):
+    _, metrics = run(outputs, *FEW, "trainer.max_epochs=30", "trainer.patience=1", "optimizer.lr=1e-9")
+    assert len(metrics["history"]) < 10
+    _, metrics = run(outputs, *FEW, "trainer.max_epochs=5000", "trainer.max_time=00:00:03")
+    assert 1 <= len(metrics["history"]) < 200
+    assert metrics["test"]["verification/eer"]["value"] < 0.5
+
+
+def test_a_gradient_group_trains_at_its_own_rate(outputs):
+    cfg = config.compose([*SMALL, *FEW, "optimizer.groups=[{match: 'backbone.trunk.*', lr: 1e-5}]"])
+    made = assemble(cfg).module.configure_optimizers()["optimizer"]
+    assert [group["initial_lr"] for group in made.param_groups] == [1e-5, 2e-3]
+    wrong = config.compose([*SMALL, *FEW, "optimizer.groups=[{match: 'bakbone.*', lr: 1e-5}]"])
+    with pytest.raises(LabError, match="matches no parameter"):
+        assemble(wrong).module.configure_optimizers()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["sampling.batch_size=4096"], ["batch_size", "368"]),
+        (["sampling.batch_size=90"], ["multiple of 4"]),
+        (["loss=triplet", "sampling=random_pairs"], ["sampling=pk", "loss=contrastive"]),
+        (["loss=supcon", "miner=batch_hard"], ["miner=all", "loss=triplet"]),
+        (["miner=semi_hard", "sampling=random_triplets", "loss=triplet"], ["miner=all", "sampling=pk"]),
+        (["loss=contrastive", "distance=weighted_l1"], ["distance=euclidean"]),
+        (["backbone=koch"], ["105"]),
+        (["loss.temperature=0"], ["temperature must be > 0"]),
+        (["loss.temprature=1"], ["temperature"]),
+        (["loss=tripplet"], ["triplet"]),
+        (["loss.temperature=hot"], ["loss.temperature", "number"]),
+        (["trainer.max_epochs=ten"], ["trainer.max_epochs"]),
+        (["data=folder", "data.root=/no/such/folder"], ["/no/such/folder"]),
+        (["protocol=[omniglot_runs]"], ["another"]),
+        (["protocol=[]"], ["protocol"]),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_written(outputs, capsys, overrides, words):
+    small = [word for word in SMALL if not word.startswith("protocol") or not any(o.startswith("protocol=") for o in overrides)]
+    if any(o.startswith("data=") for o in overrides):
+        small = [word for word in small if not word.startswith("data.")]
+    if "backbone=koch" in overrides:
+        small = [word for word in small if not word.startswith("backbone.")]
+    assert main(["train", *small, *overrides]) == 2
+    err = capsys.readouterr().err
+    for word in words:
+        assert word in err
+    assert "Traceback" not in err
+    assert not list(outputs.glob("*/*/metrics.json"))
+
+
+def test_outputs_that_cannot_be_written_are_named(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("SIAMESE_LAB_OUTPUTS", str(tmp_path / "file" / "outputs"))
+    assert main(["train", *SMALL, *FEW]) == 2
+    assert str(tmp_path / "file") in capsys.readouterr().err
+
+
+def test_overlapping_parts_are_refused():
+    cfg = config.compose([*SMALL, *FEW])
+    samples = load(cfg)
+    split = samples.split.clone()
+    split[samples.ids("train")[0]] = 2
+    from dataclasses import replace
+    from types import SimpleNamespace
+
+    import siamese_lab.assembly as assembly
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(assembly, "build", lambda *_, **__: SimpleNamespace(load=lambda: replace(samples, split=split)))
+    with pytest.raises(LabError, match="stand both in train and in test"):
+        load(cfg)
+    patch.undo()
+
+
+def test_the_command_prints_a_table_and_where_to_look_next(tmp_path):
+    words = [sys.executable, "-m", "siamese_lab", "train", *SMALL, *FEW, "trainer.max_epochs=1", "trainer.progress=true"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    for word in ("verification/eer", "95 % interval", "untrained", "images/s", "precision", "outputs/single/", "next", "siamese-lab verify"):
+        assert word in done.stdout, word
+    assert "Warning" not in done.stderr
+    assert "epoch 1/1  loss" in done.stderr
