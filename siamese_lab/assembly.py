@@ -99,7 +99,7 @@ def model(cfg: DictConfig, shape: tuple[int, ...], classes: int, *, steps: int =
             ema=cfg.trainer.ema,
             views=cfg.evaluation.views,
             channels_last=cfg.trainer.channels_last,
-            optimizers=optimizers(cfg.optimizer, steps * cfg.trainer.max_epochs, trusted),
+            make_optimizers=optimizers(cfg.optimizer, steps * cfg.trainer.max_epochs, trusted),
         )
     except ValueError as error:
         raise LabError(str(error)) from error

@@ -70,9 +70,7 @@ def write(
         board_projector.write(path, seen, samples, ids)
 
 
-def _hparams(
-    writer: Any, name: str, cfg: DictConfig, protocols: Mapping[str, Any], shown: Mapping[str, float], began: float
-) -> None:
+def _hparams(writer: Any, name: str, cfg: DictConfig, protocols: Mapping[str, Any], shown: Mapping[str, float], began: float) -> None:
     """The run's line in the HPARAMS tab; columns of figures are the headlines."""
     tags = [f"{part}/{key}/{protocol.headline}" for key, protocol in protocols.items() for part in ("best", "test")]
     values = board_hparams.hyperparameters(cfg)
@@ -98,9 +96,7 @@ def _verification(
     for name, (counts, total) in kinds.items():
         low, high = curves.bins[:-1][counts > 0].min(), curves.bins[1:][counts > 0].max()
         sums = float((counts * middles).sum()), float((counts * middles**2).sum())
-        writer.add_histogram_raw(
-            f"{prefix}/distances/{name}", low, high, total, *sums, curves.bins[1:].tolist(), counts.tolist(), step
-        )
+        writer.add_histogram_raw(f"{prefix}/distances/{name}", low, high, total, *sums, curves.bins[1:].tolist(), counts.tolist(), step)
     writer.add_pr_curve_raw(f"{prefix}/precision_recall", *precision_recall(curves), step, PR_POINTS)
 
 

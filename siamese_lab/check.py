@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
@@ -30,13 +29,15 @@ class Probe:
     gradient: bool
 
 
-def command(overrides: list[str], config_dirs: list[Path]) -> int:
-    """Composes, builds, draws batches, prints; nothing is trained or written.
+def command(cfg: DictConfig) -> int:
+    """Builds, draws batches, prints; nothing is trained or written.
+
+    Args:
+        cfg: from `config.compose`.
 
     Raises:
         LabError: if the run could not be begun, or would train nothing.
     """
-    cfg = config.compose(overrides, config_dirs)
     lab = assemble(cfg)
     console = Console(highlight=False, soft_wrap=True)
     for line in describe(cfg, lab):
@@ -55,7 +56,9 @@ def describe(cfg: DictConfig, lab: Lab) -> list[str]:
     parts = [f"{part} {len(ids):,} images of {len(samples.labels[ids].unique()):,} classes" for part in ("train", "val", "test")
              if len(ids := samples.ids(part))]  # fmt: skip
     size = sum(p.numel() for p in module.backbone.parameters())
-    heads = ", ".join(f"{name} {sum(p.numel() for p in part.parameters()):,}" for name, part in (("distance", module.distance), ("loss", module.loss)))
+    heads = ", ".join(
+        f"{name} {sum(p.numel() for p in part.parameters()):,}" for name, part in (("distance", module.distance), ("loss", module.loss))
+    )
     loader = BatchLoader(samples, lab.ids, lab.labels, lab.sampling)
     mined = mine(lab, loader, cfg.evaluation.batch_size)
     probes = [probe(lab, batch) for batch in islice(loader, PROBED)]
@@ -74,7 +77,8 @@ def describe(cfg: DictConfig, lab: Lab) -> list[str]:
         f"embeddings of {module.backbone.dim} dimensions",
         f"batch      {_mean([len(b.ids) for b in islice(loader, 1)]):.0f} images: {_tuples(probes)}{mined}",
         f"gradient   {100 * idle:.0f} % of {len(probes)} batches without",
-        f"classes    {len(missed):,} of {len(lab.labels.unique()):,} would never be drawn" + (f", e.g. {', '.join(names)}" if names else ""),
+        f"classes    {len(missed):,} of {len(lab.labels.unique()):,} would never be drawn"
+        + (f", e.g. {', '.join(names)}" if names else ""),
         f"training   {cfg.trainer.max_epochs} epochs of {len(loader):,} batches on {lab.decided.accelerator}, {lab.decided.precision}, "
         f"{lab.decided.layout}",
         f"judged by  {', '.join(lab.protocols)}; the best checkpoint by {next(iter(lab.protocols))}",

@@ -16,7 +16,7 @@ from siamese_lab.runs import RunFolder
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes beside the target, syncs and renames: Lightning's own way goes through the temporary folder, and a kill there leaves a part."""
+    """Writes beside the target, syncs and renames; Lightning goes through the temporary folder, where a kill leaves a part."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Writes `checkpoint` to `path`; a reader finds the old file or the new one."""
@@ -42,7 +42,12 @@ def keepers(folder: Path, monitor: str | None, mode: str) -> list[ModelCheckpoin
         monitor: the headline validation figure; None where there is no validation part.
         mode: "min" or "max".
     """
-    common: dict[str, Any] = {"dirpath": folder, "save_on_train_epoch_end": True, "enable_version_counter": False, "save_weights_only": False}
+    common: dict[str, Any] = {
+        "dirpath": folder,
+        "save_on_train_epoch_end": True,
+        "enable_version_counter": False,
+        "save_weights_only": False,
+    }
     last = ModelCheckpoint(filename="last", **common)
     if monitor is None:
         return [last]

@@ -3,8 +3,8 @@
 A verb's module is imported once its words are parsed, so that help answers at once. Each has a function
 `command(...) -> int | None` (the exit code, None = 0) that takes, by keyword:
 
-    train       overrides: list[str], config_dirs: list[Path], force: bool
-    check       overrides: list[str], config_dirs: list[Path]
+    train       cfg: the composed config, force: bool
+    check       cfg: the composed config
     evaluate    run: str, data: list[str] (overrides of the data set), protocols: list[str] | None
     verify      run: str, left: Path, right: Path
     show        group: str | None, name: str | None, config_dirs: list[Path]
@@ -62,9 +62,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run folder, or the beginning of a run id")
-    parser.add_argument(
-        "--data", nargs="+", default=[], metavar="KEY=VALUE", help="other data, e.g. --data data=folder data.root=faces"
-    )
+    parser.add_argument("--data", nargs="+", default=[], metavar="KEY=VALUE", help="other data, e.g. --data data=folder data.root=faces")
     parser.add_argument("--protocol", dest="protocols", nargs="+", metavar="NAME", help="other protocols; default: the run's own")
 
 
@@ -161,11 +159,14 @@ def _run(words: list[str]) -> int:
 def _do(verb: Verb, arguments: dict[str, Any]) -> int:
     if arguments.pop("multirun", False):
         raise LabError(SWEEPS)
-    if arguments.pop("cfg", None) == "job":
+    if "overrides" in arguments:
         from siamese_lab.config import compose, printed
 
-        print(printed(compose(arguments["overrides"], arguments["config_dirs"])), end="")
-        return 0
+        cfg = compose(arguments.pop("overrides"), arguments.pop("config_dirs"))  # a misspelt key does not wait for torch
+        if arguments.pop("cfg") == "job":
+            print(printed(cfg), end="")
+            return 0
+        arguments["cfg"] = cfg
     return import_module(verb.module).command(**arguments) or 0
 
 

@@ -61,6 +61,6 @@ def fitting(group: str, fits: Callable[[Any], bool]) -> str:
     """The options of a group whose target passes `fits`, as the user would write them."""
     found = []
     for option in options(group):
-        if fits(resolve(OmegaConf.load(option_file(group, option))["_target_"])):
+        if fits(resolve(OmegaConf.load(option_file(group, option))._target_)):
             found.append(f"{group}={option}")
     return ", ".join(found)

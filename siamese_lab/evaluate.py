@@ -44,7 +44,9 @@ def command(run: str, data: list[str], protocols: list[str] | None) -> int:
         raise LabError("there is nothing to judge: the test part of these data is empty, or the protocol's trials are not in them")
     known = runs.read_json(folder.path / "metrics.json")["test"] if not data else {}
     console = Console(highlight=False, soft_wrap=True)
-    console.print(report.table(f"{folder.path}", {name: asdict(f) for name, f in figures.items()}, {"at the run's end": known} if known else {}))
+    console.print(
+        report.table(f"{folder.path}", {name: asdict(f) for name, f in figures.items()}, {"at the run's end": known} if known else {})
+    )
     return 0
 
 

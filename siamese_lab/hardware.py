@@ -35,7 +35,9 @@ def decide(accelerator: str, precision: str, channels_last: bool | None, allocat
     """
     gpu = accelerator == "gpu" or (accelerator == "auto" and torch.cuda.is_available())
     if precision == "auto":
-        precision = "bf16-mixed" if (torch.cuda.is_bf16_supported(including_emulation=False) if gpu else cpu_multiplies_bf16()) else "32-true"
+        precision = (
+            "bf16-mixed" if (torch.cuda.is_bf16_supported(including_emulation=False) if gpu else cpu_multiplies_bf16()) else "32-true"
+        )
     kept = allocator and not gpu and keep_freed_memory()
     return Decided(
         accelerator="gpu" if gpu else "cpu",
@@ -48,7 +50,7 @@ def decide(accelerator: str, precision: str, channels_last: bool | None, allocat
 
 def cpu_multiplies_bf16() -> bool:
     """Whether this CPU has bf16 products (AVX512-BF16 or AMX); elsewhere bf16 is emulated and slower than float32."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # since torch 2.13 or so
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # since torch 2.13 or so
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("arm_bf16"))
 
 
@@ -65,4 +67,4 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):  # musl
         return False
     settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 64 << 20), (M_ARENA_MAX, 1))
-    return all([mallopt(name, value) for name, value in settings])
+    return sum(mallopt(name, value) for name, value in settings) == len(settings)  # each answers 1

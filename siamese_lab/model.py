@@ -1,7 +1,7 @@
 """The siamese network as a LightningModule: backbone, distance, miner, loss."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -29,7 +29,7 @@ class SiameseModule(pl.LightningModule):
         ema: decay a step of the average of the weights that is evaluated, in (0, 1); None = the weights themselves.
         views: how many augmented views of an image its embedding is the mean of.
         channels_last: memory layout of images and convolutions.
-        optimizers: module -> what Lightning's configure_optimizers returns.
+        make_optimizers: module -> what Lightning's configure_optimizers returns.
 
     Raises:
         ValueError: if ema is not in (0, 1) or views not positive.
@@ -47,7 +47,7 @@ class SiameseModule(pl.LightningModule):
         ema: float | None = None,
         views: int = 1,
         channels_last: bool = True,
-        optimizers: Callable[["SiameseModule"], Any] | None = None,
+        make_optimizers: Callable[["SiameseModule"], Any] | None = None,
     ) -> None:
         super().__init__()
         if ema is not None and not 0 < ema < 1:
@@ -56,7 +56,7 @@ class SiameseModule(pl.LightningModule):
             raise ValueError(f"evaluation.views must be > 0, got {views}: an embedding is the mean over that many views")
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.backbone, self.distance, self.loss = backbone.to(memory_format=self.layout), distance, loss
-        self.miner, self.augment, self.seed, self.views, self.optimizers = miner, augment, seed, views, optimizers
+        self.miner, self.augment, self.seed, self.views, self.make_optimizers = miner, augment, seed, views, make_optimizers
         encoder = nn.ModuleDict({"backbone": self.backbone, "distance": self.distance})
         self.average = AveragedModel(encoder, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True) if ema else None
         if self.average is not None:
@@ -88,7 +88,7 @@ class SiameseModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer over backbone, distance and loss, with its schedule."""
-        return self.optimizers(self) if self.optimizers is not None else torch.optim.AdamW(self.parameters(), lr=1e-3)
+        return self.make_optimizers(self) if self.make_optimizers is not None else torch.optim.AdamW(self.parameters(), lr=1e-3)
 
     @torch.no_grad()
     def embed(self, x: Tensor, *, averaged: bool = True) -> Tensor:
@@ -117,6 +117,5 @@ class SiameseModule(pl.LightningModule):
     def encoder(self, averaged: bool = True) -> nn.ModuleDict:
         """Backbone and distance that evaluation uses: the averaged ones where there are any."""
         if averaged and self.average is not None:
-            encoder: nn.ModuleDict = self.average.module
-            return encoder
+            return cast(nn.ModuleDict, self.average.module)
         return nn.ModuleDict({"backbone": self.backbone, "distance": self.distance})

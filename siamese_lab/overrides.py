@@ -60,9 +60,7 @@ def choice_misfits(override: Override, catalogue: Catalogue, misfits: list[str])
     return len(misfits) > before
 
 
-def key_misfits(
-    override: Override, plain: Mapping[str, Any], catalogue: Catalogue, dirs: Sequence[Path], misfits: list[str]
-) -> bool:
+def key_misfits(override: Override, plain: Mapping[str, Any], catalogue: Catalogue, dirs: Sequence[Path], misfits: list[str]) -> bool:
     """Whether a value override names a key that the composed config has not; says so in `misfits`, with the nearest."""
     key = override.key_or_group
     parent, _, last = key.rpartition(".")

@@ -68,7 +68,7 @@ def roc(curves: Curves, threshold: float | None = None, title: str = "") -> "Fig
     axes.plot(far, curves.tar, color=SAME, linewidth=1.8, label=pairs)
     if threshold is not None:
         x, y = at(curves, threshold)
-        style = {"color": DIFFERENT, "marker": "D", "markersize": 6, "markeredgecolor": "white", "linestyle": "none"}
+        style: dict[str, Any] = {"color": DIFFERENT, "marker": "D", "markersize": 6, "markeredgecolor": "white", "linestyle": "none"}
         axes.plot([max(x, least)], [y], label=_accepted(curves, threshold), zorder=5, clip_on=False, **style)
     axes.set_xscale("log")
     axes.set_xlim(least, 1)

@@ -24,10 +24,14 @@ def finished(folder: RunFolder, new: bool = False) -> None:
     rate = training["images_per_second"]
     apart = {"label": "no identity of the test part was trained on", "image": "test images are new, their identities are not"}
     console.print(f"\ndata       {apart[metrics['data']['disjoint']]}")
-    console.print(f"checkpoint after epoch {metrics['epoch']}, of {training['steps']} steps in {training['seconds']:.0f} s"
-                  + (f", {rate:,.0f} images/s" if rate else ""))
-    console.print(f"machine    {decided['accelerator']}, precision {decided['precision']}, {decided['layout']}, "
-                  f"allocator {decided['allocator']}, {decided['threads']} threads")
+    console.print(
+        f"checkpoint after epoch {metrics['epoch']}, of {training['steps']} steps in {training['seconds']:.0f} s"
+        + (f", {rate:,.0f} images/s" if rate else "")
+    )
+    console.print(
+        f"machine    {decided['accelerator']}, precision {decided['precision']}, {decided['layout']}, "
+        f"allocator {decided['allocator']}, {decided['threads']} threads"
+    )
     console.print(f"run        {folder.path}")
     console.print("\nnext")
     known = "threshold" in metrics["chosen"].get("verification", {})

@@ -67,9 +67,7 @@ class RunFolder:
         """The state; "killed" for a run that says "running" and whose process, on this machine, is gone."""
         info = self.info()
         state = str(info.get("state", "failed"))
-        return (
-            "killed" if state == "running" and info.get("host") == socket.gethostname() and not _alive(info.get("pid")) else state
-        )
+        return "killed" if state == "running" and info.get("host") == socket.gethostname() and not _alive(info.get("pid")) else state
 
     def create(self, decided: Mapping[str, Any] | None = None, force: bool = False) -> None:
         """Makes the folder and writes run.json in state "running".
@@ -84,9 +82,7 @@ class RunFolder:
         if self.exists():
             state = self.state()
             if state == "running":
-                raise LabError(
-                    f"the run {self.path} is running now, as process {self.info().get('pid')}: wait for it or stop it first"
-                )
+                raise LabError(f"the run {self.path} is running now, as process {self.info().get('pid')}: wait for it or stop it first")
             if not force:
                 raise LabError(f"the run {self.path} is there already ({state}): start it anew with --force, which removes it")
             shutil.rmtree(self.path)
@@ -157,9 +153,7 @@ def find(name: str) -> RunFolder:
     if len(found) == 1:
         return RunFolder(found[0])
     if found:
-        raise LabError(
-            f"{len(found)} runs begin with {name}: {', '.join(map(str, found[:5]))}: write more of the run id, or the folder"
-        )
+        raise LabError(f"{len(found)} runs begin with {name}: {', '.join(map(str, found[:5]))}: write more of the run id, or the folder")
     latest = f"; the latest: {', '.join(str(path.parent) for path in everything[:3])}" if everything else ", which holds no run yet"
     raise LabError(f"no run {name}: it must be a run folder, or the beginning of a run id under {outputs()}{latest}")
 

@@ -118,9 +118,7 @@ def wilson(share: float, trials: int, level: float = 0.95) -> tuple[float, float
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def paired_difference(
-    value_a: float, influence_a: Mapping[str, float], value_b: float, influence_b: Mapping[str, float]
-) -> Difference:
+def paired_difference(value_a: float, influence_a: Mapping[str, float], value_b: float, influence_b: Mapping[str, float]) -> Difference:
     """The difference a - b of one figure in two runs, paired by identity name.
 
     The influences are subtracted name by name, so what makes an identity hard for both runs cancels. Unclipped.

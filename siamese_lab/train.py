@@ -26,9 +26,13 @@ from siamese_lab.runs import RunFolder
 from siamese_lab.stats import Figure
 
 
-def command(overrides: list[str], config_dirs: list[Path], force: bool = False) -> int:
-    """Trains and prints the figures; for a run that is finished already, only prints them."""
-    cfg = config.compose(overrides, config_dirs)
+def command(cfg: DictConfig, force: bool = False) -> int:
+    """Trains and prints the figures; for a run that is finished already, only prints them.
+
+    Args:
+        cfg: from `config.compose`.
+        force: train anew what is finished; what it wrote is removed first.
+    """
     samples = load(cfg)
     folder = runs.folder(cfg.study, config.resolved_hash(cfg, samples.fingerprint))
     if folder.exists() and not force:
@@ -85,9 +89,17 @@ def _run(cfg: DictConfig, folder: RunFolder, lab: Lab) -> dict[str, Figure]:
     if cfg.trainer.patience is not None and not judged:
         raise LabError("trainer.patience needs a validation part, and the data have none: set trainer.patience=null")
     kept = keepers(folder.path / "checkpoints", validation.monitor if judged else None, validation.mode)
-    callbacks = [Mining(data.loader, size), *([validation] if judged else []), speed, *progress(cfg.trainer.progress, validation.monitor), *kept]
+    callbacks = [
+        Mining(data.loader, size),
+        *([validation] if judged else []),
+        speed,
+        *progress(cfg.trainer.progress, validation.monitor),
+        *kept,
+    ]
     if cfg.trainer.patience is not None:
-        callbacks.append(EarlyStopping(validation.monitor, mode=validation.mode, patience=cfg.trainer.patience, check_on_train_epoch_end=True))
+        callbacks.append(
+            EarlyStopping(validation.monitor, mode=validation.mode, patience=cfg.trainer.patience, check_on_train_epoch_end=True)
+        )
     began, started = time.perf_counter(), time.time()
     trainer(cfg, folder.path, lab, callbacks).fit(lab.module, data)
     seconds = time.perf_counter() - began
@@ -103,7 +115,12 @@ def _run(cfg: DictConfig, folder: RunFolder, lab: Lab) -> dict[str, Figure]:
         "untrained": _plain(_untrained(cfg, lab)),
         "chosen": chosen,
         "epoch": restored,
-        "training": {"seconds": round(seconds, 1), "steps": speed.steps, "images_per_second": speed.rate, "first_step": speed.first_step},
+        "training": {
+            "seconds": round(seconds, 1),
+            "steps": speed.steps,
+            "images_per_second": speed.rate,
+            "first_step": speed.first_step,
+        },
         "history": validation.history,
         "data": {"disjoint": lab.samples.disjoint, "fingerprint": lab.samples.fingerprint},
     }
@@ -147,7 +164,12 @@ def trainer(cfg: DictConfig, path: Path, lab: Lab, callbacks: list[pl.Callback])
 def quiet() -> None:
     """Keeps Lightning's tips, and its warnings about what is meant to be so here, off the screen."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    for message in ("does not have many workers", "Checkpoint directory", "You have overridden `on_after_batch_transfer`", "LeafSpec"):
+    for message in (
+        "does not have many workers",
+        "Checkpoint directory",
+        "You have overridden `on_after_batch_transfer`",
+        "LeafSpec",
+    ):
         warnings.filterwarnings("ignore", message=f".*{message}.*")
 
 

@@ -1,6 +1,7 @@
 """`siamese-lab verify`: do two images show the same identity?"""
 
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 
@@ -32,7 +33,7 @@ def command(run: str, left: Path, right: Path) -> int:
     module = trained(folder, cfg)
     a, b = module.embed(x)
     with torch.no_grad():
-        distance = float(module.encoder()["distance"].pairwise(a[None], b[None]))
+        distance = float(cast(Any, module.encoder()["distance"]).pairwise(a[None], b[None]))
     threshold = chosen["threshold"]
     print(f"distance {distance:.4f}, threshold {threshold:.4f}: {'same' if distance <= threshold else 'different'}")
     return 0

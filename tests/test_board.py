@@ -32,9 +32,7 @@ ROWS = 90
 BEST = {"epoch": 3, "step": 40, "val/verification/eer": 0.125, "val/retrieval/map@r": 0.75}
 
 
-def samples_of(
-    judged: Judged, channels: int = 1, size: tuple[int, int] = (28, 28), files: bool = True
-) -> tuple[Samples, torch.Tensor]:
+def samples_of(judged: Judged, channels: int = 1, size: tuple[int, int] = (28, 28), files: bool = True) -> tuple[Samples, torch.Tensor]:
     """Images of one colour each, behind ten samples that are not judged."""
     n = len(judged.z) + 10
     images = (torch.arange(n) % 251).byte().view(n, 1, 1, 1).expand(n, channels, *size).contiguous()
@@ -58,9 +56,7 @@ def run(tmp_path_factory):
     samples, ids = samples_of(judged)
     protocols = {"verification": Verification(), "retrieval": Retrieval()}
     chosen = {"verification": protocols["verification"].choose(judged)}
-    figures = {
-        f"{name}/{key}": figure for name, p in protocols.items() for key, figure in p.judge(judged, chosen.get(name, {})).items()
-    }
+    figures = {f"{name}/{key}": figure for name, p in protocols.items() for key, figure in p.judge(judged, chosen.get(name, {})).items()}
     board.write(path, cfg, figures, BEST, protocols, chosen, step=40, began=time.time() - 60, seen=judged, samples=samples, ids=ids)
     return path, protocols["verification"].curves(judged), chosen["verification"]["threshold"], figures, judged
 
@@ -214,9 +210,7 @@ def test_projector(run):
     assert (sprite[9 * 28 :, 28:] == 0).all(), "the last places of the sheet are empty"
 
 
-@pytest.mark.parametrize(
-    ("channels", "size", "thumbnail"), [(3, (100, 50), (32, 64)), (1, (20, 30), (30, 20)), (4, (64, 64), (64, 64))]
-)
+@pytest.mark.parametrize(("channels", "size", "thumbnail"), [(3, (100, 50), (32, 64)), (1, (20, 30), (30, 20)), (4, (64, 64), (64, 64))])
 def test_thumbnails_of_other_images(tmp_path, channels, size, thumbnail):
     judged = clusters(identities=5, images=4)
     samples, ids = samples_of(judged, channels, size)

@@ -38,9 +38,7 @@ def refused(*words: str) -> str:
 
 
 def test_misfits_of_every_kind_end_with_2_and_one_message() -> None:
-    text = refused(
-        "train", "loss.temperatur=1", "distance=euclidan", "seed=1.5", "trainer.max_epochs=many", "sampling=pk,random_pairs"
-    )
+    text = refused("train", "loss.temperatur=1", "distance=euclidan", "seed=1.5", "trainer.max_epochs=many", "sampling=pk,random_pairs")
     for part in (
         "5 reasons",
         "loss.temperature?",
@@ -168,9 +166,7 @@ def test_show(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_closed_pipe_is_no_error() -> None:
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run(
-        [sys.executable, "-m", "siamese_lab"], cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-m", "siamese_lab"], cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -126,9 +126,7 @@ def test_defaults_compose_resolved(conf: Path) -> None:
 
 
 def test_values_choices_and_lists(conf: Path) -> None:
-    cfg = compose(
-        ["loss=huber", "loss.delta=2", "protocol=[hinge,prelu]", "trainer.max_time=00:04:00", "trainer.ema=0.99"], root=conf
-    )
+    cfg = compose(["loss=huber", "loss.delta=2", "protocol=[hinge,prelu]", "trainer.max_time=00:04:00", "trainer.ema=0.99"], root=conf)
     assert cfg.loss.delta == 2.0
     assert isinstance(cfg.loss.delta, float)  # a whole number where a float is asked for
     assert list(cfg.protocol) == ["hinge", "prelu"]

@@ -30,9 +30,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     call([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], folder)
     python = folder / "venv" / "bin" / "python"
     (wheel,) = (folder / "dist").glob("*.whl")
-    call(
-        [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps", "--no-index", "--quiet", str(wheel)], folder
-    )
+    call([sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps", "--no-index", "--quiet", str(wheel)], folder)
     site = call([str(python), "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"], folder).strip()
     # stands after the venv's own packages, and its own .pth files, which lead to the checkout, are not read
     Path(site, "host.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")

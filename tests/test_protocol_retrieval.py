@@ -102,9 +102,7 @@ def test_leave_one_out_is_the_figure_without_the_identity(identities, images):
     without = []
     for c in range(identities):
         kept = judged.labels != c
-        again = Retrieval().judge(
-            Judged(judged.z[kept], judged.labels[kept], judged.classes, judged.distance), {}, influences=False
-        )
+        again = Retrieval().judge(Judged(judged.z[kept], judged.labels[kept], judged.classes, judged.distance), {}, influences=False)
         without.append({name: f.value for name, f in again.items()})
     for name, figure in figures.items():
         values = np.array([w[name] for w in without])

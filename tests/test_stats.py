@@ -87,10 +87,10 @@ def test_coverage_of_proportions_with_random_identities(truth, identities, trial
 
 def test_coverage_of_figures_through_the_protocols():
     """Embeddings of 60 identities, drawn anew 400 times; the truth is what the figure is on average over the draws."""
-    protocols = {"verification": Verification(grid=256), "retrieval": Retrieval(), "one_shot": OneShot(way=20, episodes=200)}
+    protocols = {"verification": Verification(grid=256), "retrieval": Retrieval(), "one_shot": OneShot(way=20, episodes=100)}
     seen: dict[str, list[tuple[float, float | None, float | None]]] = {}
     for seed in range(400):
-        judged = clusters(identities=60, images=5, dim=6, spread=0.45, seed=seed)
+        judged = clusters(identities=60, images=4, dim=6, spread=0.45, seed=seed)
         for name, protocol in protocols.items():
             for key, f in protocol.judge(judged, {"threshold": 1.9}).items():
                 seen.setdefault(f"{name}/{key}", []).append((f.value, f.low, f.high))

@@ -146,7 +146,7 @@ def test_a_finished_run_is_shown_not_repeated(done, capsys):
 
 
 def test_verify_says_same_and_different(done, tmp_path, capsys):
-    folder, metrics = done
+    folder, _metrics = done
     from PIL import Image
 
     cfg = config.read(folder.path / "config.yaml")
@@ -248,7 +248,16 @@ def test_the_command_prints_a_table_and_where_to_look_next(tmp_path):
     words = [sys.executable, "-m", "siamese_lab", "train", *SMALL, *FEW, "trainer.max_epochs=1", "trainer.progress=true"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
-    for word in ("verification/eer", "95 % interval", "untrained", "images/s", "precision", "outputs/single/", "next", "siamese-lab verify"):
+    for word in (
+        "verification/eer",
+        "95 % interval",
+        "untrained",
+        "images/s",
+        "precision",
+        "outputs/single/",
+        "next",
+        "siamese-lab verify",
+    ):
         assert word in done.stdout, word
     assert "Warning" not in done.stderr
     assert "epoch 1/1  loss" in done.stderr

@@ -26,7 +26,9 @@ class Koch(nn.Sequential):
 
     def __init__(self, *, shape: tuple[int, ...]) -> None:
         if tuple(shape) != SIZE:
-            raise ValueError(f"this network needs images of 1x105x105, got {'x'.join(map(str, shape))}: set data.size=105 (and one channel)")
+            raise ValueError(
+                f"this network needs images of 1x105x105, got {'x'.join(map(str, shape))}: set data.size=105 (and one channel)"
+            )
         trunk = nn.Sequential(
             nn.Conv2d(1, 64, 10),  # -> (64, 96, 96)
             nn.MaxPool2d(2),

@@ -1,5 +1,7 @@
 """Tells the loader which epoch begins, and gives it a new table where the sampling wants one."""
 
+from typing import Any
+
 import pytorch_lightning as pl
 
 from siamese_lab.data.loader import BatchLoader
@@ -17,7 +19,7 @@ class Mining(pl.Callback):
     def __init__(self, loader: BatchLoader, batch_size: int) -> None:
         self.loader, self.batch_size = loader, batch_size
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Sets the loader's epoch; mines."""
         loader = self.loader
         loader.epoch = trainer.current_epoch

@@ -18,7 +18,7 @@ class Bar(TQDMProgressBar):
         """The numbers at the bar's end."""
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
-        return {name.removeprefix("train/"): value for name, value in metrics.items()}  # type: ignore[union-attr]
+        return {name.removeprefix("train/"): value for name, value in metrics.items()}
 
 
 class Lines(pl.Callback):

@@ -26,7 +26,9 @@ class Validation(pl.Callback):
         self.samples, self.protocols, self.every, self.batch_size = samples, protocols, every, batch_size
         first, protocol = next(iter(protocols.items()))
         if trial(protocol) is not None:
-            raise LabError(f"the first protocol chooses the best checkpoint on validation, and {first} judges test trials: name another first")
+            raise LabError(
+                f"the first protocol chooses the best checkpoint on validation, and {first} judges test trials: name another first"
+            )
         self.monitor = f"val/{first}/{protocol.headline}"
         self.mode = "min" if protocol.better == "low" else "max"
         self.history: list[dict[str, float]] = []
@@ -36,7 +38,7 @@ class Validation(pl.Callback):
         epoch = trainer.current_epoch + 1
         return epoch % self.every == 0 or epoch == trainer.max_epochs or trainer.should_stop
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Judges and logs, where it is due."""
         if not self.due(trainer):
             return

@@ -67,9 +67,7 @@ def download(url: str, target: Path, checksum: str, retries: int = 4, patience: 
             reason = f"its checksum is {came}, expected {checksum}"
             if not resumed:  # a whole file, and a wrong one: asking again would give the same
                 break
-        raise LabError(
-            f"cannot download {url}: {reason}. Fetch it by hand and give its folder, e.g. data.root=FOLDER, or try again later"
-        )
+        raise LabError(f"cannot download {url}: {reason}. Fetch it by hand and give its folder, e.g. data.root=FOLDER, or try again later")
 
 
 def _fetch(url: str, part: Path, patience: float) -> None:

@@ -131,8 +131,7 @@ class Folder:
         loose = [path.name for path in paths if path.parent == root]
         if loose:
             raise LabError(
-                f"{loose[0]} and {len(loose) - 1} more images lie in {root} itself: "
-                "put each identity's images in a folder of its own"
+                f"{loose[0]} and {len(loose) - 1} more images lie in {root} itself: put each identity's images in a folder of its own"
             )
         if not paths:
             raise LabError(f"{root} holds no images ({', '.join(sorted(SUFFIXES))}): one folder of them per identity is needed")

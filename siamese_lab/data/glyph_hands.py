@@ -45,9 +45,7 @@ def distort(pictures: Tensor, size: int, strength: float, generator: torch.Gener
     x = torch.linspace(0, math.pi, side)
     basis = torch.stack([(k * x).cos() for k in range(WAVES)], 1)  # (side, WAVES)
     warp = basis @ waves @ basis.T  # (B, 2, side, side)
-    drawn = functional.grid_sample(
-        pictures, grid + warp.permute(0, 2, 3, 1), mode="bilinear", padding_mode="zeros", align_corners=False
-    )
+    drawn = functional.grid_sample(pictures, grid + warp.permute(0, 2, 3, 1), mode="bilinear", padding_mode="zeros", align_corners=False)
     ink = ((drawn - threshold[:, None, None, None]) * 6 + 0.5).clamp(0, 1)
     return (functional.avg_pool2d(ink, 2) * 255).round().to(torch.uint8)
 

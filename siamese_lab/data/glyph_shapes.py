@@ -57,9 +57,7 @@ def font_files() -> list[Path]:
     files = [folder / f"{face}.ttf" for face in FACES]
     missing = [file.name for file in files if not file.is_file()]
     if missing:
-        raise LabError(
-            f"data=glyphs needs {', '.join(missing)} in {folder}: this matplotlib comes without its fonts; install it with pip"
-        )
+        raise LabError(f"data=glyphs needs {', '.join(missing)} in {folder}: this matplotlib comes without its fonts; install it with pip")
     return files
 
 
@@ -126,14 +124,8 @@ def _picture(font: ImageFont.FreeTypeFont, char: str) -> Picture | None:
 def _features(pictures: Sequence[Picture | None]) -> tuple[Tensor, Tensor]:
     """Which are there (n,), and those, blurred, as unit vectors (n, CANVAS^2 / 4)."""
     there = torch.tensor([index for index, picture in enumerate(pictures) if picture is not None], dtype=torch.int64)
-    every = (
-        np.stack([picture for picture in pictures if picture is not None])
-        if len(there)
-        else np.zeros((0, CANVAS, CANVAS), np.uint8)
-    )
-    small = (
-        functional.avg_pool2d(torch.from_numpy(every).float()[:, None], 3, stride=2, padding=1) if len(there) else torch.zeros(0, 1)
-    )
+    every = np.stack([picture for picture in pictures if picture is not None]) if len(there) else np.zeros((0, CANVAS, CANVAS), np.uint8)
+    small = functional.avg_pool2d(torch.from_numpy(every).float()[:, None], 3, stride=2, padding=1) if len(there) else torch.zeros(0, 1)
     return there, functional.normalize(small.flatten(1)) if len(there) else torch.zeros(0, (CANVAS // 2) ** 2)
 
 

@@ -87,9 +87,7 @@ class Fit:
             except BrokenImageError:
                 raise
             except Exception as error:  # decoders fail in many ways: OSError, SyntaxError, zlib.error, struct.error, ...
-                reason = (
-                    "truncated" if "truncated" in str(error).lower() else f"cannot be decoded ({error or type(error).__name__})"
-                )
+                reason = "truncated" if "truncated" in str(error).lower() else f"cannot be decoded ({error or type(error).__name__})"
                 raise BrokenImageError(reason) from error
 
     def array(self, image: Image.Image) -> NDArray[np.uint8]:

@@ -91,9 +91,7 @@ class Omniglot:
         root = files.fetch(self.address) if self.root is None else Path(self.root).expanduser()
         paths = files.locate(root)
         sets = {part: paths[part] for part in files.CHARACTERS}
-        store = decoded(
-            "omniglot", lambda: files.drawings(sets), files.key(sets.values()), self.fit, "refuse", str(root), files.digest
-        )
+        store = decoded("omniglot", lambda: files.drawings(sets), files.key(sets.values()), self.fit, "refuse", str(root), files.digest)
         names, digests = store.extra["names"], store.extra["notes"]
         files.check(names, digests, root)
         found = [files.parse(name) for name in names]
@@ -138,9 +136,7 @@ class Omniglot:
             parts = [_koch(d) for d in found]
         else:
             validation = self._validation({d.alphabet for d, first in zip(found, background, strict=True) if first})
-            parts = [
-                (VAL if d.alphabet in validation else TRAIN) if first else TEST for d, first in zip(found, background, strict=True)
-            ]
+            parts = [(VAL if d.alphabet in validation else TRAIN) if first else TEST for d, first in zip(found, background, strict=True)]
         return torch.tensor(parts)
 
     def _validation(self, alphabets: set[str]) -> set[str]:
@@ -148,9 +144,7 @@ class Omniglot:
             return set(shuffled(list(alphabets), self.split_seed)[: self.validation_alphabets])
         unknown = sorted(set(self.validation_alphabets) - alphabets)
         if unknown:
-            raise LabError(
-                f"validation_alphabets names {', '.join(unknown)}; the background alphabets are {', '.join(sorted(alphabets))}"
-            )
+            raise LabError(f"validation_alphabets names {', '.join(unknown)}; the background alphabets are {', '.join(sorted(alphabets))}")
         return set(self.validation_alphabets)
 
 
@@ -187,8 +181,7 @@ def _official(path: Path, row_of: dict[str, int]) -> Episodes:
         files.digest,
     )
     rows = {
-        name[name.rindex("run") :]: row_of.get(bits, -1)
-        for name, bits in zip(images.extra["names"], images.extra["notes"], strict=True)
+        name[name.rindex("run") :]: row_of.get(bits, -1) for name, bits in zip(images.extra["names"], images.extra["notes"], strict=True)
     }
     labels = {name: source.read().decode() for name, source in files.runs(path).items() if name.endswith(".txt")}
     support, query, truth = [], [], []

@@ -62,9 +62,7 @@ def locate(root: Path) -> dict[str, Path]:
         LabError: if root is not there or lacks one of the first two.
     """
     if not root.is_dir():
-        raise LabError(
-            f"there is no folder {root}: data.root must hold images_background and images_evaluation, as zips or unpacked"
-        )
+        raise LabError(f"there is no folder {root}: data.root must hold images_background and images_evaluation, as zips or unpacked")
     found: dict[str, Path] = {}
     for name in PUBLISHED:
         candidates = [root / place / end for place in PLACES for end in (f"{name}.zip", name)]
@@ -74,9 +72,7 @@ def locate(root: Path) -> dict[str, Path]:
         if there:
             found[name] = there
         elif name in CHARACTERS:
-            raise LabError(
-                f"{root} holds neither {name}.zip nor a folder {name}: give the folder that does, or data.root=null to download"
-            )
+            raise LabError(f"{root} holds neither {name}.zip nor a folder {name}: give the folder that does, or data.root=null to download")
     return found
 
 
@@ -146,9 +142,7 @@ def check(names: Sequence[str], digests: Sequence[str], root: Path) -> None:
         lines = [f"{name} {bits}" for name, bits in zip(names, digests, strict=True) if name.startswith(part)]
         came = hashlib.sha256("\n".join(lines).encode()).hexdigest()
         if came != expected:
-            raise LabError(
-                f"the images of {part} in {root} are not Omniglot's ({came[:12]}, expected {expected[:12]}): copy it again"
-            )
+            raise LabError(f"the images of {part} in {root} are not Omniglot's ({came[:12]}, expected {expected[:12]}): copy it again")
 
 
 def _match(pattern: re.Pattern[str], name: str) -> re.Match[str] | None:

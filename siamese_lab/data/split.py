@@ -40,9 +40,7 @@ def split_by(keys: Sequence[str], val: float, test: float, seed: int, least: int
     counts = [max(least, round(share * len(order))) if share else 0 for share in (test, val)]
     if len(order) - sum(counts) < least:
         parts = 1 + sum(count > 0 for count in counts)
-        raise ValueError(
-            f"{parts} parts of at least {least} each need more than there are: {len(order)}; set a share to 0, or add some"
-        )
+        raise ValueError(f"{parts} parts of at least {least} each need more than there are: {len(order)}; set a share to 0, or add some")
     part_of = dict.fromkeys(order, TRAIN)
     part_of |= dict.fromkeys(order[: counts[0]], TEST)
     part_of |= dict.fromkeys(order[counts[0] : sum(counts)], VAL)

@@ -75,9 +75,7 @@ def stored(name: str, key: object, chunks: Chunks) -> Stored:
                 _build(file, chunks)
                 found = _opened(file)
     if found is None:
-        raise LabError(
-            f"the store {file} was built but cannot be read back: check the disk, or set SIAMESE_LAB_CACHE to another one"
-        )
+        raise LabError(f"the store {file} was built but cannot be read back: check the disk, or set SIAMESE_LAB_CACHE to another one")
     return found
 
 
@@ -114,9 +112,7 @@ def decoded(
     return made
 
 
-def _decode_all(
-    sources: Sequence[Source], fit: Fit, broken: str, where: str, note: Note | None, extra: dict[str, Any]
-) -> Iterator[Images]:
+def _decode_all(sources: Sequence[Source], fit: Fit, broken: str, where: str, note: Note | None, extra: dict[str, Any]) -> Iterator[Images]:
     extra |= {"names": [], "broken": {}, "notes": []}
     first: tuple[int, ...] = ()  # the shape that all must have
 

@@ -27,9 +27,7 @@ class TripletLoss(nn.Module):
 
     eats = "triplets"
 
-    def __init__(
-        self, margin: float = 0.2, form: Literal["hinge", "soft"] = "hinge", average: Literal["active", "all"] = "active"
-    ) -> None:
+    def __init__(self, margin: float = 0.2, form: Literal["hinge", "soft"] = "hinge", average: Literal["active", "all"] = "active") -> None:
         super().__init__()
         if not margin > 0:
             raise ValueError(f"margin must be > 0, got {margin}: it is how much farther than the positive the negative has to be")

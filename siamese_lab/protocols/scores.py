@@ -138,9 +138,7 @@ def count(same: Tensor, different: Iterator[Portion], extra: Tensor, grid: GridC
         total += len(distances)
         if grid is not None:
             grid.add(portion)
-    return Counts(
-        edges, torch.searchsorted(ordered, edges), torch.searchsorted(ordered, edges, right=True), below, upto, len(same), total
-    )
+    return Counts(edges, torch.searchsorted(ordered, edges), torch.searchsorted(ordered, edges, right=True), below, upto, len(same), total)
 
 
 def ascending(x: Tensor) -> Tensor:

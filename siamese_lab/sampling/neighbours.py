@@ -1,11 +1,13 @@
 """The nearest images of other classes, exactly, in tiles."""
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 @torch.no_grad()
-def nearest_others(z: Tensor, labels: Tensor, distance: nn.Module, k: int, tile: int = 1024) -> Tensor:
+def nearest_others(z: Tensor, labels: Tensor, distance: Any, k: int, tile: int = 1024) -> Tensor:
     """For each row of z the k rows of other labels that lie nearest, nearest first.
 
     Exact; memory is that of a few tiles of `tile` x `tile` distances and the result.

@@ -30,9 +30,7 @@ class PK:
 
     gives = "labels"
 
-    def __init__(
-        self, *, labels: Tensor, seed: int = 0, batch_size: int = 256, per_class: int = 4, steps: int | None = None
-    ) -> None:
+    def __init__(self, *, labels: Tensor, seed: int = 0, batch_size: int = 256, per_class: int = 4, steps: int | None = None) -> None:
         if per_class < 2:
             raise ValueError(f"per_class must be at least 2, got {per_class}: a class needs two images to form a positive pair")
         self.classes = Classes(labels)

@@ -28,9 +28,7 @@ class RandomPairs:
 
     gives = "pairs"
 
-    def __init__(
-        self, *, labels: Tensor, seed: int = 0, batch_size: int = 256, share_same: float = 0.5, steps: int | None = None
-    ) -> None:
+    def __init__(self, *, labels: Tensor, seed: int = 0, batch_size: int = 256, share_same: float = 0.5, steps: int | None = None) -> None:
         if not 0 <= share_same <= 1:
             raise ValueError(f"share_same must lie in [0, 1], got {share_same}: it is the share of same-class pairs")
         self.classes = Classes(labels)

@@ -1,0 +1,284 @@
+"""Every sampling of conf/sampling: what a batch holds, how often what is drawn, and what is refused."""
+
+from collections import Counter
+
+import pytest
+import torch
+from sklearn.neighbors import NearestNeighbors
+
+from siamese_lab.batch import Pairs, Triplets
+from siamese_lab.catalogue import options
+from siamese_lab.distances.cosine import Cosine
+from siamese_lab.distances.euclidean import Euclidean
+from siamese_lab.distances.weighted_l1 import WeightedL1
+from siamese_lab.sampling.drawing import Classes, distinct
+from siamese_lab.sampling.hard_pairs import HardPairs
+from siamese_lab.sampling.hard_triplets import HardTriplets
+from siamese_lab.sampling.neighbours import nearest_others
+from siamese_lab.sampling.pk import PK
+from siamese_lab.sampling.random_pairs import RandomPairs
+from siamese_lab.sampling.random_triplets import RandomTriplets
+
+LABELS = torch.arange(20).repeat_interleave(torch.tensor([1, 2, 3, 10, 14] * 4))[
+    torch.randperm(120, generator=torch.Generator().manual_seed(0))
+]
+UNITS = {"labels": 4, "pairs": 2, "triplets": 3}
+
+
+@pytest.fixture(params=options("sampling"))
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def sampling(name, make):
+    return make("sampling", name, {"labels": LABELS, "seed": 1}, batch_size=24, steps=7)
+
+
+def table(sampling, seed=0):
+    """A mined table where the sampling uses one."""
+    if not hasattr(sampling, "mine"):
+        return None
+    z = torch.randn(len(LABELS), 3, generator=torch.Generator().manual_seed(seed))
+    return sampling.mine(z, Euclidean())
+
+
+def columns(tuples):
+    return () if tuples is None else tuple(tuples)
+
+
+def same_batches(a, b):
+    return all(torch.equal(x.ids, y.ids) and all(map(torch.equal, columns(x.tuples), columns(y.tuples))) for x, y in zip(a, b, strict=True))
+
+
+# what holds for every sampling
+
+
+@pytest.mark.parametrize("mined", [False, True])
+def test_batches_are_what_they_say(sampling, mined):
+    batches = list(sampling.batches(3, table(sampling) if mined else None))
+    assert len(batches) == len(sampling) == 7
+    for ids, tuples in batches:
+        assert (ids.shape, ids.dtype) == ((24,), torch.long)
+        assert int(ids.min()) >= 0
+        assert int(ids.max()) < len(LABELS)
+        labels = LABELS[ids]
+        assert sampling.gives == {type(None): "labels", Pairs: "pairs", Triplets: "triplets"}[type(tuples)]
+        if isinstance(tuples, Pairs):
+            assert torch.equal(labels[tuples.left] == labels[tuples.right], tuples.same)
+            assert (ids[tuples.left] != ids[tuples.right]).all()
+            assert torch.cat([tuples.left, tuples.right]).unique().numel() == 24  # each image is of use
+        if isinstance(tuples, Triplets):
+            assert (labels[tuples.anchor] == labels[tuples.positive]).all()
+            assert (labels[tuples.anchor] != labels[tuples.negative]).all()
+            assert (ids[tuples.anchor] != ids[tuples.positive]).all()
+            assert torch.cat(list(tuples)).unique().numel() == 24
+
+
+def test_batches_are_a_function_of_seed_epoch_and_table(name, sampling, make):
+    again = make("sampling", name, {"labels": LABELS, "seed": 1}, batch_size=24, steps=7)
+    other = make("sampling", name, {"labels": LABELS, "seed": 2}, batch_size=24, steps=7)
+    torch.manual_seed(123)
+    state = torch.get_rng_state()
+    first = list(sampling.batches(0))
+    assert torch.equal(torch.get_rng_state(), state)
+    list(sampling.batches(5))  # holds no state
+    assert same_batches(first, sampling.batches(0))
+    assert same_batches(first, again.batches(0))
+    assert not same_batches(first, other.batches(0))
+    assert not same_batches(first, sampling.batches(1))
+    epochs = [torch.cat([ids for ids, _ in sampling.batches(epoch)]) for epoch in (0, 1)]
+    assert (epochs[0] == epochs[1]).float().mean() < 0.2
+    batches = torch.stack([ids for ids, _ in first])
+    assert len(batches.unique(dim=0)) == 7  # no two steps alike
+    if table(sampling) is not None:
+        assert same_batches(sampling.batches(0, table(sampling)), sampling.batches(0, table(sampling)))
+        assert not same_batches(sampling.batches(0, table(sampling)), sampling.batches(0, table(sampling, seed=9)))
+
+
+def test_an_epoch_holds_the_training_images_once(name, make):
+    given = {"labels": LABELS}
+    assert len(make("sampling", name, given, batch_size=24)) == 120 // 24
+    assert len(make("sampling", name, given, batch_size=60)) == 2
+
+
+def test_every_class_is_drawn(name, make):
+    sampling = make("sampling", name, {"labels": LABELS}, batch_size=60, steps=20)
+    seen = torch.cat([LABELS[ids] for ids, _ in sampling.batches(0)])
+    assert len(seen.unique()) == 20
+    drawn = seen.bincount()[LABELS.bincount() > 1]  # a class of one image may serve as a negative only
+    assert drawn.max() < 2 * drawn.min()  # not in proportion to its images, 2 to 14
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"batch_size": 25}, r"batch_size must be a positive multiple of {unit} images, got 25: 24 would do"),
+        ({"batch_size": 0}, r"batch_size must be a positive multiple of {unit} images, got 0: {unit} would do"),
+        ({"batch_size": -24}, r"batch_size must be a positive multiple of {unit} images, got -24: {unit} would do"),
+        ({"batch_size": 1201}, r"batch_size must be a positive multiple of {unit} images, got 1201: 120 would do"),
+        ({"batch_size": 240}, r"batch_size must be at most the 120 images of the training data, got 240: 120 would do"),
+        ({"steps": 0}, r"steps must be > 0 or null, got 0"),
+    ],
+)
+def test_batches_that_cannot_be_are_refused(name, make, values, message):
+    gives = make("sampling", name, {"labels": LABELS}, batch_size=24).gives
+    with pytest.raises(Exception, match=message.format(unit=UNITS[gives])):
+        make("sampling", name, {"labels": LABELS}, **{"batch_size": 24, **values})
+
+
+@pytest.mark.parametrize("labels", [torch.zeros(48, dtype=torch.long), torch.arange(48)])
+def test_data_that_hold_no_tuple_are_refused(name, make, labels):
+    with pytest.raises(Exception, match="at least two classes and a class of two images"):
+        make("sampling", name, {"labels": labels}, batch_size=24)
+
+
+@pytest.mark.parametrize("key", ["share_same", "share_hard"])
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_shares_are_shares(key, value):
+    with pytest.raises(ValueError, match=rf"{key} must lie in \[0, 1\]"):
+        HardPairs(labels=LABELS, batch_size=24, **{key: value})
+
+
+# pk
+
+
+@pytest.mark.parametrize(("batch_size", "per_class"), [(24, 4), (24, 3), (40, 2), (80, 4), (24, 12)])
+def test_pk_has_k_images_of_each_of_p_classes(batch_size, per_class):
+    count = LABELS.bincount()
+    for ids, tuples in PK(labels=LABELS, batch_size=batch_size, per_class=per_class).batches(2):
+        assert tuples is None
+        drawn = Counter(LABELS[ids].tolist())
+        assert list(drawn.values()) == [per_class] * (batch_size // per_class)
+        for label in drawn:  # all different, or where the class is small each as often as the others
+            repeats = Counter(ids[LABELS[ids] == label].tolist()).values()
+            assert len(repeats) == min(per_class, int(count[label]))
+            assert max(repeats) - min(repeats) <= 1
+
+
+def test_pk_draws_each_class_equally_often():
+    sampling = PK(labels=LABELS, batch_size=20, per_class=4, steps=8)  # 5 of 20 classes a batch: 4 batches hold each once
+    for epoch in range(3):
+        drawn = Counter(torch.cat([LABELS[ids] for ids, _ in sampling.batches(epoch)]).tolist())
+        assert set(drawn.values()) == {2 * 4}
+    uneven = PK(labels=LABELS, batch_size=24, per_class=4, steps=300)  # 6 of 20: two classes of each list are left out, ever others
+    drawn = Counter(torch.cat([LABELS[ids] for ids, _ in uneven.batches(0)]).tolist())
+    assert set(drawn) == set(range(20))
+    assert max(drawn.values()) < 1.25 * min(drawn.values())
+
+
+def test_pk_draws_the_images_of_a_class_equally_often():
+    ids = torch.cat([ids for ids, _ in PK(labels=LABELS, batch_size=40, per_class=4, steps=400).batches(0)])
+    large = ids[LABELS[ids] == 4].bincount(minlength=120)[LABELS == 4]  # 14 images
+    assert float(large.min()) > 0.6 * float(large.float().mean())
+
+
+def test_pk_refuses_what_it_cannot_fill():
+    with pytest.raises(ValueError, match=r"batch_size of 120 images at 4 a class needs 30 classes, the training data have 20: 80 would do"):
+        PK(labels=LABELS, batch_size=120, per_class=4)
+    with pytest.raises(ValueError, match="per_class must be at least 2, got 1"):
+        PK(labels=LABELS, batch_size=24, per_class=1)
+    with pytest.raises(ValueError, match="per_class must be at least 2, got 0"):
+        PK(labels=LABELS, batch_size=24, per_class=0)
+
+
+# pairs and triplets
+
+
+@pytest.mark.parametrize("kind", [RandomPairs, HardPairs])
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
+def test_pairs_have_their_share_of_same(kind, share):
+    for _, pairs in kind(labels=LABELS, batch_size=24, share_same=share).batches(0):
+        assert int(pairs.same.sum()) == round(12 * share)
+
+
+@pytest.mark.parametrize("kind", [RandomPairs, RandomTriplets])
+def test_classes_of_random_tuples_are_drawn_equally_often(kind):
+    drawn = torch.cat([LABELS[ids] for ids, _ in kind(labels=LABELS, batch_size=120, steps=50).batches(0)]).bincount()
+    paired = drawn[LABELS.bincount() > 1].float()
+    assert float(paired.std()) < 0.1 * float(paired.mean())
+    assert drawn.min() > 0  # a class of one image still serves as a negative
+
+
+def test_pair_draws_each_ordered_pair_equally_often():
+    classes = Classes(torch.tensor([0, 0, 0, 1]))
+    left, right = classes.pair(torch.zeros(6000, dtype=torch.long), torch.Generator().manual_seed(0))
+    counts = Counter(zip(left.tolist(), right.tolist(), strict=True))
+    assert set(counts) == {(a, b) for a in range(3) for b in range(3) if a != b}
+    assert all(abs(count - 1000) < 150 for count in counts.values())
+
+
+def test_distinct_numbers():
+    drawn = distinct(10, 3, 300, torch.Generator().manual_seed(0))
+    assert drawn.shape == (300, 3)
+    assert all(len(row) == 3 for row in map(set, drawn.tolist()))
+    assert all(len(set(drawn[i : i + 3].flatten().tolist())) == 9 for i in range(0, 300, 3))
+    assert max(drawn.flatten().bincount()) < 1.2 * 90
+
+
+# mined tables
+
+
+@pytest.mark.parametrize("tile", [7, 64, 1024])
+@pytest.mark.parametrize("k", [1, 4])
+def test_nearest_others_are_the_nearest(tile, k):
+    z = torch.randn(len(LABELS), 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = nearest_others(z, LABELS, Euclidean(), k, tile)
+    assert found.shape == (120, k)
+    assert (LABELS[found] != LABELS[:, None]).all()
+    for label in range(20):
+        own, others = (label == LABELS).nonzero().flatten(), (label != LABELS).nonzero().flatten()
+        expected = NearestNeighbors(n_neighbors=k).fit(z[others].numpy()).kneighbors(z[own].numpy(), return_distance=False)
+        assert torch.equal(found[own], others[torch.from_numpy(expected)])
+
+
+@pytest.mark.parametrize("distance", [Cosine(), WeightedL1(dim=3, mean=0.0, std=1.0)])
+def test_nearest_others_are_so_in_the_runs_own_distance(distance):
+    z = torch.randn(len(LABELS), 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    d = distance.matrix(z, z).detach().masked_fill(LABELS[:, None] == LABELS, torch.inf)
+    found = nearest_others(z, LABELS, distance, 5, 50)
+    torch.testing.assert_close(d.gather(1, found), d.topk(5, largest=False).values)
+    assert not found.requires_grad
+
+
+def test_too_many_neighbours_are_refused_before_anything_is_trained():
+    labels = torch.tensor([0, 0, 0, 0, 1, 1])
+    with pytest.raises(ValueError, match=r"neighbours must be at most 2, got 3"):
+        nearest_others(torch.randn(6, 2), labels, Euclidean(), 3)
+    for kind in (HardPairs, HardTriplets):
+        with pytest.raises(ValueError, match=r"neighbours must lie in \[1, 2\], got 3"):
+            kind(labels=labels, batch_size=6, neighbours=3)
+        with pytest.raises(ValueError, match=r"neighbours must lie in \[1, 2\], got 0"):
+            kind(labels=labels, batch_size=6, neighbours=0)
+
+
+@pytest.mark.parametrize("kind", [HardPairs, HardTriplets])
+def test_a_table_is_wanted_every_n_epochs_after_the_warm_up(kind):
+    sampling = kind(labels=LABELS, batch_size=24, every=3, warmup=2)
+    assert [epoch for epoch in range(10) if sampling.wants(epoch)] == [2, 5, 8]
+    assert kind(labels=LABELS, batch_size=24, warmup=0).wants(0)
+    for values, message in (({"every": 0}, "every must be > 0"), ({"warmup": -1}, "warmup must be >= 0")):
+        with pytest.raises(ValueError, match=message):
+            kind(labels=LABELS, batch_size=24, **values)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("kind", [HardPairs, HardTriplets])
+def test_hard_negatives_come_from_the_table(kind, share):
+    sampling = kind(labels=LABELS, batch_size=120, share_hard=share, neighbours=3, steps=20)
+    mined = table(sampling)
+    shares = {}
+    for what, given in (("mined", mined), ("warm-up", None)):
+        hard = []
+        for ids, tuples in sampling.batches(0, given):
+            if isinstance(tuples, Pairs):
+                anchor, negative = ids[tuples.left[~tuples.same]], ids[tuples.right[~tuples.same]]
+            else:
+                anchor, negative = ids[tuples.anchor], ids[tuples.negative]
+            hard.append((mined[anchor] == negative[:, None]).any(1))
+        shares[what] = float(torch.cat(hard).float().mean())
+    by_chance = 3 / 110
+    assert shares["warm-up"] < 0.1
+    assert shares["mined"] == pytest.approx(share + (1 - share) * by_chance, abs=0.06)
+    if share == 1.0:
+        assert shares["mined"] == 1.0
