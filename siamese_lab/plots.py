@@ -1,7 +1,7 @@
 """Pictures of what a verification protocol saw: drawn from its curves, never computed anew."""
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray

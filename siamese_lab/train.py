@@ -19,6 +19,7 @@ from siamese_lab.callbacks.mining import Mining
 from siamese_lab.callbacks.progress import progress
 from siamese_lab.callbacks.speed import Speed
 from siamese_lab.callbacks.validation import Validation
+from siamese_lab.catalogue import config_dir
 from siamese_lab.checkpoint import WholeFiles, keepers, restore
 from siamese_lab.data.module import SiameseData
 from siamese_lab.errors import LabError
@@ -81,40 +82,27 @@ def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False) -> 
 
 
 def _run(cfg: DictConfig, folder: RunFolder, lab: Lab) -> dict[str, Figure]:
-    size = cfg.evaluation.batch_size
-    data = SiameseData(lab.samples, lab.ids, lab.labels, lab.sampling)
-    validation = Validation(lab.samples, lab.protocols, cfg.trainer.validate_every, size)
-    speed = Speed()
-    judged = len(lab.samples.ids("val")) > 0
-    if cfg.trainer.patience is not None and not judged:
-        raise LabError("trainer.patience needs a validation part, and the data have none: set trainer.patience=null")
-    kept = keepers(folder.path / "checkpoints", validation.monitor if judged else None, validation.mode)
-    callbacks = [
-        Mining(data.loader, size),
-        *([validation] if judged else []),
-        speed,
-        *progress(cfg.trainer.progress, validation.monitor),
-        *kept,
-    ]
-    if cfg.trainer.patience is not None:
-        callbacks.append(
-            EarlyStopping(validation.monitor, mode=validation.mode, patience=cfg.trainer.patience, check_on_train_epoch_end=True)
-        )
-    began, started = time.perf_counter(), time.time()
-    trainer(cfg, folder.path, lab, callbacks).fit(lab.module, data)
-    seconds = time.perf_counter() - began
+    """Trains, goes back to the best epoch, judges, writes."""
+    size, ids = cfg.evaluation.batch_size, lab.samples.ids("test")
+    validation, speed = Validation(lab.samples, lab.protocols, cfg.trainer.validate_every, size), Speed()
+    began = time.time()
+    fit(cfg, folder.path, lab, validation, speed)
+    seconds = time.time() - began
 
-    restored = restore(lab.module, folder.path / "checkpoints" / ("best.ckpt" if judged else "last.ckpt"))
+    best_file = folder.path / "checkpoints" / ("best.ckpt" if validation.history else "last.ckpt")
+    epoch = restore(lab.module, best_file)
+    best = next((entry for entry in validation.history if entry["epoch"] == epoch - 1), {})
     chosen = judging.choose(lab.module, lab.samples, lab.protocols, size)
-    ids = lab.samples.ids("test")
     seen = judging.judged(lab.module, lab.samples, ids, size) if len(ids) else None
     figures = judging.judge(lab.module, lab.samples, "test", lab.protocols, chosen, size, seen=seen)
+    runs.write_json(folder.path / "influences.json", {"schema": runs.SCHEMA_VERSION, **{name: f.influence for name, f in figures.items()}})
     metrics = {
         "schema": runs.SCHEMA_VERSION,
         "test": _plain(figures),
         "untrained": _plain(_untrained(cfg, lab)),
+        "best": best.get(validation.monitor),
         "chosen": chosen,
-        "epoch": restored,
+        "epoch": epoch,
         "training": {
             "seconds": round(seconds, 1),
             "steps": speed.steps,
@@ -124,14 +112,31 @@ def _run(cfg: DictConfig, folder: RunFolder, lab: Lab) -> dict[str, Figure]:
         "history": validation.history,
         "data": {"disjoint": lab.samples.disjoint, "fingerprint": lab.samples.fingerprint},
     }
-    runs.write_json(folder.path / "influences.json", {"schema": runs.SCHEMA_VERSION, **{name: f.influence for name, f in figures.items()}})
     runs.write_json(folder.path / "metrics.json", metrics)
-    best = next((entry for entry in validation.history if entry["epoch"] == restored - 1), {})
-    board.write(
-        folder.path, cfg, figures, best, lab.protocols, chosen,
-        step=int(best.get("step", speed.steps)), began=started, seen=seen, samples=lab.samples, ids=ids,
-    )  # fmt: skip
+    step = int(best.get("step", speed.steps))
+    board.write(folder.path, cfg, figures, best, lab.protocols, chosen, step=step, began=began, seen=seen, samples=lab.samples, ids=ids)
     return figures
+
+
+def fit(cfg: DictConfig, path: Path, lab: Lab, validation: Validation, speed: Speed) -> None:
+    """Trains `lab.module`; `validation` and `speed` hold what was seen on the way.
+
+    Raises:
+        LabError: if training is to stop by a validation figure, and there is no validation part.
+    """
+    t = cfg.trainer
+    data = SiameseData(lab.samples, lab.ids, lab.labels, lab.sampling)
+    judged = len(lab.samples.ids("val")) > 0
+    callbacks = [Mining(data.loader, cfg.evaluation.batch_size), *([validation] if judged else []), speed]
+    callbacks += progress(t.progress, validation.monitor)
+    if t.patience is not None:
+        if not judged:
+            raise LabError("trainer.patience needs a validation part, and the data have none: set trainer.patience=null")
+        epochs = t.patience * t.validate_every  # Lightning counts epochs, and an old figure as one without progress
+        stopping = EarlyStopping(validation.monitor, mode=validation.mode, patience=epochs, check_on_train_epoch_end=True, strict=False)
+        callbacks.append(stopping)
+    callbacks += keepers(path / "checkpoints", validation.monitor if judged else None, validation.mode)
+    trainer(cfg, path, lab, callbacks).fit(lab.module, data)
 
 
 def trainer(cfg: DictConfig, path: Path, lab: Lab, callbacks: list[pl.Callback]) -> pl.Trainer:
@@ -188,3 +193,18 @@ def _untrained(cfg: DictConfig, lab: Lab) -> dict[str, Figure]:
 
 def _plain(figures: dict[str, Figure]) -> dict[str, dict[str, Any]]:
     return {name: {key: value for key, value in asdict(figure).items() if key != "influence"} for name, figure in figures.items()}
+
+
+if __name__ == "__main__":  # an ordinary Hydra app, for those who bring their own launchers and sweepers
+    import hydra
+
+    @hydra.main(config_path=str(config_dir()), config_name="train", version_base="1.3")
+    def main(cfg: DictConfig) -> float | None:
+        """Trains; returns the best headline figure on validation, which is what a sweeper may optimise."""
+        cfg = config.checked(cfg)
+        lab = assemble(cfg)
+        folder = runs.folder(cfg.study, config.resolved_hash(cfg, lab.samples.fingerprint))
+        train(cfg, folder, lab)
+        return runs.read_json(folder.path / "metrics.json")["best"]
+
+    main()

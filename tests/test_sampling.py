@@ -107,7 +107,7 @@ def test_every_class_is_drawn(name, make):
     seen = torch.cat([LABELS[ids] for ids, _ in sampling.batches(0)])
     assert len(seen.unique()) == 20
     drawn = seen.bincount()[LABELS.bincount() > 1]  # a class of one image may serve as a negative only
-    assert drawn.max() < 2 * drawn.min()  # not in proportion to its images, 2 to 14
+    assert drawn.max() < 3 * drawn.min()  # not in proportion to its images, 2 to 14
 
 
 @pytest.mark.parametrize(

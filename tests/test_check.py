@@ -1,0 +1,48 @@
+"""`siamese-lab check`: what it says of a run, and what it refuses."""
+
+import pytest
+import torch
+from conftest import SMALL
+
+from siamese_lab import check, config
+from siamese_lab.assembly import assemble
+from siamese_lab.cli import main
+from siamese_lab.errors import LabError
+
+
+def test_it_says_what_a_run_would_do(outputs, capsys):
+    assert main(["check", *SMALL, "sampling.batch_size=96", "sampling.steps=12"]) == 0
+    out = capsys.readouterr().out
+    # 24 classes x 4 images: 24 * 6 positive pairs, 96 * 95 / 2 - 144 negative ones
+    for word in ("736 images of 92 classes", "144 positive and 4,416 negative pairs", "0 of 92 would never be drawn", "multiply-adds"):
+        assert word in out, out
+    assert not outputs.exists()
+
+
+def test_multiply_adds_by_hand():
+    layer = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3, padding=1), torch.nn.Flatten(), torch.nn.Linear(8 * 16, 5))
+    assert check.multiply_adds(layer, (1, 4, 4)) == 4 * 4 * 9 * 8 + 8 * 16 * 5
+
+
+def test_mined_samplings_are_judged_on_their_warm_up_or_after_one_pass(outputs, capsys):
+    common = ["check", *SMALL, "loss=contrastive", "sampling=hard_pairs", "sampling.batch_size=64", "sampling.steps=4"]
+    assert main(common) == 0
+    assert "warm-up" in capsys.readouterr().out
+    assert main([*common, "sampling.warmup=0"]) == 0
+    assert "mined with the untrained network" in capsys.readouterr().out
+
+
+def test_classes_never_drawn_are_counted_over_the_planned_epochs():
+    few = ["sampling.batch_size=16", "sampling.steps=2", "trainer.max_epochs=3"]
+    lab = assemble(config.compose([*SMALL, *few]))
+    assert len(check.never_drawn(lab, 3)) == 92 - len(
+        {int(lab.labels[i]) for e in range(3) for ids, _ in lab.sampling.batches(e) for i in ids}
+    )
+    assert len(check.never_drawn(lab, 3)) >= 92 - 24
+
+
+def test_what_would_train_nothing_is_refused():
+    cfg = config.compose([*SMALL, "loss=contrastive", "loss.margin=1e-30", "sampling=random_pairs", "sampling.share_same=0.0"])
+    lab = assemble(cfg)
+    with pytest.raises(LabError, match=r"none of .* batches gives a gradient"):
+        check.describe(cfg, lab)
