@@ -18,8 +18,9 @@ help:
 train: $(VENV)/.run
 	$(BIN)/siamese-lab train $(ARGS)
 
+# A process a core, each with one thread.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow $(ARGS)

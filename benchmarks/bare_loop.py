@@ -1,8 +1,8 @@
 """The least that trains conv4 with the supervised contrastive loss: what the lab's own loop is measured against.
 
-Written by hand, without a line of the package and without Lightning, to do the same work as `siamese-lab train`: 64 classes x 4 images
-drawn from decoded images in memory, one affine map for each image, convolution - normalisation - maximum - rectifier four times, the
-same allocator settings, memory layout, precision, loss over all tuples of the batch, clipping, AdamW and schedule.
+Written by hand, without a line of the package and without Lightning, to do the same work as `siamese-lab train`: 64 classes x 4
+images drawn from decoded images in memory, one affine map for each image, convolution - normalisation - maximum - rectifier four
+times, the same allocator settings, memory layout, precision, loss over all tuples of the batch, clipping, AdamW and schedule.
 
     python benchmarks/bare_loop.py images.npz --steps 200 --precision float32
 """

@@ -4,8 +4,8 @@
     python benchmarks/throughput.py --root FOLDER                Omniglot's zips (images_background.zip, ...)
     python benchmarks/throughput.py --repeats 1 --steps 10       only to see that it works
 
-conv4, 28x28 pixels, batches of 64 classes x 4 images, supervised contrastive loss, affine augmentation. Sides, each in a fresh process
-and all in turn, so that a slow minute of the machine meets all of them:
+conv4, 28x28 pixels, batches of 64 classes x 4 images, supervised contrastive loss, affine augmentation. Sides, each in a fresh
+process and all in turn, so that a slow minute of the machine meets all of them:
 
     lab      `siamese-lab train`: its images a second (training.images_per_second of metrics.json), and the seconds from the command
              to its first step (training.first_step), with the data set in its cache
@@ -13,9 +13,9 @@ and all in turn, so that a slow minute of the machine meets all of them:
     usual    benchmarks/usual_script.py: ImageFolder, torchvision transforms, 2 workers, pytorch-metric-learning, float32
     imports  seconds of `python -c 'import torch, pytorch_lightning'`
 
-All rates leave out the first five steps. Wanted, of the medians: lab / bare at least 0.95, lab / usual at least 4 (on 2 cores), and
-lab's start no more than 3 seconds after the imports. With the glyphs the usual script reads PNG files of 28x28 pixels, which is kind
-to it; with Omniglot it reads the publisher's, of 105x105.
+All rates leave out the first five steps. Wanted, of the medians: lab / bare at least 0.95, lab / usual at least 4 (on 2 cores),
+and lab's start no more than 3 seconds after the imports. With the glyphs the usual script reads PNG files of 28x28 pixels, which is
+kind to it; with Omniglot it reads the publisher's, of 105x105.
 """
 
 import argparse
@@ -32,9 +32,9 @@ from pathlib import Path, PurePosixPath
 HERE = Path(__file__).parent
 SHARE, TIMES, LATER = 0.95, 4.0, 3.0
 LAB = [
-    "augment=affine", "backbone=conv4", "sampling=pk", "sampling.batch_size=256", "sampling.per_class=4", "miner=all", "loss=supcon",
-    "optimizer=adamw", "protocol=[retrieval]", "trainer.max_epochs=1", "trainer.accelerator=cpu",
-]  # fmt: skip
+    *("augment=affine", "backbone=conv4", "miner=all", "loss=supcon", "optimizer=adamw", "protocol=[retrieval]"),
+    *("sampling=pk", "sampling.batch_size=256", "sampling.per_class=4", "trainer.max_epochs=1", "trainer.accelerator=cpu"),
+]
 
 
 def main() -> int:

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 
 import torch
 
+from siamese_lab.errors import LabError
+
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8  # malloc.h of glibc
 
 
@@ -32,7 +34,12 @@ def decide(accelerator: str, precision: str, channels_last: bool | None, allocat
         precision: "auto" or one of Lightning's; auto = bf16-mixed where the hardware multiplies bf16 itself, else 32-true.
         channels_last: None = yes; convolutions are faster so, on CPUs and GPUs.
         allocator: keep freed memory in the process instead of giving it back after each tensor (Linux with glibc, CPU only).
+
+    Raises:
+        LabError: if a GPU is asked for and there is none.
     """
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise LabError("trainer.accelerator=gpu needs a GPU that torch can use, and there is none: choose auto or cpu")
     gpu = accelerator == "gpu" or (accelerator == "auto" and torch.cuda.is_available())
     if precision == "auto":
         precision = (

@@ -77,8 +77,9 @@ class SiameseModule(pl.LightningModule):
         e = Embedded(self.backbone(batch.x), batch.labels, batch.ids, distance=self.distance)
         loss, facts = self.loss(e, batch.tuples if batch.tuples is not None else self.miner(e))
         value: Tensor = loss
-        self.log("train/loss", value.detach(), prog_bar=True, on_step=True, on_epoch=False)
-        self.log_dict({f"train/{name}": fact.float() for name, fact in facts.items()}, on_step=True, on_epoch=False)
+        if self.trainer.is_last_batch or (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # else it is not written anyway
+            self.log("train/loss", value.detach(), prog_bar=True, on_step=True, on_epoch=False)
+            self.log_dict({f"train/{name}": fact.float() for name, fact in facts.items()}, on_step=True, on_epoch=False)
         return value
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
@@ -146,6 +147,7 @@ def trainer(cfg: DictConfig, path: Path, lab: Lab, callbacks: list[pl.Callback])
     if isinstance(limit, str):
         hours, minutes, seconds = map(int, limit.split(":"))
         limit = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # no operation here reads it, and filling takes 8 % of a step
     return pl.Trainer(
         accelerator=lab.decided.accelerator,
         devices=t.devices,

@@ -1,5 +1,6 @@
 """Every sampling of conf/sampling: what a batch holds, how often what is drawn, and what is refused."""
 
+import re
 from collections import Counter
 
 import pytest
@@ -11,6 +12,7 @@ from siamese_lab.catalogue import options
 from siamese_lab.distances.cosine import Cosine
 from siamese_lab.distances.euclidean import Euclidean
 from siamese_lab.distances.weighted_l1 import WeightedL1
+from siamese_lab.errors import LabError
 from siamese_lab.sampling.drawing import Classes, distinct
 from siamese_lab.sampling.hard_pairs import HardPairs
 from siamese_lab.sampling.hard_triplets import HardTriplets
@@ -110,26 +112,24 @@ def test_every_class_is_drawn(name, make):
     assert drawn.max() < 3 * drawn.min()  # not in proportion to its images, 2 to 14
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"batch_size": 25}, r"batch_size must be a positive multiple of {unit} images, got 25: 24 would do"),
-        ({"batch_size": 0}, r"batch_size must be a positive multiple of {unit} images, got 0: {unit} would do"),
-        ({"batch_size": -24}, r"batch_size must be a positive multiple of {unit} images, got -24: {unit} would do"),
-        ({"batch_size": 1201}, r"batch_size must be a positive multiple of {unit} images, got 1201: 120 would do"),
-        ({"batch_size": 240}, r"batch_size must be at most the 120 images of the training data, got 240: 120 would do"),
-        ({"steps": 0}, r"steps must be > 0 or null, got 0"),
-    ],
-)
-def test_batches_that_cannot_be_are_refused(name, make, values, message):
-    gives = make("sampling", name, {"labels": LABELS}, batch_size=24).gives
-    with pytest.raises(Exception, match=message.format(unit=UNITS[gives])):
-        make("sampling", name, {"labels": LABELS}, **{"batch_size": 24, **values})
+@pytest.mark.parametrize("batch_size", [25, 0, -24, 119, 121, 240, 1201])
+def test_batches_that_cannot_be_are_refused_with_a_number_that_can(name, make, batch_size):
+    unit = UNITS[make("sampling", name, {"labels": LABELS}, batch_size=24).gives]
+    with pytest.raises(LabError, match=f"batch_size must be a positive multiple of {unit} images, at most .* got {batch_size}:") as refused:
+        make("sampling", name, {"labels": LABELS}, batch_size=batch_size)
+    would_do = int(re.search(r"(\d+) would do", str(refused.value))[1])
+    assert would_do == min({25: 24, 119: 120, 121: 120, 240: 120, 1201: 120}.get(batch_size, unit), 80 if name == "pk" else 120)
+    assert len(next(make("sampling", name, {"labels": LABELS}, batch_size=would_do).batches(0)).ids) == would_do
+
+
+def test_steps_are_positive(name, make):
+    with pytest.raises(LabError, match="steps must be > 0 or null, got 0"):
+        make("sampling", name, {"labels": LABELS}, batch_size=24, steps=0)
 
 
 @pytest.mark.parametrize("labels", [torch.zeros(48, dtype=torch.long), torch.arange(48)])
 def test_data_that_hold_no_tuple_are_refused(name, make, labels):
-    with pytest.raises(Exception, match="at least two classes and a class of two images"):
+    with pytest.raises(LabError, match="at least two classes and a class of two images"):
         make("sampling", name, {"labels": labels}, batch_size=24)
 
 
@@ -173,13 +173,10 @@ def test_pk_draws_the_images_of_a_class_equally_often():
     assert float(large.min()) > 0.6 * float(large.float().mean())
 
 
-def test_pk_refuses_what_it_cannot_fill():
-    with pytest.raises(ValueError, match=r"batch_size of 120 images at 4 a class needs 30 classes, the training data have 20: 80 would do"):
-        PK(labels=LABELS, batch_size=120, per_class=4)
-    with pytest.raises(ValueError, match="per_class must be at least 2, got 1"):
-        PK(labels=LABELS, batch_size=24, per_class=1)
-    with pytest.raises(ValueError, match="per_class must be at least 2, got 0"):
-        PK(labels=LABELS, batch_size=24, per_class=0)
+@pytest.mark.parametrize("per_class", [-1, 0, 1, 121])
+def test_pk_refuses_a_class_without_a_pair(per_class):
+    with pytest.raises(ValueError, match=rf"per_class must lie in \[2, 120\], got {per_class}"):
+        PK(labels=LABELS, batch_size=24, per_class=per_class)
 
 
 # pairs and triplets

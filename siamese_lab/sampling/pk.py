@@ -24,24 +24,19 @@ class PK:
         steps: batches an epoch; None = as many as hold the training images once.
 
     Raises:
-        ValueError: if batch_size is no multiple of per_class or larger than the data, there are fewer classes than a batch needs, or
-            no class has two images.
+        ValueError: if batch_size is no multiple of per_class, or the data have fewer images or classes than a batch needs, or no class
+            has two images.
     """
 
     gives = "labels"
 
     def __init__(self, *, labels: Tensor, seed: int = 0, batch_size: int = 256, per_class: int = 4, steps: int | None = None) -> None:
-        if per_class < 2:
-            raise ValueError(f"per_class must be at least 2, got {per_class}: a class needs two images to form a positive pair")
+        if not 2 <= per_class <= len(labels):
+            raise ValueError(f"per_class must lie in [2, {len(labels)}], got {per_class}: a class needs two images to form a positive pair")
         self.classes = Classes(labels)
         self.classes.with_pairs()
-        check_batch(batch_size, per_class, len(labels), steps)
+        check_batch(batch_size, per_class, min(len(self.classes), len(labels) // per_class) * per_class, steps)
         self.per_batch, self.per_class, self.seed = batch_size // per_class, per_class, seed
-        if self.per_batch > len(self.classes):
-            raise ValueError(
-                f"a batch_size of {batch_size} images at {per_class} a class needs {self.per_batch} classes, the training data have "
-                f"{len(self.classes)}: {len(self.classes) * per_class} would do"
-            )
         self.steps = steps or max(1, len(labels) // batch_size)
 
     def __len__(self) -> int:

@@ -1,0 +1,111 @@
+"""Every loss with every miner, sampling and distance: it trains, or it is refused with a word on what fits."""
+
+import itertools
+import re
+from functools import cache
+
+import pytest
+import torch
+
+from siamese_lab.batch import Embedded
+from siamese_lab.catalogue import options
+from siamese_lab.combination import fitting, refuse_misfits
+from siamese_lab.errors import LabError
+
+GROUPS = ("loss", "miner", "sampling", "distance")
+LABELS = torch.arange(8).repeat_interleave(6)
+
+
+@pytest.fixture(scope="module")
+def parts(make):
+    """Each option of the four groups, built once."""
+    torch.manual_seed(0)
+    given = {"labels": LABELS, "dim": 3, "classes": 8}
+    small = {"sampling": {"batch_size": 24, "steps": 3}}
+    return {(group, name): make(group, name, given, **small.get(group, {})) for group in GROUPS for name in options(group)}
+
+
+@pytest.fixture(scope="module")
+def refusal(parts):
+    """Why a combination, a name for each group, is refused; None if it is not."""
+
+    @cache
+    def reason(*names):
+        try:
+            refuse_misfits(*(parts[part] for part in zip(GROUPS, names, strict=True)))
+        except LabError as error:
+            return str(error)
+        return None
+
+    return reason
+
+
+@pytest.fixture(scope="module")
+def combinations(own_distance):
+    """Each loss with every miner and sampling at its own distance, and with every distance."""
+    found = {(*names, own_distance(names[0])) for names in itertools.product(*map(options, GROUPS[:3]))}
+    return sorted(found | set(itertools.product(options("loss"), ["all"], ["pk"], options("distance"))))
+
+
+@pytest.mark.parametrize("loss", options("loss"))
+def test_what_is_allowed_has_a_gradient(parts, refusal, combinations, loss):
+    z = torch.randn(48, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    allowed = [names for names in combinations if names[0] == loss and refusal(*names) is None]
+    assert allowed
+    for names in allowed:
+        _, miner, sampling, distance = (parts[part] for part in zip(GROUPS, names, strict=True))
+        table = sampling.mine(z.detach(), distance) if hasattr(sampling, "mine") else None
+        for ids, tuples in sampling.batches(1, table):
+            e = Embedded(z[ids], LABELS[ids], ids, distance=distance)
+            value, _ = parts["loss", loss](e, tuples if tuples is not None else miner(e))
+            (gradient,) = torch.autograd.grad(value, z)
+            assert value.isfinite(), names
+            assert gradient.isfinite().all(), names
+            assert gradient.abs().sum() > 0, names
+
+
+def test_what_is_refused_names_what_fits(parts, refusal, combinations):
+    refused = [names for names in combinations if refusal(*names)]
+    assert refused
+    for names in refused:
+        message = refusal(*names)
+        named = re.findall(rf"({'|'.join(GROUPS)})=(\w+)", message)
+        assert set(named) <= set(parts), message
+        mended = [[name if group == wanted else old for group, old in zip(GROUPS, names, strict=True)] for wanted, name in named]
+        assert all(refusal(*changed) != message for changed in mended), (names, message)  # each is a way out of this misfit
+        assert any(refusal(*changed) is None for changed in mended), (names, message)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("triplet", "batch_hard", "random_pairs", "euclidean"), ["nothing left to mine for BatchHard", "miner=all", "sampling=pk"]),
+        (("supcon", "semi_hard", "pk", "cosine"), ["SupConLoss", "miner=all", "loss=bce, loss=contrastive, loss=triplet"]),
+        (("triplet", "all", "hard_pairs", "euclidean"), ["eats triplets", "sampling=hard_triplets, sampling=pk", "loss=contrastive"]),
+        (("contrastive", "all", "pk", "weighted_l1"), ["WeightedL1 may turn negative", "distance=cosine, distance=euclidean"]),
+    ],
+)
+def test_messages(refusal, names, words):
+    message = refusal(*names)
+    assert message is not None
+    assert all(word in message for word in words), message
+
+
+@pytest.mark.parametrize("loss", options("loss"))
+def test_every_loss_runs_with_no_other_override(refusal, loss, own_distance):
+    assert refusal(loss, "all", "pk", own_distance(loss)) is None
+
+
+def test_what_goes_together(refusal, combinations):
+    pairs, triplets = ["random_pairs", "hard_pairs"], ["random_triplets", "hard_triplets"]
+    expected = {(loss, "all", "pk") for loss in ("contrastive", "triplet", "bce", "supcon")}
+    expected |= {(loss, miner, "pk") for loss in ("contrastive", "triplet", "bce") for miner in ("batch_hard", "semi_hard")}
+    expected |= {(loss, "all", sampling) for loss in ("contrastive", "bce", "supcon") for sampling in pairs + triplets}
+    expected |= {("triplet", "all", sampling) for sampling in triplets}
+    known = {part for names in expected for part in names}
+    allowed = {names[:3] for names in combinations if refusal(*names) is None}
+    assert {names for names in allowed if set(names) <= known} == expected
+
+
+def test_fitting_lists_options_as_they_are_written():
+    assert fitting("distance", lambda one: one.low < 0) == "distance=weighted_l1"
