@@ -173,6 +173,13 @@ def test_pk_draws_the_images_of_a_class_equally_often():
     assert float(large.min()) > 0.6 * float(large.float().mean())
 
 
+def test_pk_draws_other_images_each_epoch():
+    even = PK(labels=torch.arange(20).repeat_interleave(10), batch_size=80, per_class=4)  # every class in each batch
+    places = [torch.stack([ids % 10 for ids, _ in even.batches(epoch)]) for epoch in (0, 1)]
+    assert (places[0] == places[1]).float().mean() < 0.2
+    assert (places[0][0] == places[0][1]).float().mean() < 0.2
+
+
 @pytest.mark.parametrize("per_class", [-1, 0, 1, 121])
 def test_pk_refuses_a_class_without_a_pair(per_class):
     with pytest.raises(ValueError, match=rf"per_class must lie in \[2, 120\], got {per_class}"):
@@ -254,6 +261,7 @@ def test_a_table_is_wanted_every_n_epochs_after_the_warm_up(kind):
     sampling = kind(labels=LABELS, batch_size=24, every=3, warmup=2)
     assert [epoch for epoch in range(10) if sampling.wants(epoch)] == [2, 5, 8]
     assert kind(labels=LABELS, batch_size=24, warmup=0).wants(0)
+    assert [epoch for epoch in range(9) if kind(labels=LABELS, batch_size=24, every=2, warmup=4).wants(epoch)] == [4, 6, 8]
     for values, message in (({"every": 0}, "every must be > 0"), ({"warmup": -1}, "warmup must be >= 0")):
         with pytest.raises(ValueError, match=message):
             kind(labels=LABELS, batch_size=24, **values)

@@ -36,9 +36,9 @@ class WeightedL1(nn.Module):
         return (a - b).abs() @ self.weight.to(a.dtype)
 
     def matrix(self, a: Tensor, b: Tensor) -> Tensor:
-        """Distances (N, M), without an N x M x D tensor: |w| is moved into the embeddings, the two signs are subtracted."""
+        """Distances (N, M), without an N x M x D tensor: w is moved into the embeddings, the two signs are subtracted."""
         weight = self.weight.to(a.dtype)
-        gain, loss = weight.clamp(min=0.0), weight.clamp(max=0.0).neg()
+        gain, loss = weight.clamp(min=0.0), weight.clamp(max=0.0)
         distances = torch.cdist(a * gain, b * gain, p=1.0)
         if bool((weight < 0).any()):
             distances = distances - torch.cdist(a * loss, b * loss, p=1.0)

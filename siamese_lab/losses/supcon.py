@@ -36,8 +36,8 @@ class SupConLoss(nn.Module):
         """
         positives, negatives = e.positives(), e.negatives()
         others = positives | negatives
-        logits = (-e.matrix() / self.temperature).masked_fill(~others, -torch.inf)  # (A, R)
-        logits = logits.masked_fill(~others.any(1, keepdim=True), 0.0)  # an anchor alone in its batch must not give NaN
+        logits = -e.matrix() / self.temperature  # (A, R)
+        logits = logits.masked_fill(~others, torch.finfo(logits.dtype).min)  # finite: an anchor alone in its batch gives no NaN
         log_share = (logits - logits.logsumexp(1, keepdim=True)).masked_fill(~positives, 0.0)
         count = positives.sum(1)
         anchors = count > 0
