@@ -104,7 +104,8 @@ def imports() -> float:
 
 
 def call(command: list[str], **environment: str) -> str:
-    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # warm = compiled once
+    done = subprocess.run(command, env=inherited | environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}\nended with {done.returncode}:\n{done.stderr[-3000:]}")
     return done.stdout

@@ -13,6 +13,7 @@ from siamese_lab.augment import Affine, Unchanged
 from siamese_lab.batch import Batch, Embedded, Tuples
 from siamese_lab.seeds import generator
 
+LOG_EVERY = 10  # steps
 AUGMENT = 100  # purpose of a random stream, see seeds.generator
 
 
@@ -77,7 +78,7 @@ class SiameseModule(pl.LightningModule):
         e = Embedded(self.backbone(batch.x), batch.labels, batch.ids, distance=self.distance)
         loss, facts = self.loss(e, batch.tuples if batch.tuples is not None else self.miner(e))
         value: Tensor = loss
-        if self.trainer.is_last_batch or (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # else it is not written anyway
+        if self.trainer.is_last_batch or (self.global_step + 1) % LOG_EVERY == 0:  # else it is not written anyway
             self.log("train/loss", value.detach(), prog_bar=True, on_step=True, on_epoch=False)
             self.log_dict({f"train/{name}": fact.float() for name, fact in facts.items()}, on_step=True, on_epoch=False)
         return value

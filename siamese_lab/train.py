@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
+from torch.utils import deterministic
 
 from siamese_lab import board, config, judging, report, runs
 from siamese_lab.assembly import Lab, assemble, load, model
@@ -24,6 +24,7 @@ from siamese_lab.catalogue import config_dir
 from siamese_lab.checkpoint import WholeFiles, keepers, restore
 from siamese_lab.data.module import SiameseData
 from siamese_lab.errors import LabError
+from siamese_lab.model import LOG_EVERY
 from siamese_lab.runs import RunFolder
 from siamese_lab.stats import Figure
 
@@ -147,7 +148,7 @@ def trainer(cfg: DictConfig, path: Path, lab: Lab, callbacks: list[pl.Callback])
     if isinstance(limit, str):
         hours, minutes, seconds = map(int, limit.split(":"))
         limit = timedelta(hours=hours, minutes=minutes, seconds=seconds)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # no operation here reads it, and filling takes 8 % of a step
+    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no operation here reads it, and filling takes 8 % of a step
     return pl.Trainer(
         accelerator=lab.decided.accelerator,
         devices=t.devices,
@@ -159,7 +160,7 @@ def trainer(cfg: DictConfig, path: Path, lab: Lab, callbacks: list[pl.Callback])
         logger=TensorBoardLogger(path, name="", version="", default_hp_metric=False),
         callbacks=callbacks,
         plugins=[WholeFiles()],
-        log_every_n_steps=10,
+        log_every_n_steps=LOG_EVERY,
         num_sanity_val_steps=0,
         limit_val_batches=0,
         use_distributed_sampler=False,  # the sampling is a function of seed, epoch and step, and never Lightning's to replace

@@ -297,7 +297,7 @@ def ask(server, path, body=None):
     request = urllib.request.Request(server + path, data=None if body is None else json.dumps(body).encode())  # noqa: S310
     if body is not None:
         request.add_header("Content-Type", "application/json")
-    with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
         content = answer.read()
     return json.loads(content) if answer.headers["Content-Type"].startswith("application/json") else content
 

@@ -69,11 +69,11 @@ def state(model):
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
-@pytest.mark.parametrize("views", [1, 3])
-def test_embedding_has_no_side_effect(views):
-    model = module(views=views, ema=0.9)
+@pytest.mark.parametrize(("views", "ema"), [(1, None), (3, None), (1, 0.9), (3, 0.9)])
+def test_embedding_has_no_side_effect(views, ema):
+    model = module(views=views, ema=ema)
     model.train()
-    model.backbone.trunk[0].eval()  # a part that is frozen
+    model.encoder()["backbone"].trunk[0].eval()  # a part that is frozen
     modes = {name: part.training for name, part in model.named_modules()}
     before, rng = state(model), torch.get_rng_state()
     x = images()

@@ -246,7 +246,7 @@ def test_overlapping_parts_are_refused():
 
 def test_the_command_prints_a_table_and_where_to_look_next(tmp_path):
     words = [sys.executable, "-m", "siamese_lab", "train", *SMALL, *FEW, "trainer.max_epochs=1", "trainer.progress=true"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, done.stderr
     for word in (
         "verification/eer",
