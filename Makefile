@@ -55,5 +55,5 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(VENV)/.uv
 # The lock's exact files, and this checkout in place; hatchling, which does that, in the version of the development lock.
 .PHONY: sync
 sync:
-	$(INSTALL) sync $(INTO) --require-hashes $(LOCK)
+	$(INSTALL) sync $(INTO) --require-hashes --compile-bytecode $(LOCK)
 	$(INSTALL) install $(INTO) --quiet --no-deps --build-constraints requirements-dev.lock --editable .

@@ -37,7 +37,7 @@ def refuse_misfits(loss: Any, miner: Any, sampling: Any, distance: Any) -> None:
         source = "sampling" if sampling.gives != "labels" else "miner"
         raise LabError(
             f"{name(loss)} eats triplets, and no triplet can be made of the pairs that this {source} gives: choose "
-            f"{fitting(source, lambda one: one.gives != 'pairs')}, or a loss that eats pairs "
+            f"{fitting(source, lambda one: one.gives != 'pairs')}, or another loss "
             f"({fitting('loss', lambda one: one.eats != 'triplets')})"
         )
     if "never negative" in getattr(loss, "needs", "") and distance.low < 0:

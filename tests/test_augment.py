@@ -128,6 +128,14 @@ def test_components_stay_in_their_range_and_are_kept_with_their_chance():
     assert float(torch.corrcoef(shifts.T)[0, 1]) == pytest.approx(0, abs=0.06)
 
 
+def test_each_component_is_kept_or_left_on_its_own():
+    maps = Affine(rotate=10.0, shear=0.3, scale=0.2, shift=0.1, p=0.5).draw(4000, seeded())
+    untouched = (maps == torch.eye(2, 3)).flatten(1).all(1)
+    assert float(untouched.float().mean()) == pytest.approx(0.5**4, abs=0.012)
+    sheared = Affine(**{**OFF, "shear": 0.3, "p": 0.5}).draw(1000, seeded())
+    assert torch.equal(sheared[:, 0, 1] != 0, sheared[:, 1, 0] != 0)  # x and y are one component
+
+
 def test_views_are_of_half_the_strength():
     views = Affine(**{**OFF, "rotate": 40.0}).views(500)
     assert 18 < float(torch.atan2(views[:, 1, 0], views[:, 0, 0]).rad2deg().abs().max()) <= 20.001

@@ -20,6 +20,7 @@ from siamese_lab.sampling.neighbours import nearest_others
 from siamese_lab.sampling.pk import PK
 from siamese_lab.sampling.random_pairs import RandomPairs
 from siamese_lab.sampling.random_triplets import RandomTriplets
+from siamese_lab.seeds import generator
 
 LABELS = torch.arange(20).repeat_interleave(torch.tensor([1, 2, 3, 10, 14] * 4))[
     torch.randperm(120, generator=torch.Generator().manual_seed(0))
@@ -51,6 +52,14 @@ def columns(tuples):
 
 def same_batches(a, b):
     return all(torch.equal(x.ids, y.ids) and all(map(torch.equal, columns(x.tuples), columns(y.tuples))) for x, y in zip(a, b, strict=True))
+
+
+def test_random_streams_depend_on_all_that_is_named():
+    where = [(0, 1, 2, 3), (1, 1, 2, 3), (0, 2, 2, 3), (0, 1, 3, 3), (0, 1, 2, 4), (0, 1, 3, 2)]
+    drawn = torch.stack([torch.rand(1000, generator=generator(*one)) for one in where])
+    assert torch.equal(drawn[0], torch.rand(1000, generator=generator(0, 1, 2, 3)))
+    assert (torch.corrcoef(drawn) - torch.eye(6)).abs().max() < 0.15  # neighbours have nothing to do with each other
+    assert float(drawn.mean()) == pytest.approx(0.5, abs=0.02)
 
 
 # what holds for every sampling
