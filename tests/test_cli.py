@@ -6,6 +6,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,20 +103,23 @@ def test_bad_commands_end_with_2(words: list[str], message: str, capsys: pytest.
     assert seen.out == ""
 
 
-def test_words_reach_the_verb(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[dict[str, object]] = []
+def test_words_reach_the_verb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[dict[str, Any]] = []
     (module := type(sys)("fake_verb")).command = lambda **given: seen.append(given)  # type: ignore[attr-defined]
     for name in VERBS:
         monkeypatch.setitem(sys.modules, VERBS[name].module, module)
-    assert main(["train", "loss=triplet", "--force", "seed=2", "--config-dir", "a"]) == 0
-    assert main(["check", "~experiment"]) == 0
+    assert main(["train", "loss=triplet", "--force", "seed=2", "--config-dir", str(tmp_path)]) == 0
+    assert main(["check", "loss=contrastive"]) == 0
     assert main(["evaluate", "3f", "--data", "data=omniglot", "data.root=x", "--protocol", "one_shot"]) == 0
     assert main(["evaluate", "--protocol", "one_shot", "--", "3f"]) == 0
     assert main(["verify", "3f", "a.png", "b.png"]) == 0
     assert main(["show", "loss"]) == 0
+    composed = [given.pop("cfg") for given in seen[:2]]
+    assert [cfg.choices.loss for cfg in composed] == ["triplet", "contrastive"]
+    assert [cfg.seed for cfg in composed] == [2, 0]
     assert seen == [
-        {"overrides": ["loss=triplet", "seed=2"], "force": True, "config_dirs": [Path("a")]},
-        {"overrides": ["~experiment"], "config_dirs": []},
+        {"force": True},
+        {},
         {"run": "3f", "data": ["data=omniglot", "data.root=x"], "protocols": ["one_shot"]},
         {"run": "3f", "data": [], "protocols": ["one_shot"]},
         {"run": "3f", "left": Path("a.png"), "right": Path("b.png")},
