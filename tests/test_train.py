@@ -48,8 +48,8 @@ def test_every_loss_beats_the_untrained_network_with_no_other_override(outputs, 
 @pytest.mark.parametrize("sampling", [s for s in options("sampling") if s != "pk"])
 def test_every_sampling_trains(outputs, sampling):
     loss = "triplet" if "triplets" in sampling else "contrastive"
-    _, metrics = run(outputs, *FEW, f"sampling={sampling}", f"loss={loss}", "trainer.max_epochs=8")
-    assert metrics["test"]["verification/eer"]["value"] < 0.95 * metrics["untrained"]["verification/eer"]["value"]
+    _, metrics = run(outputs, *FEW, "sampling.steps=30", f"sampling={sampling}", f"loss={loss}", "trainer.max_epochs=8")
+    assert metrics["test"]["verification/eer"]["value"] < 0.9 * metrics["untrained"]["verification/eer"]["value"]
 
 
 def test_the_run_folder_is_whole(done):
