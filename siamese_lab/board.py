@@ -57,7 +57,9 @@ def write(
         shown |= {f"test/{name}": figure.value for name, figure in figures.items()}
         for tag, value in shown.items():
             writer.add_scalar(tag, value, step)
-        _hparams(writer, path.name if cfg.get("name") is None else str(cfg.name), cfg, protocols, shown, began)
+        name = path.name if cfg.get("name") is None else str(cfg.name)
+        for summary in board_hparams.session(board_hparams.hyperparameters(cfg), name, began):
+            writer.file_writer.add_summary(summary)
         text = OmegaConf.to_yaml(cfg, resolve=True)
         writer.add_text("config", "    " + text.replace("\n", "\n    "), step)  # indented, it is shown as it stands
         if seen is None:
@@ -68,18 +70,6 @@ def write(
                 _verification(writer, prefix, protocol.curves(seen), seen, threshold, _title(name, figures), step)
     if samples is not None and ids is not None:
         board_projector.write(path, seen, samples, ids)
-
-
-def _hparams(writer: Any, name: str, cfg: DictConfig, protocols: Mapping[str, Any], shown: Mapping[str, float], began: float) -> None:
-    """The run's line in the HPARAMS tab; columns of figures are the headlines."""
-    tags = [f"{part}/{key}/{protocol.headline}" for key, protocol in protocols.items() for part in ("best", "test")]
-    values = board_hparams.hyperparameters(cfg)
-    summaries = [
-        board_hparams.experiment([values], {tag: tag.replace("/", " ") for tag in tags if tag in shown}),
-        *board_hparams.session(values, name, began),
-    ]
-    for summary in summaries:
-        writer.file_writer.add_summary(summary)
 
 
 def _verification(

@@ -1,10 +1,17 @@
 """TensorBoard's HPARAMS tab, from its protocol buffers: tensorboard's own functions for it need TensorFlow."""
 
+import io
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
+
+from siamese_lab.errors import LabError
+from siamese_lab.runs import RunFolder, write_bytes
 
 Value = bool | int | float | str
 
@@ -30,6 +37,38 @@ def hyperparameters(cfg: DictConfig) -> dict[str, Value]:
     found |= {f"{section}.{key}": (plain.get(section) or {}).get(key) for section, key in KEYS}
     found["seed"] = plain.get("seed")
     return {key: value if isinstance(value, Value) else str(value) for key, value in found.items() if value is not None}
+
+
+def write_columns(study: Path) -> None:
+    """Writes the tab's columns for all runs of a study, into the study's folder, where TensorBoard finds them before the runs.
+
+    They are the union of what the runs' run.json say under `hparams` and `headlines`.
+
+    Args:
+        study: the folder that holds the run folders.
+    """
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    with FileLock(study / ".board.lock"):  # two runs that end together must not each leave the other out
+        known = list(_described(study))
+        headlines = dict.fromkeys(name for info in known for name in info["headlines"])
+        tags = {f"{part}/{name}": f"{part} {name.replace('/', ' ')}" for name in headlines for part in ("best", "test")}
+        buffer, now = io.BytesIO(), time.time()
+        records = RecordWriter(buffer)
+        records.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
+        columns = experiment([info["hparams"] for info in known], tags)
+        records.write(Event(wall_time=now, summary=columns).SerializeToString())
+        write_bytes(study / "events.out.tfevents.columns", buffer.getvalue())
+
+
+def _described(study: Path) -> Iterator[dict[str, Any]]:
+    """What the run.json of each run says; a folder that cannot be read, or whose training never began, has no columns."""
+    for path in sorted(study.glob("*/run.json")):
+        with suppress(LabError):
+            info = RunFolder(path.parent).info()
+            if "hparams" in info:
+                yield info
 
 
 def experiment(runs: Sequence[Mapping[str, Value]], metrics: Mapping[str, str]) -> Any:

@@ -36,7 +36,7 @@ def finished(folder: RunFolder, new: bool = False) -> None:
     console.print("\nnext")
     known = "threshold" in metrics["chosen"].get("verification", {})
     judge = f"verify {folder.run_id[:6]} a.png b.png" if known else f"evaluate {folder.run_id[:6]} --protocol retrieval"
-    for line in (f"tensorboard --logdir {folder.path}", f"siamese-lab {judge}", "siamese-lab train loss=triplet miner=batch_hard"):
+    for line in (f"tensorboard --logdir {folder.path.parent}", f"siamese-lab {judge}", "siamese-lab train loss=triplet miner=batch_hard"):
         console.print(f"  {line}")
 
 

@@ -158,12 +158,12 @@ def find(name: str) -> RunFolder:
     raise LabError(f"no run {name}: it must be a run folder, or the beginning of a run id under {outputs()}{latest}")
 
 
-def write_text(path: Path, text: str) -> None:
+def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file so that a reader finds the old content or the new one, never a part, even after a power cut."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)  # mkstemp's files are the owner's alone
@@ -173,8 +173,13 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 as `write_bytes` does."""
+    write_bytes(path, text.encode())
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON as `write_text` does."""
+    """Writes JSON as `write_bytes` does."""
     write_text(path, json.dumps(value, indent=2, sort_keys=False) + "\n")
 
 

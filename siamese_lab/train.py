@@ -16,6 +16,7 @@ from torch.utils import deterministic
 
 from siamese_lab import board, config, judging, report, runs
 from siamese_lab.assembly import Lab, assemble, load, model
+from siamese_lab.board_hparams import hyperparameters, write_columns
 from siamese_lab.callbacks.mining import Mining
 from siamese_lab.callbacks.progress import progress
 from siamese_lab.callbacks.speed import Speed
@@ -70,7 +71,9 @@ def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False) -> 
     try:
         runs.write_text(folder.path / "config.yaml", config.printed(cfg))
         shape, classes = network(lab)
-        folder.update(network={"shape": shape, "classes": classes})
+        headlines = [f"{name}/{protocol.headline}" for name, protocol in lab.protocols.items()]
+        facts = {"network": {"shape": shape, "classes": classes}, "hparams": hyperparameters(cfg), "headlines": headlines}
+        folder.update(**facts)
         figures = _run(cfg, folder, lab)
     except KeyboardInterrupt:
         folder.finish("preempted")
@@ -117,6 +120,7 @@ def _run(cfg: DictConfig, folder: RunFolder, lab: Lab) -> dict[str, Figure]:
     runs.write_json(folder.path / "metrics.json", metrics)
     step = int(best.get("step", speed.steps))
     board.write(folder.path, cfg, figures, best, lab.protocols, chosen, step=step, began=began, seen=seen, samples=lab.samples, ids=ids)
+    write_columns(folder.path.parent)
     return figures
 
 

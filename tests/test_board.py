@@ -26,6 +26,7 @@ from siamese_lab.distances.squared_euclidean import SquaredEuclidean
 from siamese_lab.protocols.judged import Judged
 from siamese_lab.protocols.retrieval import Retrieval
 from siamese_lab.protocols.verification import Verification
+from siamese_lab.runs import RunFolder
 from siamese_lab.stats import Figure
 
 ROWS = 90
@@ -58,7 +59,21 @@ def run(tmp_path_factory):
     chosen = {"verification": protocols["verification"].choose(judged)}
     figures = {f"{name}/{key}": figure for name, p in protocols.items() for key, figure in p.judge(judged, chosen.get(name, {})).items()}
     board.write(path, cfg, figures, BEST, protocols, chosen, step=40, began=time.time() - 60, seen=judged, samples=samples, ids=ids)
+    note(path, cfg, ["verification/eer", "retrieval/map@r"])
+    other = compose(["loss=supcon", "seed=8"])
+    board.write(path.parent / "77aa", other, {}, BEST, {"verification": Verification()}, {}, step=1, began=time.time())
+    note(path.parent / "77aa", other, ["verification/eer", "one_shot/error"])
+    (path.parent / "dead").mkdir()
+    (path.parent / "dead" / "run.json").write_text("{")
+    board_hparams.write_columns(path.parent)
     return path, protocols["verification"].curves(judged), chosen["verification"]["threshold"], figures, judged
+
+
+def note(path, cfg, headlines):
+    """What a run says of itself."""
+    folder = RunFolder(path)
+    folder.create()
+    folder.update(hparams=board_hparams.hyperparameters(cfg), headlines=headlines)
 
 
 @pytest.fixture(scope="module")
@@ -110,11 +125,16 @@ def test_hparams_of_the_run(events):
     end = metadata.parse_session_end_info_plugin_data(hparams_of(events, metadata.SESSION_END_INFO_TAG))
     assert end.status == api_pb2.STATUS_SUCCESS
     assert 59 < end.end_time_secs - start.start_time_secs < 600
-    experiment = metadata.parse_experiment_plugin_data(hparams_of(events, metadata.EXPERIMENT_TAG))
-    assert {column.name for column in experiment.hparam_infos} == set(start.hparams)
-    assert [m.name.tag for m in experiment.metric_infos] == [
-        "best/verification/eer", "test/verification/eer", "best/retrieval/map@r", "test/retrieval/map@r",
-    ]  # fmt: skip
+
+
+def test_a_study_has_the_columns_of_all_its_runs(run):
+    study = EventAccumulator(str(run[0].parent / "events.out.tfevents.columns")).Reload()
+    experiment = metadata.parse_experiment_plugin_data(hparams_of(study, metadata.EXPERIMENT_TAG))
+    columns = {column.name for column in experiment.hparam_infos}
+    assert {"loss.margin", "loss.temperature", "seed"} <= columns
+    assert {m.name.tag for m in experiment.metric_infos} == {
+        f"{part}/{figure}" for part in ("best", "test") for figure in ("verification/eer", "retrieval/map@r", "one_shot/error")
+    }
 
 
 def test_columns_of_several_runs():
@@ -314,12 +334,14 @@ def test_the_server_shows_it(server, run):
 
     experiment = ask(server, "/data/plugin/hparams/experiment", {"experimentName": "0"})
     columns = [{"name": column["name"], "type": column["type"]} for column in experiment["hparamInfos"]]
-    assert {"loss", "loss.margin", "seed"} <= {column["name"] for column in columns}
+    assert {"loss", "loss.margin", "loss.temperature", "seed"} <= {column["name"] for column in columns}
     wanted = {
         "experimentName": "0", "startIndex": 0, "sliceSize": 10, "allowedStatuses": ["STATUS_SUCCESS"],
         "colParams": [{"metric": info["name"]} for info in experiment["metricInfos"]],
     }  # fmt: skip
-    (group,) = ask(server, "/data/plugin/hparams/session_groups", wanted)["sessionGroups"]
+    groups = ask(server, "/data/plugin/hparams/session_groups", wanted)["sessionGroups"]
+    assert {group["hparams"]["loss"] for group in groups} == {"triplet", "supcon"}
+    (group,) = (group for group in groups if group["hparams"]["loss"] == "triplet")
     assert group["hparams"]["loss"] == "triplet"
     assert group["hparams"]["seed"] == 7
     shown = {value["name"]["tag"]: value["value"] for value in group["metricValues"]}

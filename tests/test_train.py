@@ -59,6 +59,8 @@ def test_the_run_folder_is_whole(done):
     assert {"config.yaml", "run.json", "metrics.json", "influences.json", "checkpoints"} <= names
     assert any(name.startswith("events.out.tfevents") for name in names)
     assert {path.name for path in (folder.path / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert (folder.path.parent / "events.out.tfevents.columns").is_file()
+    assert "loss.temperature" in folder.info()["hparams"]
     assert len(metrics["history"]) == 4
     assert metrics["epoch"] == 1 + min(range(4), key=lambda i: metrics["history"][i]["val/verification/eer"])
     influences = json.loads((folder.path / "influences.json").read_text())
