@@ -14,6 +14,7 @@ from siamese_lab.binding import build
 from siamese_lab.combination import refuse_misfits
 from siamese_lab.errors import LabError
 from siamese_lab.hardware import Decided
+from siamese_lab.judging import refuse_unfit, trial
 from siamese_lab.model import SiameseModule
 from siamese_lab.optimizing import parameter_groups, schedule
 
@@ -56,6 +57,13 @@ def assemble(cfg: DictConfig, *, samples: Samples | None = None, trusted: bool =
     protocols = {str(name): build(node, trusted=trusted) for name, node in (cfg.get("protocol") or {}).items()}
     if not protocols:
         raise LabError("at least one protocol is needed to judge the run: e.g. protocol=[verification]")
+    first, protocol = next(iter(protocols.items()))
+    if trial(protocol) is not None:
+        raise LabError(f"the first protocol chooses the best checkpoint on validation, and {first} judges test trials: name another first")
+    refuse_unfit(samples, protocols)
+    if cfg.trainer.patience is not None and not len(samples.ids("val")):
+        raise LabError("trainer.patience needs a validation part, and the data have none: set trainer.patience=null")
+    module.configure_optimizers()  # made again by Lightning; here, so that a bad rate or pattern is refused before anything is written
     return Lab(samples, ids, labels, sampling, module, protocols, decided)
 
 
@@ -120,7 +128,12 @@ def optimizers(node: DictConfig, steps: int, trusted: bool) -> Callable[[Siamese
     return make
 
 
-def decide(cfg: DictConfig) -> Decided:
-    """Settles precision, layout and allocator, and applies them to this process."""
+def decide(cfg: DictConfig, accelerator: str | None = None) -> Decided:
+    """Settles precision, layout and allocator, and applies them to this process.
+
+    Args:
+        cfg: from `config.compose`, or of a run.
+        accelerator: instead of the config's: "auto" for a run that may have been trained on another machine.
+    """
     trainer = cfg.trainer
-    return hardware.decide(trainer.accelerator, trainer.precision, trainer.channels_last, trainer.allocator)
+    return hardware.decide(accelerator or trainer.accelerator, trainer.precision, trainer.channels_last, trainer.allocator)

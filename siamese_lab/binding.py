@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 
 from omegaconf import Container, DictConfig, OmegaConf
 
+from siamese_lab import limits
 from siamese_lab.catalogue import nearest
 from siamese_lab.errors import LabError
 from siamese_lab.schema import ASIDE, GIVEN, Root
@@ -88,6 +89,7 @@ def check(plain: dict[str, Any], groups: set[str], misfits: list[str], trusted: 
             result[key] = check_section(value, key, misfits, trusted)
         else:
             misfits.append(f"no key {key}{nearest(key, [*hints, *groups])}")
+    limits.check(plain, misfits)
     return result
 
 

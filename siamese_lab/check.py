@@ -68,7 +68,7 @@ def describe(cfg: DictConfig, lab: Lab) -> list[str]:
             f"none of {len(probes)} batches gives a gradient: positives {probes[0].positives}, negatives {probes[0].negatives} in the "
             "first one. Classes need two images each to form positives, and a batch needs two classes to form negatives"
         )
-    missed = never_drawn(lab, cfg.trainer.max_epochs)
+    missed = never_drawn(lab, cfg.trainer.max_epochs, loader.table)
     names = [samples.classes[int(samples.labels[lab.ids[(lab.labels == label).nonzero()[0, 0]]])] for label in missed[:5].tolist()]
     run_id = config.resolved_hash(cfg, samples.fingerprint)
     return [
@@ -114,11 +114,17 @@ def probe(lab: Lab, batch: Batch) -> Probe:
     return Probe(int(positives.sum()) // 2, int(negatives.sum()) // 2, triplets, flowing)
 
 
-def never_drawn(lab: Lab, epochs: int) -> Tensor:
-    """The training classes that no batch of the planned epochs holds; drawn without mined tables, which only add images."""
+def never_drawn(lab: Lab, epochs: int, table: Tensor | None = None) -> Tensor:
+    """The training classes that no batch of the planned epochs holds.
+
+    Args:
+        lab: the run.
+        epochs: how many are planned.
+        table: mined with the untrained network; None where there is none yet, or none is ever wanted.
+    """
     unseen = torch.ones(int(lab.labels.max()) + 1, dtype=torch.bool)
     for epoch in range(epochs):
-        for ids, _ in lab.sampling.batches(epoch):
+        for ids, _ in lab.sampling.batches(epoch, table):
             unseen[lab.labels[ids]] = False
             if not unseen.any():
                 return unseen.nonzero().flatten()

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -67,6 +68,9 @@ def checked(cfg: DictConfig) -> DictConfig:
     Raises:
         LabError: with every misfit found.
     """
+    if HydraConfig.initialized():
+        with open_dict(cfg):
+            cfg["choices"] = _options(HydraConfig.get().runtime.choices)
     return _checked(cfg, set(groups()), [])
 
 
@@ -120,15 +124,17 @@ def _compose(chosen: Sequence[Override], dirs: Sequence[Path]) -> DictConfig:
             cfg = hydra_compose("train", overrides=[*words, *search], return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise LabError(overrides.first_line(error)) from error
-    taken = OmegaConf.to_container(cfg.hydra.runtime.choices)
+    taken = cfg.hydra.runtime.choices
     with open_dict(cfg):
         del cfg["hydra"]
-        cfg["choices"] = {
-            group: name if name is None or isinstance(name, str) else ",".join(name)
-            for group, name in sorted(taken.items())  # type: ignore[union-attr]
-            if not str(group).startswith("hydra/")
-        }
+        cfg["choices"] = _options(taken)
     return cfg
+
+
+def _options(taken: Mapping[Any, Any]) -> dict[str, str | None]:
+    """Which option of each group was taken, as Hydra knows it, without Hydra's own groups."""
+    plain = {str(group): name for group, name in taken.items() if not str(group).startswith("hydra/")}
+    return {group: name if name is None or isinstance(name, str) else ",".join(name) for group, name in sorted(plain.items())}
 
 
 def _checked(cfg: DictConfig, names: set[str], misfits: list[str]) -> DictConfig:
@@ -140,6 +146,9 @@ def _checked(cfg: DictConfig, names: set[str], misfits: list[str]) -> DictConfig
     if misfits:
         head = "this cannot run:\n  " if len(misfits) == 1 else f"this cannot run, for {len(misfits)} reasons:\n  "
         raise LabError(head + "\n  ".join(misfits))
+    data = plain.get("data")
+    if isinstance(data, dict) and isinstance(data.get("root"), str):  # so that the run can be judged from any folder
+        data["root"] = str(Path(data["root"]).expanduser().absolute())
     result = OmegaConf.create(plain)
     OmegaConf.set_struct(result, True)
     return result

@@ -1,12 +1,14 @@
 """`siamese-lab evaluate`: judges a trained run again, on its own or other data, by its own or other protocols."""
 
 from dataclasses import asdict
+from typing import Any
 
 from omegaconf import DictConfig
 from rich.console import Console
 
 from siamese_lab import config, judging, report, runs
 from siamese_lab.assembly import decide, load
+from siamese_lab.batch import Samples
 from siamese_lab.binding import build
 from siamese_lab.checkpoint import trained
 from siamese_lab.errors import LabError
@@ -26,33 +28,63 @@ def command(run: str, data: list[str], protocols: list[str] | None) -> int:
     """
     folder = runs.find(run)
     cfg = config.read(folder.path / "config.yaml")
-    decide(cfg)
-    module = trained(folder, cfg)
-    samples = load(_composed(cfg, data, "data"), trusted=bool(data)) if data else load(cfg, trusted=False)
+    module = trained(folder, cfg).to(decide(cfg, "auto").device)
+    own = _composed(cfg, data) if data else cfg
+    samples = load(own, trusted=bool(data))
     shape, wanted = list(samples.images.shape[1:]), folder.info()["network"]["shape"]
     if shape != wanted:
         raise LabError(f"the network was trained on images of {wanted}, these are {shape}: set data.size and data.channels to match")
-    if protocols is None:
-        judges = {str(name): build(node, trusted=False) for name, node in cfg.protocol.items()}
-    else:
-        nodes = config.compose([f"protocol=[{','.join(protocols)}]"]).protocol
-        judges = {str(name): build(node) for name, node in nodes.items()}
+    if data:
+        _refuse_trained_on(folder, cfg, own, samples)
+    judges = _judges(cfg, protocols)
+    judging.refuse_unfit(samples, judges, ("test",))
     size = cfg.evaluation.batch_size
     chosen = _chosen(folder) if data else judging.choose(module, samples, judges, size)
     figures = judging.judge(module, samples, "test", judges, chosen, size)
     if not figures:
         raise LabError("there is nothing to judge: the test part of these data is empty, or the protocol's trials are not in them")
-    known = runs.read_json(folder.path / "metrics.json")["test"] if not data else {}
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(
-        report.table(f"{folder.path}", {name: asdict(f) for name, f in figures.items()}, {"at the run's end": known} if known else {})
-    )
+    beside, console = {}, Console(highlight=False, soft_wrap=True)
+    if not data:
+        metrics = runs.read_json(folder.path / "metrics.json")
+        if metrics["data"]["fingerprint"] == samples.fingerprint:
+            beside = {"at the run's end": metrics["test"]}
+        else:
+            console.print("The data have changed since the run was trained: its figures at its end are not comparable and not shown.\n")
+    report.figures(console, f"{folder.path}", {name: asdict(f) for name, f in figures.items()}, beside)
     return 0
 
 
-def _composed(cfg: DictConfig, data: list[str], key: str) -> DictConfig:
+def _judges(cfg: DictConfig, names: list[str] | None) -> dict[str, Any]:
+    """The protocols of these names: as the run has set them where it has them, else with their defaults."""
+    names = list(map(str, cfg.protocol)) if names is None else names
+    others = [name for name in names if name not in cfg.protocol]
+    defaults = config.compose([f"protocol=[{','.join(others)}]"]).protocol if others else {}
+    return {name: build(defaults[name]) if name in defaults else build(cfg.protocol[name], trusted=False) for name in names}
+
+
+def _refuse_trained_on(folder: RunFolder, cfg: DictConfig, other: DictConfig, samples: Samples) -> None:
+    """Refuses other data of the run's own data set whose test part holds identities that the run was trained on.
+
+    Identities of another data set that bear the same names are others.
+
+    Raises:
+        LabError: naming some of them.
+    """
+    known = folder.path / "classes.json"
+    if other.data._target_ != cfg.data._target_ or samples.disjoint == "image" or not known.exists():
+        return
+    there = {samples.classes[label] for label in samples.labels[samples.ids("test")].unique().tolist()}
+    common = sorted(there & set(runs.read_json(known)["train"]))
+    if common:
+        raise LabError(
+            f"the run was trained on {len(common):,} of the {len(there):,} identities of this test part, e.g. {common[0]}: its figures "
+            "would flatter it; choose a split without them"
+        )
+
+
+def _composed(cfg: DictConfig, data: list[str]) -> DictConfig:
     """A config whose data section is the user's: overrides of another option, or of the one that the run has."""
-    own = [] if any(word.startswith(f"{key}=") for word in data) else [f"{key}={cfg.choices[key]}"]
+    own = [] if any(word.startswith("data=") for word in data) else [f"data={cfg.choices.data}"]
     return config.compose([*own, *data])
 
 

@@ -21,6 +21,11 @@ class Decided:
     allocator: str
     threads: int
 
+    @property
+    def device(self) -> torch.device:
+        """Where everything is computed."""
+        return torch.device("cuda" if self.accelerator == "gpu" else "cpu")
+
     def as_dict(self) -> dict[str, str | int]:
         """For run.json."""
         return asdict(self)

@@ -1,6 +1,6 @@
 """Embeds a part of a data set and has the protocols judge it: in validation, after training, and in `siamese-lab evaluate`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from siamese_lab.batch import Episodes, Samples
+from siamese_lab.errors import LabError
 from siamese_lab.model import SiameseModule
 from siamese_lab.protocols.judged import Judged
 from siamese_lab.stats import Figure
@@ -92,13 +93,33 @@ def judge(
     if part == "test":
         for name, protocol in protocols.items():
             given = trial(protocol)
-            if given is not None and given in samples.trials:
+            if given is not None:
                 episodes = samples.trials[given]
                 ids = torch.cat([episodes.support.flatten(), episodes.query.flatten()]).unique()
                 whole = judged(module, samples, ids, batch_size, given)
                 for key, figure in protocol.judge(whole, {}, influences=influences).items():
                     figures[f"{name}/{key}"] = figure
     return figures
+
+
+def refuse_unfit(samples: Samples, protocols: Mapping[str, Any], parts: Sequence[str] = ("val", "test")) -> None:
+    """Sees to it that the protocols can judge these data, before anything is trained or embedded.
+
+    Raises:
+        LabError: naming the protocol, the part, and what to change.
+    """
+    for name, protocol in protocols.items():
+        given = trial(protocol)
+        for part in parts if given is None else ("test",):
+            ids = samples.ids(part)
+            if given is None and not len(ids):
+                continue
+            groups = {group: (codes[ids], names) for group, (codes, names) in samples.groups.items()}
+            unseen = Judged(torch.zeros(len(ids), 1), samples.labels[ids], samples.classes, torch.nn.Identity(), groups, samples.trials)
+            try:
+                protocol.fits(unseen)
+            except LabError as error:
+                raise LabError(f"protocol {name} cannot judge the {part} part: {error}") from error
 
 
 def trial(protocol: Any) -> str | None:

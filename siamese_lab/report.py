@@ -19,7 +19,7 @@ def finished(folder: RunFolder, new: bool = False) -> None:
     console = Console(highlight=False, soft_wrap=True)
     if not new:
         console.print(f"{folder.path} is finished: these are its figures. To train it anew: the same command with --force\n")
-    console.print(table("Test figures", metrics["test"], {"untrained": metrics["untrained"]}))
+    figures(console, "Test figures", metrics["test"], {"untrained": metrics["untrained"]})
     training, decided = metrics["training"], info["decided"]
     rate = training["images_per_second"]
     apart = {"label": "no identity of the test part was trained on", "image": "test images are new, their identities are not"}
@@ -40,12 +40,13 @@ def finished(folder: RunFolder, new: bool = False) -> None:
         console.print(f"  {line}")
 
 
-def table(title: str, figures: dict[str, dict[str, Any]], beside: dict[str, dict[str, dict[str, Any]]]) -> Table:
-    """Figures as a table.
+def figures(console: Console, title: str, found: dict[str, dict[str, Any]], beside: dict[str, dict[str, dict[str, Any]]]) -> None:
+    """Prints figures as a table, and below it what is to be said of some of them.
 
     Args:
+        console: where.
         title: of the table.
-        figures: {"<protocol>/<figure>": a Figure's fields}.
+        found: {"<protocol>/<figure>": a Figure's fields}.
         beside: further columns with the values of the same figures, by heading.
     """
     made = Table(title=title, title_justify="left", box=None, pad_edge=False, title_style="bold")
@@ -55,11 +56,12 @@ def table(title: str, figures: dict[str, dict[str, Any]], beside: dict[str, dict
     for heading in beside:
         made.add_column(heading, justify="right", no_wrap=True)
     made.add_column("better", no_wrap=True)
-    made.add_column("note")
-    for name, figure in figures.items():
+    for name, figure in found.items():
         others = [shown(column[name]["value"], column[name]["unit"]) if name in column else "" for column in beside.values()]
-        made.add_row(name, shown(figure["value"], figure["unit"]), interval(figure), *others, figure["better"], figure["note"])
-    return made
+        made.add_row(name, shown(figure["value"], figure["unit"]), interval(figure), *others, figure["better"])
+    console.print(made)
+    for note in dict.fromkeys(figure["note"] for figure in found.values() if figure["note"]):  # below: the table fits 80 columns
+        console.print(f"{note}: {', '.join(name for name, figure in found.items() if figure['note'] == note)}")
 
 
 def interval(figure: dict[str, Any]) -> str:

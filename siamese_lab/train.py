@@ -4,7 +4,6 @@ import logging
 import time
 import warnings
 from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from siamese_lab.catalogue import config_dir
 from siamese_lab.checkpoint import WholeFiles, keepers, restore
 from siamese_lab.data.module import SiameseData
 from siamese_lab.errors import LabError
+from siamese_lab.limits import duration
 from siamese_lab.model import LOG_EVERY
 from siamese_lab.runs import RunFolder
 from siamese_lab.stats import Figure
@@ -37,18 +37,27 @@ def command(cfg: DictConfig, force: bool = False) -> int:
         cfg: from `config.compose`.
         force: train anew what is finished; what it wrote is removed first.
     """
+    folder, new = finished(cfg, force)
+    report.finished(folder, new)
+    return 0
+
+
+def finished(cfg: DictConfig, force: bool = False) -> tuple[RunFolder, bool]:
+    """The run of a config, trained unless it is finished already; and whether it has just been trained.
+
+    Raises:
+        LabError: if it was begun before and did not finish, and `force` is off.
+    """
     samples = load(cfg)
     folder = runs.folder(cfg.study, config.resolved_hash(cfg, samples.fingerprint))
     if folder.exists() and not force:
         state = folder.state()
         if state == "ok":
-            report.finished(folder)
-            return 0
+            return folder, False
         if state != "running":
             raise LabError(f"the run {folder.path} was begun before and ended as {state}: start it anew with --force")
     train(cfg, folder, assemble(cfg, samples=samples), force=force)
-    report.finished(folder, new=True)
-    return 0
+    return folder, True
 
 
 def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False) -> dict[str, Figure]:
@@ -100,6 +109,8 @@ def _run(cfg: DictConfig, folder: RunFolder, lab: Lab) -> dict[str, Figure]:
     chosen = judging.choose(lab.module, lab.samples, lab.protocols, size)
     seen = judging.judged(lab.module, lab.samples, ids, size) if len(ids) else None
     figures = judging.judge(lab.module, lab.samples, "test", lab.protocols, chosen, size, seen=seen)
+    names = [lab.samples.classes[label] for label in lab.samples.labels[lab.ids].unique().tolist()]
+    runs.write_json(folder.path / "classes.json", {"schema": runs.SCHEMA_VERSION, "train": names})
     runs.write_json(folder.path / "influences.json", {"schema": runs.SCHEMA_VERSION, **{name: f.influence for name, f in figures.items()}})
     metrics = {
         "schema": runs.SCHEMA_VERSION,
@@ -125,40 +136,35 @@ def _run(cfg: DictConfig, folder: RunFolder, lab: Lab) -> dict[str, Figure]:
 
 
 def fit(cfg: DictConfig, path: Path, lab: Lab, validation: Validation, speed: Speed) -> None:
-    """Trains `lab.module`; `validation` and `speed` hold what was seen on the way.
-
-    Raises:
-        LabError: if training is to stop by a validation figure, and there is no validation part.
-    """
+    """Trains `lab.module`, which stays on its device; `validation` and `speed` hold what was seen on the way."""
     t = cfg.trainer
     data = SiameseData(lab.samples, lab.ids, lab.labels, lab.sampling)
     judged = len(lab.samples.ids("val")) > 0
     callbacks = [Mining(data.loader, cfg.evaluation.batch_size), *([validation] if judged else []), speed]
     callbacks += progress(t.progress, validation.monitor)
     if t.patience is not None:
-        if not judged:
-            raise LabError("trainer.patience needs a validation part, and the data have none: set trainer.patience=null")
         epochs = t.patience * t.validate_every  # Lightning counts epochs, and an old figure as one without progress
         stopping = EarlyStopping(validation.monitor, mode=validation.mode, patience=epochs, check_on_train_epoch_end=True, strict=False)
         callbacks.append(stopping)
     callbacks += keepers(path / "checkpoints", validation.monitor if judged else None, validation.mode)
-    trainer(cfg, path, lab, callbacks).fit(lab.module, data)
+    fitting = trainer(cfg, path, lab, callbacks)
+    try:
+        fitting.fit(lab.module, data)
+    except SystemExit as stop:  # what Lightning makes of Ctrl-C
+        raise KeyboardInterrupt from stop
+    lab.module.to(fitting.strategy.root_device)  # Lightning leaves it on the CPU
 
 
 def trainer(cfg: DictConfig, path: Path, lab: Lab, callbacks: list[pl.Callback]) -> pl.Trainer:
     """Lightning's trainer from the plain keys of `cfg.trainer`."""
     t = cfg.trainer
-    limit = timedelta(minutes=t.max_time) if isinstance(t.max_time, int | float) else t.max_time
-    if isinstance(limit, str):
-        hours, minutes, seconds = map(int, limit.split(":"))
-        limit = timedelta(hours=hours, minutes=minutes, seconds=seconds)
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no operation here reads it, and filling takes 8 % of a step
     return pl.Trainer(
         accelerator=lab.decided.accelerator,
         devices=t.devices,
         precision=lab.decided.precision,  # type: ignore[arg-type]
         max_epochs=t.max_epochs,
-        max_time=limit,
+        max_time=duration(t.max_time),
         gradient_clip_val=t.gradient_clip_val,
         deterministic=t.deterministic,
         logger=TensorBoardLogger(path, name="", version="", default_hp_metric=False),
@@ -179,8 +185,10 @@ def quiet() -> None:
     for message in (
         "does not have many workers",
         "Checkpoint directory",
+        "could not find the monitored key",  # in an epoch without validation
         "You have overridden `on_after_batch_transfer`",
         "LeafSpec",
+        "is smaller than the logging interval",  # the last step of an epoch is logged in any case
     ):
         warnings.filterwarnings("ignore", message=f".*{message}.*")
 
@@ -203,15 +211,16 @@ def _plain(figures: dict[str, Figure]) -> dict[str, dict[str, Any]]:
 
 
 if __name__ == "__main__":  # an ordinary Hydra app, for those who bring their own launchers and sweepers
+    import sys
+
     import hydra
+
+    sys.argv[1:1] = ["hydra.run.dir=.", "hydra.sweep.dir=.", "hydra.sweep.subdir=.", "hydra.output_subdir=null", "hydra/job_logging=none"]
 
     @hydra.main(config_path=str(config_dir()), config_name="train", version_base="1.3")
     def main(cfg: DictConfig) -> float | None:
         """Trains; returns the best headline figure on validation, which is what a sweeper may optimise."""
-        cfg = config.checked(cfg)
-        lab = assemble(cfg)
-        folder = runs.folder(cfg.study, config.resolved_hash(cfg, lab.samples.fingerprint))
-        train(cfg, folder, lab)
+        folder, _ = finished(config.checked(cfg))
         return runs.read_json(folder.path / "metrics.json")["best"]
 
     main()

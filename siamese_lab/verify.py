@@ -29,7 +29,7 @@ def command(run: str, left: Path, right: Path) -> int:
     if "threshold" not in chosen:
         raise LabError(f"{folder.path} chose no threshold: train with protocol=[verification] and a validation part")
     reader: Fit = build(cfg.data, trusted=False).fit
-    x = torch.cat([read(path, reader) for path in (left, right)])
+    x = torch.cat([read(path, reader, folder.info()["network"]["shape"]) for path in (left, right)])
     module = trained(folder, cfg)
     a, b = module.embed(x)
     with torch.no_grad():
@@ -39,15 +39,23 @@ def command(run: str, left: Path, right: Path) -> int:
     return 0
 
 
-def read(path: Path, reader: Fit) -> torch.Tensor:
+def read(path: Path, reader: Fit, shape: list[int]) -> torch.Tensor:
     """An image file as the run's data set reads its own: uint8 (1, C, H, W).
+
+    Args:
+        path: of the file.
+        reader: of the run's data set.
+        shape: (C, H, W) that the network was trained on.
 
     Raises:
         LabError: naming the file and what is wrong with it.
     """
     try:
-        return torch.from_numpy(reader(path.read_bytes()))[None]
+        image = torch.from_numpy(reader(path.read_bytes()))
     except BrokenImageError as error:
         raise LabError(f"{path}: {error}") from error
     except OSError as error:
         raise LabError(f"cannot read {path}: {error.strerror}") from error
+    if list(image.shape) != shape:  # a run with data.size=null takes images as they are
+        raise LabError(f"the network was trained on images of {shape}, {path} is {list(image.shape)} (channels, height, width)")
+    return image[None]

@@ -23,6 +23,20 @@ SMALL = [  # a real problem that trains in seconds: letters of Greek and Coptic,
     "protocol=[verification]",
     "protocol.verification.grid=64",
 ]
+FEW = ["sampling.batch_size=96", "sampling.steps=12"]
+
+
+def run(*overrides, force=False):
+    """Trains on the small problem, in this process; returns the run's folder and its metrics."""
+    from siamese_lab import config, runs
+    from siamese_lab.assembly import assemble, load
+    from siamese_lab.train import train
+
+    cfg = config.compose([*SMALL, *overrides])
+    samples = load(cfg)
+    folder = runs.folder(cfg.study, config.resolved_hash(cfg, samples.fingerprint))
+    train(cfg, folder, assemble(cfg, samples=samples), force=force)
+    return folder, runs.read_json(folder.path / "metrics.json")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -37,6 +51,15 @@ def outputs(tmp_path, monkeypatch):
     """A folder for runs."""
     monkeypatch.setenv("SIAMESE_LAB_OUTPUTS", str(tmp_path / "outputs"))
     return tmp_path / "outputs"
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """One run that the tests of a file look at."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("SIAMESE_LAB_OUTPUTS", str(tmp_path_factory.mktemp("outputs")))
+    yield run(*FEW)
+    patch.undo()
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +82,7 @@ def own_distance():
         for entry in OmegaConf.load(option_file("loss", loss)).get("defaults", []):
             if "override /distance@_global_.distance" in entry:
                 return entry["override /distance@_global_.distance"]
-        return OmegaConf.load(option_file("loss", loss).parent.parent / "train.yaml").defaults[4].distance
+        defaults = OmegaConf.load(option_file("loss", loss).parent.parent / "train.yaml").defaults
+        return next(entry.distance for entry in defaults if "distance" in entry)
 
     return name

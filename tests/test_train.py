@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from conftest import SMALL
+from conftest import FEW, SMALL, run
 
 from siamese_lab import config, runs
 from siamese_lab.assembly import assemble, load
@@ -17,30 +17,10 @@ from siamese_lab.cli import main
 from siamese_lab.errors import LabError
 from siamese_lab.train import train
 
-FEW = ["sampling.batch_size=96", "sampling.steps=12"]
-
-
-def run(outputs, *overrides, force=False):
-    """Trains in this process; returns the run's folder and its metrics."""
-    cfg = config.compose([*SMALL, *overrides])
-    samples = load(cfg)
-    folder = runs.folder(cfg.study, config.resolved_hash(cfg, samples.fingerprint))
-    train(cfg, folder, assemble(cfg, samples=samples), force=force)
-    return folder, runs.read_json(folder.path / "metrics.json")
-
-
-@pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    """One run that several tests look at."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("SIAMESE_LAB_OUTPUTS", str(tmp_path_factory.mktemp("outputs")))
-    yield run(None, *FEW)
-    patch.undo()
-
 
 @pytest.mark.parametrize("loss", options("loss"))
 def test_every_loss_beats_the_untrained_network_with_no_other_override(outputs, loss):
-    _, metrics = run(outputs, *FEW, f"loss={loss}", "trainer.max_epochs=8")
+    _, metrics = run(*FEW, f"loss={loss}", "trainer.max_epochs=8")
     eer, start = metrics["test"]["verification/eer"]["value"], metrics["untrained"]["verification/eer"]["value"]
     assert eer < 0.9 * start
 
@@ -48,7 +28,7 @@ def test_every_loss_beats_the_untrained_network_with_no_other_override(outputs, 
 @pytest.mark.parametrize("sampling", [s for s in options("sampling") if s != "pk"])
 def test_every_sampling_trains(outputs, sampling):
     loss = "triplet" if "triplets" in sampling else "contrastive"
-    _, metrics = run(outputs, *FEW, "sampling.steps=30", f"sampling={sampling}", f"loss={loss}", "trainer.max_epochs=8")
+    _, metrics = run(*FEW, "sampling.steps=30", f"sampling={sampling}", f"loss={loss}", "trainer.max_epochs=8")
     assert metrics["test"]["verification/eer"]["value"] < 0.9 * metrics["untrained"]["verification/eer"]["value"]
 
 
@@ -69,9 +49,9 @@ def test_the_run_folder_is_whole(done):
 
 def test_the_same_command_gives_the_same_figures_to_the_last_digit(outputs):
     common = [*FEW, "trainer.max_epochs=2", "trainer.ema=0.9", "evaluation.views=3"]
-    first, a = run(outputs, *common)
+    first, a = run(*common)
     weights = torch.load(first.path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-    _, b = run(outputs, *common, force=True)
+    _, b = run(*common, force=True)
     again = torch.load(first.path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     assert a["test"] == b["test"]
     assert a["history"] == b["history"]
@@ -79,8 +59,8 @@ def test_the_same_command_gives_the_same_figures_to_the_last_digit(outputs):
 
 
 def test_another_seed_is_another_run(outputs):
-    first, a = run(outputs, *FEW, "trainer.max_epochs=1")
-    second, b = run(outputs, *FEW, "trainer.max_epochs=1", "seed=1")
+    first, a = run(*FEW, "trainer.max_epochs=1")
+    second, b = run(*FEW, "trainer.max_epochs=1", "seed=1")
     assert first.path != second.path
     assert a["test"] != b["test"]
 
@@ -119,25 +99,6 @@ def test_mining_changes_what_is_drawn_after_the_warm_up(outputs):
     assert 0.1 < (plain != mined).float().mean() < 0.34  # of the negatives, a third of each batch, a half
 
 
-def test_evaluate_gives_the_runs_own_figures(done, capsys):
-    folder, metrics = done
-    assert main(["evaluate", str(folder.path)]) == 0
-    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("verification/")]
-    assert len(lines) == len(metrics["test"])
-    for words in lines:
-        shown = f"{100 * metrics['test'][words[0]]['value']:.2f}"
-        assert words.count(shown) >= 2, words  # now, and at the run's end
-
-
-def test_evaluate_on_other_data_uses_the_runs_threshold(done, capsys):
-    folder, _ = done
-    other = ["data=glyphs", "data.size=16", "data.images_per_class=4", "data.test_scripts=[HEBREW]", "data.val_scripts=[ARMENIAN]"]
-    assert main(["evaluate", folder.run_id[:6], "--data", *other]) == 0
-    assert "verification/accuracy" in capsys.readouterr().out
-    assert main(["evaluate", folder.run_id[:6], "--data", "data=glyphs", "data.size=32"]) == 2
-    assert "data.size" in capsys.readouterr().err
-
-
 def test_a_finished_run_is_shown_not_repeated(done, capsys):
     folder, metrics = done
     before = (folder.path / "metrics.json").stat().st_mtime_ns
@@ -148,34 +109,10 @@ def test_a_finished_run_is_shown_not_repeated(done, capsys):
     assert (folder.path / "metrics.json").stat().st_mtime_ns == before
 
 
-def test_verify_says_same_and_different(done, tmp_path, capsys):
-    folder, _metrics = done
-    from PIL import Image
-
-    cfg = config.read(folder.path / "config.yaml")
-    samples, module = load(cfg, trusted=False), trained(folder, cfg)
-    ids = samples.ids("test")
-    z = module.embed(samples.gather(ids))
-    labels, d = samples.labels[ids], module.distance.matrix(z, z)
-    d.fill_diagonal_(torch.inf)
-    same = d.masked_fill(labels[:, None] != labels, torch.inf).argmin()
-    different = d.masked_fill(torch.isinf(d), -1).argmax()
-    for pair, word in ((same, "same"), (different, "different")):
-        files = []
-        for row in divmod(int(pair), len(ids)):
-            files.append(tmp_path / f"{word}{row}.png")
-            Image.fromarray(255 - samples.images[samples.row[ids[row]]][0].numpy()).save(files[-1])  # dark ink on white, as people scan it
-        assert main(["verify", str(folder.path), *map(str, files)]) == 0
-        assert capsys.readouterr().out.rstrip().endswith(f": {word}")
-    (tmp_path / "text.png").write_text("no image")
-    assert main(["verify", str(folder.path), str(tmp_path / "text.png"), str(files[0])]) == 2
-    assert "text.png" in capsys.readouterr().err
-
-
 def test_early_stopping_and_max_time_end_a_run(outputs):
-    _, metrics = run(outputs, *FEW, "trainer.max_epochs=30", "trainer.patience=1", "optimizer.lr=1e-9")
+    _, metrics = run(*FEW, "trainer.max_epochs=30", "trainer.patience=1", "optimizer.lr=1e-9")
     assert len(metrics["history"]) < 10
-    _, metrics = run(outputs, *FEW, "trainer.max_epochs=5000", "trainer.max_time=00:00:03")
+    _, metrics = run(*FEW, "trainer.max_epochs=5000", "trainer.max_time=00:00:03")
     assert 1 <= len(metrics["history"]) < 200
     assert metrics["test"]["verification/eer"]["value"] < 0.5
 

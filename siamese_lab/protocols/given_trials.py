@@ -1,8 +1,11 @@
 """Recognition trials that a data set's publisher fixed, such as Omniglot's 20 official one-shot runs."""
 
+from siamese_lab.batch import Episodes
 from siamese_lab.protocols.judged import Judged
 from siamese_lab.protocols.recognition import Compare, check_compare, error, named
 from siamese_lab.stats import Figure
+
+REMEDY = "add their files to data.root (Omniglot's are all_runs.zip), or take protocol=[one_shot], which draws its own"
 
 
 class GivenTrials:
@@ -28,6 +31,10 @@ class GivenTrials:
     def __init__(self, trials: str, compare: Compare = "nearest") -> None:
         self.trials, self.compare = trials, check_compare(compare)
 
+    def fits(self, judged: Judged) -> None:
+        """Raises what `judge` would of these trials, whatever the embeddings."""
+        self._given(judged)
+
     def choose(self, judged: Judged) -> dict[str, float]:
         """Nothing is chosen."""
         return {}
@@ -38,5 +45,8 @@ class GivenTrials:
         Raises:
             LabError: if the data have no trials of this name.
         """
-        given = named(judged.trials, self.trials, "trials", "choose other data, or protocol=one_shot, which draws its own")
-        return {"error": error(judged, given, self.compare, intervals=influences, independent=True)}
+        return {"error": error(judged, self._given(judged), self.compare, intervals=influences, independent=True)}
+
+    def _given(self, judged: Judged) -> Episodes:
+        episodes: Episodes = named(judged.trials, self.trials, "trials", REMEDY)
+        return episodes

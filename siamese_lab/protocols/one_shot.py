@@ -2,6 +2,7 @@
 
 import torch
 
+from siamese_lab.batch import Episodes
 from siamese_lab.protocols.episodes import draw_episodes
 from siamese_lab.protocols.judged import Judged
 from siamese_lab.protocols.recognition import Compare, check_compare, error, named
@@ -51,6 +52,10 @@ class OneShot:
         self.way, self.shot, self.queries, self.episodes = way, shot, queries, episodes
         self.within, self.compare, self.seed = within, check_compare(compare), seed
 
+    def fits(self, judged: Judged) -> None:
+        """Raises what `judge` would of these labels and groups, whatever the embeddings."""
+        self._draw(judged, 1)
+
     def choose(self, judged: Judged) -> dict[str, float]:
         """Nothing is chosen."""
         return {}
@@ -61,9 +66,12 @@ class OneShot:
         Raises:
             LabError: if the data lack the group, or classes with enough images.
         """
+        drawn = self._draw(judged, self.episodes)
+        return {"error": error(judged, drawn, self.compare, intervals=influences, independent=False)}
+
+    def _draw(self, judged: Judged, episodes: int) -> Episodes:
         groups = None
         if self.within is not None:
             groups = named(judged.groups, self.within, "group", "set within=null to draw across all classes")
         generator = torch.Generator().manual_seed(self.seed)
-        drawn = draw_episodes(judged.labels, self.episodes, self.way, self.shot, self.queries, generator, groups)
-        return {"error": error(judged, drawn, self.compare, intervals=influences, independent=False)}
+        return draw_episodes(judged.labels, episodes, self.way, self.shot, self.queries, generator, groups)

@@ -38,6 +38,9 @@ class AllPairs:
         rows: the embeddings.
         distance: a module with matrix(a, b).
         tile: rows compared at once.
+
+    Raises:
+        LabError: if there are more same-label pairs than memory should hold.
     """
 
     def __init__(self, rows: Sorted, distance: Any, tile: int) -> None:
@@ -45,18 +48,14 @@ class AllPairs:
         sizes = rows.sizes
         self.same_count = int((sizes * (sizes - 1) // 2).sum())
         self.different_count = len(rows.z) * (len(rows.z) - 1) // 2 - self.same_count
-
-    def same(self) -> SamePairs:
-        """The same-label pairs; rows are sorted by label, so they lie next to the diagonal.
-
-        Raises:
-            LabError: if there are more than memory should hold.
-        """
         if self.same_count > MOST_SAME:
             raise LabError(
                 f"pairs=all keeps every same-label distance in memory, at most {MOST_SAME:,}, but this data has "
                 f"{self.same_count:,}: ask for a number of pairs, e.g. pairs=1000000"
             )
+
+    def same(self) -> SamePairs:
+        """The same-label pairs; rows are sorted by label, so they lie next to the diagonal."""
         rows, distances, identities = self.rows, [], []
         ends = rows.start[rows.identity + 1]
         for first, last in spans(len(rows.z), self.tile):

@@ -40,6 +40,10 @@ class Retrieval:
     def __init__(self, tile: int = 2048) -> None:
         self.tile = check_tile(tile)
 
+    def fits(self, judged: Judged) -> None:
+        """Raises what `judge` would of these labels, whatever the embeddings."""
+        self._rows(judged)
+
     def choose(self, judged: Judged) -> dict[str, float]:
         """Nothing is chosen."""
         return {}
@@ -51,9 +55,7 @@ class Retrieval:
         Raises:
             LabError: if no identity has two images.
         """
-        rows = by_label(judged)
-        if not len(rows.z) or int(rows.sizes.max()) < 2:
-            raise LabError(f"retrieval needs an identity with two images, but {len(rows.z):,} images have none: use other data")
+        rows = self._rows(judged)
         values, without = self._values(rows, judged, influences)  # (Q, 6), (C, 6)
         owner = rows.identity[rows.sizes[rows.identity] > 1].cpu()
         figures = {}
@@ -63,6 +65,12 @@ class Retrieval:
                 figure = _with_interval(figure, without[:, k], values[:, k], owner, rows.names)
             figures[MEASURES[k]] = figure
         return figures
+
+    def _rows(self, judged: Judged) -> Sorted:
+        rows = by_label(judged)
+        if not len(rows.z) or int(rows.sizes.max()) < 2:
+            raise LabError(f"retrieval needs an identity with two images, but {len(rows.z):,} images have none: use other data")
+        return rows
 
     def _values(self, rows: Sorted, judged: Judged, leave_out: bool) -> tuple[Tensor, Tensor | None]:
         identities, parts = len(rows.names), []

@@ -67,6 +67,10 @@ class Verification:
             raise ValueError(f"grid must be >= 64 thresholds, got {grid}: the intervals would be coarse")
         self.pairs, self.far, self.seed, self.grid, self.tile = pairs, tuple(far), seed, grid, check_tile(tile)
 
+    def fits(self, judged: Judged) -> None:
+        """Raises what `judge` would of these labels, whatever the embeddings."""
+        self._source(by_label(judged), judged)
+
     def choose(self, judged: Judged) -> dict[str, float]:
         """The threshold (a distance) of the best balanced accuracy on these pairs."""
         return {"threshold": roc.best_threshold(self._count(judged, None, by_identity=False)[0])}
@@ -138,6 +142,17 @@ class Verification:
 
     def _prepare(self, rows: Sorted, judged: Judged) -> tuple[AllPairs | ListedPairs, SamePairs, Tensor]:
         """Where the pairs come from, the same-label ones, and a sample of different-label distances."""
+        source = self._source(rows, judged)
+        some = rows
+        if len(rows.z) > SAMPLE:
+            chosen = torch.randperm(len(rows.z), generator=torch.Generator().manual_seed(self.seed))[:SAMPLE].sort().values
+            some = rows.only(chosen.to(rows.z.device))
+        sample = [portion.distance.flatten() for portion in AllPairs(some, judged.distance, self.tile).different()]
+        if not sample:  # nearly all rows are of one identity
+            sample = [next(iter(source.different())).distance.flatten()]
+        return source, source.same(), torch.cat(sample)
+
+    def _source(self, rows: Sorted, judged: Judged) -> AllPairs | ListedPairs:
         source: AllPairs | ListedPairs
         if self.pairs == "all":
             source = AllPairs(rows, judged.distance, self.tile)
@@ -149,14 +164,7 @@ class Verification:
                 f"identities give {source.same_count:,} and {source.different_count:,}: at least two identities are needed, "
                 "one of them with two images"
             )
-        some = rows
-        if len(rows.z) > SAMPLE:
-            chosen = torch.randperm(len(rows.z), generator=torch.Generator().manual_seed(self.seed))[:SAMPLE].sort().values
-            some = rows.only(chosen.to(rows.z.device))
-        sample = [portion.distance.flatten() for portion in AllPairs(some, judged.distance, self.tile).different()]
-        if not sample:  # nearly all rows are of one identity
-            sample = [next(iter(source.different())).distance.flatten()]
-        return source, source.same(), torch.cat(sample)
+        return source
 
 
 def far_name(far: float) -> str:
