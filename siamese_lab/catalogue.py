@@ -1,7 +1,7 @@
 """Where conf/ lies, and which groups and options it holds."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from siamese_lab.errors import LabError
@@ -11,6 +11,18 @@ def config_dir() -> Path:
     """The folder of options: the packaged one in an installed wheel, else the checkout's."""
     packaged = Path(__file__).parent / "conf"
     return packaged if packaged.is_dir() else Path(__file__).parent.parent / "conf"
+
+
+def folders(root: Path, own: Sequence[Path]) -> list[Path]:
+    """The folders that are searched for options: the root, then the user's own.
+
+    Raises:
+        LabError: if one of the user's is no folder.
+    """
+    for folder in own:
+        if not folder.is_dir():
+            raise LabError(f"--config-dir needs a folder laid out as conf/ is, and {folder} is none")
+    return [Path(folder).resolve() for folder in (root, *own)]
 
 
 def groups(dirs: Iterable[Path] | None = None) -> list[str]:

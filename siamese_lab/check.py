@@ -55,6 +55,7 @@ def describe(cfg: DictConfig, lab: Lab) -> list[str]:
     shape = tuple(samples.images.shape[1:])
     parts = [f"{part} {len(ids):,} images of {len(samples.labels[ids].unique()):,} classes" for part in ("train", "val", "test")
              if len(ids := samples.ids(part))]  # fmt: skip
+    parts += [f"no {part} part" for part in ("val", "test") if not len(samples.ids(part))]
     size = sum(p.numel() for p in module.backbone.parameters())
     heads = ", ".join(
         f"{name} {sum(p.numel() for p in part.parameters()):,}" for name, part in (("distance", module.distance), ("loss", module.loss))
@@ -64,10 +65,14 @@ def describe(cfg: DictConfig, lab: Lab) -> list[str]:
     probes = [probe(lab, batch) for batch in islice(loader, PROBED)]
     idle = 1 - sum(p.gradient for p in probes) / len(probes)
     if idle == 1:
-        raise LabError(
-            f"none of {len(probes)} batches gives a gradient: positives {probes[0].positives}, negatives {probes[0].negatives} in the "
-            "first one. Classes need two images each to form positives, and a batch needs two classes to form negatives"
+        first = probes[0]
+        why = (
+            "classes need two images each to form positives, and a batch needs two classes to form negatives"
+            if not (first.positives and first.negatives)
+            else "the loss costs nothing on any of them, or the embeddings cannot move; see loss, miner and backbone.dim"
         )
+        counts = f"positives {first.positives}, negatives {first.negatives} in the first one"
+        raise LabError(f"none of {len(probes)} batches gives a gradient: {counts}; {why}")
     missed = never_drawn(lab, cfg.trainer.max_epochs, loader.table)
     names = [samples.classes[int(samples.labels[lab.ids[(lab.labels == label).nonzero()[0, 0]]])] for label in missed[:5].tolist()]
     run_id = config.resolved_hash(cfg, samples.fingerprint)

@@ -67,7 +67,7 @@ def restore(module: SiameseModule, path: Path) -> int:
     except FileNotFoundError as error:
         raise LabError(f"{path} is missing: the run has not finished its first epoch, or its checkpoints were removed") from error
     except Exception as error:  # torch.load raises whatever the broken file makes it
-        raise LabError(f"{path} cannot be read as a checkpoint of this run: {str(error).splitlines()[0]}") from error
+        raise LabError(f"{path} cannot be read as a checkpoint of this run: {' '.join(str(error).split())[:300]}") from error
 
 
 def trained(folder: RunFolder, cfg: DictConfig) -> SiameseModule:

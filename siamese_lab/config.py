@@ -16,12 +16,15 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from siamese_lab import binding, overrides
-from siamese_lab.catalogue import config_dir, groups, options
+from siamese_lab.catalogue import config_dir, folders, groups, options
 from siamese_lab.errors import LabError
 from siamese_lab.schema import LEFT_OUT
 
 SCHEMA_VERSION = 1
 """Raised when a config of the same text would compute something else."""
+
+OF_A_RUN = ("data", "augment", "backbone", "distance", "miner", "loss", "optimizer", "protocol", "seed", "trainer", "evaluation", "choices")
+"""Keys that the config of every run has."""
 
 
 def compose(words: Sequence[str] = (), config_dirs: Sequence[Path] = (), root: Path | None = None) -> DictConfig:
@@ -38,10 +41,7 @@ def compose(words: Sequence[str] = (), config_dirs: Sequence[Path] = (), root: P
     Raises:
         LabError: with every misfit found, each with the nearest valid name.
     """
-    dirs = [Path(folder).resolve() for folder in (root or config_dir(), *config_dirs)]
-    for folder in dirs[1:]:
-        if not folder.is_dir():
-            raise LabError(f"--config-dir needs a folder laid out as conf/ is, and {folder} is none")
+    dirs = folders(root or config_dir(), config_dirs)
     catalogue = {group: options(group, dirs) for group in groups(dirs)}
     parsed, misfits = overrides.parse(words)
     choices = [o for o in parsed if overrides.is_choice(o, catalogue)]
@@ -88,6 +88,9 @@ def read(path: Path) -> DictConfig:
         raise LabError(f"cannot read the config {path}: {error.strerror}") from error
     except (ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise LabError(f"{path} is no config: {overrides.first_line(error)}") from error
+    lacking = [key for key in OF_A_RUN if key not in cfg]
+    if lacking:
+        raise LabError(f"{path} is no config of a run: it lacks {', '.join(lacking)}")
     OmegaConf.set_struct(cfg, True)
     return cfg
 
@@ -147,7 +150,7 @@ def _checked(cfg: DictConfig, names: set[str], misfits: list[str]) -> DictConfig
         head = "this cannot run:\n  " if len(misfits) == 1 else f"this cannot run, for {len(misfits)} reasons:\n  "
         raise LabError(head + "\n  ".join(misfits))
     data = plain.get("data")
-    if isinstance(data, dict) and isinstance(data.get("root"), str):  # so that the run can be judged from any folder
+    if isinstance(data, dict) and isinstance(data.get("root"), str) and data["root"]:  # so that the run can be judged from any folder
         data["root"] = str(Path(data["root"]).expanduser().absolute())
     result = OmegaConf.create(plain)
     OmegaConf.set_struct(result, True)

@@ -1,9 +1,10 @@
 """`siamese-lab evaluate`: judges a trained run again, on its own or other data, by its own or other protocols."""
 
+import json
 from dataclasses import asdict
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from siamese_lab import config, judging, report, runs
@@ -45,7 +46,7 @@ def command(run: str, data: list[str], protocols: list[str] | None) -> int:
         raise LabError("there is nothing to judge: the test part of these data is empty, or the protocol's trials are not in them")
     beside, console = {}, Console(highlight=False, soft_wrap=True)
     if not data:
-        metrics = runs.read_json(folder.path / "metrics.json")
+        metrics = folder.metrics()
         if metrics["data"]["fingerprint"] == samples.fingerprint:
             beside = {"at the run's end": metrics["test"]}
         else:
@@ -83,12 +84,21 @@ def _refuse_trained_on(folder: RunFolder, cfg: DictConfig, other: DictConfig, sa
 
 
 def _composed(cfg: DictConfig, data: list[str]) -> DictConfig:
-    """A config whose data section is the user's: overrides of another option, or of the one that the run has."""
-    own = [] if any(word.startswith("data=") for word in data) else [f"data={cfg.choices.data}"]
-    return config.compose([*own, *data])
+    """A config whose data section is the user's: another option, or other values of the run's own.
+
+    Raises:
+        LabError: for overrides of anything else.
+    """
+    others = [word for word in data if not word.startswith(("data=", "data.", "+data."))]
+    if others:
+        raise LabError(f"--data takes overrides of the data, data=... and data.key=..., got {' '.join(others)}")
+    if any(word.startswith("data=") for word in data):
+        return config.compose(data)
+    own = {str(key): value for key, value in OmegaConf.to_container(cfg.data).items() if key != "_target_"}  # type: ignore[union-attr]
+    return config.compose([f"data={cfg.choices.data}", *(f"data.{key}={json.dumps(value)}" for key, value in own.items()), *data])
 
 
 def _chosen(folder: RunFolder) -> judging.Chosen:
     """The thresholds that the run chose on its own validation part: other data are judged by these."""
-    chosen: judging.Chosen = runs.read_json(folder.path / "metrics.json")["chosen"]
+    chosen: judging.Chosen = folder.metrics()["chosen"]
     return chosen

@@ -6,19 +6,20 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-OPERATORS: dict[str, Callable[[Any, Any], bool]] = {">": operator.gt, ">=": operator.ge, "==": operator.eq}
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "==": operator.eq}
 
-LIMITS: dict[str, tuple[str, float, str]] = {
-    "seed": (">=", 0, "it begins every stream of random numbers"),
-    "trainer.devices": ("==", 1, "runs of several processes come with a later version"),
-    "trainer.max_epochs": (">=", 1, "fewer train nothing; trainer.max_time ends a long run early"),
-    "trainer.gradient_clip_val": (">", 0, "it is the largest norm of the gradient; null = none"),
-    "trainer.patience": (">=", 1, "it counts validations without a better figure; null = never stop early"),
-    "trainer.validate_every": (">=", 1, "it counts epochs from one validation to the next"),
-    "evaluation.batch_size": (">=", 1, "it is how many images are embedded at once"),
-    "evaluation.views": (">=", 1, "an embedding is the mean over that many views"),
-}
-"""Key -> what its value must be, and why. Null is checked by the key's type."""
+LIMITS: tuple[tuple[str, str, float, str], ...] = (
+    ("seed", ">=", 0, "it begins every stream of random numbers"),
+    ("seed", "<", 2**63, "torch takes no larger one"),
+    ("trainer.devices", "==", 1, "runs of several processes come with a later version"),
+    ("trainer.max_epochs", ">=", 1, "fewer train nothing; trainer.max_time ends a long run early"),
+    ("trainer.gradient_clip_val", ">", 0, "it is the largest norm of the gradient; null = none"),
+    ("trainer.patience", ">=", 1, "it counts validations without a better figure; null = never stop early"),
+    ("trainer.validate_every", ">=", 1, "it counts epochs from one validation to the next"),
+    ("evaluation.batch_size", ">=", 1, "it is how many images are embedded at once"),
+    ("evaluation.views", ">=", 1, "an embedding is the mean over that many views"),
+)
+"""Key, sign, bound: what its value must be, and why. Whether it may be null is for the key's type to say."""
 
 
 def check(plain: Mapping[str, Any], misfits: list[str]) -> None:
@@ -28,11 +29,10 @@ def check(plain: Mapping[str, Any], misfits: list[str]) -> None:
         plain: the resolved config; what is of another type than its schema says is passed over.
         misfits: gets the messages.
     """
-    for key, (sign, bound, why) in LIMITS.items():
+    for key, sign, bound, why in LIMITS:
         value = _at(plain, key)
         if isinstance(value, int | float) and not OPERATORS[sign](value, bound):
-            wanted = f"be {bound}" if sign == "==" else f"be {sign} {bound}"
-            misfits.append(f"{key} must {wanted}, got {value}: {why}")
+            misfits.append(f"{key} must be {bound if sign == '==' else f'{sign} {bound}'}, got {value}: {why}")
     try:
         duration(_at(plain, "trainer.max_time"))
     except ValueError as error:

@@ -27,10 +27,13 @@ def parse(words: Iterable[str]) -> tuple[list[Override], list[str]]:
         try:
             override = parser.parse_override(word)
         except HydraException as error:
-            misfits.append(f"{word} is no override: write key=value, group=option or ~key ({first_line(error)})")
+            quoted = "" if word.isascii() else "; text that is not plain ASCII needs quotes: key='\"...\"'"
+            misfits.append(f"{word} is no override: write key=value or group=option ({first_line(error)}){quoted}")
             continue
-        if override.is_sweep_override():
-            key = override.key_or_group
+        key = override.key_or_group
+        if override.is_delete():
+            misfits.append(f"~{key} would leave out what every run needs: choose another option or value instead, {key}=...")
+        elif override.is_sweep_override():
             misfits.append(f"{word} gives several values, one run takes one: use -m for a sweep, or {key}=[...] for a list")
         else:
             parsed.append(override)
@@ -48,13 +51,9 @@ def choice_misfits(override: Override, catalogue: Catalogue, misfits: list[str])
     if group not in catalogue:
         misfits.append(no_group(group, catalogue))
         return True
-    if override.is_delete() and value is None:
-        return False
     before = len(misfits)
     for name in value if isinstance(value, list) else [value]:
         plain = "null" if name is None else str(name)
-        if plain == "null" and override.is_delete():
-            continue
         if plain not in catalogue[group]:
             misfits.append(no_option(group, plain, catalogue[group]))
     return len(misfits) > before

@@ -5,7 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from siamese_lab.runs import RunFolder, read_json
+from siamese_lab.runs import RunFolder
 
 
 def finished(folder: RunFolder, new: bool = False) -> None:
@@ -15,11 +15,14 @@ def finished(folder: RunFolder, new: bool = False) -> None:
         folder: of a run in state ok.
         new: whether it has just been trained; else the way to force another training is named.
     """
-    metrics, info = read_json(folder.path / "metrics.json"), folder.info()
+    metrics, info = folder.metrics(), folder.info()
     console = Console(highlight=False, soft_wrap=True)
     if not new:
         console.print(f"{folder.path} is finished: these are its figures. To train it anew: the same command with --force\n")
-    figures(console, "Test figures", metrics["test"], {"untrained": metrics["untrained"]})
+    if metrics["test"]:
+        figures(console, "Test figures", metrics["test"], {"untrained": metrics["untrained"]})
+    else:
+        console.print("The data have no test part: there are no figures.")
     training, decided = metrics["training"], info["decided"]
     rate = training["images_per_second"]
     apart = {"label": "no identity of the test part was trained on", "image": "test images are new, their identities are not"}
@@ -35,7 +38,7 @@ def finished(folder: RunFolder, new: bool = False) -> None:
     console.print(f"run        {folder.path}")
     console.print("\nnext")
     known = "threshold" in metrics["chosen"].get("verification", {})
-    judge = f"verify {folder.run_id[:6]} a.png b.png" if known else f"evaluate {folder.run_id[:6]} --protocol retrieval"
+    judge = f"verify {folder.short} a.png b.png" if known else f"evaluate {folder.short} --protocol retrieval"
     for line in (f"tensorboard --logdir {folder.path.parent}", f"siamese-lab {judge}", "siamese-lab train loss=triplet miner=batch_hard"):
         console.print(f"  {line}")
 

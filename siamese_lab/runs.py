@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import socket
 import sys
@@ -29,6 +30,11 @@ EXIT_CODES = {
     "killed": 137,  # as the shell says of SIGKILL
 }
 """What a command ends with for each final state; a run that has none of them yet is "running"."""
+
+
+def state_of(exit_code: int) -> str:
+    """The final state that goes with an exit code; "failed" for any other."""
+    return next((state for state, code in EXIT_CODES.items() if code == exit_code), "failed")
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,31 @@ class RunFolder:
         info = self.info()
         state = str(info.get("state", "failed"))
         return "killed" if state == "running" and info.get("host") == socket.gethostname() and not _alive(info.get("pid")) else state
+
+    def metrics(self) -> dict[str, Any]:
+        """What metrics.json says: the figures of a finished run.
+
+        Raises:
+            LabError: if the run has not finished, or the file is broken or not whole.
+        """
+        path, state = self.path / "metrics.json", self.state()
+        if not path.exists() and state != "ok":
+            hint = "wait for its end" if state == "running" else "train it anew with --force"
+            raise LabError(f"the run {self.path} has no figures, its state is {state}: {hint}")
+        found = read_json(path)
+        lacking = [key for key in ("test", "untrained", "chosen", "training", "epoch", "data") if key not in found]
+        if lacking:
+            raise LabError(f"{path} is not whole, it lacks {', '.join(lacking)}: train the run anew with --force")
+        return found
+
+    @property
+    def short(self) -> str:
+        """What a user types for this run: the shortest beginning of its id, of 6 digits or more, that no other run has."""
+        others = [path.parent for path in outputs().glob("*/*/run.json") if path.parent.resolve() != self.path.resolve()]
+        for length in range(6, len(self.run_id) + 1):
+            if not any(path.name.startswith(self.run_id[:length]) for path in others):
+                return self.run_id[:length]
+        return f"{self.study}/{self.run_id}"
 
     def create(self, decided: Mapping[str, Any] | None = None, force: bool = False) -> None:
         """Makes the folder and writes run.json in state "running".
@@ -135,19 +166,21 @@ def folder(study: str, run_id: str) -> RunFolder:
     Raises:
         LabError: if the study's name is no plain folder name.
     """
-    if not study or study.startswith(".") or Path(study).name != study:
-        raise LabError(f"study must be a plain folder name, got {study!r}")
+    if not re.fullmatch(r"\w[\w.-]*", study):
+        raise LabError(f"study must be a plain folder name of letters, digits, '_', '-' and '.', got {study!r}")
     return RunFolder(outputs() / study / run_id)
 
 
 def find(name: str) -> RunFolder:
-    """The run that a user means: by its folder, or by its run id or the beginning of it under `outputs()`.
+    """The run that a user means: by its folder, by study/id, or by its run id or the beginning of it under `outputs()`.
 
     Raises:
         LabError: if there is none, or if several begin so.
     """
     if (Path(name) / "run.json").is_file():
         return RunFolder(Path(name).resolve())
+    if name and (outputs() / name / "run.json").is_file():
+        return RunFolder(outputs() / name)
     everything = sorted(outputs().glob("*/*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True)
     found = [path.parent for path in everything if name and path.parent.name.startswith(name)]
     if len(found) == 1:

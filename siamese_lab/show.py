@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from siamese_lab.binding import TARGET, is_given, resolve
-from siamese_lab.catalogue import config_dir, groups, option_file, options
+from siamese_lab.catalogue import config_dir, folders, groups, option_file, options
 from siamese_lab.signature import describe, known, parameters
 
 ABILITIES = ("eats", "gives", "needs")
@@ -33,7 +33,7 @@ def command(group: str | None = None, name: str | None = None, config_dirs: Sequ
     Raises:
         LabError: if there is no such group or option.
     """
-    dirs = [config_dir(), *config_dirs]
+    dirs = folders(config_dir(), config_dirs)
     if group is None:
         rows = [(g, ", ".join(options(g, dirs))) for g in groups(dirs)]
         _print_table("siamese-lab train GROUP=OPTION", ("group", "options"), rows)

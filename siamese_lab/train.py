@@ -3,6 +3,7 @@
 import logging
 import time
 import warnings
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch.utils import deterministic
 
 from siamese_lab import board, config, judging, report, runs
@@ -84,12 +86,12 @@ def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False) -> 
         facts = {"network": {"shape": shape, "classes": classes}, "hparams": hyperparameters(cfg), "headlines": headlines}
         folder.update(**facts)
         figures = _run(cfg, folder, lab)
-    except KeyboardInterrupt:
-        folder.finish("preempted")
-        raise
     except BaseException as error:
-        folder.finish("failed")
-        folder.update(reason=f"{type(error).__name__}: {error}")
+        with suppress(OSError):  # a full disk takes no state either; what is said below counts
+            folder.finish("preempted" if isinstance(error, KeyboardInterrupt) else runs.state_of(getattr(error, "exit_code", 1)))
+            folder.update(reason=f"{type(error).__name__}: {error}")
+        if isinstance(error, OSError):
+            raise LabError(f"the run {folder.path} failed: {error.strerror or error}, {error.filename or folder.path}", 1) from error
         raise
     folder.finish("ok")
     return figures
@@ -150,6 +152,8 @@ def fit(cfg: DictConfig, path: Path, lab: Lab, validation: Validation, speed: Sp
     fitting = trainer(cfg, path, lab, callbacks)
     try:
         fitting.fit(lab.module, data)
+    except SIGTERMException as stop:
+        raise LabError(f"the run {path} was stopped by SIGTERM: train it anew with --force", runs.EXIT_CODES["preempted"]) from stop
     except SystemExit as stop:  # what Lightning makes of Ctrl-C
         raise KeyboardInterrupt from stop
     lab.module.to(fitting.strategy.root_device)  # Lightning leaves it on the CPU

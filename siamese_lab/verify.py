@@ -25,7 +25,7 @@ def command(run: str, left: Path, right: Path) -> int:
     """
     folder = runs.find(run)
     cfg = config.read(folder.path / "config.yaml")
-    chosen = runs.read_json(folder.path / "metrics.json")["chosen"].get("verification", {})
+    chosen = folder.metrics()["chosen"].get("verification", {})
     if "threshold" not in chosen:
         raise LabError(f"{folder.path} chose no threshold: train with protocol=[verification] and a validation part")
     reader: Fit = build(cfg.data, trusted=False).fit

@@ -180,8 +180,9 @@ def test_experiment_is_a_delta(conf: Path) -> None:
         ("+loss.q=1", "no key loss.q"),
         ("+loss.p=1", "+loss.p is there already"),
         ("+optimizer.params=[]", "no key optimizer.params"),
-        ("~loss.q", "no key loss.q"),
-        ("~trainer.devices", "trainer.devices is missing: a whole number"),
+        ("~loss", "~loss would leave out what every run needs: choose another option or value instead, loss=..."),
+        ("~trainer.devices", "~trainer.devices would leave out"),
+        ("name=gesicht-ü", "needs quotes"),
         ("seed=1,2", "use -m for a sweep, or seed=[...] for a list"),
         ("loss=huber,dropout", "use -m for a sweep"),
         ("seed", "seed is no override"),
@@ -317,11 +318,14 @@ def test_read_refuses_what_is_no_resolved_config(tmp_path: Path, text: str) -> N
         read(tmp_path / "config.yaml")
 
 
-def test_read(tmp_path: Path, conf: Path) -> None:
-    cfg = compose([], root=conf)
+def test_read(tmp_path: Path) -> None:
+    cfg = compose([])
     (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
     again = read(tmp_path / "config.yaml")
     assert again == cfg
     assert resolved_hash(again) == resolved_hash(cfg)
     with pytest.raises(LabError, match="cannot read"):
         read(tmp_path / "nothing.yaml")
+    (tmp_path / "config.yaml").write_text("seed: 3")
+    with pytest.raises(LabError, match="no config of a run: it lacks data, augment"):
+        read(tmp_path / "config.yaml")

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from conftest import FEW, SMALL, run
+from conftest import FEW, run
 from PIL import Image
 
-from siamese_lab import config, runs
+from siamese_lab import config
 from siamese_lab.assembly import load
 from siamese_lab.checkpoint import trained
 from siamese_lab.cli import main
@@ -51,8 +51,6 @@ def test_verify_says_same_and_different(done, tmp_path, capsys):
     (tmp_path / "text.png").write_text("no image")
     assert main(["verify", str(folder.path), str(tmp_path / "text.png"), str(files[0])]) == 2
     assert "text.png" in capsys.readouterr().err
-
-
 
 
 def test_a_protocol_of_the_run_is_judged_as_the_run_has_set_it(outputs, capsys):

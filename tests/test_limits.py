@@ -10,6 +10,7 @@ from siamese_lab.limits import LIMITS, duration
 
 BAD = [
     ("seed=-1", "seed must be >= 0, got -1"),
+    ("seed=18446744073709551616", "seed must be < 9223372036854775808"),
     ("trainer.devices=0", "trainer.devices must be 1, got 0"),
     ("trainer.devices=2", "trainer.devices must be 1, got 2"),
     ("trainer.max_epochs=0", "trainer.max_epochs must be >= 1"),
@@ -25,6 +26,7 @@ BAD = [
     ("trainer.max_time=00:00:00", "trainer.max_time must be > 0"),
     ("trainer.ema=1", "trainer.ema must lie in (0, 1)"),
     ("optimizer.lr=-1", "Invalid learning rate"),
+    ("optimizer.lr=0", "would train nothing"),
     ("optimizer.schedule.warmup=2", "warmup must lie in [0, 1)"),
     ("optimizer.groups=[{match:bakbone}]", "matches no parameter"),
 ]
@@ -41,7 +43,7 @@ def test_out_of_range(outputs, capsys, verb, word, message):
 
 
 def test_every_limit_is_tried():
-    assert set(LIMITS) <= {word.partition("=")[0] for word, _ in BAD}
+    assert {key for key, *_ in LIMITS} <= {word.partition("=")[0] for word, _ in BAD}
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,11 @@ import pytest
 import torch
 from conftest import FEW, SMALL, run
 
-from siamese_lab import config, runs
+from siamese_lab import config
 from siamese_lab.assembly import assemble, load
 from siamese_lab.catalogue import options
-from siamese_lab.checkpoint import trained
 from siamese_lab.cli import main
 from siamese_lab.errors import LabError
-from siamese_lab.train import train
 
 
 @pytest.mark.parametrize("loss", options("loss"))

@@ -15,6 +15,7 @@ from conftest import FEW, SMALL, run
 
 from siamese_lab import runs
 from siamese_lab.callbacks.mining import Mining
+from siamese_lab.cli import main
 from siamese_lab.sampling.hard_triplets import HardTriplets
 
 ENV = {name: value for name, value in os.environ.items() if name != "SIAMESE_LAB_OUTPUTS"}
@@ -71,20 +72,46 @@ def test_the_bar_shows_loss_and_validation_figure(tmp_path):
     assert "v_num" not in text
 
 
-def test_ctrl_c_ends_a_run_as_preempted(tmp_path):
-    words = [sys.executable, "-m", "siamese_lab", "train", *SMALL, *FEW, "trainer.max_epochs=5000", "trainer.progress=true"]
-    process = subprocess.Popen(words, cwd=tmp_path, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 75, "stopped by SIGTERM")],
+    ids=["SIGINT", "SIGTERM"],
+)
+def test_a_signal_ends_a_run_as_preempted(tmp_path, number, code, words):
+    command = [sys.executable, "-m", "siamese_lab", "train", *SMALL, *FEW, "trainer.max_epochs=5000", "trainer.progress=true"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in process.stderr:
         if line.startswith("epoch 2/"):
             break
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=800)
-    assert process.returncode == 130, err
+    assert process.returncode == code, err
+    assert words in err
     assert "Traceback" not in err
     assert not out
     (path,) = (tmp_path / "outputs" / "single").glob("*/run.json")
     assert runs.RunFolder(path.parent).state() == "preempted"
     assert (path.parent / "checkpoints" / "last.ckpt").exists()
+    evaluated = [sys.executable, "-m", "siamese_lab", "evaluate", path.parent.name]
+    done = subprocess.run(evaluated, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=800)
+    assert done.returncode == 2
+    assert "its state is preempted" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_ends_a_run_with_a_message(tmp_path, monkeypatch, capsys):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=60k", "tmpfs", str(disk)], check=False).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        monkeypatch.setenv("SIAMESE_LAB_OUTPUTS", str(disk / "outputs"))
+        assert main(["train", *SMALL, *FEW, "trainer.max_epochs=1"]) == 1
+        err = capsys.readouterr().err
+        assert "No space left" in err
+        assert str(disk) in err
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_the_ordinary_hydra_app_gives_the_same_run(tmp_path):
@@ -104,8 +131,6 @@ def test_the_ordinary_hydra_app_gives_the_same_run(tmp_path):
 
 @pytest.mark.gpu
 def test_the_same_command_uses_a_gpu(outputs, capsys):
-    from siamese_lab.cli import main
-
     folder, metrics = run(*FEW, "trainer.max_epochs=8")
     assert folder.info()["decided"]["accelerator"] == "gpu"
     assert metrics["test"]["verification/eer"]["value"] < 0.9 * metrics["untrained"]["verification/eer"]["value"]

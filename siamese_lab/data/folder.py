@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from siamese_lab.batch import PARTS, Samples
+from siamese_lab.catalogue import nearest
 from siamese_lab.data.fingerprint import fingerprint
 from siamese_lab.data.images import SUFFIXES, Fit
 from siamese_lab.data.source import Source, file_source, stamp
@@ -69,6 +70,8 @@ class Folder:
                 raise ValueError(f"{name} must be a share of 0 to 1, got {share}")
         if not val_share + test_share < 1:
             raise ValueError(f"val_share + test_share must leave something to train on, got {val_share} + {test_share}")
+        if not root:
+            raise ValueError("root must name a folder of images, got an empty text")
         sides = size if size is None or isinstance(size, int) else tuple(size)
         self.fit = Fit(sides, channels, fit, invert, background)
         self.root, self.shares, self.split_seed = root, (val_share, test_share), split_seed
@@ -130,9 +133,7 @@ class Folder:
             raise LabError(f"cannot read {error.filename} ({error.strerror})") from error
         loose = [path.name for path in paths if path.parent == root]
         if loose:
-            raise LabError(
-                f"{loose[0]} and {len(loose) - 1} more images lie in {root} itself: put each identity's images in a folder of its own"
-            )
+            raise LabError(f"{len(loose)} images lie in {root} itself, e.g. {loose[0]}: put each identity's images in a folder of its own")
         if not paths:
             raise LabError(f"{root} holds no images ({', '.join(sorted(SUFFIXES))}): one folder of them per identity is needed")
         return [file_source(path, path.relative_to(root).as_posix()) for path in paths]
@@ -140,7 +141,12 @@ class Folder:
     def _fixed(self, files: Sequence[str]) -> bool:
         """Whether the folders at the top are the parts."""
         top = {name.partition("/")[0] for name in files}
-        return "train" in top and len(top) > 1 and top <= FIXED.keys() and all(name.count("/") >= 2 for name in files)
+        deep = all(name.count("/") >= 2 for name in files)
+        misspelt = {name: hint for name in sorted(top - FIXED.keys()) if (hint := nearest(name.lower(), FIXED))}
+        if deep and misspelt and top & FIXED.keys():
+            name, hint = next(iter(misspelt.items()))
+            raise LabError(f"data.root holds folders named as parts ({', '.join(sorted(top & FIXED.keys()))}) and one named {name}{hint}")
+        return "train" in top and len(top) > 1 and top <= FIXED.keys() and deep
 
     def _enough(self, homes: Sequence[str], root: Path) -> list[int]:
         """Rows of the identities with enough images; says which have not."""
