@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/uv pip
 INTO := --python $(BIN)/python
 ARGS ?=
+UV := 0.13.9
 
 .PHONY: help train test test-slow test-gpu lint format
 .DELETE_ON_ERROR:
@@ -40,7 +41,7 @@ format: $(VENV)/.dev
 $(VENV)/.uv:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else "Python 3.11, 3.12 or 3.13 is needed, $(PYTHON) is %d.%d: make PYTHON=python3.12 ..." % v)'
 	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make a virtual environment: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
 	@touch $@
 
 # An environment that has the development packages keeps them: `make train` after `make test` brings both up to date.

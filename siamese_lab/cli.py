@@ -14,6 +14,7 @@ import argparse
 import difflib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -119,6 +120,7 @@ VERBS = {
 def main(words: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. What the user can mend is printed to stderr without a traceback."""
     words = list(sys.argv[1:] if words is None else words)
+    warnings.formatwarning = lambda message, *_, **__: f"siamese-lab: {message}\n"  # without a line of our source
     try:
         code = _run(words)
         sys.stdout.flush()  # here, so that a closed pipe is met inside the try

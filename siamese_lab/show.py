@@ -62,7 +62,10 @@ def summary(path: Path) -> str:
 
 
 def option_parameters(path: Path) -> list[Parameter]:
-    """The parameters of an option: name, type, default, and the comment beside it or its line of the docstring."""
+    """The parameters of an option: name, type, default, and what its target's docstring says of it, else the comment beside it.
+
+    Of other people's targets (torch's optimizers) the comment goes first: their docstrings say much that does not matter here.
+    """
     content, notes = _content(path), comments(path.read_text(encoding="utf-8"))
     if _wrapped(path):
         notes = {key.partition(".")[2]: note for key, note in notes.items()}
@@ -73,7 +76,9 @@ def option_parameters(path: Path) -> list[Parameter]:
     for name, value in _flat(content):
         annotation = signature[name].annotation if name in signature else Any
         kind = describe(annotation) if known(annotation) else ""
-        rows.append(Parameter(name, kind, _spelled(value), _joined(documented.get(name, ""), notes.get(name, ""))))
+        said = (documented.get(name, ""), notes.get(name, ""))
+        ours = str(content.get(TARGET, "")).startswith("siamese_lab.")
+        rows.append(Parameter(name, kind, _spelled(value), next(filter(None, said if ours else reversed(said)), "").rstrip(".")))
     return rows
 
 
@@ -137,14 +142,6 @@ def _flat(content: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
         elif name != TARGET:
             rows.append((f"{prefix}{name}", value))
     return rows
-
-
-def _joined(documented: str, note: str) -> str:
-    """What docstring and yaml say, once where one of them says it all."""
-    documented, note = documented.strip().rstrip("."), note.strip().rstrip(".")
-    if note.lower() in documented.lower():
-        return documented
-    return note if documented.lower() in note.lower() else f"{documented}; {note}"
 
 
 def _spelled(value: Any) -> str:

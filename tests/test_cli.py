@@ -1,6 +1,7 @@
 """The command line: exit codes through a real process, help at once, verbs."""
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -10,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from siamese_lab.catalogue import groups, option_file, options
 from siamese_lab.cli import VERBS, main
+from siamese_lab.show import option_parameters
 
 ROOT = Path(__file__).parent.parent
 
@@ -165,6 +168,15 @@ def test_show(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "required" in folder
     assert "???" not in folder
     assert "share of all steps" in shown("optimizer", "adamw")  # the comment beside a nested key
+
+
+def test_every_number_of_every_option_has_a_range() -> None:
+    said = re.compile(r"[\[(]-?(\d|inf)|>=? ?\d|at least \d|at most \d|\d (?:<|to) |even|positive|multiple|any (?:whole )?number")
+    for group in (g for g in groups() if g != "experiment"):
+        for option in options(group):
+            for parameter in option_parameters(option_file(group, option)):
+                if "number" in parameter.kind:
+                    assert said.search(parameter.note), (group, option, parameter)
 
 
 def test_a_closed_pipe_is_no_error() -> None:

@@ -1,5 +1,6 @@
 """A user's tree of one folder per identity."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -175,6 +176,25 @@ def test_too_few_for_the_parts(tmp_path):
     root = classic(tmp_path / "root", {"x": ["a", "b", "c", "d"]})
     with pytest.raises(LabError, match="need more than there are: 4"):
         Folder(root, size=8).load()
+
+
+def test_a_misspelt_part(tmp_path):
+    for part in ("train", "tset"):
+        for identity in ("ann", "bob"):
+            (tmp_path / part / f"{part} {identity}").mkdir(parents=True)
+            for number in range(2):
+                Image.new("L", (8, 8), number).save(tmp_path / part / f"{part} {identity}" / f"{number}.png")
+    with pytest.raises(LabError, match="one named tset: did you mean test"):
+        Folder(str(tmp_path), size=8).load()
+
+
+def test_many_broken_files_are_listed_in_a_file(tree):
+    for number in range(7):
+        (tree / "p01" / f"broken{number}.png").write_bytes(b"no image")
+    with pytest.warns(UserWarning, match=r"and 2 more \(all of them are listed in (.+)\)") as caught:
+        Folder(str(tree), size=8, broken="skip").load()
+    listed = Path(str(caught[0].message).rpartition("listed in ")[2].rstrip(")"))
+    assert len(json.loads(listed.read_text())["extra"]["broken"]) == 7
 
 
 def test_broken_files(tree):

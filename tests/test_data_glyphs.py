@@ -13,6 +13,7 @@ from siamese_lab.batch import Samples
 from siamese_lab.data.glyph_hands import distort, soften
 from siamese_lab.data.glyph_shapes import FACES, font_files
 from siamese_lab.data.glyphs import Glyphs
+from siamese_lab.errors import LabError
 
 SMALL = {"train_scripts": ["COPTIC"], "val_scripts": ["LISU"], "test_scripts": ["LAO"], "images_per_class": 4, "size": 16}
 
@@ -113,6 +114,18 @@ def test_strength():
 
 def test_faces_are_dejavu_and_stix():
     assert all(face.startswith(("DejaVu", "STIX")) for face in FACES)
+
+
+@pytest.mark.parametrize(
+    ("scripts", "message"),
+    [
+        ({"test_scripts": ["GEORGAIN"]}, "no letters of GEORGAIN .*did you mean GEORGIAN"),
+        ({"val_scripts": ["KLINGON"]}, "no letters of KLINGON"),
+    ],
+)
+def test_unknown_scripts(scripts, message):
+    with pytest.raises(LabError, match=message):
+        Glyphs(**scripts).load()
 
 
 @pytest.mark.parametrize(

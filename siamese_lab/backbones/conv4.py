@@ -17,8 +17,8 @@ class Conv4(nn.Sequential):
 
     Args:
         shape: (C, H, W) of the images, given by the data; H and W at least 16.
-        width: channels of each convolution.
-        dim: dimensions of an embedding.
+        width: channels of each convolution, >= 1.
+        dim: dimensions of an embedding, >= 1.
         normalise: put embeddings on the unit sphere.
 
     Raises:

@@ -10,7 +10,7 @@ class Head(nn.Module):
 
     Args:
         features: length of the trunk's output.
-        dim: dimensions of an embedding.
+        dim: dimensions of an embedding, >= 1.
         normalise: divide each embedding by its norm; distances between embeddings are then bounded (Euclidean: by 2).
 
     Raises:

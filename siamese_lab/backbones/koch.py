@@ -27,7 +27,8 @@ class Koch(nn.Sequential):
     def __init__(self, *, shape: tuple[int, ...]) -> None:
         if tuple(shape) != SIZE:
             raise ValueError(
-                f"this network needs images of 1x105x105, got {'x'.join(map(str, shape))}: set data.size=105 (and one channel)"
+                f"this network needs images of 1x105x105, got {'x'.join(map(str, shape))}: e.g. data=omniglot data.size=105, or "
+                "data=folder data.size=105 data.channels=1"
             )
         trunk = nn.Sequential(
             nn.Conv2d(1, 64, 10),  # -> (64, 96, 96)

@@ -14,8 +14,8 @@ class LeNet(nn.Sequential):
 
     Args:
         shape: (C, H, W) of the images, given by the data; H and W at least 16.
-        hidden: units of the hidden layer.
-        dim: dimensions of an embedding.
+        hidden: units of the hidden layer, >= 1.
+        dim: dimensions of an embedding, >= 1.
         normalise: put embeddings on the unit sphere.
 
     Raises:

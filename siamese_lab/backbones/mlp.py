@@ -14,8 +14,8 @@ class MLP(nn.Sequential):
 
     Args:
         shape: of one input, given by the data.
-        hidden: units of each hidden layer.
-        dim: dimensions of an embedding.
+        hidden: units of each hidden layer, each >= 1.
+        dim: dimensions of an embedding, >= 1.
         normalise: put embeddings on the unit sphere.
 
     Raises:

@@ -29,13 +29,13 @@ class Folder:
 
     Args:
         root: the folder.
-        size: of the images in pixels, a side or (height, width); None takes them as they are, all of one size.
-        channels: 1 (grey) or 3 (RGB).
+        size: of the images in pixels, a side or (height, width), each 1 to 8192; None takes them as they are, all of one size.
+        channels: 1 (grey) or 3 (RGB), in [1, 3].
         fit: "pad", "crop" or "squash".
         invert: 255 - v, for dark ink on a white ground.
         background: 0 to 255, grey of the borders and behind transparent pixels.
         val_share, test_share: of the identities (of each one's images, if disjoint is "image"), 0 to 1; 0 makes no such part.
-        split_seed: of that draw; not the seed of training.
+        split_seed: of that draw; any whole number; not the seed of training.
         disjoint: "label" (an identity stands in one part only) or "image" (identities are shared, images are not).
         min_images: identities with fewer are left out, and said; with one image there is no positive pair.
         broken: "refuse" images that cannot be decoded, or "skip" and list them.

@@ -1,6 +1,7 @@
 """Which characters of matplotlib's fonts are classes, and their undistorted shapes."""
 
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional
 
+from siamese_lab.catalogue import nearest
 from siamese_lab.errors import LabError
 
 CANVAS, EXTENT = 64, 44  # pixels: a shape's longer side is EXTENT, centred on a square of CANVAS
@@ -70,6 +72,9 @@ def shapes(parts: Sequence[Sequence[str]]) -> list[Shapes]:
 
     Args:
         parts: the scripts of each part, as they begin the letters' Unicode names ("GREEK").
+
+    Raises:
+        LabError: if a script has no such letter.
     """
     kept: list[Shapes] = []
     earlier: dict[int, list[Tensor]] = {face: [] for face in range(len(FACES))}  # features of what stands in earlier parts
@@ -104,7 +109,15 @@ def _drawn(scripts: Sequence[str]) -> dict[str, dict[int, Picture]]:
             letter = unicodedata.category(char) in ("Lu", "Ll", "Lo") and not unicodedata.decomposition(char)
             if letter and _script(char) in scripts and (picture := _picture(font, char)) is not None:
                 found.setdefault(char, {})[face] = picture
-    return {char: found[char] for char in sorted(found) if len(found[char]) >= LEAST_FACES}
+    kept = {char: found[char] for char in sorted(found) if len(found[char]) >= LEAST_FACES}
+    unknown = sorted(set(scripts) - {_script(char) for char in kept})
+    if unknown:
+        known = Counter(_script(chr(code)) for code in FT2Font(str(font_files()[0])).get_charmap())
+        raise LabError(
+            f"data=glyphs has no letters of {unknown[0]} in {LEAST_FACES} faces{nearest(unknown[0].upper(), known)}: scripts are named as "
+            "their letters' Unicode names begin, e.g. GREEK"
+        )
+    return kept
 
 
 def _picture(font: ImageFont.FreeTypeFont, char: str) -> Picture | None:

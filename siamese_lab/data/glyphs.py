@@ -30,7 +30,7 @@ class Glyphs:
         images_per_class: at least 2.
         strength: of the distortions, 0 to 1.5; 1 is meant to be hard, see `glyph_hands.distort`.
         train_scripts, val_scripts, test_scripts: as they begin the letters' Unicode names; a script in one of them only.
-        seed: of the distortions, not of training.
+        seed: of the distortions, not of training; >= 0.
 
     Raises:
         ValueError: for values out of these ranges.
@@ -55,7 +55,8 @@ class Glyphs:
         self.parts = [list(scripts) for scripts in (train_scripts, val_scripts, test_scripts)]
         every = [script for scripts in self.parts for script in scripts]
         if len(set(every)) != len(every):
-            raise ValueError("a script must stand in one of train_scripts, val_scripts and test_scripts only")
+            twice = next(script for script in every if every.count(script) > 1)
+            raise ValueError(f"{twice} stands twice in train_scripts, val_scripts and test_scripts: a script belongs to one part, once")
         self.size, self.images_per_class, self.strength, self.seed = size, images_per_class, strength, seed
         self.fit = Fit(size, invert=True)  # how `verify` reads a file: dark ink on white
 

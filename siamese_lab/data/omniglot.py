@@ -44,13 +44,13 @@ class Omniglot:
     Args:
         root: folder with the zips or what they unpack to; None downloads the publisher's (15 MB).
         split: "lake", "koch" or "vinyals".
-        size: of the images in pixels, a side or (height, width); drawn at 105.
+        size: of the images in pixels, a side or (height, width), each 1 to 8192; drawn at 105.
         fit: "pad", "crop" or "squash", where `size` is not square.
         quarter_turns: "none"; "train": training characters turned by 90, 180, 270 degrees (counter-clockwise) count as characters
             of their own, `Greek/character01@90` of the alphabet `Greek@90`; "all": validation and test characters too.
         validation_alphabets: how many of the 30 (0 to 28), or their names; split lake only.
         validation_characters: 0 to 1,198; split vinyals only.
-        split_seed: which alphabets or characters validate and test; not the seed of training.
+        split_seed: which alphabets or characters validate and test; any whole number; not the seed of training.
         address: where the publisher's `python` folder is downloaded from.
 
     Raises:

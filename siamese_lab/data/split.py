@@ -25,7 +25,7 @@ def split_by(keys: Sequence[str], val: float, test: float, seed: int, least: int
     Args:
         keys: (N,) the key of each thing.
         val, test: shares of the distinct keys, 0 to 1, together below 1; 0 makes no such part.
-        seed: of the draw.
+        seed: of the draw, >= 0.
         least: keys that each part must have: with fewer than 2 identities there is no negative pair.
 
     Raises:

@@ -33,6 +33,7 @@ VERSION = 1  # of the files' layout
 CHUNK_BYTES = 1 << 25  # decoded pixels held in memory while building
 WARM_UP = 8  # images decoded to see how long one takes
 TINY_SECONDS = 0.001  # an image that decodes in less is mostly Python, which threads only hand to and fro (measured: 1.7 x slower)
+LISTED = 5  # broken images named in a message
 
 Images = NDArray[np.uint8]
 Chunks = Callable[[dict[str, Any]], Iterable[Images]]
@@ -47,11 +48,13 @@ class Stored:
         images: uint8 (M, C, H, W), mapped from the file: pages are read when they are gathered, and never copied as a whole.
         content: SHA-256 of shape and pixels, computed once when the store was built.
         extra: what its builder noted; JSON.
+        index: the file that holds `content` and `extra`.
     """
 
     images: Tensor
     content: str
     extra: dict[str, Any]
+    index: Path
 
 
 def stored(name: str, key: object, chunks: Chunks) -> Stored:
@@ -108,7 +111,8 @@ def decoded(
     whole_key = [key, asdict(fit), DECODER, broken, note is not None]
     made = stored(name, whole_key, lambda extra: _decode_all(sources(), fit, broken, where, note, extra))
     if made.extra["broken"]:
-        warnings.warn(f"skipped {_listed(made.extra['broken'], where)}", stacklevel=2)
+        rest = f" (all of them are listed in {made.index})" if len(made.extra["broken"]) > LISTED else ""
+        warnings.warn(f"skipped {_listed(made.extra['broken'], where)}{rest}", stacklevel=2)
     return made
 
 
@@ -174,8 +178,8 @@ def _sides(shape: tuple[int, ...]) -> str:
 
 
 def _listed(broken: dict[str, str], where: str) -> str:
-    shown = "; ".join(f"{name}: {reason}" for name, reason in list(broken.items())[:5])
-    more = f"; and {len(broken) - 5} more" if len(broken) > 5 else ""
+    shown = "; ".join(f"{name}: {reason}" for name, reason in list(broken.items())[:LISTED])
+    more = f"; and {len(broken) - LISTED} more" if len(broken) > LISTED else ""
     return f"{len(broken)} broken image{'s' * (len(broken) > 1)} in {where}: {shown}{more}"
 
 
@@ -187,7 +191,7 @@ def _opened(file: Path) -> Stored | None:
         if index["version"] != VERSION or len(shape) != 4 or file.stat().st_size != prod(shape):
             return None
         flat = torch.from_file(str(file), shared=False, size=prod(shape), dtype=torch.uint8)
-        return Stored(flat.view(shape), index["content"], index["extra"])
+        return Stored(flat.view(shape), index["content"], index["extra"], file.with_suffix(".json"))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

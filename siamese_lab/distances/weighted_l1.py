@@ -14,8 +14,8 @@ class WeightedL1(nn.Module):
 
     Args:
         dim: dimensions of an embedding (given by the backbone).
-        mean: what the weights start at, on average.
-        std: standard deviation of the starting weights; Koch: mean 0, std 0.2.
+        mean: what the weights start at, on average; any number (> 0 for a distance).
+        std: standard deviation of the starting weights, >= 0; Koch: mean 0, std 0.2.
 
     Raises:
         ValueError: if std is negative, or if mean and std are both 0 (nothing would be learned from).

@@ -17,7 +17,7 @@ class BCELoss(nn.Module):
     With `distance=weighted_l1` it is their head.
 
     Args:
-        bias: where the bias starts, in units of the distance: the distance at which both answers are equally likely.
+        bias: where the bias starts, in units of the distance, in (-inf, inf): the distance at which both answers are equally likely.
     """
 
     eats = "pairs"

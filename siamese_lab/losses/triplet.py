@@ -17,7 +17,7 @@ class TripletLoss(nn.Module):
     2017, section 2 (soft; and the average over active triplets, "non-zero mean").
 
     Args:
-        margin: how much farther, in units of the distance; the soft form ignores it.
+        margin: how much farther, in units of the distance, > 0; the soft form ignores it.
         form: "hinge" or "soft".
         average: "active" = over the triplets that cost something, "all" = over all of them.
 

@@ -27,8 +27,8 @@ def draw_episodes(
         labels: (N,) class of each row; rows of a class that lie in different groups are different classes.
         episodes: E, how many.
         way: classes in an episode.
-        shot: support images of each class.
-        queries: query images of each class.
+        shot: support images of each class, >= 1.
+        queries: query images of each class, >= 1.
         generator: on the CPU; its state and the arguments decide everything.
         groups: (codes (N,), names), or None to draw across all classes.
 

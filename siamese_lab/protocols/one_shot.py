@@ -19,13 +19,13 @@ class OneShot:
     Source: Lake et al. 2011 and Vinyals et al. 2016, sec. 4 (episodes).
 
     Args:
-        way: classes in an episode; chance is 1 - 1 / way.
-        shot: support images of each class.
-        queries: query images of each class.
-        episodes: how many are drawn; way * queries trials each.
+        way: classes in an episode, >= 2; chance is 1 - 1 / way.
+        shot: support images of each class, >= 1.
+        queries: query images of each class, >= 1.
+        episodes: how many are drawn, >= 1; way * queries trials each.
         within: a group (e.g. "alphabet") that all classes of an episode come from; null = across all classes.
         compare: the distance to a class is that to the `nearest` of its shots or the `mean` over its shots; one shot: the same.
-        seed: of the draw.
+        seed: of the draw, >= 0.
 
     Raises:
         ValueError: if an argument is out of its range.

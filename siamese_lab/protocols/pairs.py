@@ -98,7 +98,7 @@ class ListedPairs:
         rows: the embeddings.
         distance: a module with pairwise(a, b).
         count: pairs in all.
-        seed: of the draw.
+        seed: of the draw, >= 0.
     """
 
     def __init__(self, rows: Sorted, distance: Any, count: int, seed: int) -> None:

@@ -28,7 +28,7 @@ class Retrieval:
     Source: Musgrave, Belongie, Lim, ECCV 2020, sec. 3.2 (MAP@R, R-precision).
 
     Args:
-        tile: memory bound: tile^2 distances are held at once (some 30 bytes each).
+        tile: memory bound, >= 1: tile^2 distances are held at once (some 30 bytes each).
 
     Raises:
         ValueError: if tile is not positive.

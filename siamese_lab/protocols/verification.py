@@ -38,11 +38,11 @@ class Verification:
     identities drawn anew; they count a pair in both its identities and take 10 identities with each kind of error.
 
     Args:
-        pairs: "all" pairs i < j (exact, in tiles), or how many are drawn, half of one label and half of two.
+        pairs: "all" pairs i < j (exact, in tiles), or how many are drawn (>= 2), half of one label and half of two.
         far: the false accept rates at which the true accept rate is reported, in (0, 1).
-        seed: of the drawn pairs.
-        grid: thresholds at which pairs are counted by identity, for the intervals; fewer where there are very many identities.
-        tile: rows compared at once; memory grows with its square (some 50 bytes x tile^2).
+        seed: of the drawn pairs, >= 0.
+        grid: thresholds at which pairs are counted by identity, for the intervals, >= 64; fewer where there are very many identities.
+        tile: rows compared at once, >= 1; memory grows with its square (some 50 bytes x tile^2).
 
     Raises:
         ValueError: if an argument is out of its range.

@@ -14,7 +14,7 @@ class HardNegatives:
         classes: of the training part.
         share: of the negatives that are hard, in [0, 1]; the others are random.
         neighbours: how many nearest negatives an image's hard ones are drawn from.
-        every: epochs between two minings.
+        every: epochs between two minings, >= 1.
         warmup: first epochs with random negatives only.
 
     Raises:

@@ -22,10 +22,10 @@ class HardPairs:
         batch_size: images in a batch; even.
         share_same: share of same-class pairs, in [0, 1].
         share_hard: share of the different-class pairs that are hard, in [0, 1].
-        neighbours: how many nearest images of other classes the hard ones are drawn from.
-        every: epochs between two minings.
-        warmup: first epochs without hard pairs; too hard at the start does not converge.
-        steps: batches an epoch; None = as many as hold the training images once.
+        neighbours: how many nearest images of other classes the hard ones are drawn from, >= 1.
+        every: epochs between two minings, >= 1.
+        warmup: first epochs without hard pairs, >= 0; too hard at the start does not converge.
+        steps: batches an epoch, >= 1; None = as many as hold the training images once.
 
     Raises:
         ValueError: if a number is out of its range or more than the data have, or the data have no pair of a kind.

@@ -20,8 +20,8 @@ class PK:
         labels: (N,) of the training part, given by the data.
         seed: given by the run.
         batch_size: images in a batch; a multiple of per_class.
-        per_class: K.
-        steps: batches an epoch; None = as many as hold the training images once.
+        per_class: K, >= 2.
+        steps: batches an epoch, >= 1; None = as many as hold the training images once.
 
     Raises:
         ValueError: if batch_size is no multiple of per_class, or the data have fewer images or classes than a batch needs, or no class

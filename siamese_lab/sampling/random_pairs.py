@@ -20,7 +20,7 @@ class RandomPairs:
         seed: given by the run.
         batch_size: images in a batch; even.
         share_same: share of same-class pairs, in [0, 1].
-        steps: batches an epoch; None = as many as hold the training images once.
+        steps: batches an epoch, >= 1; None = as many as hold the training images once.
 
     Raises:
         ValueError: if batch_size is odd or larger than the data, share_same not in [0, 1], or the data have no pair of a kind.

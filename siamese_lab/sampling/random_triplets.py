@@ -17,7 +17,7 @@ class RandomTriplets:
         labels: (N,) of the training part, given by the data.
         seed: given by the run.
         batch_size: images in a batch; a multiple of 3.
-        steps: batches an epoch; None = as many as hold the training images once.
+        steps: batches an epoch, >= 1; None = as many as hold the training images once.
 
     Raises:
         ValueError: if batch_size is no multiple of 3 or larger than the data, or the data have no triplet.
