@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from siamese_lab import catalogue
 from siamese_lab.batch import TEST, TRAIN, UNUSED, VAL
+from siamese_lab.cli import main
 from siamese_lab.data import omniglot_files
 from siamese_lab.data.images import Fit
 from siamese_lab.data.omniglot import OFFICIAL, Omniglot
@@ -219,6 +221,14 @@ def test_no_such_root_and_an_empty_one(tmp_path):
         Omniglot(root=str(tmp_path / "nowhere")).load()
     with pytest.raises(LabError, match=r"neither images_background\.zip nor"):
         Omniglot(root=str(tmp_path)).load()
+
+
+@real
+@pytest.mark.parametrize("name", [n for n in catalogue.options("experiment") if n.startswith("omniglot")])
+def test_the_experiments_on_omniglot_can_be_run(name, capsys):
+    """Composed, bound and built, with the official runs at hand; what they reach stands in their files."""
+    assert main(["check", f"experiment={name}", f"data.root={DATA}"]) == 0
+    assert "0 of " in capsys.readouterr().out  # classes that would never be drawn
 
 
 @real
