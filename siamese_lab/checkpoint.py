@@ -1,25 +1,28 @@
 """Checkpoints: written whole or not at all, read without running code."""
 
 import os
+import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from siamese_lab.assembly import model
 from siamese_lab.errors import LabError
 from siamese_lab.model import SiameseModule
-from siamese_lab.runs import RunFolder
+from siamese_lab.runs import RunFolder, put
+
+LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 
 
 class WholeFiles(TorchCheckpointIO):
     """Writes beside the target, syncs and renames; Lightning goes through the temporary folder, where a kill leaves a part."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Writes `checkpoint` to `path`; a reader finds the old file or the new one."""
+        """Writes `checkpoint` to `path`; a reader finds the old file or the new one. The last but one is kept as `previous.ckpt`."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.{os.getpid()}")
@@ -28,46 +31,83 @@ class WholeFiles(TorchCheckpointIO):
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(target)
+            if target.name == LAST and target.exists():
+                put(target, target.with_name(PREVIOUS))  # from here to the next line only this one is there
+            put(temporary, target)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
 
 
-def keepers(folder: Path, monitor: str | None, mode: str) -> list[ModelCheckpoint]:
-    """The callbacks that keep `last.ckpt` and, where there is a figure to monitor, `best.ckpt`.
+@dataclass(frozen=True)
+class Start:
+    """Where a run is resumed.
 
     Args:
-        folder: where they lie.
-        monitor: the headline validation figure; None where there is no validation part.
-        mode: "min" or "max".
+        path: of the checkpoint; None = from the beginning.
+        step: optimizer steps done.
+        broken: checkpoints that were passed over, and why.
     """
-    common: dict[str, Any] = {
-        "dirpath": folder,
-        "save_on_train_epoch_end": True,
-        "enable_version_counter": False,
-        "save_weights_only": False,
-    }
-    last = ModelCheckpoint(filename="last", **common)
-    if monitor is None:
-        return [last]
-    return [ModelCheckpoint(filename="best", monitor=monitor, mode=mode, **common), last]
+
+    path: Path | None = None
+    step: int = 0
+    broken: tuple[str, ...] = ()
+
+
+def newest(folder: Path) -> Start:
+    """The newest checkpoint in a run's folder of checkpoints that is whole; leftovers of a killed process are removed.
+
+    Raises:
+        LabError: if there are some and none is whole: nothing is begun anew over what may still be saved.
+    """
+    broken: list[str] = []
+    for leftover in folder.glob(".*.ckpt.*"):
+        leftover.unlink()
+    for path in (folder / LAST, folder / PREVIOUS):
+        try:
+            if path.exists():
+                step = int(read(path)["global_step"])
+                return Start(path, step, tuple(broken))
+        except (LabError, KeyError, TypeError, ValueError) as error:
+            broken.append(str(error))
+    if broken:
+        raise LabError("\n".join(["no checkpoint of this run is whole, so that it cannot be resumed: train it anew with --force", *broken]))
+    return Start()
+
+
+def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """What a checkpoint holds. Every byte is checked against the file's own checksums first, which torch does not do.
+
+    Raises:
+        LabError: if there is none, or it is not whole.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            altered = archive.testzip()
+        if altered is not None:
+            raise LabError(f"{path} is damaged: its part {altered} does not match its checksum")
+        checkpoint: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        return checkpoint
+    except FileNotFoundError as error:
+        raise LabError(f"{path} is missing: the run has not finished its first epoch, or its checkpoints were removed") from error
+    except LabError:
+        raise
+    except Exception as error:  # whatever the broken file makes of zipfile and torch.load
+        raise LabError(f"{path} cannot be read as a checkpoint: {' '.join(str(error).split())[:300]}") from error
 
 
 def restore(module: SiameseModule, path: Path) -> int:
-    """Puts the weights of a checkpoint into `module`; returns the epoch (from 1) that it was written after.
+    """Puts the weights of a checkpoint into `module`; returns the epoch (from 1) that it was written in.
 
     Raises:
         LabError: if there is none, it is broken, or it belongs to another network.
     """
+    checkpoint = read(path, module.device)
     try:
-        checkpoint = torch.load(path, map_location=module.device, weights_only=True)
         module.load_state_dict(checkpoint["state_dict"])
         return int(checkpoint["epoch"]) + 1
-    except FileNotFoundError as error:
-        raise LabError(f"{path} is missing: the run has not finished its first epoch, or its checkpoints were removed") from error
-    except Exception as error:  # torch.load raises whatever the broken file makes it
-        raise LabError(f"{path} cannot be read as a checkpoint of this run: {' '.join(str(error).split())[:300]}") from error
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise LabError(f"{path} is no checkpoint of this run's network: {' '.join(str(error).split())[:300]}") from error
 
 
 def trained(folder: RunFolder, cfg: DictConfig) -> SiameseModule:
@@ -84,6 +124,6 @@ def trained(folder: RunFolder, cfg: DictConfig) -> SiameseModule:
     if not isinstance(network, dict):
         raise LabError(f"{folder.path} does not say what its network was built for: its training never began")
     module = model(cfg, tuple(network["shape"]), network["classes"], trusted=False)
-    best = folder.path / "checkpoints" / "best.ckpt"
-    restore(module, best if best.exists() else best.with_name("last.ckpt"))
+    best = folder.path / "checkpoints" / BEST
+    restore(module, best if best.exists() else best.with_name(LAST))
     return module.eval()

@@ -5,6 +5,7 @@ A verb's module is imported once its words are parsed, so that help answers at o
 
     train       cfg: the composed config, force: bool
     check       cfg: the composed config
+    resume      run: str, max_time: str | None
     evaluate    run: str, data: list[str] (overrides of the data set), protocols: list[str] | None
     verify      run: str, left: Path, right: Path
     show        group: str | None, name: str | None, config_dirs: list[Path]
@@ -21,9 +22,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from siamese_lab.errors import LabError
+from siamese_lab.errors import INTERRUPTED, LabError
 
-INTERRUPTED = 130  # as the shell says of SIGINT
 SWEEPS = "sweeps (-m) come with the next version: one run takes one value of each key, so start one command for each"
 
 
@@ -61,6 +61,11 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="run again what has run before; its folder is removed first")
 
 
+def _resume(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run folder, or the beginning of a run id")
+    parser.add_argument("--max-time", metavar="TIME", help="of this sitting, HH:MM:SS or minutes; default: the run's own trainer.max_time")
+
+
 def _evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run folder, or the beginning of a run id")
     parser.add_argument("--data", nargs="+", default=[], metavar="KEY=VALUE", help="other data, e.g. --data data=folder data.root=faces")
@@ -89,6 +94,12 @@ VERBS = {
             "siamese-lab train loss=triplet miner=batch_hard loss.margin=0.3",
             "siamese-lab train data=folder data.root=my_images trainer.max_epochs=20 seed=1",
         ),
+    ),
+    "resume": Verb(
+        "siamese_lab.resume",
+        "go on with a run that was stopped or killed",
+        _resume,
+        ("siamese-lab resume 3f2a", "siamese-lab resume 3f2a --max-time 01:00:00"),
     ),
     "check": Verb(
         "siamese_lab.check",

@@ -1,4 +1,6 @@
-"""The one exception that reaches the user as a message instead of a traceback."""
+"""The exception that reaches the user as a message instead of a traceback, and the one that ends a run where it is."""
+
+INTERRUPTED = 130  # the exit code of a command that Ctrl-C ended, as the shell says of SIGINT
 
 
 class LabError(Exception):
@@ -12,3 +14,16 @@ class LabError(Exception):
     def __init__(self, message: str, exit_code: int = 2) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class Stopped(Exception):  # noqa: N818 - it is no error of anything
+    """A run has to end where it is; `endings.py` says what the user then reads.
+
+    Args:
+        reason: "SIGINT", "SIGTERM", "max_time" or "diverged".
+        step: optimizer steps done.
+    """
+
+    def __init__(self, reason: str, step: int) -> None:
+        super().__init__(f"{reason} after step {step}")
+        self.reason, self.step = reason, step

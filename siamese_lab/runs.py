@@ -9,12 +9,15 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from siamese_lab.catalogue import config_dir
 from siamese_lab.errors import LabError
@@ -25,7 +28,7 @@ EXIT_CODES = {
     "failed": 1,
     "diverged": 3,
     "oom": 4,
-    "preempted": 75,  # EX_TEMPFAIL: the same command goes on where it stopped
+    "preempted": 75,  # EX_TEMPFAIL: `siamese-lab resume` goes on where it stopped
     "timeout": 124,  # as timeout(1)
     "killed": 137,  # as the shell says of SIGKILL
 }
@@ -83,7 +86,7 @@ class RunFolder:
         """
         path, state = self.path / "metrics.json", self.state()
         if not path.exists() and state != "ok":
-            hint = "wait for its end" if state == "running" else "train it anew with --force"
+            hint = "wait for its end" if state == "running" else f"`siamese-lab resume {self.short}` goes on with it"
             raise LabError(f"the run {self.path} has no figures, its state is {state}: {hint}")
         found = read_json(path)
         lacking = [key for key in ("test", "untrained", "chosen", "training", "epoch", "data") if key not in found]
@@ -100,6 +103,38 @@ class RunFolder:
                 return self.run_id[:length]
         return f"{self.study}/{self.run_id}"
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """While a process trains the run, no other does; the system lets go of the lock when the process dies, however it dies.
+
+        Raises:
+            LabError: if another process holds it, or the folder cannot be written.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path.with_name(f".{self.run_id}.lock"))
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise LabError(self._busy()) from error
+        except OSError as error:
+            raise LabError(_unwritable(self.path, error)) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def reopen(self, decided: Mapping[str, Any], step: int) -> None:
+        """Sets a run that was stopped or killed to "running" again, and notes in run.json that it was resumed.
+
+        Args:
+            decided: what was settled at this start-up.
+            step: optimizer steps that its checkpoint has behind it.
+        """
+        now = {"at": _now(), "step": step, "after": self.state(), "code": code_hash(), "versions": versions(), "decided": dict(decided)}
+        before = self.info().get("resumed", [])
+        owner = {"host": socket.gethostname(), "pid": os.getpid(), "ended": None, "reason": None}
+        self.update(state="running", **owner, resumed=[*before, now])
+
     def create(self, decided: Mapping[str, Any] | None = None, force: bool = False) -> None:
         """Makes the folder and writes run.json in state "running".
 
@@ -113,7 +148,7 @@ class RunFolder:
         if self.exists():
             state = self.state()
             if state == "running":
-                raise LabError(f"the run {self.path} is running now, as process {self.info().get('pid')}: wait for it or stop it first")
+                raise LabError(self._busy())
             if not force:
                 raise LabError(f"the run {self.path} is there already ({state}): start it anew with --force, which removes it")
             shutil.rmtree(self.path)
@@ -137,6 +172,10 @@ class RunFolder:
             write_json(self.path / "run.json", info)
         except OSError as error:
             raise LabError(_unwritable(self.path, error)) from error
+
+    def _busy(self) -> str:
+        owner = self.info() if self.exists() else {}
+        return f"the run {self.path} is running now, as process {owner.get('pid')} on {owner.get('host')}: wait for it or stop it first"
 
     def update(self, **facts: Any) -> None:
         """Sets entries of run.json."""
@@ -200,10 +239,20 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)  # mkstemp's files are the owner's alone
-        Path(temporary).replace(path)
+        put(Path(temporary), path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def put(temporary: Path, path: Path) -> None:
+    """Renames a whole file to its place, which a power cut then does not undo."""
+    temporary.replace(path)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -20,6 +20,8 @@ class Trainer(TypedDict):
     ema: float | None
     patience: int | None
     validate_every: int
+    checkpoint_every: int | None  # steps
+    workers: int
     allocator: bool
     channels_last: bool
     progress: bool
@@ -73,5 +75,8 @@ GIVEN = frozenset({"params", "dim", "classes", "labels", "groups", "shape", "dis
 """Parameters that `build` gives to a target whose signature names them and whose yaml does not; so are keyword-only ones without a
 default."""
 
-LEFT_OUT = ("choices", "name", "study", "data.root", "data.address", "launcher", "logger", "trainer.max_time", "trainer.progress")
+LEFT_OUT = (
+    *("choices", "name", "study", "data.root", "data.address", "launcher", "logger"),
+    *("trainer.max_time", "trainer.progress", "trainer.checkpoint_every", "trainer.workers"),
+)
 """Keys that do not decide what a run computes, or only how far it gets: its run id does not depend on them."""

@@ -1,31 +1,33 @@
 """`siamese-lab train`: one run from a config to judged figures."""
 
 import logging
-import time
+import sys
 import warnings
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch.utils import deterministic
 
 from siamese_lab import board, config, judging, report, runs
 from siamese_lab.assembly import Lab, assemble, load, model
 from siamese_lab.board_hparams import hyperparameters, write_columns
+from siamese_lab.callbacks.keeper import Keeper
 from siamese_lab.callbacks.mining import Mining
 from siamese_lab.callbacks.progress import progress
 from siamese_lab.callbacks.speed import Speed
+from siamese_lab.callbacks.stopping import Stopping
 from siamese_lab.callbacks.validation import Validation
 from siamese_lab.catalogue import config_dir
-from siamese_lab.checkpoint import WholeFiles, keepers, restore
+from siamese_lab.checkpoint import BEST, LAST, Start, WholeFiles, newest, restore
 from siamese_lab.data.module import SiameseData
-from siamese_lab.errors import LabError
+from siamese_lab.endings import ending
+from siamese_lab.errors import LabError, Stopped
 from siamese_lab.limits import duration
 from siamese_lab.model import LOG_EVERY
 from siamese_lab.runs import RunFolder
@@ -57,12 +59,15 @@ def finished(cfg: DictConfig, force: bool = False) -> tuple[RunFolder, bool]:
         if state == "ok":
             return folder, False
         if state != "running":
-            raise LabError(f"the run {folder.path} was begun before and ended as {state}: start it anew with --force")
+            raise LabError(
+                f"the run {folder.path} was begun before and ended as {state}: `siamese-lab resume {folder.short}` goes on with it, "
+                "--force starts it anew"
+            )
     train(cfg, folder, assemble(cfg, samples=samples), force=force)
     return folder, True
 
 
-def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False) -> dict[str, Figure]:
+def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False, resume: bool = False) -> dict[str, Figure]:
     """Trains a run and judges its best checkpoint on the test part.
 
     Args:
@@ -70,44 +75,76 @@ def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False) -> 
         folder: where everything is written.
         lab: from `assemble(cfg)`.
         force: remove what an earlier run with the same id has written.
+        resume: go on from the newest checkpoint of a run that was stopped or killed.
 
     Returns:
         The figures of the test part, named "<protocol>/<figure>".
 
     Raises:
-        LabError: if the run cannot be begun.
+        LabError: if the run cannot be begun, or was ended before it finished; run.json then says how.
     """
     quiet()
-    folder.create(lab.decided.as_dict(), force=force)
-    try:
-        runs.write_text(folder.path / "config.yaml", config.printed(cfg))
-        shape, classes = network(lab)
-        headlines = [f"{name}/{protocol.headline}" for name, protocol in lab.protocols.items()]
-        facts = {"network": {"shape": shape, "classes": classes}, "hparams": hyperparameters(cfg), "headlines": headlines}
-        folder.update(**facts)
-        figures = _run(cfg, folder, lab)
-    except BaseException as error:
-        with suppress(OSError):  # a full disk takes no state either; what is said below counts
-            folder.finish("preempted" if isinstance(error, KeyboardInterrupt) else runs.state_of(getattr(error, "exit_code", 1)))
-            folder.update(reason=f"{type(error).__name__}: {error}")
-        if isinstance(error, OSError):
-            raise LabError(f"the run {folder.path} failed: {error.strerror or error}, {error.filename or folder.path}", 1) from error
-        raise
-    folder.finish("ok")
+    stopping = Stopping(duration(cfg.trainer.max_time))
+    with folder.held(), stopping.listening():
+        start = newest(folder.path / "checkpoints") if resume else Start()
+        if resume:
+            for words in start.broken:
+                print(f"siamese-lab: {words}", file=sys.stderr)
+            print(f"siamese-lab: goes on after step {start.step}", file=sys.stderr)
+            folder.reopen(lab.decided.as_dict(), start.step)
+        else:
+            folder.create(lab.decided.as_dict(), force=force)
+        try:
+            if not resume:
+                _describe(cfg, folder, lab)
+            figures = _run(cfg, folder, lab, stopping, start)
+        except BaseException as error:
+            end = ending(error, folder, stopping.step)
+            with suppress(OSError):  # a full disk takes no state either; what is said below counts
+                folder.finish(end.state)
+                folder.update(reason=f"{type(error).__name__}: {error}")
+            if end.message is None:
+                raise
+            raise LabError(end.message, end.exit_code) from error
+        folder.finish("ok")
     return figures
 
 
-def _run(cfg: DictConfig, folder: RunFolder, lab: Lab) -> dict[str, Figure]:
-    """Trains, goes back to the best epoch, judges, writes."""
-    size, ids = cfg.evaluation.batch_size, lab.samples.ids("test")
-    validation, speed = Validation(lab.samples, lab.protocols, cfg.trainer.validate_every, size), Speed()
-    began = time.time()
-    fit(cfg, folder.path, lab, validation, speed)
-    seconds = time.time() - began
+def _describe(cfg: DictConfig, folder: RunFolder, lab: Lab) -> None:
+    """Writes what is known of a run before it trains."""
+    runs.write_text(folder.path / "config.yaml", config.printed(cfg))
+    shape, classes = network(lab)
+    headlines = [f"{name}/{protocol.headline}" for name, protocol in lab.protocols.items()]
+    folder.update(network={"shape": shape, "classes": classes}, hparams=hyperparameters(cfg), headlines=headlines)
 
-    best_file = folder.path / "checkpoints" / ("best.ckpt" if validation.history else "last.ckpt")
-    epoch = restore(lab.module, best_file)
-    best = next((entry for entry in validation.history if entry["epoch"] == epoch - 1), {})
+
+def _run(cfg: DictConfig, folder: RunFolder, lab: Lab, stopping: Stopping, start: Start) -> dict[str, Figure]:
+    """Trains, goes back to the best epoch, judges, writes.
+
+    Raises:
+        Stopped: if training was ended; where the limit of time did it, everything is written before.
+    """
+    size, t = cfg.evaluation.batch_size, cfg.trainer
+    validation, speed = Validation(lab.samples, lab.protocols, t.validate_every, size, t.patience, stopping), Speed()
+    late: Stopped | None = None
+    try:
+        fit(cfg, folder.path, lab, validation, speed, stopping, start)
+    except Stopped as stop:
+        if stop.reason != "max_time":
+            raise
+        late = stop
+    with stopping.at_once():
+        figures = _judge(cfg, folder, lab, validation, speed)
+    if late is not None:
+        raise late
+    return figures
+
+
+def _judge(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validation, speed: Speed) -> dict[str, Figure]:
+    """Judges the best epoch on the test part, and writes everything that a finished run has."""
+    size, ids = cfg.evaluation.batch_size, lab.samples.ids("test")
+    seconds, best = speed.elapsed, validation.best
+    epoch = restore(lab.module, folder.path / "checkpoints" / (BEST if best is not None else LAST))
     chosen = judging.choose(lab.module, lab.samples, lab.protocols, size)
     seen = judging.judged(lab.module, lab.samples, ids, size) if len(ids) else None
     figures = judging.judge(lab.module, lab.samples, "test", lab.protocols, chosen, size, seen=seen)
@@ -118,7 +155,7 @@ def _run(cfg: DictConfig, folder: RunFolder, lab: Lab) -> dict[str, Figure]:
         "schema": runs.SCHEMA_VERSION,
         "test": _plain(figures),
         "untrained": _plain(_untrained(cfg, lab)),
-        "best": best.get(validation.monitor),
+        "best": best[validation.monitor] if best is not None else None,
         "chosen": chosen,
         "epoch": epoch,
         "training": {
@@ -131,36 +168,42 @@ def _run(cfg: DictConfig, folder: RunFolder, lab: Lab) -> dict[str, Figure]:
         "data": {"disjoint": lab.samples.disjoint, "fingerprint": lab.samples.fingerprint},
     }
     runs.write_json(folder.path / "metrics.json", metrics)
-    step = int(best.get("step", speed.steps))
-    board.write(folder.path, cfg, figures, best, lab.protocols, chosen, step=step, began=began, seen=seen, samples=lab.samples, ids=ids)
+    step = int(best["step"]) if best is not None else speed.steps
+    began = datetime.fromisoformat(folder.info()["started"]).timestamp()
+    board.write(
+        folder.path, cfg, figures, best or {}, lab.protocols, chosen, step=step, began=began, seen=seen, samples=lab.samples, ids=ids
+    )
     write_columns(folder.path.parent)
     return figures
 
 
-def fit(cfg: DictConfig, path: Path, lab: Lab, validation: Validation, speed: Speed) -> None:
-    """Trains `lab.module`, which stays on its device; `validation` and `speed` hold what was seen on the way."""
-    t = cfg.trainer
-    data = SiameseData(lab.samples, lab.ids, lab.labels, lab.sampling)
+def fit(cfg: DictConfig, path: Path, lab: Lab, validation: Validation, speed: Speed, stopping: Stopping, start: Start) -> None:
+    """Trains `lab.module`, which stays on its device; `validation` and `speed` hold what was seen on the way.
+
+    Raises:
+        Stopped: if `stopping` ended it.
+    """
+    data = SiameseData(lab.samples, lab.ids, lab.labels, lab.sampling, cfg.trainer.workers)
     judged = len(lab.samples.ids("val")) > 0
-    callbacks = [Mining(data.loader, cfg.evaluation.batch_size), *([validation] if judged else []), speed]
-    callbacks += progress(t.progress, validation.monitor)
-    if t.patience is not None:
-        epochs = t.patience * t.validate_every  # Lightning counts epochs, and an old figure as one without progress
-        stopping = EarlyStopping(validation.monitor, mode=validation.mode, patience=epochs, check_on_train_epoch_end=True, strict=False)
-        callbacks.append(stopping)
-    callbacks += keepers(path / "checkpoints", validation.monitor if judged else None, validation.mode)
-    fitting = trainer(cfg, path, lab, callbacks)
+    callbacks = [
+        stopping,
+        Mining(data.loader, cfg.evaluation.batch_size, stopping),
+        *([validation] if judged else []),
+        speed,
+        *progress(cfg.trainer.progress, validation.monitor),
+        Keeper(path / "checkpoints", validation if judged else None, stopping, cfg.trainer.checkpoint_every),
+    ]
+    fitting = trainer(cfg, path, lab, callbacks, start.step)
     try:
-        fitting.fit(lab.module, data)
-    except SIGTERMException as stop:
-        raise LabError(f"the run {path} was stopped by SIGTERM: train it anew with --force", runs.EXIT_CODES["preempted"]) from stop
+        fitting.fit(lab.module, data, ckpt_path=start.path, weights_only=True)
     except SystemExit as stop:  # what Lightning makes of Ctrl-C
         raise KeyboardInterrupt from stop
-    lab.module.to(fitting.strategy.root_device)  # Lightning leaves it on the CPU
+    finally:
+        lab.module.to(fitting.strategy.root_device)  # Lightning leaves it on the CPU
 
 
-def trainer(cfg: DictConfig, path: Path, lab: Lab, callbacks: list[pl.Callback]) -> pl.Trainer:
-    """Lightning's trainer from the plain keys of `cfg.trainer`."""
+def trainer(cfg: DictConfig, path: Path, lab: Lab, callbacks: list[pl.Callback], step: int = 0) -> pl.Trainer:
+    """Lightning's trainer from the plain keys of `cfg.trainer`; TensorBoard drops what a killed process logged after `step`."""
     t = cfg.trainer
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no operation here reads it, and filling takes 8 % of a step
     return pl.Trainer(
@@ -168,10 +211,9 @@ def trainer(cfg: DictConfig, path: Path, lab: Lab, callbacks: list[pl.Callback])
         devices=t.devices,
         precision=lab.decided.precision,  # type: ignore[arg-type]
         max_epochs=t.max_epochs,
-        max_time=duration(t.max_time),
         gradient_clip_val=t.gradient_clip_val,
         deterministic=t.deterministic,
-        logger=TensorBoardLogger(path, name="", version="", default_hp_metric=False),
+        logger=TensorBoardLogger(path, name="", version="", default_hp_metric=False, purge_step=step or None),
         callbacks=callbacks,
         plugins=[WholeFiles()],
         log_every_n_steps=LOG_EVERY,

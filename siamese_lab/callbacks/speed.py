@@ -12,13 +12,22 @@ WARM = 5  # first steps, in which kernels are chosen and memory is taken
 
 
 class Speed(pl.Callback):
-    """Images a second between the ends of consecutive steps: validation, mining and the first steps do not count."""
+    """Images a second between the ends of consecutive steps: validation, mining and the first steps do not count.
+
+    A resumed run goes on counting: steps that had to be done again count once, as does their time.
+    """
 
     def __init__(self) -> None:
         self.images = self.steps = 0
         self.seconds = 0.0
+        self._before, self._began = 0.0, time.time()
         self.first_step: float | None = None  # time.time() at the start of the first step
         self._last: float | None = None
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from the start of training to now, validation and mining included."""
+        return self._before + time.time() - self._began
 
     @property
     def rate(self) -> float | None:
@@ -43,3 +52,13 @@ class Speed(pl.Callback):
             self.images += len(batch.x)
             self.seconds += now - self._last
         self._last, self.steps = now, self.steps + 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        counts = {"images": self.images, "steps": self.steps, "seconds": self.seconds, "first_step": self.first_step}
+        return {**counts, "elapsed": self.elapsed}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """From the checkpoint."""
+        self.images, self.steps, self.seconds = state["images"], state["steps"], state["seconds"]
+        self.first_step, self._before, self._began = state["first_step"], state["elapsed"], time.time()

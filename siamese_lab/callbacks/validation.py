@@ -6,39 +6,78 @@ from typing import Any
 import pytorch_lightning as pl
 
 from siamese_lab.batch import Samples
+from siamese_lab.callbacks.stopping import Stopping
 from siamese_lab.judging import judge
+
+Entry = dict[str, float]  # epoch, step, and the figures of one validation, named "val/<protocol>/<figure>"
 
 
 class Validation(pl.Callback):
     """Embeds the validation part every n epochs, has every protocol judge it, logs `val/<protocol>/<figure>`.
 
-    Thresholds are chosen on the same part: in validation an accuracy at a threshold is the best one.
+    Thresholds are chosen on the same part: in validation an accuracy at a threshold is the best one. Which epoch is the best, and when
+    patience is at its end, follow from the history alone, which every checkpoint holds.
 
     Args:
         samples: the data set.
         protocols: by name; the first one's headline figure goes to the progress bar and is what checkpoints are chosen by.
         every: epochs between two validations.
         batch_size: images embedded at once.
+        patience: validations without a better headline figure before training stops; None = never.
+        stopping: may end the run while it judges.
     """
 
-    def __init__(self, samples: Samples, protocols: Mapping[str, Any], every: int, batch_size: int) -> None:
+    def __init__(
+        self,
+        samples: Samples,
+        protocols: Mapping[str, Any],
+        every: int,
+        batch_size: int,
+        patience: int | None = None,
+        stopping: Stopping | None = None,
+    ) -> None:
         self.samples, self.protocols, self.every, self.batch_size = samples, protocols, every, batch_size
+        self.patience, self.stopping = patience, stopping or Stopping()
         first, protocol = next(iter(protocols.items()))
         self.monitor = f"val/{first}/{protocol.headline}"
-        self.mode = "min" if protocol.better == "low" else "max"
-        self.history: list[dict[str, float]] = []
+        self.sign = 1 if protocol.better == "low" else -1
+        self.history: list[Entry] = []
+
+    @property
+    def best(self) -> Entry | None:
+        """The first entry with the best headline figure; None before the first validation."""
+        return min(self.history, key=lambda entry: self.sign * entry[self.monitor], default=None)
 
     def due(self, trainer: pl.Trainer) -> bool:
         """Whether the epoch that ends now is judged; the last one always is."""
         epoch = trainer.current_epoch + 1
-        return epoch % self.every == 0 or epoch == trainer.max_epochs or trainer.should_stop
+        return epoch % self.every == 0 or epoch == trainer.max_epochs
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """A run that is resumed after its last epoch trains no further one."""
+        self._stop_if_impatient(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Judges and logs, where it is due."""
         if not self.due(trainer):
             return
-        figures = judge(pl_module, self.samples, "val", self.protocols, {}, self.batch_size, influences=False)
+        with self.stopping.at_once():
+            figures = judge(pl_module, self.samples, "val", self.protocols, {}, self.batch_size, influences=False)
         values = {f"val/{name}": figure.value for name, figure in figures.items()}
         for name, value in values.items():
             pl_module.log(name, value, prog_bar=name == self.monitor)
         self.history.append({"epoch": trainer.current_epoch, "step": trainer.global_step, **values})
+        self._stop_if_impatient(trainer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {"history": [dict(entry) for entry in self.history]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """From the checkpoint."""
+        self.history = [dict(entry) for entry in state["history"]]
+
+    def _stop_if_impatient(self, trainer: pl.Trainer) -> None:
+        if self.patience is not None and self.history:
+            since = len(self.history) - 1 - self.history.index(self.best)  # type: ignore[arg-type]
+            trainer.should_stop = trainer.should_stop or since >= self.patience

@@ -1,34 +1,60 @@
-"""Batches out of memory: no worker processes, no collating, one indexing a batch."""
+"""Batches out of memory: no collating, one indexing a batch."""
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 from torch import Tensor
 
 from siamese_lab.batch import Batch, Samples
+from siamese_lab.sampling.drawing import Drawn
+
+AHEAD = 2  # batches that each worker has in hand
 
 
 class BatchLoader:
     """What Lightning iterates: the sampling's batches of the training part, gathered whole.
 
-    Nothing is drawn before the first `next`, so that a callback can still set the epoch and the mined table when an epoch starts.
+    Nothing is drawn before the first `next`, so that a callback can still set the epoch and the mined table when an epoch starts. A batch
+    is a function of the epoch, the step and the table: neither the workers nor where an epoch is entered changes it.
 
     Args:
         samples: the data set.
         ids: (n,) samples of the training part; a sampling speaks of positions in it.
         labels: (n,) labels of these, 0..C-1.
         sampling: draws the batches.
+        workers: threads that gather batches ahead; 0 = each batch when it is asked for, which is best for data in memory.
     """
 
-    def __init__(self, samples: Samples, ids: Tensor, labels: Tensor, sampling: Any) -> None:
-        self.samples, self.ids, self.labels, self.sampling = samples, ids, labels, sampling
+    def __init__(self, samples: Samples, ids: Tensor, labels: Tensor, sampling: Any, workers: int = 0) -> None:
+        self.samples, self.ids, self.labels, self.sampling, self.workers = samples, ids, labels, sampling, workers
         self.epoch = 0
+        self.start = 0  # batches of the epoch that a resumed run has behind it
         self.table: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.sampling)
 
     def __iter__(self) -> Iterator[Batch]:
-        for step, (drawn, tuples) in enumerate(self.sampling.batches(self.epoch, self.table)):
-            ids = self.ids[drawn]
-            yield Batch(self.samples.gather(ids), ids, self.labels[drawn], tuples, self.epoch, step)
+        drawn = islice(enumerate(self.sampling.batches(self.epoch, self.table)), self.start, None)
+        if self.workers == 0:
+            for step, batch in drawn:
+                yield self._gather(self.epoch, step, batch)
+            return
+        pool = ThreadPoolExecutor(self.workers)
+        try:
+            ahead: deque[Future[Batch]] = deque()
+            for step, batch in drawn:
+                ahead.append(pool.submit(self._gather, self.epoch, step, batch))
+                if len(ahead) > AHEAD * self.workers:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:  # an epoch may end early
+            pool.shutdown(cancel_futures=True)
+
+    def _gather(self, epoch: int, step: int, drawn: Drawn) -> Batch:
+        ids = self.ids[drawn.ids]
+        return Batch(self.samples.gather(ids), ids, self.labels[drawn.ids], drawn.tuples, epoch, step)

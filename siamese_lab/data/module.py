@@ -17,11 +17,12 @@ class SiameseData(pl.LightningDataModule):
         ids: (n,) samples of the training part.
         labels: (n,) labels of these, 0..C-1.
         sampling: draws the batches.
+        workers: threads that gather batches ahead.
     """
 
-    def __init__(self, samples: Samples, ids: Tensor, labels: Tensor, sampling: Any) -> None:
+    def __init__(self, samples: Samples, ids: Tensor, labels: Tensor, sampling: Any, workers: int = 0) -> None:
         super().__init__()
-        self.loader = BatchLoader(samples, ids, labels, sampling)
+        self.loader = BatchLoader(samples, ids, labels, sampling, workers)
 
     def train_dataloader(self) -> BatchLoader:
         """The one loader of the run."""

@@ -52,7 +52,8 @@ def embeddings(judged: Judged) -> Tensor:
     if not finite.all():
         raise LabError(
             f"embeddings must be finite, but {int((~finite).sum()):,} of {len(z):,} hold NaN or infinity: the training has "
-            "diverged; try a smaller learning rate or gradient clipping"
+            "diverged; try a smaller learning rate or gradient clipping",
+            exit_code=3,
         )
     return z
 

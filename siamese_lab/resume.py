@@ -1,0 +1,56 @@
+"""`siamese-lab resume`: goes on with a run that was stopped or killed, as if it had not been."""
+
+import sys
+
+from siamese_lab import config, report, runs
+from siamese_lab.assembly import assemble, load
+from siamese_lab.errors import LabError
+from siamese_lab.limits import duration
+from siamese_lab.runs import RunFolder
+from siamese_lab.train import train
+
+
+def command(run: str, max_time: str | None = None) -> int:
+    """Trains to the end and prints the figures; of a run that is finished, only prints them.
+
+    Args:
+        run: folder or beginning of a run id.
+        max_time: of this sitting, instead of the run's own: "HH:MM:SS" or minutes.
+
+    Raises:
+        LabError: if there is no such run, it is running, would end as before, or its data are no longer the same.
+    """
+    folder = runs.find(run)
+    state = folder.state()
+    if state == "ok":
+        report.finished(folder)
+        return 0
+    if state == "diverged":
+        raise LabError(f"the run {folder.path} diverged and would again: train with other values, e.g. a smaller optimizer.lr")
+    cfg = config.read(folder.path / "config.yaml")
+    if max_time is not None:
+        cfg.trainer.max_time = float(max_time) if max_time.replace(".", "", 1).isdigit() else max_time
+    try:
+        duration(cfg.trainer.max_time)
+    except ValueError as error:
+        raise LabError(str(error).replace("trainer.max_time", "--max-time")) from error
+    samples = load(cfg, trusted=False)
+    if config.resolved_hash(cfg, samples.fingerprint) != folder.run_id:
+        raise LabError(
+            f"the run {folder.path} cannot be resumed: its data or its config are no longer those that it began with; put them back, or "
+            "train the new ones as a run of their own"
+        )
+    lab = assemble(cfg, samples=samples, trusted=False)
+    for words in changes(folder, lab.decided.as_dict()):
+        print(f"siamese-lab: {words}: the figures may differ from those of an uninterrupted run", file=sys.stderr)
+    train(cfg, folder, lab, resume=True)
+    report.finished(folder, new=True)
+    return 0
+
+
+def changes(folder: RunFolder, decided: dict[str, str | int]) -> list[str]:
+    """What is no longer as it was when the run began, of all that may show in the last digits."""
+    info = folder.info()
+    then = {"code": info.get("code"), **info.get("versions", {}), **info.get("decided", {})}
+    now = {"code": runs.code_hash(), **runs.versions(), **decided}
+    return [f"{key} was {then[key]} when the run began and is {now[key]}" for key in now if key in then and then[key] != now[key]]
