@@ -45,7 +45,7 @@ def command(run: str, max_time: str | None = None) -> int:
         print(f"siamese-lab: {words}: the figures may differ from those of an uninterrupted run", file=sys.stderr)
     train(cfg, folder, lab, resume=True)
     report.finished(folder, new=True)
-    return 0
+    return runs.EXIT_CODES[folder.state()]
 
 
 def changes(folder: RunFolder, decided: dict[str, str | int]) -> list[str]:

@@ -43,7 +43,7 @@ def command(cfg: DictConfig, force: bool = False) -> int:
     """
     folder, new = finished(cfg, force)
     report.finished(folder, new)
-    return 0
+    return runs.EXIT_CODES[folder.state()]
 
 
 def finished(cfg: DictConfig, force: bool = False) -> tuple[RunFolder, bool]:
@@ -81,7 +81,8 @@ def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False, res
         The figures of the test part, named "<protocol>/<figure>".
 
     Raises:
-        LabError: if the run cannot be begun, or was ended before it finished; run.json then says how.
+        LabError: if the run cannot be begun, or was ended before it finished; run.json then says how. A run that reached
+            `trainer.max_time` is judged as it is; its state is then "timeout".
     """
     quiet()
     stopping = Stopping(duration(cfg.trainer.max_time))
@@ -90,14 +91,14 @@ def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False, res
         if resume:
             for words in start.broken:
                 print(f"siamese-lab: {words}", file=sys.stderr)
-            print(f"siamese-lab: goes on after step {start.step}", file=sys.stderr)
+            print(f"siamese-lab: goes on after step {start.step}" if start.path else "siamese-lab: no checkpoint yet: from the start", file=sys.stderr)
             folder.reopen(lab.decided.as_dict(), start.step)
         else:
             folder.create(lab.decided.as_dict(), force=force)
         try:
             if not resume:
                 _describe(cfg, folder, lab)
-            figures = _run(cfg, folder, lab, stopping, start)
+            figures, late = _run(cfg, folder, lab, stopping, start)
         except BaseException as error:
             end = ending(error, folder, stopping.step)
             with suppress(OSError):  # a full disk takes no state either; what is said below counts
@@ -106,7 +107,11 @@ def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False, res
             if end.message is None:
                 raise
             raise LabError(end.message, end.exit_code) from error
-        folder.finish("ok")
+        if late is not None:
+            end = ending(late, folder, late.step)
+            print(f"siamese-lab: {end.message}", file=sys.stderr)
+            folder.update(reason=str(late))
+        folder.finish(end.state if late is not None else "ok")
     return figures
 
 
@@ -118,11 +123,11 @@ def _describe(cfg: DictConfig, folder: RunFolder, lab: Lab) -> None:
     folder.update(network={"shape": shape, "classes": classes}, hparams=hyperparameters(cfg), headlines=headlines)
 
 
-def _run(cfg: DictConfig, folder: RunFolder, lab: Lab, stopping: Stopping, start: Start) -> dict[str, Figure]:
-    """Trains, goes back to the best epoch, judges, writes.
+def _run(cfg: DictConfig, folder: RunFolder, lab: Lab, stopping: Stopping, start: Start) -> tuple[dict[str, Figure], Stopped | None]:
+    """Trains, goes back to the best epoch, judges, writes; returns the figures, and what ended training where the limit of time did.
 
     Raises:
-        Stopped: if training was ended; where the limit of time did it, everything is written before.
+        Stopped: if anything else ended it.
     """
     size, t = cfg.evaluation.batch_size, cfg.trainer
     validation, speed = Validation(lab.samples, lab.protocols, t.validate_every, size, t.patience, stopping), Speed()
@@ -134,10 +139,7 @@ def _run(cfg: DictConfig, folder: RunFolder, lab: Lab, stopping: Stopping, start
             raise
         late = stop
     with stopping.at_once():
-        figures = _judge(cfg, folder, lab, validation, speed)
-    if late is not None:
-        raise late
-    return figures
+        return _judge(cfg, folder, lab, validation, speed), late
 
 
 def _judge(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validation, speed: Speed) -> dict[str, Figure]:

@@ -18,6 +18,8 @@ BAD = [
     ("trainer.gradient_clip_val=-1", "trainer.gradient_clip_val must be > 0"),
     ("trainer.patience=0", "trainer.patience must be >= 1"),
     ("trainer.validate_every=0", "trainer.validate_every must be >= 1"),
+    ("trainer.checkpoint_every=0", "trainer.checkpoint_every must be >= 1"),
+    ("trainer.workers=-1", "trainer.workers must be >= 0"),
     ("evaluation.batch_size=0", "evaluation.batch_size must be >= 1"),
     ("evaluation.views=0", "evaluation.views must be >= 1"),
     ("trainer.max_time=abc", "HH:MM:SS"),

@@ -36,7 +36,7 @@ def test_the_run_folder_is_whole(done):
     names = {path.name for path in folder.path.iterdir()}
     assert {"config.yaml", "run.json", "metrics.json", "influences.json", "checkpoints"} <= names
     assert any(name.startswith("events.out.tfevents") for name in names)
-    assert {path.name for path in (folder.path / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert {path.name for path in (folder.path / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt", "previous.ckpt"}
     assert (folder.path.parent / "events.out.tfevents.columns").is_file()
     assert "loss.temperature" in folder.info()["hparams"]
     assert len(metrics["history"]) == 4

@@ -1,7 +1,7 @@
 """Ends a run between two batches: on a signal, at the time limit, or where the loss is no number."""
 
+import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -120,7 +120,8 @@ class Stopping(pl.Callback):
             raise KeyboardInterrupt  # asked twice
         self._signal = signal.Signals(number)
         if not self._now:
-            print(f"siamese-lab: {self._signal.name}: the run stops after this step; once more to stop at once", file=sys.stderr)
+            words = f"\nsiamese-lab: {self._signal.name}: the run stops after this step; Ctrl-C stops it at once\n"
+            os.write(2, words.encode())  # not print: the signal may have come in the middle of one
         self._act()
 
     def _act(self) -> None:
