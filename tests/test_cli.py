@@ -89,7 +89,7 @@ def test_help_of_train_has_three_examples(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["trian"], "no verb trian: did you mean train? (verbs: train, check, show, evaluate, verify)"),
+        (["trian"], "no verb trian: did you mean train? (verbs: train, resume, check, show, evaluate, verify)"),
         (["loss=triplet"], "no verb loss=triplet (verbs:"),
         (["train", "-m", "seed=1,2"], "sweeps (-m) come with the next version"),
         (["train", "--forse"], "unrecognized arguments: --forse"),
