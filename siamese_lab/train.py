@@ -91,7 +91,8 @@ def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False, res
         if resume:
             for words in start.broken:
                 print(f"siamese-lab: {words}", file=sys.stderr)
-            print(f"siamese-lab: goes on after step {start.step}" if start.path else "siamese-lab: no checkpoint yet: from the start", file=sys.stderr)
+            where = f"goes on after step {start.step}" if start.path else "begins anew: it has no checkpoint yet"
+            print(f"siamese-lab: {where}", file=sys.stderr)
             folder.reopen(lab.decided.as_dict(), start.step)
         else:
             folder.create(lab.decided.as_dict(), force=force)
