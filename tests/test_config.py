@@ -33,6 +33,8 @@ TREE = {
           deterministic: true
           ema: null
           patience: null
+          checkpoint_every: null
+          workers: 0
           validate_every: 1
           allocator: true
           channels_last: true
