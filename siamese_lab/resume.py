@@ -25,6 +25,8 @@ def command(run: str, max_time: str | None = None) -> int:
     if state == "ok":
         report.finished(folder)
         return 0
+    if state == "running":
+        raise LabError(folder.busy())
     if state == "diverged":
         raise LabError(f"the run {folder.path} diverged and would again: train with other values, e.g. a smaller optimizer.lr")
     cfg = config.read(folder.path / "config.yaml")

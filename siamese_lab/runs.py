@@ -115,7 +115,7 @@ class RunFolder:
             lock = FileLock(self.path.with_name(f".{self.run_id}.lock"))
             lock.acquire(timeout=0)
         except Timeout as error:
-            raise LabError(self._busy()) from error
+            raise LabError(self.busy()) from error
         except OSError as error:
             raise LabError(_unwritable(self.path, error)) from error
         try:
@@ -148,7 +148,7 @@ class RunFolder:
         if self.exists():
             state = self.state()
             if state == "running":
-                raise LabError(self._busy())
+                raise LabError(self.busy())
             if not force:
                 raise LabError(f"the run {self.path} is there already ({state}): start it anew with --force, which removes it")
             shutil.rmtree(self.path)
@@ -173,7 +173,8 @@ class RunFolder:
         except OSError as error:
             raise LabError(_unwritable(self.path, error)) from error
 
-    def _busy(self) -> str:
+    def busy(self) -> str:
+        """What is said of a run that another process trains."""
         owner = self.info() if self.exists() else {}
         return f"the run {self.path} is running now, as process {owner.get('pid')} on {owner.get('host')}: wait for it or stop it first"
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from conftest import FEW, SMALL
 
 from siamese_lab import runs
 from siamese_lab.checkpoint import newest
+from siamese_lab.cli import main
 from siamese_lab.errors import LabError
+from siamese_lab.resume import changes
 from siamese_lab.runs import RunFolder
 
 ROOT = Path(__file__).parent.parent
@@ -202,8 +205,52 @@ def test_the_limit_of_time_judges_and_goes_on_later(tmp_path):
     assert all(same(a, b) for a, b in zip(results(tmp_path / "whole").values(), results(tmp_path / "late").values(), strict=True))
 
 
-def test_what_cannot_be_resumed_is_said(done, outputs, tmp_path):
-    from siamese_lab.cli import main
-
+def test_what_cannot_be_resumed_is_said(done, tmp_path, capsys):
     assert main(["resume", "nothing"]) == 2
     assert main(["resume", str(done[0].path)]) == 0  # it is finished: its figures
+    assert "Test figures" in capsys.readouterr().out
+    copy = RunFolder(Path(shutil.copytree(done[0].path, tmp_path / "single" / done[0].run_id)))
+    copy.update(state="preempted")
+    assert main(["resume", str(copy.path), "--max-time", "soon"]) == 2
+    assert "--max-time must be" in capsys.readouterr().err
+    with copy.held():
+        assert main(["resume", str(copy.path)]) == 2
+        assert "is running now" in capsys.readouterr().err
+    config = copy.path / "config.yaml"
+    config.write_text(config.read_text().replace("seed: 0", "seed: 1", 1))
+    assert main(["resume", str(copy.path)]) == 2
+    assert "no longer those that it began with" in capsys.readouterr().err
+    copy.update(state="running", pid=os.getpid())
+    assert main(["resume", str(copy.path)]) == 2
+    assert f"is running now, as process {os.getpid()}" in capsys.readouterr().err
+
+
+def test_two_processes_do_not_write_one_run(outputs, capsys):
+    words = ["train", *SMALL, *FEW, "trainer.max_epochs=1"]
+    assert main(words) == 0
+    (path,) = outputs.glob("single/*/run.json")
+    code = f"""
+import time
+from pathlib import Path
+from siamese_lab.runs import RunFolder
+with RunFolder(Path({str(path.parent)!r})).held():
+    print("held", flush=True)
+    time.sleep(600)
+"""
+    other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    try:
+        assert other.stdout.readline()
+        assert main([*words, "--force"]) == 2
+        assert "is running now" in capsys.readouterr().err
+        assert path.exists()  # nothing was removed
+    finally:
+        other.kill()
+        other.wait()
+    assert main([*words, "--force"]) == 0  # a dead process holds nothing
+
+
+def test_what_has_changed_since_a_run_began_is_named(done):
+    info = done[0].info()
+    assert changes(done[0], info["decided"]) == []
+    (words,) = changes(done[0], info["decided"] | {"threads": 99})
+    assert words == f"threads was {info['decided']['threads']} when the run began and is 99"

@@ -35,9 +35,11 @@ class Keeper(Checkpoint):
         if trainer.is_last_batch:
             return
         due = self.every is not None and trainer.global_step % self.every == 0
-        if due or self.stopping.reason:
+        reason = self.stopping.reason  # asked once: a reason that comes up while the checkpoint is written waits for the next step
+        if due or reason:
             trainer.save_checkpoint(self.folder / LAST)
-        self.stopping.stop()
+        if reason:
+            self.stopping.stop()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Saves after an epoch."""
