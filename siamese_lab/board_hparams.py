@@ -11,7 +11,8 @@ from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
 from siamese_lab.errors import LabError
-from siamese_lab.runs import RunFolder, write_bytes
+from siamese_lab.files import write_bytes
+from siamese_lab.runs import RunFolder
 
 Value = bool | int | float | str
 

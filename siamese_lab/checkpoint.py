@@ -12,8 +12,9 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from siamese_lab.assembly import model
 from siamese_lab.errors import LabError
+from siamese_lab.files import put
 from siamese_lab.model import SiameseModule
-from siamese_lab.runs import RunFolder, put
+from siamese_lab.runs import RunFolder
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from siamese_lab import config, judging, report, runs
+from siamese_lab import config, files, judging, report, runs
 from siamese_lab.assembly import decide, load
 from siamese_lab.batch import Samples
 from siamese_lab.binding import build
@@ -75,7 +75,7 @@ def _refuse_trained_on(folder: RunFolder, cfg: DictConfig, other: DictConfig, sa
     if other.data._target_ != cfg.data._target_ or samples.disjoint == "image" or not known.exists():
         return
     there = {samples.classes[label] for label in samples.labels[samples.ids("test")].unique().tolist()}
-    common = sorted(there & set(runs.read_json(known)["train"]))
+    common = sorted(there & set(files.read_json(known)["train"]))
     if common:
         raise LabError(
             f"the run was trained on {len(common):,} of the {len(there):,} identities of this test part, e.g. {common[0]}: its figures "

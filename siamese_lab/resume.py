@@ -2,7 +2,7 @@
 
 import sys
 
-from siamese_lab import config, report, runs
+from siamese_lab import config, provenance, report, runs
 from siamese_lab.assembly import assemble, load
 from siamese_lab.errors import LabError
 from siamese_lab.limits import duration
@@ -54,5 +54,5 @@ def changes(folder: RunFolder, decided: dict[str, str | int]) -> list[str]:
     """What is no longer as it was when the run began, of all that may show in the last digits."""
     info = folder.info()
     then = {"code": info.get("code"), **info.get("versions", {}), **info.get("decided", {})}
-    now = {"code": runs.code_hash(), **runs.versions(), **decided}
+    now = {"code": provenance.code_hash(), **provenance.versions(), **decided}
     return [f"{key} was {then[key]} when the run began and is {now[key]}" for key in now if key in then and then[key] != now[key]]

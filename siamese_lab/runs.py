@@ -1,28 +1,23 @@
-"""The run folder `outputs/<study>/<run id>/`: its identity, its state, and files that are whole or not there."""
+"""The run folder `outputs/<study>/<run id>/`: its identity, its state, its lock."""
 
-import hashlib
-import json
 import os
-import platform
 import re
 import shutil
 import socket
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from siamese_lab.catalogue import config_dir
 from siamese_lab.errors import LabError
+from siamese_lab.files import SCHEMA_VERSION, read_json, write_json
+from siamese_lab.provenance import code_hash, versions
 
-SCHEMA_VERSION = 1
 EXIT_CODES = {
     "ok": 0,
     "failed": 1,
@@ -70,7 +65,7 @@ class RunFolder:
         Raises:
             LabError: if it is missing, broken or of a newer version.
         """
-        return read_json(self.path / "run.json", SCHEMA_VERSION)
+        return read_json(self.path / "run.json")
 
     def state(self) -> str:
         """The state; "killed" for a run that says "running" and whose process, on this machine, is gone."""
@@ -229,85 +224,6 @@ def find(name: str) -> RunFolder:
         raise LabError(f"{len(found)} runs begin with {name}: {', '.join(map(str, found[:5]))}: write more of the run id, or the folder")
     latest = f"; the latest: {', '.join(str(path.parent) for path in everything[:3])}" if everything else ", which holds no run yet"
     raise LabError(f"no run {name}: it must be a run folder, or the beginning of a run id under {outputs()}{latest}")
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file so that a reader finds the old content or the new one, never a part, even after a power cut."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp's files are the owner's alone
-        put(Path(temporary), path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def put(temporary: Path, path: Path) -> None:
-    """Renames a whole file to its place, which a power cut then does not undo."""
-    temporary.replace(path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 as `write_bytes` does."""
-    write_bytes(path, text.encode())
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON as `write_bytes` does."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=False) + "\n")
-
-
-def read_json(path: Path, newest: int = SCHEMA_VERSION) -> dict[str, Any]:
-    """Reads a JSON mapping with an entry `schema`.
-
-    Raises:
-        LabError: if it is missing, broken, or written by a newer version than `newest`.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise LabError(f"{path} is missing: {path.parent} is no run folder, or its run never began") from error
-    except OSError as error:
-        raise LabError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise LabError(f"{path} is broken ({error}): it was not written by siamese-lab, or the disk lost a part of it") from error
-    if not isinstance(value, dict):
-        raise LabError(f"{path} must hold a mapping, got {type(value).__name__}")
-    schema = value.get("schema")
-    if not isinstance(schema, int) or schema > newest:
-        raise LabError(f"{path} has schema {schema}, this version of siamese-lab reads up to {newest}: update siamese-lab")
-    return value
-
-
-def code_hash() -> str:
-    """12 hex digits of the package's sources and of conf/, the same in a checkout and in a wheel of it."""
-    package, conf = Path(__file__).parent, config_dir()
-    files = [("", package, path) for path in package.rglob("*.py")] + [("conf/", conf, path) for path in conf.rglob("*.yaml")]
-    digest = hashlib.sha256()
-    for name, path in sorted((prefix + path.relative_to(base).as_posix(), path) for prefix, base, path in files):
-        content = path.read_bytes()
-        digest.update(f"{name}\0{len(content)}\0".encode() + content)
-    return digest.hexdigest()[:12]
-
-
-def versions() -> dict[str, str]:
-    """The versions that a run depends on."""
-    found = {"python": platform.python_version()}
-    for name in ("torch", "pytorch-lightning", "siamese-lab"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # a checkout on the path, not installed
-            found[name] = "not installed"
-    return found
 
 
 def _now() -> str:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils import deterministic
 
-from siamese_lab import board, config, judging, report, runs
+from siamese_lab import board, config, files, judging, report, runs
 from siamese_lab.assembly import Lab, assemble, load, model
 from siamese_lab.board_hparams import hyperparameters, write_columns
 from siamese_lab.callbacks.keeper import Keeper
@@ -118,7 +118,7 @@ def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False, res
 
 def _describe(cfg: DictConfig, folder: RunFolder, lab: Lab) -> None:
     """Writes what is known of a run before it trains."""
-    runs.write_text(folder.path / "config.yaml", config.printed(cfg))
+    files.write_text(folder.path / "config.yaml", config.printed(cfg))
     shape, classes = network(lab)
     headlines = [f"{name}/{protocol.headline}" for name, protocol in lab.protocols.items()]
     folder.update(network={"shape": shape, "classes": classes}, hparams=hyperparameters(cfg), headlines=headlines)
@@ -152,10 +152,11 @@ def _judge(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validation,
     seen = judging.judged(lab.module, lab.samples, ids, size) if len(ids) else None
     figures = judging.judge(lab.module, lab.samples, "test", lab.protocols, chosen, size, seen=seen)
     names = [lab.samples.classes[label] for label in lab.samples.labels[lab.ids].unique().tolist()]
-    runs.write_json(folder.path / "classes.json", {"schema": runs.SCHEMA_VERSION, "train": names})
-    runs.write_json(folder.path / "influences.json", {"schema": runs.SCHEMA_VERSION, **{name: f.influence for name, f in figures.items()}})
+    schema = {"schema": files.SCHEMA_VERSION}
+    files.write_json(folder.path / "classes.json", schema | {"train": names})
+    files.write_json(folder.path / "influences.json", schema | {name: f.influence for name, f in figures.items()})
     metrics = {
-        "schema": runs.SCHEMA_VERSION,
+        **schema,
         "test": _plain(figures),
         "untrained": _plain(_untrained(cfg, lab)),
         "best": best[validation.monitor] if best is not None else None,
@@ -170,7 +171,7 @@ def _judge(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validation,
         "history": validation.history,
         "data": {"disjoint": lab.samples.disjoint, "fingerprint": lab.samples.fingerprint},
     }
-    runs.write_json(folder.path / "metrics.json", metrics)
+    files.write_json(folder.path / "metrics.json", metrics)
     step = int(best["step"]) if best is not None else speed.steps
     began = datetime.fromisoformat(folder.info()["started"]).timestamp()
     board.write(
@@ -270,6 +271,6 @@ if __name__ == "__main__":  # an ordinary Hydra app, for those who bring their o
     def main(cfg: DictConfig) -> float | None:
         """Trains; returns the best headline figure on validation, which is what a sweeper may optimise."""
         folder, _ = finished(config.checked(cfg))
-        return runs.read_json(folder.path / "metrics.json")["best"]
+        return files.read_json(folder.path / "metrics.json")["best"]
 
     main()

@@ -28,7 +28,7 @@ FEW = ["sampling.batch_size=96", "sampling.steps=12"]
 
 def run(*overrides, force=False):
     """Trains on the small problem, in this process; returns the run's folder and its metrics."""
-    from siamese_lab import config, runs
+    from siamese_lab import config, files, runs
     from siamese_lab.assembly import assemble, load
     from siamese_lab.train import train
 
@@ -36,7 +36,7 @@ def run(*overrides, force=False):
     samples = load(cfg)
     folder = runs.folder(cfg.study, config.resolved_hash(cfg, samples.fingerprint))
     train(cfg, folder, assemble(cfg, samples=samples), force=force)
-    return folder, runs.read_json(folder.path / "metrics.json")
+    return folder, files.read_json(folder.path / "metrics.json")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -88,7 +88,7 @@ def test_build_refuses_what_does_not_bind(content: dict[str, Any], message: str)
         "torch.optim.Adam.__init__.__globals__.get",
         "siamese_lab.runs.os.system",
         "siamese_lab.runs.shutil.rmtree",
-        "siamese_lab.runs.write_text",
+        "siamese_lab.files.write_text",
         "siamese_lab.batch.torch.load",
         "siamese_lab.batch.Samples.gather",
         "siamese_lab.losses.contrastive.nn.Linear",

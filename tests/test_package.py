@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from siamese_lab import runs
+from siamese_lab import provenance
 
 ROOT = Path(__file__).parent.parent
 
@@ -53,8 +53,8 @@ def test_the_package_and_its_configs_are_those_of_the_wheel(installed: Path, tmp
 
 
 def test_the_wheel_has_every_source_and_option(installed: Path, tmp_path: Path) -> None:
-    code = "from siamese_lab import runs; print(runs.code_hash())"
-    assert call([str(installed / "python"), "-c", code], tmp_path).strip() == runs.code_hash()
+    code = "from siamese_lab import provenance; print(provenance.code_hash())"
+    assert call([str(installed / "python"), "-c", code], tmp_path).strip() == provenance.code_hash()
 
 
 def test_the_console_script_works_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:

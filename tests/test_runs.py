@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from siamese_lab import runs
+from siamese_lab import files, provenance, runs
 from siamese_lab.errors import LabError
 
 
@@ -30,7 +30,7 @@ def test_a_run_from_begin_to_end(outputs: Path) -> None:
     assert info["decided"] == {"precision": "32-true"}
     assert (info["pid"], info["host"], info["command"]) == (os.getpid(), socket.gethostname(), sys.argv)
     assert set(info["versions"]) == {"python", "torch", "pytorch-lightning", "siamese-lab"}
-    assert info["code"] == runs.code_hash()
+    assert info["code"] == provenance.code_hash()
     run.update(images_per_second=12.5)
     assert run.finish("ok") == 0
     info = run.info()
@@ -130,12 +130,12 @@ def test_default_outputs_is_in_the_current_folder(monkeypatch: pytest.MonkeyPatc
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    runs.write_json(path, {"schema": 1})
+    files.write_json(path, {"schema": 1})
     with pytest.raises(TypeError):
-        runs.write_json(path, {"schema": object()})
+        files.write_json(path, {"schema": object()})
     with pytest.raises(UnicodeEncodeError):
-        runs.write_text(path, "half" * 100_000 + "\ud800")
-    assert runs.read_json(path) == {"schema": 1}
+        files.write_text(path, "half" * 100_000 + "\ud800")
+    assert files.read_json(path) == {"schema": 1}
     assert list(tmp_path.glob(".a.json*")) == []
     assert path.stat().st_mode & 0o777 == 0o644
 
@@ -144,7 +144,7 @@ def test_a_writer_that_is_killed_leaves_a_whole_file(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     code = f"""
 from pathlib import Path
-from siamese_lab.runs import write_json
+from siamese_lab.files import write_json
 n = 0
 while True:
     n += 1
@@ -156,11 +156,11 @@ while True:
         while not path.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         for _ in range(200):  # while it writes
-            assert len(set(runs.read_json(path)["numbers"])) == 1
+            assert len(set(files.read_json(path)["numbers"])) == 1
     finally:
         writer.kill()
         writer.wait()
-    assert len(set(runs.read_json(path)["numbers"])) == 1
+    assert len(set(files.read_json(path)["numbers"])) == 1
 
 
 @pytest.mark.parametrize(
@@ -194,10 +194,10 @@ def test_code_hash_sees_every_source_and_option(tmp_path: Path) -> None:
         subprocess.run(["cp", "-r", root / name, tmp_path], check=True)
 
     def fresh() -> str:
-        code = "from siamese_lab import runs; print(runs.code_hash())"
+        code = "from siamese_lab import provenance; print(provenance.code_hash())"
         return subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()
 
-    assert len(runs.code_hash()) == 12
+    assert len(provenance.code_hash()) == 12
     before = fresh()
     with (tmp_path / "siamese_lab" / "stats.py").open("a") as file:
         file.write("\n")

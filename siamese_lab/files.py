@@ -1,0 +1,69 @@
+"""Files that are whole or not there, and JSON that says which version wrote it."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from siamese_lab.errors import LabError
+
+SCHEMA_VERSION = 1
+"""Of every JSON file in a run folder."""
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file so that a reader finds the old content or the new one, never a part, even after a power cut."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)  # mkstemp's files are the owner's alone
+        put(Path(temporary), path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def put(temporary: Path, path: Path) -> None:
+    """Renames a whole file to its place, which a power cut then does not undo."""
+    temporary.replace(path)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 as `write_bytes` does."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON as `write_bytes` does."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=False) + "\n")
+
+
+def read_json(path: Path, newest: int = SCHEMA_VERSION) -> dict[str, Any]:
+    """Reads a JSON mapping with an entry `schema`.
+
+    Raises:
+        LabError: if it is missing, broken, or written by a newer version than `newest`.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise LabError(f"{path} is missing: {path.parent} is no run folder, or its run never began") from error
+    except OSError as error:
+        raise LabError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise LabError(f"{path} is broken ({error}): it was not written by siamese-lab, or the disk lost a part of it") from error
+    if not isinstance(value, dict):
+        raise LabError(f"{path} must hold a mapping, got {type(value).__name__}")
+    schema = value.get("schema")
+    if not isinstance(schema, int) or schema > newest:
+        raise LabError(f"{path} has schema {schema}, this version of siamese-lab reads up to {newest}: update siamese-lab")
+    return value
