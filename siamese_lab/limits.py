@@ -11,7 +11,7 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {">": operator.gt, ">=": oper
 LIMITS: tuple[tuple[str, str, float, str], ...] = (
     ("seed", ">=", 0, "it begins every stream of random numbers"),
     ("seed", "<", 2**63, "torch takes no larger one"),
-    ("trainer.devices", "==", 1, "runs of several processes come with a later version"),
+    ("trainer.devices", ">=", 1, "it counts GPUs, or processes on the CPU"),
     ("trainer.max_epochs", ">=", 1, "fewer train nothing; trainer.max_time ends a long run early"),
     ("trainer.gradient_clip_val", ">", 0, "it is the largest norm of the gradient; null = none"),
     ("trainer.patience", ">=", 1, "it counts validations without a better figure; null = never stop early"),
