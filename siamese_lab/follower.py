@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import threading
 import traceback
@@ -24,7 +25,7 @@ from siamese_lab.limits import duration
 def main() -> int:
     """Trains along; writes nothing. Returns the exit code."""
     orders = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_the_first, daemon=True).start()
+    threading.Thread(target=_end_with_the_first, args=(Path(orders["meeting"]).parent,), daemon=True).start()
     quiet()
     cfg = OmegaConf.create(orders["config"])
     OmegaConf.set_struct(cfg, True)
@@ -50,9 +51,10 @@ def main() -> int:
     return 0
 
 
-def _end_with_the_first() -> None:
+def _end_with_the_first(scratch: Path) -> None:
     """The standard input is closed when the first process ends, whatever it dies of; nothing is left to do then."""
     sys.stdin.read()
+    shutil.rmtree(scratch, ignore_errors=True)
     os._exit(1)
 
 
