@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.environments import ClusterEnvironment
-from pytorch_lightning.strategies import DDPStrategy, Strategy
+from pytorch_lightning.strategies import DDPStrategy
 from torch.utils import deterministic
 
 from siamese_lab import together
@@ -69,7 +69,7 @@ def trainer(cfg: DictConfig, path: Path, lab: Lab, callbacks: list[pl.Callback],
     return pl.Trainer(
         accelerator=lab.decided.accelerator,
         devices=together.world(),
-        strategy=strategy(),
+        strategy=Several(cluster_environment=Joined()) if together.world() > 1 else "auto",
         precision=lab.decided.precision,  # type: ignore[arg-type]
         max_epochs=t.max_epochs,
         gradient_clip_val=t.gradient_clip_val,
@@ -95,19 +95,17 @@ def quiet() -> None:
         "could not find the monitored key",  # in an epoch without validation
         "You have overridden `on_after_batch_transfer`",
         "LeafSpec",
-        "find_unused_parameters=True was specified",  # most steps have none
+        "sync_dist=True",  # all processes log the same figure
         "is smaller than the logging interval",  # the last step of an epoch is logged in any case
     ):
         warnings.filterwarnings("ignore", message=f".*{message}.*")
 
 
-def strategy() -> str | Strategy:
-    """How gradients are brought together.
+class Several(DDPStrategy):
+    """Several processes, whose gradients the module brings together itself, see `together.average_gradients`."""
 
-    Parameters without a gradient (a distance in a batch without a valid tuple) are looked for, else the processes would wait for them;
-    the buckets of gradients then stay as they are from the first step, so that a resumed run sums in the same order.
-    """
-    return DDPStrategy(cluster_environment=Joined(), find_unused_parameters=True) if together.world() > 1 else "auto"
+    def configure_ddp(self) -> None:
+        """Wraps nothing. All start from the same weights: those of the seed, or of the checkpoint."""
 
 
 class Joined(ClusterEnvironment):

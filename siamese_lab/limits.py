@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-OPERATORS: dict[str, Callable[[Any, Any], bool]] = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "==": operator.eq}
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {">": operator.gt, ">=": operator.ge, "<": operator.lt}
 
 LIMITS: tuple[tuple[str, str, float, str], ...] = (
     ("seed", ">=", 0, "it begins every stream of random numbers"),
@@ -34,7 +34,7 @@ def check(plain: Mapping[str, Any], misfits: list[str]) -> None:
     for key, sign, bound, why in LIMITS:
         value = _at(plain, key)
         if isinstance(value, int | float) and not OPERATORS[sign](value, bound):
-            misfits.append(f"{key} must be {bound if sign == '==' else f'{sign} {bound}'}, got {value}: {why}")
+            misfits.append(f"{key} must be {sign} {bound}, got {value}: {why}")
     try:
         duration(_at(plain, "trainer.max_time"))
     except ValueError as error:

@@ -85,6 +85,10 @@ class SiameseModule(pl.LightningModule):
             self.log_dict({f"train/{name}": fact.float() for name, fact in facts.items()}, on_step=True, on_epoch=False)
         return value
 
+    def on_after_backward(self) -> None:
+        """Brings the gradients of several processes together."""
+        together.average_gradients(self)
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Steps, and moves the average of the weights: here, so that a checkpoint at the batch's end holds both."""
         super().optimizer_step(*args, **kwargs)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -59,8 +60,12 @@ def group(cfg: DictConfig, folder: RunFolder, lab: Lab, start: Start, trusted: b
         }
         others = [Other.start(orders | {"rank": rank}, Path(scratch) / f"{rank}.txt") for rank in range(1, processes)]
         done = threading.Event()
-        watch = threading.Thread(target=_watch, args=(others, done, give_up), daemon=True)
-        watch.start()
+
+        def leave(lost: Lost) -> None:
+            shutil.rmtree(scratch, ignore_errors=True)
+            give_up(lost)
+
+        threading.Thread(target=_watch, args=(others, done, leave), daemon=True).start()
         try:
             with together.joined(meeting, 0, processes, lab.decided.accelerator == "gpu", lab.decided.threads):
                 try:

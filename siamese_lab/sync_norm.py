@@ -1,10 +1,7 @@
 """Batch normalisation over the whole global batch, where several processes hold a slice of it each."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
-from torch import distributed as dist
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from siamese_lab import together
@@ -39,9 +36,9 @@ class SyncBatchNorm(_BatchNorm):
         axes, shape = [axis for axis in range(x.dim()) if axis != 1], [1, -1] + [1] * (x.dim() - 2)
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         n = together.world() * x.numel() // x.shape[1]
-        mean = _Summed.apply(wide.sum(axes)) / n  # (C,)
+        mean = together.summed(wide.sum(axes)) / n  # (C,)
         centred = wide - mean.view(shape)
-        variance = _Summed.apply(centred.square().sum(axes)) / n
+        variance = together.summed(centred.square().sum(axes)) / n
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
             with torch.no_grad():
                 self.num_batches_tracked += 1
@@ -56,19 +53,3 @@ class SyncBatchNorm(_BatchNorm):
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
             raise ValueError(f"batch normalisation needs an input (b, C, ...), got {tuple(input.shape)}")
-
-
-class _Summed(torch.autograd.Function):
-    """The sum over the processes; the gradient too is summed over them."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        x = x.clone()
-        dist.all_reduce(x)
-        return x
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        gradient = gradient.clone()
-        dist.all_reduce(gradient)
-        return gradient

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,21 +47,32 @@ def share(n: int) -> slice:
 def gathered(z: Tensor) -> Tensor:
     """The rows of all processes, (B, D) of this one's (B / processes, D), with their gradients.
 
-    The loss over them is the same in every process; the gradient of each slice is summed over the processes here and averaged by
-    DistributedDataParallel afterwards, which gives the gradient of that one loss.
+    The loss over them is the same in every process. The gradient of each slice is summed over the processes here, that of each parameter
+    is averaged over them afterwards: together this is the gradient of that one loss.
     """
-    if world() == 1:
-        return z
-    from torch.distributed.nn.functional import all_gather
-
-    return torch.cat(all_gather(z.contiguous()))
+    return _Gathered.apply(z) if world() > 1 else z
 
 
 def summed(x: Tensor) -> Tensor:
-    """The sum of every process's x, in place, without gradient."""
-    if world() > 1:
-        dist.all_reduce(x)
-    return x
+    """The sum of every process's x; so is its gradient."""
+    return _Summed.apply(x) if world() > 1 else x
+
+
+def average_gradients(module: nn.Module) -> None:
+    """Makes every gradient the mean over the processes.
+
+    All at once, after the backward pass: the same numbers are then added in the same order at every step and after every resume, and a
+    parameter without a gradient (a distance's, in a batch without a valid tuple) keeps none. DistributedDataParallel adds them in an
+    order that changes after the first step, and waits for those that do not come.
+    """
+    if world() == 1:
+        return
+    gradients = [p.grad for p in module.parameters() if p.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    flat /= world()
+    for gradient, mean in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
 
 
 def from_first(x: Tensor) -> Tensor:
@@ -84,6 +96,36 @@ def align(module: nn.Module) -> None:
     if world() > 1:
         for buffer in module.buffers():
             dist.broadcast(buffer, 0)
+
+
+class _Gathered(torch.autograd.Function):
+    """torch has one of its own, deprecated."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        all_ = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(world())]
+        dist.all_gather(all_, x.contiguous())
+        return torch.cat(all_)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        gradient = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(gradient)
+        return gradient[share(len(gradient))]
+
+
+class _Summed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        x = x.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        gradient = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(gradient)
+        return gradient
 
 
 @contextmanager
