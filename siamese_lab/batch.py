@@ -209,6 +209,16 @@ def as_pairs(e: Embedded, tuples: Tuples) -> Pairs:
     return Pairs(left, right, e.labels[left] == e.labels[right])
 
 
+def pair_distances(e: Embedded, tuples: Tuples) -> tuple[Tensor, Tensor]:
+    """The distances (P,) of `as_pairs(e, tuples)`, and whether they are of the same label (P,), without an index for each implied pair."""
+    if tuples is not None:
+        left, right, same = as_pairs(e, tuples)
+        return e.at(left, right), same
+    positives = e.positives()
+    valid = (positives | e.negatives()).triu(1)  # each pair once; memory rows stand right
+    return e.matrix().masked_select(valid), positives.masked_select(valid)
+
+
 def as_triplets(e: Embedded, tuples: Tuples) -> Triplets:
     """Tuples as triplets. None gives all that the labels imply.
 
