@@ -1,7 +1,7 @@
 """From a checked config to the objects of a run."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -31,6 +31,7 @@ class Lab:
     module: SiameseModule
     protocols: dict[str, Any]
     decided: Decided
+    callbacks: dict[str, Any] = field(default_factory=dict)
 
 
 def assemble(cfg: DictConfig, *, samples: Samples | None = None, trusted: bool = True) -> Lab:
@@ -71,7 +72,8 @@ def assemble(cfg: DictConfig, *, samples: Samples | None = None, trusted: bool =
     optimizer = module.configure_optimizers()["optimizer"]  # made again by Lightning; here, a bad rate is refused before the run begins
     if not any(group["initial_lr"] > 0 for group in optimizer.param_groups):
         raise LabError("a learning rate of 0 for all parameters would train nothing: set optimizer.lr, e.g. 1e-3")
-    return Lab(samples, ids, labels, sampling, module, protocols, decided)
+    callbacks = {str(name): build(node, trusted=trusted) for name, node in (cfg.get("callback") or {}).items()}
+    return Lab(samples, ids, labels, sampling, module, protocols, decided, callbacks)
 
 
 def load(cfg: DictConfig, *, trusted: bool = True) -> Samples:
