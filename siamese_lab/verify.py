@@ -9,6 +9,7 @@ from siamese_lab import config, runs
 from siamese_lab.binding import build
 from siamese_lab.checkpoint import trained
 from siamese_lab.data.images import BrokenImageError, Fit
+from siamese_lab.data.source import file_source
 from siamese_lab.errors import LabError
 
 
@@ -51,7 +52,7 @@ def read(path: Path, reader: Fit, shape: list[int]) -> torch.Tensor:
         LabError: naming the file and what is wrong with it.
     """
     try:
-        image = torch.from_numpy(reader(path.read_bytes()))
+        image = torch.from_numpy(reader(file_source(path, path.name).read()))
     except BrokenImageError as error:
         raise LabError(f"{path}: {error}") from error
     except OSError as error:

@@ -38,7 +38,6 @@ def tree(tmp_path):
     (root / ".hidden").mkdir()
     (root / ".hidden" / "x.png").write_text("hidden")
     (root / "p00" / ".DS_Store").write_text("hidden")
-    (root / "p00" / "notes.txt").write_text("not an image")
     return root
 
 

@@ -217,7 +217,7 @@ def test_downloaded(tmp_path, monkeypatch):
 
 
 def test_no_such_root_and_an_empty_one(tmp_path):
-    with pytest.raises(LabError, match="there is no folder"):
+    with pytest.raises(LabError, match="nowhere does not exist: give a folder"):
         Omniglot(root=str(tmp_path / "nowhere")).load()
     with pytest.raises(LabError, match=r"neither images_background\.zip nor"):
         Omniglot(root=str(tmp_path)).load()

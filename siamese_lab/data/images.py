@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,7 +129,10 @@ class Fit:
             return _resize(image, width, height)
         ratios = (width / image.width, height / image.height)
         scale = min(ratios) if self.fit == "pad" else max(ratios)
-        inner = _resize(image, max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        sides = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        if prod(sides) > max(self.max_pixels, 8 * width * height):
+            raise BrokenImageError(f"too narrow to be cropped ({image.width} x {image.height}): data.fit=pad or squash takes it")
+        inner = _resize(image, *sides)
         left, top = (width - inner.width) // 2, (height - inner.height) // 2
         if self.fit == "crop":
             return inner.crop((-left, -top, width - left, height - top))
