@@ -70,7 +70,7 @@ class Archive:
             raise BrokenImageError(f"a file of {member.file_size:,} bytes, more than {MAX_BYTES:,}")
         try:
             return self._zip.read(member)
-        except BROKEN as error:
+        except (*BROKEN, OSError) as error:
             raise BrokenImageError(f"damaged within its zip ({printable(error)})") from error
 
     def source(self, name: str) -> Source:
@@ -83,7 +83,7 @@ class Archive:
         if len(every) > MAX_MEMBERS:
             raise LabError(f"refused {printable(self.path)}: {len(every):,} members, more than {MAX_MEMBERS:,}; {AGAIN}")
         ordered = sorted(every, key=lambda member: member.header_offset)
-        ends = [member.header_offset for member in ordered[1:]] + [self._zip.start_dir]
+        ends = [*(member.header_offset for member in ordered), self._zip.start_dir][1:]
         shared = {m.filename for m, end in zip(ordered, ends, strict=True) if m.header_offset + HEADER + m.compress_size > end}
         found: dict[str, zipfile.ZipInfo] = {}
         seen: set[str] = set()

@@ -79,7 +79,11 @@ def refuse_address(url: str) -> None:
     Raises:
         ValueError: for another one.
     """
-    if urlsplit(url).scheme not in ("http", "https"):
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError:
+        scheme = ""
+    if scheme not in ("http", "https"):
         raise ValueError(f"address must begin with http:// or https://, got {printable(url)}")
 
 

@@ -14,9 +14,10 @@ from PIL import ExifTags, Image, ImageOps
 
 VERSION = 1  # raise it when the same file would give other pixels: stores are built anew
 FORMATS = ("PNG", "JPEG", "PPM", "BMP", "WEBP", "TIFF")  # Pillow knows 40 more, some of which run other programs
-MAGIC = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"BM", b"RIFF", b"II*\0", b"MM\0*")  # how their files begin
+MAGIC = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*")  # how their files begin
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".pgm", ".ppm", ".pbm", ".pnm", ".bmp", ".webp", ".tif", ".tiff"))
 MAX_PIXELS = 50_000_000  # checked in the header: a 10 kB PNG can ask for gigabytes
+WIDE = "pixels of 32 bits, whose range is unknown: save it with 8 or 16 bits"
 MAX_BYTES = 1 << 29  # of one file
 
 
@@ -103,7 +104,7 @@ class Fit:
         try:
             image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
         except Image.UnidentifiedImageError as error:
-            if data.startswith(MAGIC):
+            if data.startswith(MAGIC) or (data[:4], data[8:12]) == (b"RIFF", b"WEBP"):
                 raise BrokenImageError("truncated or damaged in its header") from error
             raise BrokenImageError(f"not an image (of {', '.join(FORMATS)})") from error
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -111,6 +112,8 @@ class Fit:
         width, height = image.size
         if width * height > self.max_pixels:
             raise BrokenImageError(f"too many pixels ({width} x {height}, more than {self.max_pixels:,})")
+        if (image.format, image.mode) == ("TIFF", "I"):
+            raise BrokenImageError(WIDE)
         if isinstance(self.size, tuple) and image.format == "JPEG":
             image.draft(None, self._enough(width, height))  # decodes large photographs at 1/2, 1/4 or 1/8
         return image
@@ -165,7 +168,7 @@ def _resize(image: Image.Image, width: int, height: int) -> Image.Image:
 def _eight_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.int64)
     if values.size and (values.min() < 0 or values.max() > 65535):
-        raise BrokenImageError("pixels of 32 bits, whose range is unknown: save it with 8 or 16 bits")
+        raise BrokenImageError(WIDE)
     return Image.fromarray(((values + 128) // 257).astype(np.uint8))
 
 

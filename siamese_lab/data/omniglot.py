@@ -95,10 +95,16 @@ class Omniglot:
         paths = files.locate(root)
         sets = {part: paths[part] for part in files.CHARACTERS}
         store = decoded(
-            "omniglot", lambda: files.drawings(sets), files.key(sets.values()), self.fit, "refuse", printable(root), files.digest
+            "omniglot",
+            lambda: files.drawings(sets),
+            files.key(sets.values()),
+            self.fit,
+            "refuse",
+            printable(root),
+            files.digest,
+            lambda names, digests: files.check(names, digests, root),
         )
         names, digests = store.extra["names"], store.extra["notes"]
-        files.check(names, digests, root)
         found = [files.parse(name) for name in names]
 
         labels, characters = _codes([f"{d.alphabet}/{d.character}" for d in found])

@@ -39,6 +39,7 @@ LISTED = 5  # broken images named in a message
 Images = NDArray[np.uint8]
 Chunks = Callable[[dict[str, Any]], Iterable[Images]]
 Note = Callable[[Image.Image], str]
+Accept = Callable[[Sequence[str], Sequence[str]], None]
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def decoded(
     broken: str,
     where: str,
     note: Note | None = None,
+    accept: Accept | None = None,
 ) -> Stored:
     """The store of these sources; `extra` has `names` (of the images in the store), `broken` {name: reason} and `notes`.
 
@@ -102,6 +104,7 @@ def decoded(
         broken: "refuse" (LabError naming them) or "skip" (left out, listed, one warning).
         where: the folder or file that the names lie in, for messages.
         note: gives a string for each image as it was before fitting, kept in `extra["notes"]`; None for none.
+        accept: called with all names and notes before the store is put into place; raises where they are not to be kept.
 
     Raises:
         LabError: for broken images where they are refused, or if nothing is left.
@@ -110,14 +113,16 @@ def decoded(
     if broken not in ("refuse", "skip"):
         raise ValueError(f"broken must be refuse or skip, got {broken!r}")
     whole_key = [key, asdict(fit), DECODER, broken, note is not None]
-    made = stored(name, whole_key, lambda extra: _decode_all(sources(), fit, broken, where, note, extra))
+    made = stored(name, whole_key, lambda extra: _decode_all(sources(), fit, broken, where, note, accept, extra))
     if made.extra["broken"]:
         rest = f" (all of them are listed in {made.index})" if len(made.extra["broken"]) > LISTED else ""
         warnings.warn(f"skipped {_listed(made.extra['broken'], where)}{rest}", stacklevel=2)
     return made
 
 
-def _decode_all(sources: Sequence[Source], fit: Fit, broken: str, where: str, note: Note | None, extra: dict[str, Any]) -> Iterator[Images]:
+def _decode_all(
+    sources: Sequence[Source], fit: Fit, broken: str, where: str, note: Note | None, accept: Accept | None, extra: dict[str, Any]
+) -> Iterator[Images]:
     if not sources:
         raise LabError(f"{where} holds none of the images that it should: copy it again")
     extra |= {"names": [], "broken": {}, "notes": []}
@@ -169,6 +174,8 @@ def _decode_all(sources: Sequence[Source], fit: Fit, broken: str, where: str, no
             f"refused {_listed(extra['broken'], where)}; mend or remove them"
             + (", or leave them out with data.broken=skip" if broken == "refuse" else "")
         )
+    if accept:
+        accept(extra["names"], extra["notes"])
 
 
 def _threads() -> int:
