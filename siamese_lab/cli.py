@@ -131,13 +131,13 @@ VERBS = {
 def main(words: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. What the user can mend is printed to stderr without a traceback."""
     words = list(sys.argv[1:] if words is None else words)
-    warnings.formatwarning = lambda message, *_, **__: f"siamese-lab: {_shown(message)}\n"  # without a line of our source
+    warnings.formatwarning = lambda message, *_, **__: f"siamese-lab: {printable(message)}\n"  # without a line of our source
     try:
         code = _run(words)
         sys.stdout.flush()  # here, so that a closed pipe is met inside the try
         return code
     except LabError as error:
-        print(f"siamese-lab: {_shown(error)}", file=sys.stderr)
+        print(f"siamese-lab: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("siamese-lab: interrupted", file=sys.stderr)
@@ -145,11 +145,6 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-
-
-def _shown(message: object) -> str:
-    """A message, in which no file's name or server's answer can move the cursor; its own line ends are kept."""
-    return "\n".join(printable(line) for line in str(message).split("\n"))
 
 
 def _run(words: list[str]) -> int:
