@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +151,7 @@ def _checked(cfg: DictConfig, names: set[str], misfits: list[str]) -> DictConfig
         raise LabError(head + "\n  ".join(misfits))
     data = plain.get("data")
     if isinstance(data, dict) and isinstance(data.get("root"), str) and data["root"]:  # so that the run can be judged from any folder
-        with suppress(RuntimeError):  # ~ of a user who is not there: said when the data are looked for
-            data["root"] = str(Path(data["root"]).expanduser().absolute())
+        data["root"] = str(Path(data["root"]).expanduser().absolute())
     result = OmegaConf.create(plain)
     OmegaConf.set_struct(result, True)
     return result

@@ -84,8 +84,7 @@ class Fit:
             try:
                 image = self._open(data)
                 image.load()
-                turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-                return self._plain(ImageOps.exif_transpose(image) if turned else image)
+                return self._plain(ImageOps.exif_transpose(image) if _turned(image) else image)
             except BrokenImageError:
                 raise
             except Exception as error:  # decoders fail in many ways: OSError, SyntaxError, zlib.error, struct.error, ...
@@ -148,6 +147,8 @@ class Fit:
         wanted = "L" if self.channels == 1 else "RGB"
         if image.mode.startswith("I"):
             image = _eight_bits(image)
+        elif image.mode == "P" and image.palette is None:
+            raise BrokenImageError("its palette is missing")
         elif image.mode == "F":
             raise BrokenImageError("pixels are floating-point numbers, whose range is unknown: save it with 8 or 16 bits")
         if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
@@ -157,6 +158,13 @@ class Fit:
         elif image.mode not in ("1", "L", "RGB"):  # palette, CMYK, YCbCr, LAB: grey is made of RGB
             image = image.convert("RGB")
         return image.convert(wanted)
+
+
+def _turned(image: Image.Image) -> bool:
+    try:
+        return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
+    except Exception as error:
+        raise BrokenImageError("its EXIF block, which would say how it is turned, cannot be read: save it without") from error
 
 
 def _resize(image: Image.Image, width: int, height: int) -> Image.Image:
