@@ -15,8 +15,8 @@ from siamese_lab.cli import main
 from siamese_lab.data import omniglot_files
 from siamese_lab.data.images import Fit
 
-QUICK = ("backbone.width=4", "sampling.batch_size=8", "sampling.per_class=2", "sampling.steps=1", "protocol=[verification]")
-SMALL_OMNIGLOT = ("data.split=vinyals", "data.validation_characters=0", "data.size=16", "sampling.batch_size=4")
+QUICK = ("backbone.width=4", "sampling.batch_size=4", "sampling.per_class=2", "sampling.steps=1", "protocol=[verification]")
+SMALL_OMNIGLOT = ("data.split=vinyals", "data.validation_characters=0", "data.size=16")
 
 
 class Said(NamedTuple):

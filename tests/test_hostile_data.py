@@ -72,8 +72,8 @@ def tree(plain_tree, tmp_path):
     return shutil.copytree(plain_tree, tmp_path / "people")
 
 
-def check(root, *words):
-    return command("check", "data=folder", f"data.root={root}", "data.size=16", "data.val_share=0", *QUICK, *words)
+def check(root, *words, size="16"):
+    return command("check", "data=folder", f"data.root={root}", f"data.size={size}", "data.val_share=0", *QUICK, *words)
 
 
 PICTURE = encoded(GREY)
@@ -187,7 +187,7 @@ def test_what_is_no_file_is_never_opened(tree, left, make, reason):
 def test_images_that_do_not_fit(tree, left):
     (tree / "p1" / "needle.png").write_bytes(encoded(Image.new("L", (1, 1_000_000))))
     one_line(check("people", "data.fit=crop"), 2, r"p1/needle\.png: too narrow to be cropped \(1 x 1000000\): data\.fit=pad or squash")
-    one_line(check("people", "data.size=null"), 2, r"unlike sizes .*p1/needle\.png is 1 x 1000000.*give a size")
+    one_line(check("people", size="null"), 2, r"unlike sizes .*p1/needle\.png is 1 x 1000000.*give a size")
     assert left() == []
 
 

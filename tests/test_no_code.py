@@ -582,7 +582,7 @@ def store(tmp_path_factory):
     return cache, said.out
 
 
-TINY = (*SMALL, "data.train_scripts=[COPTIC]", "data.images_per_class=4", "sampling.batch_size=8", "sampling.steps=1")
+TINY = (*SMALL, "sampling.batch_size=8", "sampling.steps=1")
 
 
 @pytest.mark.parametrize(("suffix", "make"), [pytest.param(*case[1:], id=case[0]) for case in CACHES])
