@@ -65,11 +65,11 @@ def folder_at(root: str | Path, wanted: str) -> Path:
         if stat.S_ISDIR(path.stat().st_mode):
             return path
         reason = "is not a folder"
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # no name holds a zero byte
         reason = "is a link to nothing" if path.is_symlink() else "does not exist"
     except OSError as error:
         reason = f"cannot be read ({error.strerror})"
-    except (RuntimeError, ValueError) as error:  # ~ of a user who is not there; a zero byte
+    except RuntimeError as error:  # ~ of a user who is not there
         reason = f"is no path ({error})"
     raise LabError(f"data.root {printable(root)} {reason}: give {wanted}")
 
