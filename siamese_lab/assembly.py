@@ -13,7 +13,7 @@ from siamese_lab import hardware
 from siamese_lab.batch import Samples
 from siamese_lab.binding import build
 from siamese_lab.combination import refuse_misfits
-from siamese_lab.errors import LabError
+from siamese_lab.errors import LabError, printable
 from siamese_lab.hardware import Decided
 from siamese_lab.judging import refuse_unfit, trial
 from siamese_lab.model import SiameseModule
@@ -85,8 +85,8 @@ def load(cfg: DictConfig, *, trusted: bool = True) -> Samples:
             common = sorted(parts[a] & parts[b])
             if common:
                 raise LabError(
-                    f"{len(common)} identities stand both in {a} and in {b}, e.g. {samples.classes[common[0]]}: figures would flatter the "
-                    "model; split by identity, or declare the data set disjoint by image"
+                    f"{len(common)} identities stand both in {a} and in {b}, e.g. {printable(samples.classes[common[0]])}: figures would "
+                    "flatter the model; split by identity, or declare the data set disjoint by image"
                 )
     return samples
 

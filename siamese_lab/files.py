@@ -59,7 +59,7 @@ def read_json(path: Path, newest: int = SCHEMA_VERSION) -> dict[str, Any]:
         raise LabError(f"{path} is missing: {path.parent} is no run folder, or its run never began") from error
     except OSError as error:
         raise LabError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LabError(f"{path} is broken ({error}): it was not written by siamese-lab, or the disk lost a part of it") from error
     if not isinstance(value, dict):
         raise LabError(f"{path} must hold a mapping, got {type(value).__name__}")
