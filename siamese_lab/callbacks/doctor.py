@@ -14,7 +14,7 @@ from siamese_lab import together
 from siamese_lab.batch import Batch, Embedded
 from siamese_lab.errors import LabError
 
-ROWS = 64  # of a batch, for the spread of its embeddings
+ROWS = 64  # of a batch, for the spread and the order of its embeddings
 FAILED = 1  # exit code
 
 
@@ -31,6 +31,7 @@ class Look:
         spread: mean distance of an embedding from their mean, as a share of their mean norm.
         rank: effective rank of the embeddings, in [1, D].
         largest: share of the batch that the most frequent class has.
+        order: share of the comparisons of a positive with a negative pair in which the positive one is nearer, in [0, 1]; 0.5 = chance.
     """
 
     step: int
@@ -42,6 +43,7 @@ class Look:
     spread: float
     rank: float
     largest: float
+    order: float
 
 
 class Doctor(pl.Callback):
@@ -129,8 +131,19 @@ def seen(step: int, module: Any, loss: Tensor, gradient: Tensor) -> Look:
         tuples=int(facts["tuples"]),
         spread=float(centred.norm(dim=1).mean() / some.norm(dim=1).mean().clamp(min=1e-30)),
         rank=float(torch.exp(-(share * share.clamp(min=1e-30).log()).sum())),
+        order=in_order(Embedded(some, e.labels[: len(some)], e.rows()[: len(some)], distance=e.distance)),
         largest=float(e.labels[: e.anchors].unique(return_counts=True)[1].max() / len(z)),
     )
+
+
+def in_order(e: Embedded) -> float:
+    """How often a positive pair is nearer than a negative one; 1 where there are none to compare."""
+    d, positives, negatives = e.matrix(), e.positives().triu(1), e.negatives().triu(1)
+    near, far = d[positives], d[negatives].sort().values
+    if not len(near) or not len(far):
+        return 1.0
+    below, upto = (torch.searchsorted(far, near, right=right).double().mean() for right in (False, True))
+    return 1.0 - float(below + upto) / 2 / len(far)
 
 
 def diagnoses(looks: list[Look], first: list[Look]) -> dict[str, str]:
@@ -143,7 +156,7 @@ def diagnoses(looks: list[Look], first: list[Look]) -> dict[str, str]:
     found = {}
     loss, gradient = _middle(looks, "loss"), _middle(looks, "gradient")
     began, gradient_began = _middle(first, "loss"), _middle(first, "gradient")
-    spread, rank, alike = _middle(looks, "spread"), _middle(looks, "rank"), _middle(looks, "alike")
+    spread, rank, order, alike = (_middle(looks, name) for name in ("spread", "rank", "order", "alike"))
     if all(look.tuples == 0 for look in looks):
         found["no tuples"] = (
             f"none of the last {len(looks)} batches looked at held a valid tuple: each needs two images of a class and two classes. Try "
@@ -157,18 +170,26 @@ def diagnoses(looks: list[Look], first: list[Look]) -> dict[str, str]:
         )
     if all(look.spread < 0.02 for look in looks):
         found["collapse"] = (
-            f"the embeddings collapse to a point: they lie within {100 * spread:.2g} % of their norm around their mean. Negatives too hard or a "
-            "rate too high do this. Try optimizer.lr a tenth of what it is, miner=all or miner=semi_hard, loss.margin smaller"
+            f"the embeddings collapse to a point: they lie within {100 * spread:.2g} % of their norm around their mean, the loss is "
+            f"{loss:.3g} (of one embedding for all: {alike:.3g}). Negatives too hard, a rate too high or a margin too small do this. Try "
+            "optimizer.lr a tenth of what it is, miner=all or miner=semi_hard, another loss.margin"
         )
     elif all(look.rank < 2 for look in looks):
         found["collapse"] = (
-            f"the embeddings collapse to a line: their effective rank is {rank:.1f}. Try optimizer.lr a tenth of what it is, or another loss"
+            f"the embeddings collapse to a line: their effective rank is {rank:.1f}. Try optimizer.lr a tenth of what it is, "
+            "or another loss"
         )
-    if all(abs(look.loss - look.alike) < 0.02 * abs(look.alike) for look in looks) and loss > 0.98 * began:
-        found["stuck"] = (
-            f"the loss is stuck at {loss:.3g}, what it costs when all images have one embedding ({alike:.3g}: with a hinge its margin, with a "
-            "soft one ln 2). Labels that say nothing do this, or negatives too hard, or a rate too high or too low. Look at the labels; "
-            "try optimizer.lr a tenth of what it is, miner=semi_hard, loss.margin smaller"
+    elif order < 0.6:
+        found["nothing learned"] = (
+            f"images of one class lie no nearer to each other than to others: in {100 * order:.0f} % of comparisons, by chance in 50; "
+            f"the loss is stuck at {loss:.3g} (of one embedding for all: {alike:.3g}; a hinge stays at its margin, a logistic loss at "
+            "ln 2). Labels that say nothing do this, or a rate too high or too low. Look at the labels; try optimizer.lr a tenth of what "
+            "it is, or ten times that"
+        )
+    elif all(look.active == look.tuples and abs(look.loss - look.alike) < 0.03 * abs(look.alike) for look in looks):
+        found["margin too large"] = (
+            f"every tuple costs, and the loss is stuck at {loss:.3g}, near what one embedding for all costs ({alike:.3g}): distances "
+            "cannot reach the margin. Try a smaller loss.margin, or backbone.normalise=false"
         )
     if all(look.gradient == 0 for look in looks):
         found["too easy"] = (
