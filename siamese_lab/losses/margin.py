@@ -31,7 +31,6 @@ class MarginLoss(nn.Module):
     """
 
     eats = "pairs"
-    needs = "a distance that is never negative"
 
     boundary: Tensor
 
