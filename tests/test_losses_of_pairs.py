@@ -1,17 +1,22 @@
 """Losses of pairs: by hand on points of a circle or a line, and against references over a grid. What holds for all: test_losses.py."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
-from loss_data import DTYPES, GRID, chords, circle, cosines, facts, line, mean, plain, problem, tolerance
+from loss_references import DTYPES, GRID, chords, circle, cosines, facts, line, mean, plain, problem, tolerance
 from pytorch_metric_learning import distances as pml_distances
 from pytorch_metric_learning import losses as pml_losses
 from pytorch_metric_learning import reducers as pml_reducers
 
 from siamese_lab.batch import Embedded, Pairs, Triplets, as_pairs, as_triplets
+from siamese_lab.combination import refuse_misfits
 from siamese_lab.distances.cosine import Cosine
+from siamese_lab.distances.euclidean import Euclidean
 from siamese_lab.distances.l1 import L1
+from siamese_lab.distances.weighted_l1 import WeightedL1
+from siamese_lab.errors import LabError
 from siamese_lab.losses.bromley import BromleyLoss
 from siamese_lab.losses.chopra import ChopraLoss
 from siamese_lab.losses.contrastive import ContrastiveLoss
@@ -98,6 +103,15 @@ def test_bromley_is_the_written_out_one(size, same, different, dtype):
     z, labels = problem(*size, dtype)
     expected = written_out(cosines(z), labels, lambda d, *_: (1 - d - same) ** 2, lambda d, *_: (1 - d - different) ** 2)
     assert plain(BromleyLoss(same, different)(Embedded(z, labels, distance=Cosine()))) == pytest.approx(expected, **tolerance(dtype))
+
+
+def test_bromley_is_refused_with_another_distance():
+    sampling, miner = SimpleNamespace(gives="labels"), SimpleNamespace(gives="all")
+    refuse_misfits(BromleyLoss(), miner, sampling, Cosine())
+    with pytest.raises(LabError, match=r"BromleyLoss needs the cosine distance, and Euclidean is another: choose distance=cosine$"):
+        refuse_misfits(BromleyLoss(), miner, sampling, Euclidean())
+    with pytest.raises(LabError, match=r"ChopraLoss needs .*, and WeightedL1 may turn negative: choose distance=cosine, distance=euc"):
+        refuse_misfits(ChopraLoss(), miner, sampling, WeightedL1(dim=2))
 
 
 # double margin

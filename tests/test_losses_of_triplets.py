@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from loss_data import DTYPES, GRID, chords, circle, cosines, facts, line, mean, plain, problem, tolerance
+from loss_references import DTYPES, GRID, chords, circle, cosines, facts, line, mean, plain, problem, tolerance
 from pytorch_metric_learning import distances as pml_distances
 from pytorch_metric_learning import losses as pml_losses
 from pytorch_metric_learning import reducers as pml_reducers
