@@ -50,10 +50,10 @@ def test_each_kind_is_averaged_on_its_own():
 
 
 def test_chopra_by_hand():
-    result = ChopraLoss(bound=10.0)(Embedded(line(0, 3, 4), torch.tensor([0, 0, 1]), distance=L1()))
-    # Q = 10, L1: 3 (same), 4 and 1 (different)
-    assert plain(result) == pytest.approx(0.2 * 9 + (20 * math.exp(-0.277 * 4) + 20 * math.exp(-0.277)) / 2)
-    assert facts(result) == (2, 3)  # both negatives are nearer than Q / 2
+    result = ChopraLoss(bound=10.0)(Embedded(line(0, 6, -1), torch.tensor([0, 0, 1]), distance=L1()))
+    # Q = 10, L1: 6 (same), 1 and 7 (different)
+    assert plain(result) == pytest.approx(0.2 * 36 + (20 * math.exp(-0.277) + 20 * math.exp(-0.277 * 7)) / 2)
+    assert facts(result) == (2, 3)  # all but the farthest are on the wrong side of Q / 2
 
 
 def test_chopra_takes_the_energy_of_all_dimensions():

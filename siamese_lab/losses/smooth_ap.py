@@ -15,12 +15,13 @@ class SmoothAPLoss(nn.Module):
 
     Takes memory of the order of P x R, P pairs of an anchor and a positive by R rows.
 
-    Source: Brown et al., ECCV 2020, section 4 (on cosines, t = 0.01). Differs from it: works on any distance; an image is not searched
+    Source: Brown et al., ECCV 2020, section 4 (on cosines). Differs from it: works on any distance; an image is not searched
     for by itself, as the authors' code does.
 
     Args:
         temperature: width of a comparison, in units of the distance, > 0; small = nearer to the true average precision, but with a
-            gradient only where two images are about as far.
+            gradient only where two images are about as far. The paper's 0.01, for networks that are trained already, learns less from
+            scratch.
 
     Raises:
         ValueError: if temperature is not positive.
@@ -28,7 +29,7 @@ class SmoothAPLoss(nn.Module):
 
     eats = "labels"
 
-    def __init__(self, temperature: float = 0.01) -> None:
+    def __init__(self, temperature: float = 0.05) -> None:
         super().__init__()
         if not temperature > 0:
             raise ValueError(f"temperature must be > 0, got {temperature}: distances are divided by it")
