@@ -68,31 +68,32 @@ def _given_quadruplets(e: Embedded, tuples: Tuples, margin: float) -> tuple[Tens
 def _all_quadruplets(e: Embedded, margin: float) -> tuple[Tensor, Tensor, Tensor]:
     """All that the labels imply, as `_hinge` gives them.
 
-    The sum is linear in the distances: each counts as often as it stands in a quadruplet that costs something, and that is counted
-    by sorting, over all pairs of classes less those that the positive's own class is in.
+    The sum is linear in the distances: each counts as often as it stands in a quadruplet that costs something.
     """
-    i, j = e.positives().nonzero(as_tuple=True)  # (P,) each
-    l, k = e.negatives().nonzero(as_tuple=True)  # (M,) each  # noqa: E741
-    near, far = e.matrix()[i, j] + margin, e.matrix()[l, k]
+    positives, negatives = e.positives().nonzero(), e.negatives().nonzero()  # (P, 2), (M, 2)
+    near, far = e.matrix()[positives.unbind(1)] + margin, e.matrix()[negatives.unbind(1)]
     with torch.no_grad():
-        own, ends, twice = e.labels[i], torch.cat([e.labels[l], e.labels[k]]), far.repeat(2)
-        farther = _smaller(near, far) - _smaller_of_class(near, own, twice, ends)  # (P,) how many d(l, k) are too small for a d(i, j)
-        nearer = _smaller(-far, -near) - _smaller_of_class(-twice, ends, -near, own).view(2, -1).sum(0)  # (M,) the other way round
-        count = len(far) - _smaller_of_class(torch.full_like(near, torch.inf), own, twice, ends)
+        own, ends = e.labels[positives[:, :1]], e.labels[negatives]  # (P, 1), (M, 2)
+        below = _smaller_of_others(torch.cat([near, torch.full_like(near, torch.inf)]), own.repeat(2, 1), far, ends)
+        farther, count = below.view(2, -1)  # (P,) how many d(l, k) are too small for each d(i, j), and how many there are
+        nearer = _smaller_of_others(-far, ends, -near, own)  # (M,) the other way round
     return (near * farther).sum() - (far * nearer).sum(), farther.sum(), count.sum()
 
 
-def _smaller(x: Tensor, y: Tensor) -> Tensor:
-    """How many entries of y (M,) are below each of x (P,)."""
-    return torch.searchsorted(y.sort().values, x)
+def _smaller_of_others(x: Tensor, own: Tensor, y: Tensor, of: Tensor) -> Tensor:
+    """How many of y (M,) are below each of x (P,), but for those that share a class with it.
 
+    Found by sorting y, and again by class and then by rank, as whole numbers.
 
-def _smaller_of_class(x: Tensor, own: Tensor, y: Tensor, of: Tensor) -> Tensor:
-    """How many entries of y (M,), of the classes `of`, are below each of x (P,), of the classes `own`, and of the same class.
-
-    By whole numbers that sort by class, then by rank.
+    Args:
+        x, y: numbers.
+        own: (P, c) the classes of each x.
+        of: (M, k) the classes of each y, of which at most one stands in a row of `own`.
     """
-    order, step = y.argsort(), len(y) + 1
-    keys = (of[order] * step + torch.arange(len(y), device=y.device)).sort().values
-    start = own * step
-    return torch.searchsorted(keys, start + _smaller(x, y)) - torch.searchsorted(keys, start)
+    y, order = y.sort()
+    rank = torch.searchsorted(y, x)
+    classes = of[order].flatten().sort(stable=True)  # (M k,), by rank within a class
+    step = len(classes.values) + 1
+    keys, start = classes.values * step + classes.indices, (own * step).contiguous()
+    among = torch.searchsorted(keys, start + of.shape[1] * rank[:, None]) - torch.searchsorted(keys, start)
+    return rank - among.sum(1)
