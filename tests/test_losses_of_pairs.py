@@ -50,10 +50,11 @@ def test_each_kind_is_averaged_on_its_own():
 
 
 def test_chopra_by_hand():
-    result = ChopraLoss(bound=10.0)(Embedded(line(0, 6, -1), torch.tensor([0, 0, 1]), distance=L1()))
-    # Q = 10, L1: 6 (same), 1 and 7 (different)
-    assert plain(result) == pytest.approx(0.2 * 36 + (20 * math.exp(-0.277) + 20 * math.exp(-0.277 * 7)) / 2)
-    assert facts(result) == (2, 3)  # all but the farthest are on the wrong side of Q / 2
+    result = ChopraLoss(bound=10.0)(Embedded(line(0, 6, -1, 9), torch.tensor([0, 0, 1, 1]), distance=L1()))
+    # Q = 10, L1: 6 and 10 (same), 1, 9, 7 and 3 (different)
+    push = [20 * math.exp(-0.277 * d) for d in (1, 9, 7, 3)]
+    assert plain(result) == pytest.approx(0.2 * (36 + 100) / 2 + sum(push) / 4)
+    assert facts(result) == (4, 6)  # on the wrong side of Q / 2: 6, 10, 1 and 3
 
 
 def test_chopra_takes_the_energy_of_all_dimensions():
