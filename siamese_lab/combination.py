@@ -7,7 +7,14 @@ from omegaconf import OmegaConf
 
 from siamese_lab.binding import resolve
 from siamese_lab.catalogue import option_file, options
+from siamese_lab.distances.cosine import Cosine
 from siamese_lab.errors import LabError
+
+NEEDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "never negative": (lambda distance: distance.low >= 0, "may turn negative"),
+    "the cosine distance": (lambda distance: Cosine in (distance, type(distance)), "is another"),
+}
+"""What a loss may say in `needs`: whether a distance (or its class) fits, and what a message says of one that does not."""
 
 
 def refuse_misfits(loss: Any, miner: Any, sampling: Any, distance: Any, memory: Any = None) -> None:
@@ -60,11 +67,9 @@ def refuse_misfits(loss: Any, miner: Any, sampling: Any, distance: Any, memory: 
             f"this sampling gives {sampling.gives}, and no row of a memory is in them: choose memory=null, or a sampling that gives labels "
             f"({fitting('sampling', lambda s: s.gives == 'labels')})"
         )
-    if "never negative" in getattr(loss, "needs", "") and distance.low < 0:
-        raise LabError(
-            f"{name(loss)} needs {loss.needs}, and {name(distance)} may turn negative: choose "
-            f"{fitting('distance', lambda one: one.low >= 0)}"
-        )
+    for need, (fits, misfit) in NEEDS.items():
+        if need in getattr(loss, "needs", "") and not fits(distance):
+            raise LabError(f"{name(loss)} needs {loss.needs}, and {name(distance)} {misfit}: choose {fitting('distance', fits)}")
 
 
 def takes(formed: str) -> tuple[str, ...]:

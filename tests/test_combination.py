@@ -80,7 +80,7 @@ def test_what_is_refused_names_what_fits(parts, refusal, combinations):
     ("names", "words"),
     [
         (("triplet", "batch_hard", "random_pairs", "euclidean"), ["nothing left to mine for BatchHard", "miner=all", "sampling=pk"]),
-        (("supcon", "semi_hard", "pk", "cosine"), ["SupConLoss", "miner=all", "loss=bce, loss=contrastive, loss=triplet"]),
+        (("supcon", "semi_hard", "pk", "cosine"), ["SupConLoss", "miner=all", "loss=bce", "loss=contrastive", "loss=triplet"]),
         (("triplet", "all", "hard_pairs", "euclidean"), ["eats triplets", "sampling=hard_triplets, sampling=pk", "loss=contrastive"]),
         (("contrastive", "all", "pk", "weighted_l1"), ["WeightedL1 may turn negative", "distance=cosine, distance=euclidean"]),
     ],

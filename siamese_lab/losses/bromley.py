@@ -1,0 +1,46 @@
+"""The loss of the first siamese network."""
+
+import math
+
+from torch import Tensor, nn
+
+from siamese_lab.batch import Embedded, Tuples, as_pairs
+from siamese_lab.losses.shared import each_kind
+
+
+class BromleyLoss(nn.Module):
+    """Brings the cosine of each pair to a target, one for same-label pairs, another for all others.
+
+    A pair with the cosine c costs (c - target)^2. Each kind is averaged on its own.
+
+    Source: Bromley et al., NIPS 1993, section 4 (targets +1 for two genuine signatures, -0.9 or -1 for one and a forgery). Differs from
+    it: two averages; a squared error, which the paper does not spell out. Many classes cannot all be at -1 from each other: the mean cosine
+    of C classes is at least -1 / (C - 1).
+
+    Args:
+        same: the cosine that same-label pairs are brought to, in (different, 1].
+        different: the cosine that other pairs are brought to, in [-1, same).
+
+    Raises:
+        ValueError: if not -1 <= different < same <= 1.
+    """
+
+    eats = "pairs"
+    needs = "the cosine distance"
+
+    def __init__(self, same: float = 1.0, different: float = -0.9) -> None:
+        super().__init__()
+        for name, value in (("same", same), ("different", different)):
+            if not math.isfinite(value) or abs(value) > 1:
+                raise ValueError(f"{name} must be in [-1, 1], got {value}: it is a cosine")
+        if not different < same:
+            raise ValueError(f"different must be < same, got {different} and {same}: they are the cosines that pairs are brought to")
+        self.same, self.different = same, different
+
+    def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss, and how many of the pairs are `active` (nearer to the other target)."""
+        left, right, same = as_pairs(e, tuples)
+        cosine = 1.0 - e.at(left, right)  # (P,)
+        wrong = ((cosine > (self.same + self.different) / 2) != same).sum()
+        loss = each_kind((cosine - self.same).square(), (cosine - self.different).square(), same)
+        return e.zero() + loss, {"active": wrong, "tuples": wrong.new_tensor(len(same))}

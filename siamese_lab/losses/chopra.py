@@ -1,0 +1,42 @@
+"""The exponential energy loss of the first siamese network for faces."""
+
+from torch import Tensor, nn
+
+from siamese_lab.batch import Embedded, Tuples, as_pairs
+from siamese_lab.losses.shared import each_kind
+
+DECAY = 2.77  # the paper's; 4 ln 2 = 2.7726, so that both kinds of pairs cost the same, Q / 2, at the distance Q / 2
+
+
+class ChopraLoss(nn.Module):
+    """Pulls same-label pairs together and pushes all others apart, however far they are.
+
+    A same-label pair at distance d costs (2 / Q) d^2, any other pair 2 Q exp(-2.77 d / Q), where Q is the largest distance there is. The
+    two cost the same at Q / 2. Each kind is averaged on its own.
+
+    Source: Chopra, Hadsell, LeCun, CVPR 2005, section 2 (the energy is the L1 distance, Q its upper bound). Differs from it: two averages.
+
+    Args:
+        bound: Q, the largest distance that two embeddings can have, in units of the distance, > 0: 2 sqrt(D) for the L1 distance of
+            unit-norm embeddings of D dimensions; the paper's 50 outputs in (-1, 1) have 100.
+
+    Raises:
+        ValueError: if bound is not positive.
+    """
+
+    eats = "pairs"
+    needs = "a distance that is never negative"
+
+    def __init__(self, bound: float = 16.0) -> None:
+        super().__init__()
+        if not bound > 0:
+            raise ValueError(f"bound must be > 0, got {bound}: it is the largest distance that two embeddings can have")
+        self.bound = bound
+
+    def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss, and how many of the pairs are `active` (on the wrong side of Q / 2)."""
+        left, right, same = as_pairs(e, tuples)
+        d = e.at(left, right)  # (P,)
+        pull, push = (2.0 / self.bound) * d.square(), 2.0 * self.bound * (-DECAY / self.bound * d).exp()
+        wrong = ((d < self.bound / 2) != same).sum()
+        return e.zero() + each_kind(pull, push, same), {"active": wrong, "tuples": wrong.new_tensor(len(same))}

@@ -1,0 +1,99 @@
+"""Quadruplet loss."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from siamese_lab.batch import Embedded, Tuples, as_triplets, triplet_distances
+
+
+class QuadrupletLoss(nn.Module):
+    """A triplet loss that also wants every positive pair closer than any two images of two other classes.
+
+    With an anchor i, its positive j and images k and l of two other classes, the cost is
+    max(0, d(i, j) - d(i, k) + margin)  and  max(0, d(i, j) - d(l, k) + second), each averaged on its own.
+
+    All quadruplets of a batch are counted, without forming them: a distance d(i, j) meets the sorted d(l, k), in memory of the order of the
+    distance matrix (P x R for the triplets, P pairs of an anchor and a positive by R rows). Given T triplets, every l that fits makes a
+    quadruplet of each, in memory of the order of T x A.
+
+    Source: Chen et al., CVPR 2017, section 3.3 (there on squares of learned distances: `distance=squared_euclidean`). Differs from it:
+    averages, where the paper adds up.
+
+    Args:
+        margin: how much farther than the positive the negative has to be, in units of the distance, > 0.
+        second: how much farther two images of other classes have to be from each other, > 0; the paper wants it below margin.
+        average: "active" = over the triplets, and the quadruplets, that cost something, "all" = over all of them.
+
+    Raises:
+        ValueError: if margin or second is not positive, or average none of these.
+    """
+
+    eats = "triplets"
+
+    def __init__(self, margin: float = 0.2, second: float = 0.1, average: Literal["active", "all"] = "active") -> None:
+        super().__init__()
+        if not margin > 0:
+            raise ValueError(f"margin must be > 0, got {margin}: it is how much farther than the positive the negative has to be")
+        if not second > 0:
+            raise ValueError(f"second must be > 0, got {second}: it is how much farther than the positive other classes have to be")
+        if average not in ("active", "all"):
+            raise ValueError(f"average must be active or all, got {average!r}")
+        self.margin, self.second, self.average = margin, second, average
+
+    def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss, and how many of the triplets and quadruplets were `active` (violate their margin)."""
+        near, far, valid = triplet_distances(e, tuples)
+        first = _hinge(near + self.margin, far, valid)
+        second = _all_quadruplets(e, self.second) if tuples is None else _given_quadruplets(e, tuples, self.second)
+        loss = sum(cost / (active if self.average == "active" else count).clamp(min=1) for cost, active, count in (first, second))
+        return e.zero() + loss, {"active": first[1] + second[1], "tuples": first[2] + second[2]}
+
+
+def _hinge(near: Tensor, far: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The sum of max(0, near - far) over `valid`, how many of these cost something, and how many there are."""
+    cost = (near - far).clamp(min=0.0).masked_fill(~valid, 0.0)
+    return cost.sum(), (valid & (cost > 0)).sum(), valid.sum()
+
+
+def _given_quadruplets(e: Embedded, tuples: Tuples, margin: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Those of given triplets, as `_hinge` gives them: l is any anchor of a third class."""
+    i, j, k = as_triplets(e, tuples)
+    classes = e.labels[: e.anchors]
+    other = (classes[None, :] != e.labels[i][:, None]) & (classes[None, :] != e.labels[k][:, None])  # (T, A)
+    return _hinge(e.at(i, j)[:, None] + margin, e.matrix()[:, k].T, other)
+
+
+def _all_quadruplets(e: Embedded, margin: float) -> tuple[Tensor, Tensor, Tensor]:
+    """All that the labels imply, as `_hinge` gives them.
+
+    The sum is linear in the distances: each counts as often as it stands in a quadruplet that costs something.
+    """
+    positives, negatives = e.positives().nonzero(), e.negatives().nonzero()  # (P, 2), (M, 2)
+    near, far = e.matrix()[positives.unbind(1)] + margin, e.matrix()[negatives.unbind(1)]
+    with torch.no_grad():
+        own, ends = e.labels[positives[:, :1]], e.labels[negatives]  # (P, 1), (M, 2)
+        below = _smaller_of_others(torch.cat([near, torch.full_like(near, torch.inf)]), own.repeat(2, 1), far, ends)
+        farther, count = below.view(2, -1)  # (P,) how many d(l, k) are too small for each d(i, j), and how many there are
+        nearer = _smaller_of_others(-far, ends, -near, own)  # (M,) the other way round
+    return (near * farther).sum() - (far * nearer).sum(), farther.sum(), count.sum()
+
+
+def _smaller_of_others(x: Tensor, own: Tensor, y: Tensor, of: Tensor) -> Tensor:
+    """How many of y (M,) are below each of x (P,), but for those that share a class with it.
+
+    Found by sorting y, and again by class and then by rank, as whole numbers.
+
+    Args:
+        x, y: numbers.
+        own: (P, c) the classes of each x.
+        of: (M, k) the classes of each y, of which at most one stands in a row of `own`.
+    """
+    y, order = y.sort()
+    rank = torch.searchsorted(y, x)
+    classes = of[order].flatten().sort(stable=True)  # (M k,), by rank within a class
+    step = len(classes.values) + 1
+    keys, start = classes.values * step + classes.indices, (own * step).contiguous()
+    among = torch.searchsorted(keys, start + of.shape[1] * rank[:, None]) - torch.searchsorted(keys, start)
+    return rank - among.sum(1)
