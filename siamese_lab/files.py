@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and JSON that says which version wrote it."""
+"""Files that are whole or not there, JSON that says which version wrote it, and yaml that cannot grow beyond its text."""
 
 import json
 import os
@@ -6,10 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from siamese_lab.errors import LabError
 
 SCHEMA_VERSION = 1
 """Of every JSON file in a run folder."""
+
+YAML_NODES = 50_000  # values that a config may have once its aliases are followed; the lab's own has some 150
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -59,11 +63,44 @@ def read_json(path: Path, newest: int = SCHEMA_VERSION) -> dict[str, Any]:
         raise LabError(f"{path} is missing: {path.parent} is no run folder, or its run never began") from error
     except OSError as error:
         raise LabError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LabError(f"{path} is broken ({error}): it was not written by siamese-lab, or the disk lost a part of it") from error
     if not isinstance(value, dict):
         raise LabError(f"{path} must hold a mapping, got {type(value).__name__}")
     schema = value.get("schema")
-    if not isinstance(schema, int) or schema > newest:
+    if type(schema) is not int or not 1 <= schema <= newest:
         raise LabError(f"{path} has schema {schema}, this version of siamese-lab reads up to {newest}: update siamese-lab")
     return value
+
+
+def check_yaml(path: Path) -> str:
+    """Reads a yaml file and sees to it that whoever parses it next neither fails nor runs out of time or memory.
+
+    Returns:
+        Its text.
+
+    Raises:
+        LabError: if it cannot be read, is no yaml, not UTF-8, refers to itself, or has aliases that unfold to too much.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        grown = _nodes(yaml.compose(text, Loader=yaml.SafeLoader), {})
+    except OSError as error:
+        raise LabError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, yaml.YAMLError) as error:
+        raise LabError(f"{path} is no yaml: {' '.join(str(error).split())[:300]}") from error
+    except RecursionError as error:
+        raise LabError(f"{path} is no config: it is nested too deeply, or refers to itself") from error
+    if grown > YAML_NODES:
+        raise LabError(f"{path} is no config: its aliases unfold to {grown:.0e} values, more than {YAML_NODES:,}: write them out")
+    return text
+
+
+def _nodes(node: yaml.Node | None, known: dict[int, int]) -> int:
+    """How many values a yaml node has, with every alias followed; each anchor is counted once, so that this takes no time."""
+    if node is None:
+        return 0
+    if id(node) not in known:
+        parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        known[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_nodes(part, known) for part in parts))
+    return known[id(node)]
