@@ -52,6 +52,9 @@ def assemble(cfg: DictConfig, *, samples: Samples | None = None, trusted: bool =
     if len(classes) < 2:
         raise LabError(f"training needs at least two classes, the training part has {len(classes)}: nothing could be told apart")
     sampling = build(cfg.sampling, trusted=trusted, labels=labels, seed=cfg.seed)
+    batch = len(next(iter(sampling.batches(0))).ids)
+    if batch % cfg.trainer.devices:
+        raise LabError(f"trainer.devices={cfg.trainer.devices} must divide the {batch} images of a batch, which the processes share")
     module = model(cfg, tuple(samples.images.shape[1:]), len(classes), steps=len(sampling), trusted=trusted)
     refuse_misfits(module.loss, module.miner, sampling, module.distance)
     protocols = {str(name): build(node, trusted=trusted) for name, node in (cfg.get("protocol") or {}).items()}
@@ -135,7 +138,8 @@ def decide(cfg: DictConfig, accelerator: str | None = None) -> Decided:
 
     Args:
         cfg: from `config.compose`, or of a run.
-        accelerator: instead of the config's: "auto" for a run that may have been trained on another machine.
+        accelerator: instead of the config's, for one process: "auto" for a run that may have been trained on another machine.
     """
     trainer = cfg.trainer
-    return hardware.decide(accelerator or trainer.accelerator, trainer.precision, trainer.channels_last, trainer.allocator)
+    devices = trainer.devices if accelerator is None else 1
+    return hardware.decide(accelerator or trainer.accelerator, trainer.precision, trainer.channels_last, trainer.allocator, devices)

@@ -42,7 +42,9 @@ Tuples = Pairs | Triplets | None
 
 class Batch(NamedTuple):
     """One global batch: `x` images (B, C, H, W), `ids` (B,) rows of the samples, `labels` (B,), `tuples` over the batch's rows
-    or None for all that the labels imply, and where in training it stands (the augmentation is drawn from that)."""
+    or None for all that the labels imply, and where in training it stands (the augmentation is drawn from that).
+
+    Where several processes train together, `x` is this one's share of the images, from row `first` on; all else is of the whole batch."""
 
     x: Tensor
     ids: Tensor
@@ -50,6 +52,7 @@ class Batch(NamedTuple):
     tuples: Tuples
     epoch: int
     step: int
+    first: int = 0
 
 
 @dataclass(frozen=True)

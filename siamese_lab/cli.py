@@ -5,7 +5,7 @@ A verb's module is imported once its words are parsed, so that help answers at o
 
     train       cfg: the composed config, force: bool
     check       cfg: the composed config
-    resume      run: str, max_time: str | None
+    resume      run: str, max_time: str | None, devices: int | None
     evaluate    run: str, data: list[str] (overrides of the data set), protocols: list[str] | None
     verify      run: str, left: Path, right: Path
     show        group: str | None, name: str | None, config_dirs: list[Path]
@@ -64,6 +64,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
 def _resume(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run folder, or the beginning of a run id")
     parser.add_argument("--max-time", metavar="TIME", help="of this sitting, HH:MM:SS or minutes; default: the run's own trainer.max_time")
+    parser.add_argument("--devices", type=int, metavar="N", help="GPUs, or processes on the CPU; default: the run's own trainer.devices")
 
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:

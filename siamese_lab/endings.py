@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from siamese_lab.errors import INTERRUPTED, Stopped
+from siamese_lab.errors import INTERRUPTED, Lost, Stopped
 from siamese_lab.runs import EXIT_CODES, RunFolder, state_of
 
 
@@ -41,6 +41,11 @@ def ending(error: BaseException, folder: RunFolder, step: int) -> Ending:
             return Ending("diverged", EXIT_CODES["diverged"], words)
         code = INTERRUPTED if error.reason == "SIGINT" else EXIT_CODES["preempted"]
         return Ending("preempted", code, f"the run {run} was stopped by {error.reason} after step {error.step}: {goes_on}")
+    if isinstance(error, Lost):
+        state = state_of(error.exit_code)
+        how = "was killed; if nobody did that, the machine ran out of memory" if state == "killed" else f"ended as {state}"
+        words = f"process {error.rank} of the run {run} {how}, after step {step}: {goes_on}" + (f"\n{error.words}" if error.words else "")
+        return Ending(state, EXIT_CODES[state], words)
     if out_of_memory(error):
         words = (
             f"the run {run} ran out of memory after step {step}: try a smaller sampling.batch_size, evaluation.batch_size or "

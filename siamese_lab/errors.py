@@ -27,3 +27,17 @@ class Stopped(Exception):  # noqa: N818 - it is no error of anything
     def __init__(self, reason: str, step: int) -> None:
         super().__init__(f"{reason} after step {step}")
         self.reason, self.step = reason, step
+
+
+class Lost(Exception):  # noqa: N818
+    """Another process of the run is gone.
+
+    Args:
+        rank: its number, from 1.
+        exit_code: what it ended with.
+        words: the end of what it said.
+    """
+
+    def __init__(self, rank: int, exit_code: int, words: str) -> None:
+        super().__init__(f"process {rank} ended with {exit_code}")
+        self.rank, self.exit_code, self.words = rank, exit_code, words

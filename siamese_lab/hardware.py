@@ -19,7 +19,8 @@ class Decided:
     precision: str
     layout: str
     allocator: str
-    threads: int
+    threads: int  # of each process
+    processes: int
 
     @property
     def device(self) -> torch.device:
@@ -31,7 +32,7 @@ class Decided:
         return asdict(self)
 
 
-def decide(accelerator: str, precision: str, channels_last: bool | None, allocator: bool) -> Decided:
+def decide(accelerator: str, precision: str, channels_last: bool | None, allocator: bool, devices: int = 1) -> Decided:
     """Settles what was left to the machine.
 
     Args:
@@ -39,13 +40,16 @@ def decide(accelerator: str, precision: str, channels_last: bool | None, allocat
         precision: "auto" or one of Lightning's; auto = bf16-mixed where the hardware multiplies bf16 itself, else 32-true.
         channels_last: None = yes; convolutions are faster so, on CPUs and GPUs.
         allocator: keep freed memory in the process instead of giving it back after each tensor (Linux with glibc, CPU only).
+        devices: GPUs, or processes that share the CPU's cores.
 
     Raises:
-        LabError: if a GPU is asked for and there is none.
+        LabError: if a GPU is asked for and there is none, or more of them than there are.
     """
     if accelerator == "gpu" and not torch.cuda.is_available():
         raise LabError("trainer.accelerator=gpu needs a GPU that torch can use, and there is none: choose auto or cpu")
     gpu = accelerator == "gpu" or (accelerator == "auto" and torch.cuda.is_available())
+    if gpu and devices > torch.cuda.device_count():
+        raise LabError(f"trainer.devices={devices} needs as many GPUs, and torch sees {torch.cuda.device_count()}: choose fewer")
     if precision == "auto":
         precision = (
             "bf16-mixed" if (torch.cuda.is_bf16_supported(including_emulation=False) if gpu else cpu_multiplies_bf16()) else "32-true"
@@ -56,7 +60,8 @@ def decide(accelerator: str, precision: str, channels_last: bool | None, allocat
         precision=precision,
         layout="channels_first" if channels_last is False else "channels_last",
         allocator="keeps freed memory" if kept else "default",
-        threads=torch.get_num_threads(),
+        threads=torch.get_num_threads() if gpu else max(1, torch.get_num_threads() // devices),
+        processes=devices,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from siamese_lab import together
 from siamese_lab.batch import Episodes, Samples
 from siamese_lab.errors import LabError
 from siamese_lab.model import SiameseModule
@@ -18,8 +19,21 @@ Chosen = dict[str, dict[str, float]]  # protocol -> what it chose on validation,
 
 @torch.no_grad()
 def embed(module: SiameseModule, samples: Samples, ids: Tensor, batch_size: int, *, averaged: bool = True) -> Tensor:
-    """Embeddings (n, D) of the samples `ids` (n,), on the module's device."""
-    return torch.cat([module.embed(samples.gather(chunk).to(module.device), averaged=averaged) for chunk in ids.split(batch_size)])
+    """Embeddings (n, D) of the samples `ids` (n,), on the module's device.
+
+    Several processes embed every other chunk each, and all get all: the chunks are the same as those of one process, so are the results.
+    """
+    together.align(module)
+    rank, world = together.rank(), together.world()
+    chunks = ids.split(batch_size)
+    mine = [module.embed(samples.gather(chunk).to(module.device), averaged=averaged) for chunk in chunks[rank::world]]
+    if world == 1:
+        return torch.cat(mine)
+    shape = (len(chunks), batch_size, int(module.backbone.dim))  # type: ignore[arg-type]
+    z = torch.zeros(shape, dtype=torch.promote_types(module.dtype, torch.float32), device=module.device)  # type: ignore[arg-type]
+    for place, made in zip(z[rank::world], mine, strict=True):
+        place[: len(made)] = made
+    return together.summed(z).flatten(0, 1)[: len(ids)]  # only the last chunk is short
 
 
 def judged(module: SiameseModule, samples: Samples, ids: Tensor, batch_size: int, trials: str | None = None) -> Judged:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-OPERATORS: dict[str, Callable[[Any, Any], bool]] = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "==": operator.eq}
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {">": operator.gt, ">=": operator.ge, "<": operator.lt}
 
 LIMITS: tuple[tuple[str, str, float, str], ...] = (
     ("seed", ">=", 0, "it begins every stream of random numbers"),
     ("seed", "<", 2**63, "torch takes no larger one"),
-    ("trainer.devices", "==", 1, "runs of several processes come with a later version"),
+    ("trainer.devices", ">=", 1, "it counts GPUs, or processes on the CPU"),
     ("trainer.max_epochs", ">=", 1, "fewer train nothing; trainer.max_time ends a long run early"),
     ("trainer.gradient_clip_val", ">", 0, "it is the largest norm of the gradient; null = none"),
     ("trainer.patience", ">=", 1, "it counts validations without a better figure; null = never stop early"),
@@ -34,7 +34,7 @@ def check(plain: Mapping[str, Any], misfits: list[str]) -> None:
     for key, sign, bound, why in LIMITS:
         value = _at(plain, key)
         if isinstance(value, int | float) and not OPERATORS[sign](value, bound):
-            misfits.append(f"{key} must be {bound if sign == '==' else f'{sign} {bound}'}, got {value}: {why}")
+            misfits.append(f"{key} must be {sign} {bound}, got {value}: {why}")
     try:
         duration(_at(plain, "trainer.max_time"))
     except ValueError as error:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from siamese_lab import together
 from siamese_lab.augment import Affine, Unchanged
 from siamese_lab.batch import Batch, Embedded, Tuples
 from siamese_lab.seeds import generator
@@ -65,8 +66,9 @@ class SiameseModule(pl.LightningModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augments on the device, by parameters drawn for the whole batch from (seed, epoch, step)."""
-        maps = self.augment.draw(len(batch.x), generator(self.seed, AUGMENT, batch.epoch, batch.step))
-        return batch._replace(x=self.augment.apply(self.prepare(batch.x), maps))
+        maps = self.augment.draw(len(batch.ids), generator(self.seed, AUGMENT, batch.epoch, batch.step))
+        mine = maps[batch.first : batch.first + len(batch.x)]
+        return batch._replace(x=self.augment.apply(self.prepare(batch.x), mine))
 
     def prepare(self, x: Tensor) -> Tensor:
         """Images (B, C, H, W), uint8 or floats in [0, 1], as floats in the run's memory layout and the weights' precision."""
@@ -74,14 +76,18 @@ class SiameseModule(pl.LightningModule):
         return made.div_(255.0) if x.dtype == torch.uint8 else made
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One loss over the batch's tuples: those of the sampling, else those of the miner, else all."""
-        e = Embedded(self.backbone(batch.x), batch.labels, batch.ids, distance=self.distance)
+        """One loss over the whole batch's tuples: those of the sampling, else those of the miner, else all."""
+        e = Embedded(together.gathered(self.backbone(batch.x)), batch.labels, batch.ids, distance=self.distance)
         loss, facts = self.loss(e, batch.tuples if batch.tuples is not None else self.miner(e))
         value: Tensor = loss
         if self.trainer.is_last_batch or (self.global_step + 1) % LOG_EVERY == 0:  # else it is not written anyway
             self.log("train/loss", value.detach(), prog_bar=True, on_step=True, on_epoch=False)
             self.log_dict({f"train/{name}": fact.float() for name, fact in facts.items()}, on_step=True, on_epoch=False)
         return value
+
+    def on_after_backward(self) -> None:
+        """Brings the gradients of several processes together."""
+        together.average_gradients(self)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Steps, and moves the average of the weights: here, so that a checkpoint at the batch's end holds both."""

@@ -2,20 +2,24 @@
 
 import sys
 
+from omegaconf import DictConfig
+from torch.nn.modules.batchnorm import _BatchNorm
+
 from siamese_lab import config, provenance, report, runs
-from siamese_lab.assembly import assemble, load
+from siamese_lab.assembly import Lab, assemble, load
 from siamese_lab.errors import LabError
 from siamese_lab.limits import duration
 from siamese_lab.runs import RunFolder
 from siamese_lab.train import train
 
 
-def command(run: str, max_time: str | None = None) -> int:
+def command(run: str, max_time: str | None = None, devices: int | None = None) -> int:
     """Trains to the end and prints the figures; of a run that is finished, only prints them.
 
     Args:
         run: folder or beginning of a run id.
         max_time: of this sitting, instead of the run's own: "HH:MM:SS" or minutes.
+        devices: of this sitting, instead of the run's own.
 
     Raises:
         LabError: if there is no such run, it is running, would end as before, or its data are no longer the same.
@@ -42,12 +46,26 @@ def command(run: str, max_time: str | None = None) -> int:
             f"the run {folder.path} cannot be resumed: its data or its config are no longer those that it began with; put them back, or "
             "train the new ones as a run of their own"
         )
+    if devices is not None:
+        if devices < 1:
+            raise LabError(f"--devices must be >= 1, got {devices}: it counts GPUs, or processes on the CPU")
+        cfg.trainer.devices = devices
     lab = assemble(cfg, samples=samples, trusted=False)
-    for words in changes(folder, lab.decided.as_dict()):
+    for words in changes(folder, lab.decided.as_dict()) + shares(folder, cfg, lab):
         print(f"siamese-lab: {words}: the figures may differ from those of an uninterrupted run", file=sys.stderr)
     train(cfg, folder, lab, resume=True)
     report.finished(folder, new=True)
     return runs.EXIT_CODES[folder.state()]
+
+
+def shares(folder: RunFolder, cfg: DictConfig, lab: Lab) -> list[str]:
+    """What another number of processes changes where each normalises its own share of a batch."""
+    then, now = folder.info().get("decided", {}).get("processes", 1), lab.decided.processes
+    alone = not any(isinstance(part, _BatchNorm) for part in lab.module.backbone.modules())
+    if then == now or alone or cfg.trainer.sync_batchnorm:
+        return []
+    batch = len(next(iter(lab.sampling.batches(0))).ids)
+    return [f"batch normalisation was over {batch // then} images and is over {batch // now}"]
 
 
 def changes(folder: RunFolder, decided: dict[str, str | int]) -> list[str]:

@@ -17,6 +17,7 @@ class Trainer(TypedDict):
     max_time: str | int | float | None  # "HH:MM:SS", or minutes
     gradient_clip_val: float | None
     deterministic: bool
+    sync_batchnorm: bool
     ema: float | None
     patience: int | None
     validate_every: int

@@ -1,35 +1,26 @@
 """`siamese-lab train`: one run from a config to judged figures."""
 
-import logging
+import os
 import sys
-import warnings
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 from omegaconf import DictConfig
-from pytorch_lightning.loggers import TensorBoardLogger
-from torch.utils import deterministic
 
-from siamese_lab import board, config, files, judging, report, runs
+from siamese_lab import board, config, files, judging, ranks, report, runs
 from siamese_lab.assembly import Lab, assemble, load, model
 from siamese_lab.board_hparams import hyperparameters, write_columns
-from siamese_lab.callbacks.keeper import Keeper
-from siamese_lab.callbacks.mining import Mining
-from siamese_lab.callbacks.progress import progress
 from siamese_lab.callbacks.speed import Speed
 from siamese_lab.callbacks.stopping import Stopping
 from siamese_lab.callbacks.validation import Validation
 from siamese_lab.catalogue import config_dir
-from siamese_lab.checkpoint import BEST, LAST, Start, WholeFiles, newest, restore
-from siamese_lab.data.module import SiameseData
-from siamese_lab.endings import ending
-from siamese_lab.errors import LabError, Stopped
+from siamese_lab.checkpoint import BEST, LAST, Start, newest, restore
+from siamese_lab.endings import Ending, ending
+from siamese_lab.errors import LabError, Lost, Stopped
+from siamese_lab.fitting import fit, quiet
 from siamese_lab.limits import duration
-from siamese_lab.model import LOG_EVERY
 from siamese_lab.runs import RunFolder
 from siamese_lab.stats import Figure
 
@@ -99,12 +90,9 @@ def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False, res
         try:
             if not resume:
                 _describe(cfg, folder, lab)
-            figures, late = _run(cfg, folder, lab, stopping, start)
+            figures, late = _run(cfg, folder, lab, stopping, start, trusted=not resume)
         except BaseException as error:
-            end = ending(error, folder, stopping.step)
-            with suppress(OSError):  # a full disk takes no state either; what is said below counts
-                folder.finish(end.state)
-                folder.update(reason=f"{type(error).__name__}: {error}")
+            end = _ended(error, folder, stopping.step)
             if end.message is None:
                 raise
             raise LabError(end.message, end.exit_code) from error
@@ -124,7 +112,18 @@ def _describe(cfg: DictConfig, folder: RunFolder, lab: Lab) -> None:
     folder.update(network={"shape": shape, "classes": classes}, hparams=hyperparameters(cfg), headlines=headlines)
 
 
-def _run(cfg: DictConfig, folder: RunFolder, lab: Lab, stopping: Stopping, start: Start) -> tuple[dict[str, Figure], Stopped | None]:
+def _ended(error: BaseException, folder: RunFolder, step: int) -> Ending:
+    """Writes how a run was ended."""
+    end = ending(error, folder, step)
+    with suppress(OSError):  # a full disk takes no state either; what is said counts
+        folder.finish(end.state)
+        folder.update(reason=f"{type(error).__name__}: {error}")
+    return end
+
+
+def _run(
+    cfg: DictConfig, folder: RunFolder, lab: Lab, stopping: Stopping, start: Start, trusted: bool
+) -> tuple[dict[str, Figure], Stopped | None]:
     """Trains, goes back to the best epoch, judges, writes; returns the figures, and what ended training where the limit of time did.
 
     Raises:
@@ -133,8 +132,15 @@ def _run(cfg: DictConfig, folder: RunFolder, lab: Lab, stopping: Stopping, start
     size, t = cfg.evaluation.batch_size, cfg.trainer
     validation, speed = Validation(lab.samples, lab.protocols, t.validate_every, size, t.patience, stopping), Speed()
     late: Stopped | None = None
+
+    def give_up(lost: Lost) -> None:
+        end = _ended(lost, folder, stopping.step)
+        print(f"siamese-lab: {end.message}", file=sys.stderr, flush=True)
+        os._exit(end.exit_code)
+
     try:
-        fit(cfg, folder.path, lab, validation, speed, stopping, start)
+        with ranks.group(cfg, folder, lab, start, trusted, give_up):
+            fit(cfg, folder.path, lab, validation, speed, stopping, start)
     except Stopped as stop:
         if stop.reason != "max_time":
             raise
@@ -179,68 +185,6 @@ def _judge(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validation,
     )
     write_columns(folder.path.parent)
     return figures
-
-
-def fit(cfg: DictConfig, path: Path, lab: Lab, validation: Validation, speed: Speed, stopping: Stopping, start: Start) -> None:
-    """Trains `lab.module`, which stays on its device; `validation` and `speed` hold what was seen on the way.
-
-    Raises:
-        Stopped: if `stopping` ended it.
-    """
-    data = SiameseData(lab.samples, lab.ids, lab.labels, lab.sampling, cfg.trainer.workers)
-    judged = len(lab.samples.ids("val")) > 0
-    callbacks = [
-        stopping,
-        Mining(data.loader, cfg.evaluation.batch_size, stopping),
-        *([validation] if judged else []),
-        speed,
-        *progress(cfg.trainer.progress, validation.monitor),
-        Keeper(path / "checkpoints", validation if judged else None, stopping, cfg.trainer.checkpoint_every),
-    ]
-    fitting = trainer(cfg, path, lab, callbacks, start.step)
-    try:
-        fitting.fit(lab.module, data, ckpt_path=start.path, weights_only=True)
-    except SystemExit as stop:  # what Lightning makes of Ctrl-C
-        raise KeyboardInterrupt from stop
-    finally:
-        lab.module.to(fitting.strategy.root_device)  # Lightning leaves it on the CPU
-
-
-def trainer(cfg: DictConfig, path: Path, lab: Lab, callbacks: list[pl.Callback], step: int = 0) -> pl.Trainer:
-    """Lightning's trainer from the plain keys of `cfg.trainer`; TensorBoard drops what a killed process logged after `step`."""
-    t = cfg.trainer
-    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no operation here reads it, and filling takes 8 % of a step
-    return pl.Trainer(
-        accelerator=lab.decided.accelerator,
-        devices=t.devices,
-        precision=lab.decided.precision,  # type: ignore[arg-type]
-        max_epochs=t.max_epochs,
-        gradient_clip_val=t.gradient_clip_val,
-        deterministic=t.deterministic,
-        logger=TensorBoardLogger(path, name="", version="", default_hp_metric=False, purge_step=step or None),
-        callbacks=callbacks,
-        plugins=[WholeFiles()],
-        log_every_n_steps=LOG_EVERY,
-        num_sanity_val_steps=0,
-        limit_val_batches=0,
-        use_distributed_sampler=False,  # the sampling is a function of seed, epoch and step, and never Lightning's to replace
-        enable_model_summary=False,
-        enable_progress_bar=any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks),
-    )
-
-
-def quiet() -> None:
-    """Keeps Lightning's tips, and its warnings about what is meant to be so here, off the screen."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    for message in (
-        "does not have many workers",
-        "Checkpoint directory",
-        "could not find the monitored key",  # in an epoch without validation
-        "You have overridden `on_after_batch_transfer`",
-        "LeafSpec",
-        "is smaller than the logging interval",  # the last step of an epoch is logged in any case
-    ):
-        warnings.filterwarnings("ignore", message=f".*{message}.*")
 
 
 def network(lab: Lab) -> tuple[tuple[int, ...], int]:

@@ -3,11 +3,8 @@
 import os
 from pathlib import Path
 
+import parts
 import pytest
-from omegaconf import OmegaConf
-
-from siamese_lab.binding import build
-from siamese_lab.catalogue import option_file
 
 ROOT = Path(__file__).parent.parent
 
@@ -64,25 +61,11 @@ def done(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def make():
-    """make("loss", "triplet", margin=0.5): an option of conf/ with other values; `given` is what a run gives to constructors."""
-
-    def made(group, name, given=None, **values):
-        content = OmegaConf.to_container(OmegaConf.load(option_file(group, name)))
-        content.pop("defaults", None)
-        return build(OmegaConf.create({group: content | values})[group], **{"dim": 5, "classes": 4, **(given or {})})
-
-    return made
+    """make("loss", "triplet", margin=0.5), see `parts.made`."""
+    return parts.made
 
 
 @pytest.fixture(scope="session")
 def own_distance():
-    """own_distance("supcon"): the name of the distance that a loss runs with where the user chooses none."""
-
-    def name(loss):
-        for entry in OmegaConf.load(option_file("loss", loss)).get("defaults", []):
-            if "override /distance@_global_.distance" in entry:
-                return entry["override /distance@_global_.distance"]
-        defaults = OmegaConf.load(option_file("loss", loss).parent.parent / "train.yaml").defaults
-        return next(entry.distance for entry in defaults if "distance" in entry)
-
-    return name
+    """own_distance("supcon"), see `parts.own_distance`."""
+    return parts.own_distance

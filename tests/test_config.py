@@ -26,6 +26,7 @@ TREE = {
         trainer:
           accelerator: auto
           devices: 1
+          sync_batchnorm: false
           precision: auto
           max_epochs: 10
           max_time: null

@@ -20,6 +20,7 @@ from siamese_lab.resume import changes
 from siamese_lab.runs import RunFolder
 
 ROOT = Path(__file__).parent.parent
+ENV = {k: v for k, v in os.environ.items() if k != "SIAMESE_LAB_OUTPUTS"} | {"PYTHONPATH": str(ROOT)}
 STEPS = 48  # 4 epochs of 12
 PK = ["sampling=pk", "trainer.ema=0.9", "trainer.patience=3"]
 PAIRS = ["sampling=hard_pairs", "sampling.neighbours=5", "loss=contrastive", "optimizer=sgd", "optimizer.momentum=0.9"]
@@ -75,8 +76,7 @@ sys.exit(main(sys.argv[1:]))
 def lab(folder, *words, killed=None):
     """The real command in a process of its own, in `folder`; killed="step@7": by SIGKILL after its seventh step."""
     program = ["-m", "siamese_lab"] if killed is None else ["-c", KILLS, killed]
-    env = {k: v for k, v in os.environ.items() if k != "SIAMESE_LAB_OUTPUTS"} | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, *program, *words], cwd=folder, env=env, capture_output=True, text=True, timeout=800)
+    done = subprocess.run([sys.executable, *program, *words], cwd=folder, env=ENV, capture_output=True, text=True, timeout=800)
     expected = 0 if killed is None else -signal.SIGKILL
     assert done.returncode == expected, done.stderr
     return done
@@ -193,9 +193,8 @@ def test_the_limit_of_time_judges_and_goes_on_later(tmp_path):
     for name in ("whole", "late"):
         (tmp_path / name).mkdir()
     lab(tmp_path / "whole", "train", *words, "sampling.steps=40")
-    env = {k: v for k, v in os.environ.items() if k != "SIAMESE_LAB_OUTPUTS"} | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "siamese_lab", "train", *words, "sampling.steps=40", "trainer.max_time=0.02"]
-    done = subprocess.run(command, cwd=tmp_path / "late", env=env, capture_output=True, text=True, timeout=800)
+    done = subprocess.run(command, cwd=tmp_path / "late", env=ENV, capture_output=True, text=True, timeout=800)
     assert done.returncode == runs.EXIT_CODES["timeout"], done.stderr
     assert "Test figures" in done.stdout
     assert "reached trainer.max_time after step" in done.stderr

@@ -127,13 +127,3 @@ def test_the_ordinary_hydra_app_gives_the_same_run(tmp_path):
     assert "is finished" in done.stdout
     evaluated = [sys.executable, "-m", "siamese_lab", "evaluate", path.parent.name, "--data", "data.images_per_class=4", "data.size=16"]
     assert subprocess.run(evaluated, cwd=tmp_path, env=ENV, capture_output=True, timeout=800).returncode == 0
-
-
-@pytest.mark.gpu
-def test_the_same_command_uses_a_gpu(outputs, capsys):
-    folder, metrics = run(*FEW, "trainer.max_epochs=8")
-    assert folder.info()["decided"]["accelerator"] == "gpu"
-    assert metrics["test"]["verification/eer"]["value"] < 0.9 * metrics["untrained"]["verification/eer"]["value"]
-    assert main(["evaluate", folder.run_id]) == 0
-    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("verification/eer")]
-    assert lines[0].count(f"{100 * metrics['test']['verification/eer']['value']:.2f}") >= 2

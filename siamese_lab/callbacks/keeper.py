@@ -35,11 +35,10 @@ class Keeper(Checkpoint):
         if trainer.is_last_batch:
             return
         due = self.every is not None and trainer.global_step % self.every == 0
-        reason = self.stopping.reason  # asked once: a reason that comes up while the checkpoint is written waits for the next step
+        reason = self.stopping.agreed()  # asked once: a reason that comes up while the checkpoint is written waits for the next step
         if due or reason:
             trainer.save_checkpoint(self.folder / LAST)
-        if reason:
-            self.stopping.stop()
+        self.stopping.stop(reason)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Saves after an epoch."""
@@ -48,7 +47,7 @@ class Keeper(Checkpoint):
             trainer.save_checkpoint(self.folder / BEST)
         trainer.save_checkpoint(self.folder / LAST)
         if trainer.current_epoch + 1 < (trainer.max_epochs or 0) and not trainer.should_stop:  # else training is at its end in any case
-            self.stopping.stop()
+            self.stopping.stop(self.stopping.agreed())
 
     def state_dict(self) -> dict[str, Any]:
         """The states of torch's generators, which Lightning does not keep; nothing of ours draws from them, a loss of the user's may."""

@@ -49,7 +49,7 @@ class Speed(pl.Callback):
             torch.cuda.synchronize()  # once, so that what is queued does not count
         now = time.perf_counter()
         if self._last is not None and self.steps >= WARM:
-            self.images += len(batch.x)
+            self.images += len(batch.ids)
             self.seconds += now - self._last
         self._last, self.steps = now, self.steps + 1
 

@@ -14,15 +14,17 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from siamese_lab import together
 from siamese_lab.batch import Batch
 from siamese_lab.errors import Stopped
 from siamese_lab.model import LOG_EVERY
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+REASONS = (None, "max_time", "SIGTERM", "SIGINT")
 
 
 class Stopping(pl.Callback):
-    """Knows why a run has to stop; whoever can write a checkpoint asks `reason` first and then calls `stop`.
+    """Knows why a run has to stop; whoever can write a checkpoint asks what is `agreed` first and then calls `stop`.
 
     A signal that comes during a step waits for the step's end. Where nothing would be lost (validation, judging, mining) it acts at once.
 
@@ -69,13 +71,17 @@ class Stopping(pl.Callback):
         over = self.max_time is not None and self._began is not None and time.monotonic() - self._began > self.max_time.total_seconds()
         return "max_time" if over else None
 
-    def stop(self) -> None:
+    def agreed(self) -> str | None:
+        """The reason that any of the run's processes has: all of them learn it, and stop after the same step."""
+        return REASONS[together.largest(REASONS.index(self.reason))]
+
+    def stop(self, reason: str | None) -> None:
         """Ends the run if there is a reason to.
 
         Raises:
             Stopped: with the reason.
         """
-        if reason := self.reason:
+        if reason:
             raise Stopped(reason, self.step)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 
+from siamese_lab import together
 from siamese_lab.batch import Samples
 from siamese_lab.callbacks.stopping import Stopping
 from siamese_lab.judging import judge
@@ -63,7 +65,8 @@ class Validation(pl.Callback):
             return
         with self.stopping.at_once():
             figures = judge(pl_module, self.samples, "val", self.protocols, {}, self.batch_size, influences=False)
-        values = {f"val/{name}": figure.value for name, figure in figures.items()}
+        told = together.from_first(torch.tensor([figure.value for figure in figures.values()], dtype=torch.float64)).tolist()
+        values = {f"val/{name}": value for name, value in zip(figures, told, strict=True)}
         for name, value in values.items():
             pl_module.log(name, value, prog_bar=name == self.monitor)
         self.history.append({"epoch": trainer.current_epoch, "step": trainer.global_step, **values})

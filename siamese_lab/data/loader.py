@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from siamese_lab import together
 from siamese_lab.batch import Batch, Samples
 from siamese_lab.sampling.drawing import Drawn
 
@@ -56,5 +57,5 @@ class BatchLoader:
             pool.shutdown(cancel_futures=True)
 
     def _gather(self, epoch: int, step: int, drawn: Drawn) -> Batch:
-        ids = self.ids[drawn.ids]
-        return Batch(self.samples.gather(ids), ids, self.labels[drawn.ids], drawn.tuples, epoch, step)
+        ids, mine = self.ids[drawn.ids], together.share(len(drawn.ids))
+        return Batch(self.samples.gather(ids[mine]), ids, self.labels[drawn.ids], drawn.tuples, epoch, step, mine.start)

@@ -1,0 +1,59 @@
+"""Two processes against one, with the same global batch."""
+
+import os
+import subprocess
+import sys
+
+import parity
+import pytest
+import torch
+from conftest import ROOT
+
+ALLOWED = {"32-true": 1e-5, "64-true": 1e-12}
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """What each of two processes found: one pair of them computes every case."""
+    folder = tmp_path_factory.mktemp("two")
+    command = [sys.executable, str(ROOT / "tests" / "parity.py")]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    pair = [subprocess.Popen([*command, str(rank), str(folder / "meeting"), str(folder)], env=env, cwd=folder) for rank in (0, 1)]
+    assert [process.wait(timeout=600) for process in pair] == [0, 0]
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def one():
+    """What this process finds alone."""
+    before = torch.get_num_threads()
+    yield parity.everything()
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("precision", parity.PRECISIONS)
+@pytest.mark.parametrize("names", parity.cases(), ids="-".join)
+def test_gradients(one, two, names, precision):
+    key = ("gradients", *names, precision)
+    expected = one[key]
+    assert expected.norm() > 0
+    for found in two:
+        assert found[key].dtype == expected.dtype
+        assert (found[key] - expected).norm() <= ALLOWED[precision] * expected.norm()
+
+
+def test_figures_are_identical(one, two):
+    z, figures = one["figures"]
+    for other_z, other_figures in (found["figures"] for found in two):
+        assert torch.equal(other_z, z)
+        assert other_figures == figures
+
+
+def test_synchronised_batch_statistics_are_those_of_the_whole_batch(one, two):
+    gradients, state = one["synchronised"]
+    for other_gradients, other_state in (found["synchronised"] for found in two):
+        assert (other_gradients - gradients).norm() <= 1e-12 * gradients.norm()
+        assert other_state.keys() == state.keys()
+        for name, value in state.items():
+            torch.testing.assert_close(other_state[name], value, rtol=1e-12, atol=1e-12)
+    assert (two[0]["alone"] - gradients).norm() > 1e-3 * gradients.norm()  # without it, each normalises its own slice
