@@ -13,6 +13,9 @@ from siamese_lab.errors import LabError
 SCHEMA_VERSION = 1
 """Of every JSON file in a run folder."""
 
+ROOM, ROOM_BYTES = ".room", 1 << 15
+
+YAML_DEPTH = 30
 YAML_NODES = 50_000  # values that a config may have once its aliases are followed; the lab's own has some 150
 
 
@@ -39,6 +42,16 @@ def put(temporary: Path, path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def reserve(folder: Path) -> None:
+    """Takes the room that the last words of a run will need where the disk is full by then."""
+    write_bytes(folder / ROOM, b"\0" * ROOM_BYTES)
+
+
+def release(folder: Path) -> None:
+    """Gives it back."""
+    (folder / ROOM).unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -96,11 +109,13 @@ def check_yaml(path: Path) -> str:
     return text
 
 
-def _nodes(node: yaml.Node | None, known: dict[int, int]) -> int:
+def _nodes(node: yaml.Node | None, known: dict[int, int], depth: int = 0) -> int:
     """How many values a yaml node has, with every alias followed; each anchor is counted once, so that this takes no time."""
     if node is None:
         return 0
+    if depth > YAML_DEPTH:
+        raise RecursionError
     if id(node) not in known:
         parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
-        known[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_nodes(part, known) for part in parts))
+        known[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_nodes(part, known, depth + 1) for part in parts))
     return known[id(node)]

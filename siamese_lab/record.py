@@ -8,6 +8,18 @@ from typing import Any, Literal, TypedDict, get_type_hints
 from siamese_lab.errors import LabError
 from siamese_lab.signature import fit
 
+EXIT_CODES = {
+    "ok": 0,
+    "failed": 1,
+    "diverged": 3,
+    "oom": 4,
+    "preempted": 75,  # EX_TEMPFAIL: `siamese-lab resume` goes on where it stopped
+    "timeout": 124,  # as timeout(1)
+    "killed": 137,  # as the shell says of SIGKILL
+}
+"""What a command ends with for each final state; a run that has none of them yet is "running"."""
+
+
 State = Literal["running", "ok", "failed", "diverged", "oom", "preempted", "timeout", "killed"]
 
 
@@ -18,6 +30,17 @@ class Network(TypedDict):
     classes: int
 
 
+class Decided(TypedDict, total=False):
+    """What start-up settled; what is lacking is shown as unknown."""
+
+    accelerator: str
+    precision: str
+    layout: str
+    allocator: str
+    threads: int
+    processes: int
+
+
 class Begun(TypedDict):
     """run.json, from the beginning on."""
 
@@ -25,7 +48,7 @@ class Begun(TypedDict):
     started: str
     host: str
     pid: int
-    decided: dict[str, Any]
+    decided: Decided
     versions: dict[str, str]
 
 

@@ -79,6 +79,8 @@ def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False, res
     stopping = Stopping(duration(cfg.trainer.max_time))
     with folder.held(), stopping.listening():
         start = newest(folder.path / "checkpoints") if resume else Start()
+        if start.path is not None:
+            restore(lab.module, start.path)  # a checkpoint of another network is refused while nothing has been touched
         if resume:
             for words in start.broken:
                 print(f"siamese-lab: {words}", file=sys.stderr)
@@ -88,7 +90,7 @@ def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False, res
         else:
             folder.create(lab.decided.as_dict(), force=force)
         try:
-            if not resume:
+            if not resume or "network" not in folder.info():  # it was killed before it was described
                 _describe(cfg, folder, lab)
             figures, late = _run(cfg, folder, lab, stopping, start, trusted=not resume)
         except BaseException as error:
@@ -115,9 +117,8 @@ def _describe(cfg: DictConfig, folder: RunFolder, lab: Lab) -> None:
 def _ended(error: BaseException, folder: RunFolder, step: int) -> Ending:
     """Writes how a run was ended."""
     end = ending(error, folder, step)
-    with suppress(OSError):  # a full disk takes no state either; what is said counts
-        folder.finish(end.state)
-        folder.update(reason=f"{type(error).__name__}: {error}")
+    with suppress(OSError, LabError):  # a disk that takes no state either, a folder that somebody removed: what is said counts
+        folder.finish(end.state, reason=f"{type(error).__name__}: {error}")
     return end
 
 
