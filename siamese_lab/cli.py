@@ -49,12 +49,18 @@ def _config_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config-dir",
         dest="config_dirs",
-        type=Path,
+        type=_path,
         action="append",
         default=[],
         metavar="DIR",
         help="a folder with options of your own, laid out as conf/; may be given several times",
     )
+
+
+def _path(word: str) -> Path:
+    if not word:
+        raise argparse.ArgumentTypeError("an empty word is no path")
+    return Path(word)
 
 
 def _train(parser: argparse.ArgumentParser) -> None:
@@ -76,8 +82,8 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
 
 def _verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run folder, or the beginning of a run id")
-    parser.add_argument("left", metavar="A", type=Path, help="an image")
-    parser.add_argument("right", metavar="B", type=Path, help="another image")
+    parser.add_argument("left", metavar="A", type=_path, help="an image")
+    parser.add_argument("right", metavar="B", type=_path, help="another image")
 
 
 def _show(parser: argparse.ArgumentParser) -> None:

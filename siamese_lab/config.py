@@ -97,7 +97,7 @@ def read(path: Path) -> DictConfig:
         cfg = OmegaConf.create(check_yaml(path))
         if not isinstance(cfg, DictConfig) or "${" in json.dumps(OmegaConf.to_container(cfg, resolve=False), default=str):
             raise LabError(f"{path} must be a resolved config: a mapping without ${{...}}")
-    except (ValueError, yaml.YAMLError, OmegaConfBaseException, RecursionError) as error:
+    except (ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise LabError(f"{path} is no config: {overrides.first_line(error)}") from error
     lacking = [key for key in OF_A_RUN if key not in cfg]
     if lacking:

@@ -11,6 +11,7 @@ from siamese_lab import config, files, judging, record, report, runs
 from siamese_lab.assembly import decide, load
 from siamese_lab.batch import Samples
 from siamese_lab.binding import build
+from siamese_lab.catalogue import option_file
 from siamese_lab.checkpoint import trained
 from siamese_lab.errors import LabError
 from siamese_lab.runs import RunFolder
@@ -59,6 +60,8 @@ def _judges(cfg: DictConfig, names: list[str] | None) -> dict[str, Any]:
     """The protocols of these names: as the run has set them where it has them, else with their defaults."""
     names = list(map(str, cfg.protocol)) if names is None else names
     others = [name for name in names if name not in cfg.protocol]
+    for name in others:
+        option_file("protocol", name)  # refuses what is none
     defaults = config.compose([f"protocol=[{','.join(others)}]"]).protocol if others else {}
     return {name: build(defaults[name]) if name in defaults else build(cfg.protocol[name], trusted=False) for name in names}
 

@@ -94,7 +94,7 @@ def key_misfits(override: Override, plain: Mapping[str, Any], catalogue: Catalog
         if isinstance(section, Mapping) and isinstance(value, dict):
             misfits += [f"no key {key}.{name}{nearest(str(name), map(str, section))}" for name in value if name not in section]
             if not value:
-                misfits.append(f"{key}={{}} would change nothing: write {key}.{next(iter(section), '...')}=...")
+                misfits.append(f"{key}={{}} would change nothing: write {key}.KEY=...")
         return len(misfits) > before
     if (override.is_add() or override.is_force_add()) and _takes(plain, parent, last):
         return False

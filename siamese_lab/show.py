@@ -128,22 +128,23 @@ def _section(doc: str, title: str) -> list[str]:
 
 def _content(path: Path) -> dict[str, Any]:
     content = _loaded(path)
-    if not isinstance(content, dict):
-        return {}
     return {str(key): value for key, value in (content[path.stem] if _wrapped(path) else content).items() if key != "defaults"}
 
 
 def _wrapped(path: Path) -> bool:
     """Whether an option sits under its own name, as those of a group that is a list do."""
     content = _loaded(path)
-    return isinstance(content, dict) and list(content) == [path.stem] and isinstance(content[path.stem], dict)
+    return list(content) == [path.stem] and isinstance(content[path.stem], dict)
 
 
-def _loaded(path: Path) -> Any:
+def _loaded(path: Path) -> dict[Any, Any]:
     try:
-        return OmegaConf.to_container(OmegaConf.create(check_yaml(path)), resolve=False)
-    except (ValueError, YAMLError, OmegaConfBaseException, RecursionError) as error:  # e.g. a key that stands there twice
+        content = OmegaConf.to_container(OmegaConf.create(check_yaml(path)), resolve=False)
+    except (ValueError, YAMLError, OmegaConfBaseException) as error:  # e.g. a key that stands there twice
         raise LabError(f"{path} is no option: {' '.join(str(error).split())[:300]}") from error
+    if not isinstance(content, dict):
+        raise LabError(f"{path} is no option: it must hold a mapping, got a {type(content).__name__}")
+    return content
 
 
 def _flat(content: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
