@@ -32,7 +32,12 @@ class WholeFiles(TorchCheckpointIO):
         temporary = target.with_name(f".{target.name}.{os.getpid()}")
         try:
             with temporary.open("wb") as file:
-                torch.save(checkpoint, file)
+                try:
+                    torch.save(checkpoint, file)
+                except RuntimeError as error:  # of a full disk torch says what its writer then thinks, not that it is full
+                    if isinstance(error.__context__, OSError):
+                        raise error.__context__ from None
+                    raise
                 file.flush()
                 os.fsync(file.fileno())
             if target.name == LAST and target.exists():

@@ -3,6 +3,8 @@
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,18 @@ def reserve(folder: Path) -> None:
 def release(folder: Path) -> None:
     """Gives it back."""
     (folder / ROOM).unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """A disk that is full, read-only or not there becomes a LabError while a run is not yet begun."""
+    try:
+        yield
+    except OSError as error:
+        with suppress(OSError):
+            release(folder)
+        words = f"cannot write to {folder}: {error.strerror}: SIAMESE_LAB_OUTPUTS=/another/folder puts the outputs elsewhere"
+        raise LabError(words) from error
 
 
 def write_text(path: Path, text: str) -> None:

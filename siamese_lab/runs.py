@@ -15,9 +15,11 @@ from filelock import FileLock, Timeout
 
 from siamese_lab import owner, record
 from siamese_lab.errors import LabError
-from siamese_lab.files import SCHEMA_VERSION, read_json, release, reserve, write_json
+from siamese_lab.files import ROOM, SCHEMA_VERSION, read_json, release, reserve, write_json, write_text, writing
 from siamese_lab.provenance import code_hash, versions
 from siamese_lab.record import EXIT_CODES
+
+UNBEGUN = (".run.json.", ".config.yaml.", "config.yaml", ROOM)  # what a process leaves that is killed before there is a run.json
 
 
 def state_of(exit_code: int) -> str:
@@ -94,14 +96,13 @@ class RunFolder:
         Raises:
             LabError: if another process holds it, or the folder cannot be written.
         """
-        try:
+        with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path.with_name(f".{self.run_id}.lock"))
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise LabError(self.busy()) from error
-        except OSError as error:
-            raise LabError(_unwritable(self.path, error)) from error
+            try:
+                lock.acquire(timeout=0)
+            except Timeout as error:
+                raise LabError(self.busy()) from error
         try:
             yield
         finally:
@@ -116,15 +117,17 @@ class RunFolder:
         """
         now = {"at": _now(), "step": step, "after": self.state(), "code": code_hash(), "versions": versions(), "decided": dict(decided)}
         before = self.info().get("resumed", [])
-        reserve(self.path)
-        self.update(state="running", **owner.this(), ended=None, reason=None, resumed=[*before, now])
+        with writing(self.path):
+            reserve(self.path)
+            self.update(state="running", **owner.this(), ended=None, reason=None, resumed=[*before, now])
 
-    def create(self, decided: Mapping[str, Any] | None = None, force: bool = False) -> None:
-        """Makes the folder and writes run.json in state "running".
+    def create(self, decided: Mapping[str, Any] | None = None, force: bool = False, config: str = "") -> None:
+        """Makes the folder and writes config.yaml, then run.json in state "running": a run that has one can be resumed.
 
         Args:
             decided: what was settled at start-up, e.g. the precision that `auto` became.
             force: start a run anew whose folder is there; what it wrote is removed.
+            config: its text.
 
         Raises:
             LabError: if the run was begun before and `force` is off, if it is running now, or if the folder cannot be written.
@@ -135,9 +138,9 @@ class RunFolder:
                 raise LabError(self.busy())
             if not force:
                 raise LabError(f"the run {self.path} is there already ({state}): start it anew with --force, which removes it")
-        try:
+        with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            there = [path for path in self.path.iterdir() if not path.name.startswith(".run.json.")]  # such were left by a kill
+            there = [path for path in self.path.iterdir() if not path.name.startswith(UNBEGUN)]
             if there and not force:
                 raise LabError(f"{there[0]} is there, but no run.json beside it: not a whole run; --force removes the folder and trains")
             for path in self.path.iterdir():
@@ -156,10 +159,13 @@ class RunFolder:
                 "versions": versions(),
                 "decided": dict(decided or {}),
             }
-            write_json(self.path / "run.json", info)
-            reserve(self.path)
-        except OSError as error:
-            raise LabError(_unwritable(self.path, error)) from error
+            reserve(self.path)  # first: where there is no room for this much, nothing is begun
+            try:
+                write_text(self.path / "config.yaml", config)
+                write_json(self.path / "run.json", info)
+            except OSError:
+                (self.path / "config.yaml").unlink(missing_ok=True)
+                raise
 
     def _known(self, force: bool) -> str:
         try:
@@ -245,7 +251,3 @@ def _written(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:  # another process has removed it meanwhile
         return 0.0
-
-
-def _unwritable(path: Path, error: OSError) -> str:
-    return f"cannot write to {path}: {error.strerror}: SIAMESE_LAB_OUTPUTS=/another/folder puts the outputs elsewhere"
