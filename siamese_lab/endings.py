@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 
 from siamese_lab.errors import INTERRUPTED, Lost, Stopped
-from siamese_lab.runs import EXIT_CODES, RunFolder, state_of
+from siamese_lab.record import EXIT_CODES, state_of
+from siamese_lab.runs import RunFolder
 
 
 @dataclass(frozen=True)

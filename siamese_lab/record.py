@@ -23,6 +23,11 @@ EXIT_CODES = {
 State = Literal["running", "ok", "failed", "diverged", "oom", "preempted", "timeout", "killed"]
 
 
+def state_of(exit_code: int) -> str:
+    """The final state that goes with an exit code; "failed" for any other."""
+    return next((state for state, code in EXIT_CODES.items() if code == exit_code), "failed")
+
+
 class Network(TypedDict):
     """What the data decided of the network."""
 

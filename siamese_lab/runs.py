@@ -22,11 +22,6 @@ from siamese_lab.record import EXIT_CODES
 UNBEGUN = (".run.json.", ".config.yaml.", "config.yaml", ROOM)  # what a process leaves that is killed before there is a run.json
 
 
-def state_of(exit_code: int) -> str:
-    """The final state that goes with an exit code; "failed" for any other."""
-    return next((state for state, code in EXIT_CODES.items() if code == exit_code), "failed")
-
-
 @dataclass(frozen=True)
 class RunFolder:
     """One run's folder.
