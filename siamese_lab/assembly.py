@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from siamese_lab import hardware
 from siamese_lab.batch import Samples
@@ -56,7 +57,8 @@ def assemble(cfg: DictConfig, *, samples: Samples | None = None, trusted: bool =
     if batch % cfg.trainer.devices:
         raise LabError(f"trainer.devices={cfg.trainer.devices} must divide the {batch} images of a batch, which the processes share")
     module = model(cfg, tuple(samples.images.shape[1:]), len(classes), steps=len(sampling), trusted=trusted)
-    refuse_misfits(module.loss, module.miner, sampling, module.distance)
+    refuse_misfits(module.loss, module.miner, sampling, module.distance, module.memory)
+    refuse_chunks(module)
     protocols = {str(name): build(node, trusted=trusted) for name, node in (cfg.get("protocol") or {}).items()}
     if not protocols:
         raise LabError("at least one protocol is needed to judge the run: e.g. protocol=[verification]")
@@ -101,21 +103,38 @@ def model(cfg: DictConfig, shape: tuple[int, ...], classes: int, *, steps: int =
     backbone = build(cfg.backbone, trusted=trusted, shape=shape)
     distance = build(cfg.distance, trusted=trusted, dim=backbone.dim)
     loss = build(cfg.loss, trusted=trusted, dim=backbone.dim, classes=classes)
+    memory = build(cfg.memory, trusted=trusted, dim=backbone.dim) if cfg.get("memory") is not None else None
     try:
         return SiameseModule(
             backbone,
             distance,
             loss,
-            build(cfg.miner, trusted=trusted),
+            build(cfg.miner, trusted=trusted, seed=cfg.seed),
             build(cfg.augment, trusted=trusted),
             seed=cfg.seed,
             ema=cfg.trainer.ema,
             views=cfg.evaluation.views,
+            memory=memory,
+            chunk=cfg.trainer.chunk,
             channels_last=cfg.trainer.channels_last,
             make_optimizers=optimizers(cfg.optimizer, steps * cfg.trainer.max_epochs, trusted),
         )
     except ValueError as error:
         raise LabError(str(error)) from error
+
+
+def refuse_chunks(module: SiameseModule) -> None:
+    """Sees to it that a batch may go through the backbone in chunks without changing the result.
+
+    Raises:
+        LabError: if it normalises by statistics of what goes through it at once.
+    """
+    normalising = [part for part in module.backbone.modules() if isinstance(part, _BatchNorm) and part.training]
+    if module.chunk is not None and normalising:
+        raise LabError(
+            f"trainer.chunk={module.chunk} would give {len(normalising)} batch normalisations the statistics of chunks instead of those of "
+            "the batch: choose a backbone without them, e.g. backbone=lenet, freeze them, or set trainer.chunk=null"
+        )
 
 
 def optimizers(node: DictConfig, steps: int, trusted: bool) -> Callable[[SiameseModule], dict[str, Any]]:

@@ -37,7 +37,14 @@ class Episodes(NamedTuple):
     name: tuple[str, ...]
 
 
-Tuples = Pairs | Triplets | None
+class Episode(NamedTuple):
+    """One problem of some ways and shots: `support` (S,) and `query` (Q,), int64 indices of rows; a row's label is its way."""
+
+    support: Tensor
+    query: Tensor
+
+
+Tuples = Pairs | Triplets | Episode | None
 
 
 class Batch(NamedTuple):
@@ -112,6 +119,7 @@ class Embedded:
         ids: (R,) sample ids; two rows of one id are the same image and never form a pair. Default: all different.
         anchors: A <= R; rows from A on come from a memory and carry no gradient. Default: all rows.
         distance: an nn.Module with pairwise(a, b) and matrix(a, b).
+        where: (epoch, step) of training, for what draws at random.
     """
 
     z: Tensor
@@ -119,7 +127,8 @@ class Embedded:
     ids: Tensor | None = None
     anchors: int | None = None
     distance: nn.Module | None = None
-    _matrix: Tensor | None = field(default=None, repr=False)
+    where: tuple[int, int] = (0, 0)
+    _matrix: Tensor | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.distance is None:
@@ -166,11 +175,15 @@ class Embedded:
         """A zero loss that still has a graph, for a batch without a valid tuple: every rank gets its (zero) gradients."""
         return self.z.sum() * 0.0
 
+    def rows(self) -> Tensor:
+        """The image (R,) that each row shows."""
+        return self.ids if self.ids is not None else torch.arange(len(self.z), device=self.z.device)
+
     def _same(self) -> Tensor:
         return self.labels[: self.anchors, None] == self.labels[None, :]
 
     def _other(self) -> Tensor:
-        ids = self.ids if self.ids is not None else torch.arange(len(self.z), device=self.z.device)
+        ids = self.rows()
         return ids[: self.anchors, None] != ids[None, :]
 
     def _distance(self) -> Any:
@@ -184,6 +197,8 @@ def as_pairs(e: Embedded, tuples: Tuples) -> Pairs:
     """
     if isinstance(tuples, Pairs):
         return tuples
+    if isinstance(tuples, Episode):
+        raise ValueError("a loss that eats pairs got an episode: choose a sampling that gives labels or pairs")
     if isinstance(tuples, Triplets):
         yes = torch.ones_like(tuples.anchor, dtype=torch.bool)
         left, right = tuples.anchor.repeat(2), torch.cat([tuples.positive, tuples.negative])
@@ -194,6 +209,16 @@ def as_pairs(e: Embedded, tuples: Tuples) -> Pairs:
     return Pairs(left, right, e.labels[left] == e.labels[right])
 
 
+def pair_distances(e: Embedded, tuples: Tuples) -> tuple[Tensor, Tensor]:
+    """The distances (P,) of `as_pairs(e, tuples)`, and whether they are of the same label (P,), without an index for each implied pair."""
+    if tuples is not None:
+        left, right, same = as_pairs(e, tuples)
+        return e.at(left, right), same
+    positives = e.positives()
+    valid = (positives | e.negatives()).triu(1)  # each pair once; memory rows stand right
+    return e.matrix().masked_select(valid), positives.masked_select(valid)
+
+
 def as_triplets(e: Embedded, tuples: Tuples) -> Triplets:
     """Tuples as triplets. None gives all that the labels imply.
 
@@ -202,11 +227,34 @@ def as_triplets(e: Embedded, tuples: Tuples) -> Triplets:
     """
     if isinstance(tuples, Triplets):
         return tuples
-    if isinstance(tuples, Pairs):
-        raise ValueError("a loss that eats triplets got pairs: choose a sampling or a miner that gives triplets")
+    if isinstance(tuples, Pairs | Episode):
+        kind = "pairs" if isinstance(tuples, Pairs) else "an episode"
+        raise ValueError(f"a loss that eats triplets got {kind}: choose a sampling or a miner that gives triplets")
     anchor, positive = e.positives().nonzero(as_tuple=True)  # (P,) each
     pair, negative = e.negatives()[anchor].nonzero(as_tuple=True)  # (P, R) -> (T,)
     return Triplets(anchor[pair], positive[pair], negative)
+
+
+def as_episode(e: Embedded, tuples: Tuples) -> Episode:
+    """Tuples as an episode. None makes one of the labels: the first row of each class is its support, the others are queries.
+
+    Queries of an image that is in the support, and of a class that has none, are left out.
+
+    Raises:
+        ValueError: for pairs or triplets, of which no episode can be made.
+    """
+    if isinstance(tuples, Episode):
+        return tuples
+    if tuples is not None:
+        kind = "pairs" if isinstance(tuples, Pairs) else "triplets"
+        raise ValueError(f"a loss that eats episodes got {kind}: choose sampling=episodes or one that gives labels")
+    labels, ids = e.labels[: e.anchors], e.rows()[: e.anchors]
+    order = labels.argsort(stable=True)
+    ordered = labels[order]
+    first = torch.ones_like(ordered, dtype=torch.bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    support, query = order[first], order[~first]
+    return Episode(support, query[~torch.isin(ids[query], ids[support])])
 
 
 def triplet_distances(e: Embedded, tuples: Tuples) -> tuple[Tensor, Tensor, Tensor]:

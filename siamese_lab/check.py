@@ -106,7 +106,7 @@ def probe(lab: Lab, batch: Batch) -> Probe:
     module = lab.module
     with torch.no_grad():
         z = module.backbone(module.on_after_batch_transfer(batch, 0).x).float()
-    e = Embedded(z.requires_grad_(), batch.labels, batch.ids, distance=module.distance)
+    e = Embedded(z.requires_grad_(), batch.labels, batch.ids, distance=module.distance, where=(batch.epoch, batch.step))
     tuples = batch.tuples if batch.tuples is not None else module.miner(e)
     loss, _ = module.loss(e, tuples)
     (gradient,) = torch.autograd.grad(loss, z)

@@ -10,14 +10,16 @@ from siamese_lab.catalogue import option_file, options
 from siamese_lab.errors import LabError
 
 
-def refuse_misfits(loss: Any, miner: Any, sampling: Any, distance: Any) -> None:
+def refuse_misfits(loss: Any, miner: Any, sampling: Any, distance: Any, memory: Any = None) -> None:
     """Refuses a combination that cannot work, and names the options that fit.
 
     Args:
-        loss: with `eats` = "pairs", "triplets" or "labels", and perhaps `needs`.
+        loss: with `eats` = "pairs", "triplets", "labels" or "episodes", perhaps `needs`, and `remembers` = False where rows of a memory
+            mean nothing to it.
         miner: with `gives` = "all" or what it forms.
         sampling: with `gives` = "labels" or the tuples that it forms.
         distance: with `low`, the smallest value it can take.
+        memory: or None.
 
     Raises:
         LabError: naming the two that do not fit and what to choose instead.
@@ -39,6 +41,24 @@ def refuse_misfits(loss: Any, miner: Any, sampling: Any, distance: Any) -> None:
             f"{name(loss)} eats triplets, and no triplet can be made of the pairs that this {source} gives: choose "
             f"{fitting(source, lambda one: one.gives != 'pairs')}, or another loss "
             f"({fitting('loss', lambda one: one.eats != 'triplets')})"
+        )
+    if loss.eats == "episodes" and formed in ("pairs", "triplets"):
+        raise LabError(
+            f"{name(loss)} eats episodes, and no episode can be made of {formed}: choose miner=all and a sampling that gives episodes or "
+            f"labels ({fitting('sampling', lambda s: s.gives in ('labels', 'episodes'))})"
+        )
+    if formed == "episodes" and loss.eats in ("pairs", "triplets"):
+        raise LabError(
+            f"this sampling gives episodes, and {name(loss)} eats {loss.eats}: choose "
+            f"{fitting('sampling', lambda s: s.gives in ('labels', loss.eats))}, or another loss "
+            f"({fitting('loss', lambda one: one.eats in ('episodes', 'labels'))})"
+        )
+    if memory is not None and not getattr(loss, "remembers", True):
+        raise LabError(f"{name(loss)} compares with no other image of a batch, a memory adds nothing to it: choose memory=null")
+    if memory is not None and sampling.gives != "labels" and loss.eats != "labels":
+        raise LabError(
+            f"this sampling gives {sampling.gives}, and no row of a memory is in them: choose memory=null, or a sampling that gives labels "
+            f"({fitting('sampling', lambda s: s.gives == 'labels')})"
         )
     if "never negative" in getattr(loss, "needs", "") and distance.low < 0:
         raise LabError(

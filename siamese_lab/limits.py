@@ -17,6 +17,7 @@ LIMITS: tuple[tuple[str, str, float, str], ...] = (
     ("trainer.patience", ">=", 1, "it counts validations without a better figure; null = never stop early"),
     ("trainer.validate_every", ">=", 1, "it counts epochs from one validation to the next"),
     ("trainer.checkpoint_every", ">=", 1, "it counts steps from one checkpoint to the next; null = after epochs only"),
+    ("trainer.chunk", ">=", 1, "it is how many images go through the backbone at once; null = the whole batch"),
     ("trainer.workers", ">=", 0, "they gather batches ahead; 0 = none does"),
     ("evaluation.batch_size", ">=", 1, "it is how many images are embedded at once"),
     ("evaluation.views", ">=", 1, "an embedding is the mean over that many views"),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.checkpoint import checkpoint
 
 from siamese_lab import together
 from siamese_lab.augment import Affine, Unchanged
@@ -30,6 +31,8 @@ class SiameseModule(pl.LightningModule):
         seed: of the augmentation.
         ema: decay a step of the average of the weights that is evaluated, in (0, 1); None = the weights themselves.
         views: how many augmented views of an image its embedding is the mean of.
+        memory: adds the rows of earlier batches; None = none.
+        chunk: images that go through the backbone at once in training, so that a batch needs no more memory than that; None = all.
         channels_last: memory layout of images and convolutions.
         make_optimizers: module -> what Lightning's configure_optimizers returns.
 
@@ -48,6 +51,8 @@ class SiameseModule(pl.LightningModule):
         seed: int = 0,
         ema: float | None = None,
         views: int = 1,
+        memory: nn.Module | None = None,
+        chunk: int | None = None,
         channels_last: bool = True,
         make_optimizers: Callable[["SiameseModule"], Any] | None = None,
     ) -> None:
@@ -56,9 +61,12 @@ class SiameseModule(pl.LightningModule):
             raise ValueError(f"trainer.ema must lie in (0, 1) or be null, got {ema}: it is what the average keeps at each step")
         if not views > 0:
             raise ValueError(f"evaluation.views must be > 0, got {views}: an embedding is the mean over that many views")
+        if chunk is not None and not chunk > 0:
+            raise ValueError(f"trainer.chunk must be > 0 or null, got {chunk}: it is how many images go through the backbone at once")
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.backbone, self.distance, self.loss = backbone.to(memory_format=self.layout), distance, loss
         self.miner, self.augment, self.seed, self.views, self.make_optimizers = miner, augment, seed, views, make_optimizers
+        self.memory, self.chunk = memory, chunk
         encoder = nn.ModuleDict({"backbone": self.backbone, "distance": self.distance})
         self.average = AveragedModel(encoder, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True) if ema else None
         if self.average is not None:
@@ -77,13 +85,23 @@ class SiameseModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One loss over the whole batch's tuples: those of the sampling, else those of the miner, else all."""
-        e = Embedded(together.gathered(self.backbone(batch.x)), batch.labels, batch.ids, distance=self.distance)
+        z, where = together.gathered(self._forward(batch.x)), (batch.epoch, batch.step)
+        e = Embedded(z, batch.labels, batch.ids, distance=self.distance, where=where)
+        if self.memory is not None:
+            e = self.memory(e)
         loss, facts = self.loss(e, batch.tuples if batch.tuples is not None else self.miner(e))
         value: Tensor = loss
         if self.trainer.is_last_batch or (self.global_step + 1) % LOG_EVERY == 0:  # else it is not written anyway
             self.log("train/loss", value.detach(), prog_bar=True, on_step=True, on_epoch=False)
             self.log_dict({f"train/{name}": fact.float() for name, fact in facts.items()}, on_step=True, on_epoch=False)
         return value
+
+    def _forward(self, x: Tensor) -> Tensor:
+        """Embeddings (b, D) of a batch in training; where it goes in chunks, each is computed again when its gradient is asked for."""
+        if self.chunk is None or len(x) <= self.chunk:
+            z: Tensor = self.backbone(x)
+            return z
+        return torch.cat([checkpoint(self.backbone, part, use_reentrant=False, preserve_rng_state=True) for part in x.split(self.chunk)])
 
     def on_after_backward(self) -> None:
         """Brings the gradients of several processes together."""

@@ -18,6 +18,7 @@ class Trainer(TypedDict):
     gradient_clip_val: float | None
     deterministic: bool
     sync_batchnorm: bool
+    chunk: int | None  # images
     ema: float | None
     patience: int | None
     validate_every: int

@@ -46,3 +46,9 @@ def test_what_would_train_nothing_is_refused():
     lab = assemble(cfg)
     with pytest.raises(LabError, match=r"none of .* batches gives a gradient"):
         check.describe(cfg, lab)
+
+
+def test_chunks_that_would_change_the_result_are_refused(capsys):
+    assert main(["check", *SMALL, "trainer.chunk=32"]) == 2
+    assert "trainer.chunk=32 would give 4 batch normalisations the statistics of chunks" in capsys.readouterr().err
+    assert main(["check", *[word for word in SMALL if "width" not in word], "backbone=lenet", "trainer.chunk=32"]) == 0

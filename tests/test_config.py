@@ -27,6 +27,7 @@ TREE = {
           accelerator: auto
           devices: 1
           sync_batchnorm: false
+          chunk: null
           precision: auto
           max_epochs: 10
           max_time: null

@@ -29,6 +29,26 @@ def module(*, loss=None, miner=None, augment=None, normalise=True, backbone=None
     return SiameseModule(backbone, Euclidean(), loss or ContrastiveLoss(), miner or AllTuples(), augment or Affine(), **values)
 
 
+@pytest.mark.parametrize("chunk", [5, 1])
+def test_a_batch_in_chunks_has_the_gradient_of_the_whole(chunk):
+    gradients = []
+    for size in (None, chunk):
+        torch.manual_seed(1)
+        model = module(backbone=LeNet(shape=(1, 16, 16), hidden=20, dim=3), chunk=size, make_optimizers=frozen).double()
+        fit(model, steps=1, precision="64-true")
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    whole, parts = gradients
+    assert whole.norm() > 0
+    assert (parts - whole).norm() <= 1e-12 * whole.norm()
+
+
+def frozen(model):
+    """An optimizer that leaves the gradients to be looked at."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    optimizer.zero_grad = lambda set_to_none=True: None
+    return optimizer
+
+
 def images(n=24, seed=0):
     return torch.randint(0, 256, (n, 1, 16, 16), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
 

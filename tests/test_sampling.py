@@ -5,13 +5,10 @@ from collections import Counter
 
 import pytest
 import torch
-from sklearn.neighbors import NearestNeighbors
 
 from siamese_lab.batch import Pairs, Triplets
 from siamese_lab.catalogue import options
-from siamese_lab.distances.cosine import Cosine
 from siamese_lab.distances.euclidean import Euclidean
-from siamese_lab.distances.weighted_l1 import WeightedL1
 from siamese_lab.errors import LabError
 from siamese_lab.sampling.drawing import Classes, distinct
 from siamese_lab.sampling.hard_pairs import HardPairs
@@ -230,28 +227,6 @@ def test_distinct_numbers():
 
 
 # mined tables
-
-
-@pytest.mark.parametrize("tile", [7, 64, 1024])
-@pytest.mark.parametrize("k", [1, 4])
-def test_nearest_others_are_the_nearest(tile, k):
-    z = torch.randn(len(LABELS), 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    found = nearest_others(z, LABELS, Euclidean(), k, tile)
-    assert found.shape == (120, k)
-    assert (LABELS[found] != LABELS[:, None]).all()
-    for label in range(20):
-        own, others = (label == LABELS).nonzero().flatten(), (label != LABELS).nonzero().flatten()
-        expected = NearestNeighbors(n_neighbors=k).fit(z[others].numpy()).kneighbors(z[own].numpy(), return_distance=False)
-        assert torch.equal(found[own], others[torch.from_numpy(expected)])
-
-
-@pytest.mark.parametrize("distance", [Cosine(), WeightedL1(dim=3, mean=0.0, std=1.0)])
-def test_nearest_others_are_so_in_the_runs_own_distance(distance):
-    z = torch.randn(len(LABELS), 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    d = distance.matrix(z, z).detach().masked_fill(LABELS[:, None] == LABELS, torch.inf)
-    found = nearest_others(z, LABELS, distance, 5, 50)
-    torch.testing.assert_close(d.gather(1, found), d.topk(5, largest=False).values)
-    assert not found.requires_grad
 
 
 def test_too_many_neighbours_are_refused_before_anything_is_trained():

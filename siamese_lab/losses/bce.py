@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siamese_lab.batch import Embedded, Tuples, as_pairs
+from siamese_lab.batch import Embedded, Tuples, pair_distances
 
 
 class BCELoss(nn.Module):
@@ -28,8 +28,8 @@ class BCELoss(nn.Module):
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and how many of the pairs are `active` (on the wrong side)."""
-        left, right, same = as_pairs(e, tuples)
-        logit = self.bias - e.at(left, right)  # (P,)
+        d, same = pair_distances(e, tuples)  # (P,)
+        logit = self.bias - d
         share = same.to(logit.dtype)
         cost = F.binary_cross_entropy_with_logits(logit, share, reduction="none")
         positive = (cost * share).sum() / share.sum().clamp(min=1.0)

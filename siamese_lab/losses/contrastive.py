@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from siamese_lab.batch import Embedded, Tuples, as_pairs
+from siamese_lab.batch import Embedded, Tuples, pair_distances
 
 
 class ContrastiveLoss(nn.Module):
@@ -32,8 +32,7 @@ class ContrastiveLoss(nn.Module):
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and how many of the pairs were `active` (have a gradient)."""
-        left, right, same = as_pairs(e, tuples)
-        d = e.at(left, right)  # (P,)
+        d, same = pair_distances(e, tuples)  # (P,)
         pull, push = d.square(), (self.margin - d).clamp(min=0.0).square()
         share = same.to(d.dtype)
         positives, negatives = share.sum().clamp(min=1.0), (1.0 - share).sum().clamp(min=1.0)

@@ -2,10 +2,12 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siamese_lab.batch import Embedded, Tuples, triplet_distances
+from siamese_lab.batch import Embedded, Tuples, as_triplets
+from siamese_lab.losses import all_triplets
 
 
 class TripletLoss(nn.Module):
@@ -14,7 +16,8 @@ class TripletLoss(nn.Module):
     With x = d(anchor, positive) - d(anchor, negative), the hinge is max(0, x + margin), the soft form is log(1 + exp(x)).
 
     Source: Schroff et al., CVPR 2015, eq. 2 (hinge; theirs is on squared distances: `distance=squared_euclidean`); Hermans et al.,
-    2017, section 2 (soft; and the average over active triplets, "non-zero mean").
+    2017, section 2 (soft; and the average over active triplets, "non-zero mean"). All triplets of a batch are never listed, see
+    `all_triplets`.
 
     Args:
         margin: how much farther, in units of the distance, > 0; the soft form ignores it.
@@ -39,9 +42,13 @@ class TripletLoss(nn.Module):
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and how many of the triplets were `active` (violate the margin)."""
-        near, far, valid = triplet_distances(e, tuples)
-        excess = near - far
-        active, count = (valid & (excess + self.margin > 0)).sum(), valid.sum()
-        cost = F.softplus(excess) if self.form == "soft" else (excess + self.margin).clamp(min=0.0)
+        if tuples is None:
+            summed = all_triplets.hinge if self.form == "hinge" else all_triplets.soft
+            cost, active, count = summed(e.matrix(), e.positives(), e.negatives(), self.margin)
+        else:
+            anchor, positive, negative = as_triplets(e, tuples)
+            excess = e.at(anchor, positive) - e.at(anchor, negative)  # (T,)
+            cost = (F.softplus(excess) if self.form == "soft" else (excess + self.margin).clamp(min=0.0)).sum()
+            active, count = (excess + self.margin > 0).sum(), torch.tensor(len(anchor), device=anchor.device)
         counted = active if self.average == "active" and self.form == "hinge" else count
-        return e.zero() + cost.masked_fill(~valid, 0.0).sum() / counted.clamp(min=1), {"active": active, "tuples": count}
+        return e.zero() + cost / counted.clamp(min=1), {"active": active, "tuples": count}

@@ -1,26 +1,34 @@
 """The nearest images of other classes, exactly, in tiles."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+ROWS, COLUMNS = 256, 4096  # of a tile: 4 MB of float32, which stay in the processor's cache
+GROUP = 64  # columns that are looked at only if the least of them is near enough
+
+Score = Callable[[Tensor, Tensor], Tensor]
 
 
 @torch.no_grad()
-def nearest_others(z: Tensor, labels: Tensor, distance: Any, k: int, tile: int = 1024) -> Tensor:
-    """For each row of z the k rows of other labels that lie nearest, nearest first.
+def nearest_others(z: Tensor, labels: Tensor, distance: Any, k: int, queries: Tensor | None = None) -> Tensor:
+    """For each query the k rows of other labels that lie nearest, nearest first.
 
-    Exact; memory is that of a few tiles of `tile` x `tile` distances and the result.
+    Exact. Beside z and the result it takes some 20 MB: a tile of distances, and k candidates for each of its rows. After the first tile
+    only what is nearer than a query's k-th candidate is looked at, so that the products of the embeddings are most of the work.
 
     Args:
         z: (N, D).
         labels: (N,).
-        distance: with matrix(a, b).
+        distance: with matrix(a, b), and perhaps index().
         k: neighbours; no label may leave fewer rows than that.
-        tile: rows of a tile.
+        queries: (Q,) rows of z; None = all of them.
 
     Returns:
-        (N, k) int64 row numbers, on the CPU.
+        (Q, k) int64 row numbers, on the CPU.
 
     Raises:
         ValueError: if some row has fewer than k rows of other labels.
@@ -28,16 +36,65 @@ def nearest_others(z: Tensor, labels: Tensor, distance: Any, k: int, tile: int =
     most = int(labels.bincount(minlength=1).max()) if len(labels) else 0
     if len(labels) - most < k:
         raise ValueError(f"neighbours must be at most {len(labels) - most}, got {k}: the largest class leaves no more images of others")
-    found = []
-    for start in range(0, len(z), tile):
-        rows = slice(start, start + tile)
-        best = z.new_full((len(z[rows]), k), torch.inf)
-        who = torch.zeros(best.shape, dtype=torch.long, device=z.device)
-        for begin in range(0, len(z), tile):
-            columns = slice(begin, begin + tile)
-            d = distance.matrix(z[rows], z[columns]).masked_fill(labels[rows, None] == labels[None, columns], torch.inf)
-            near, at = d.topk(min(k, d.shape[1]), largest=False)
+    z, score = ranking(distance, z)
+    rows = queries if queries is not None else torch.arange(len(z), device=z.device)
+    found = [_nearest(z, labels, score, some, k) for some in rows.split(ROWS)]
+    return torch.cat(found) if found else torch.zeros(0, k, dtype=torch.long)
+
+
+def ranking(distance: Any, z: Tensor) -> tuple[Tensor, Score]:
+    """Vectors, and a function of two sets of them that puts them into the order of the distance by one matrix product where it can."""
+    kind = getattr(distance, "index", lambda: None)()
+    if kind is None:
+        return z, distance.matrix
+    name, map_ = kind
+    if name == "cosine":
+        return F.normalize(map_(z), dim=1), lambda a, b: (a @ b.T).neg_()
+    if name == "ip":
+        return map_(z), lambda a, b: (a @ b.T).neg_()
+    return map_(z), lambda a, b: torch.addmm(b.square().sum(1), a, b.T, alpha=-2.0)  # without |a|^2, which all of a row have
+
+
+def _nearest(z: Tensor, labels: Tensor, score: Score, rows: Tensor, k: int) -> Tensor:
+    """(r, k) for the queries `rows` (r,)."""
+    best = z.new_full((len(rows), k), torch.inf)
+    who = torch.zeros(best.shape, dtype=torch.long, device=z.device)
+    a, own = z[rows], labels[rows]
+    for begin in range(0, len(z), COLUMNS):
+        d = score(a, z[begin : begin + COLUMNS])  # (r, c)
+        if begin == 0:
+            near, at = d.masked_fill(labels[: d.shape[1]] == own[:, None], torch.inf).topk(min(k, d.shape[1]), largest=False)
+            best[:, : near.shape[1]], who[:, : near.shape[1]] = near, at
+            continue
+        row, column = _near(d, best[:, -1:])
+        fits = labels[begin + column] != own[row]
+        row, column = row[fits], column[fits]
+        if len(row):
+            near, at = _packed(d[row, column], column + begin, row, len(rows))
             best, pick = torch.cat([best, near], 1).topk(k, largest=False)
-            who = torch.cat([who, at + begin], 1).gather(1, pick)
-        found.append(who.cpu())
-    return torch.cat(found)
+            who = torch.cat([who, at], 1).gather(1, pick)
+    return who.cpu()
+
+
+def _near(d: Tensor, worst: Tensor) -> tuple[Tensor, Tensor]:
+    """Where d (r, c) is below worst (r, 1): first by the least of each group of columns, then within the groups that have one."""
+    if d.shape[1] % GROUP:  # the last columns of all
+        row, column = (d < worst).nonzero(as_tuple=True)
+        return row, column
+    groups = d.shape[1] // GROUP
+    row, group = (d.view(len(d), GROUP, groups).amin(1) < worst).nonzero(as_tuple=True)  # (n,): every `groups`-th column
+    columns = group[:, None] + groups * torch.arange(GROUP, device=d.device)
+    inner, place = (d[row[:, None], columns] < worst[row]).nonzero(as_tuple=True)
+    return row[inner], columns[inner, place]
+
+
+def _packed(values: Tensor, columns: Tensor, row: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    """Values and columns (n,) of the rows `row` (n,), which may come in any order, as (rows, m), filled up with infinity."""
+    order = row.argsort(stable=True)
+    row = row[order]
+    count = row.bincount(minlength=rows)
+    place = torch.arange(len(row), device=row.device) - (count.cumsum(0) - count)[row]
+    near = values.new_full((rows, int(count.max())), torch.inf)
+    at = torch.zeros(near.shape, dtype=torch.long, device=row.device)
+    near[row, place], at[row, place] = values[order], columns[order]
+    return near, at

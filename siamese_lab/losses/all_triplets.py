@@ -1,0 +1,104 @@
+"""The cost of all triplets that the labels of a batch imply, without listing them.
+
+A triplet's cost depends on d(anchor, positive) and d(anchor, negative) alone, so that its sum over the triplets, and the gradient of that
+sum, are made of the (A, R) distances a few anchors at a time. B images of B / K classes have B (K - 1) (B - K) triplets: 25 million for
+B = 2048 and K = 4. Memory here is that of one (A, R) gradient and of a tile.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+TILE = 1 << 22  # distances, or costs, in hand at once
+
+Sums = tuple[Tensor, Tensor, Tensor]  # the cost; how many triplets cost more than the margin allows; how many there are
+
+
+def hinge(d: Tensor, positives: Tensor, negatives: Tensor, margin: float) -> Sums:
+    """The sum of max(0, d(a, p) - d(a, n) + margin) over all triplets, exact: sorted distances are counted, not compared one by one.
+
+    Args:
+        d: distances (A, R).
+        positives, negatives: masks (A, R).
+        margin: in units of the distance.
+    """
+    cost, active, count = _Hinge.apply(d, positives, negatives, margin)
+    return cost, active, count
+
+
+def soft(d: Tensor, positives: Tensor, negatives: Tensor, margin: float) -> Sums:
+    """The sum of log(1 + exp(d(a, p) - d(a, n))) over all triplets; those within `margin` count as active.
+
+    Args:
+        d: distances (A, R).
+        positives, negatives: masks (A, R).
+        margin: in units of the distance.
+    """
+    cost, active, count = _Soft.apply(d, positives, negatives, margin)
+    return cost, active, count
+
+
+class _Hinge(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, d: Tensor, positives: Tensor, negatives: Tensor, margin: float) -> Sums:
+        gradient = torch.empty_like(d)
+        cost = torch.zeros((), dtype=torch.float64, device=d.device)
+        active = torch.zeros((), dtype=torch.long, device=d.device)
+        for rows in _tiles(d):
+            near, far, nothing = d[rows] + margin, d[rows], torch.inf
+            reach = near.masked_fill(~positives[rows], -nothing)  # what a negative has to stay out of
+            ranked = far.masked_fill(~negatives[rows], nothing).sort(1).values  # (a, R)
+            closer = torch.searchsorted(ranked, reach)  # for each positive, its negatives within reach
+            closer = closer.masked_fill(~positives[rows], 0)
+            sums = torch.cat([ranked.new_zeros(len(ranked), 1, dtype=torch.float64), ranked.double().cumsum(1)], 1)
+            cost += (closer * near.double() - sums.gather(1, closer)).masked_fill(~positives[rows], 0.0).sum()
+            active += closer.sum()
+            reaches = reach.sort(1).values
+            beyond = torch.searchsorted(reaches, far.contiguous(), right=True)  # for each negative, the positives that do not reach it
+            within = (d.shape[1] - beyond).masked_fill(~negatives[rows], 0)
+            gradient[rows] = (closer - within).to(d.dtype)
+        ctx.save_for_backward(gradient)
+        return _done(ctx, cost.to(d.dtype), active, positives, negatives)
+
+    @staticmethod
+    def backward(ctx: Any, cost: Tensor, *_: Any) -> tuple[Tensor, None, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * cost, None, None, None
+
+
+class _Soft(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, d: Tensor, positives: Tensor, negatives: Tensor, margin: float) -> Sums:
+        gradient = torch.zeros_like(d)
+        cost = torch.zeros((), dtype=torch.float64, device=d.device)
+        active = torch.zeros((), dtype=torch.long, device=d.device)
+        anchor, positive = positives.nonzero(as_tuple=True)  # (P,)
+        for some in torch.arange(len(anchor), device=d.device).split(max(1, TILE // d.shape[1])):
+            a, p = anchor[some], positive[some]
+            valid = negatives[a]
+            excess = (d[a, p][:, None] - d[a]).masked_fill(~valid, -torch.inf)  # (p, R); what is no triplet costs nothing
+            cost += torch.nn.functional.softplus(excess).sum(dtype=torch.float64)
+            active += (excess + margin > 0).sum()
+            slope = excess.sigmoid()
+            gradient.index_put_((a, p), slope.sum(1), accumulate=True)
+            gradient.index_add_(0, a, slope, alpha=-1)
+        ctx.save_for_backward(gradient)
+        return _done(ctx, cost.to(d.dtype), active, positives, negatives)
+
+    @staticmethod
+    def backward(ctx: Any, cost: Tensor, *_: Any) -> tuple[Tensor, None, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * cost, None, None, None
+
+
+def _done(ctx: Any, cost: Tensor, active: Tensor, positives: Tensor, negatives: Tensor) -> Sums:
+    count = (positives.sum(1) * negatives.sum(1)).sum()
+    ctx.mark_non_differentiable(active, count)
+    return cost, active, count
+
+
+def _tiles(d: Tensor) -> Iterator[slice]:
+    step = max(1, TILE // max(1, d.shape[1]))
+    return (slice(start, start + step) for start in range(0, len(d), step))

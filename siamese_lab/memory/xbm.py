@@ -1,0 +1,75 @@
+"""Cross-batch memory."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from siamese_lab.batch import Embedded
+
+
+class XBM(nn.Module):
+    """The embeddings of the last batches, as further rows that every anchor is compared with.
+
+    Rows of the memory carry no gradient; they are as the network saw them when they came, which is close to what it would see now once
+    training has slowed down. The oldest are written over. All of it is in the checkpoint, the place to write next too.
+
+    Source: Wang et al., CVPR 2020, algorithm 1. Differs from it: the batch is compared with itself directly, and enters afterwards.
+
+    Args:
+        dim: dimensions of an embedding, given by the backbone.
+        size: rows that are kept, >= 1.
+        warmup: first steps without a memory, >= 0; until then embeddings move too fast to be worth keeping.
+
+    Raises:
+        ValueError: if size is not positive or warmup negative.
+    """
+
+    z: Tensor
+    labels: Tensor
+    ids: Tensor
+
+    def __init__(self, *, dim: int, size: int = 1024, warmup: int = 100) -> None:
+        super().__init__()
+        if not size > 0:
+            raise ValueError(f"size must be > 0, got {size}: it is how many rows the memory keeps")
+        if not warmup >= 0:
+            raise ValueError(f"warmup must be >= 0, got {warmup}: it is how many steps go by before the memory is used")
+        self.warmup = warmup
+        self.register_buffer("z", torch.zeros(size, dim))
+        self.register_buffer("labels", torch.zeros(size, dtype=torch.long))
+        self.register_buffer("ids", torch.zeros(size, dtype=torch.long))
+        self.steps = self.written = 0  # plain numbers: a look at a tensor would wait for the device
+
+    def forward(self, e: Embedded) -> Embedded:
+        """The batch with the memory's rows behind its own; the batch then enters the memory, in training."""
+        filled = min(self.written, len(self.z))
+        seen = e
+        if filled and self.steps >= self.warmup:
+            seen = replace(
+                e,
+                z=torch.cat([e.z, self.z[:filled].to(e.z)]),
+                labels=torch.cat([e.labels, self.labels[:filled]]),
+                ids=torch.cat([e.rows(), self.ids[:filled]]),
+                anchors=len(e.z),
+            )
+        if self.training:
+            self._keep(e)
+        return seen
+
+    def get_extra_state(self) -> Tensor:
+        """For the checkpoint."""
+        return torch.tensor([self.steps, self.written])
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """From the checkpoint."""
+        self.steps, self.written = map(int, state)
+
+    @torch.no_grad()
+    def _keep(self, e: Embedded) -> None:
+        size = len(self.z)
+        new = torch.arange(max(0, len(e.z) - size), len(e.z), device=self.z.device)  # of a batch larger than the memory, the end
+        place = (self.written + new) % size
+        self.z[place] = e.z[new].detach().to(self.z)
+        self.labels[place], self.ids[place] = e.labels[new], e.rows()[new]
+        self.written, self.steps = self.written + len(e.z), self.steps + 1
