@@ -1,7 +1,7 @@
 """From a checked config to the objects of a run."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from siamese_lab import hardware
 from siamese_lab.batch import Samples
 from siamese_lab.binding import build
 from siamese_lab.combination import refuse_misfits
-from siamese_lab.errors import LabError
+from siamese_lab.errors import LabError, printable
 from siamese_lab.hardware import Decided
 from siamese_lab.judging import refuse_unfit, trial
 from siamese_lab.model import SiameseModule
@@ -31,6 +31,7 @@ class Lab:
     module: SiameseModule
     protocols: dict[str, Any]
     decided: Decided
+    callbacks: dict[str, Any] = field(default_factory=dict)
 
 
 def assemble(cfg: DictConfig, *, samples: Samples | None = None, trusted: bool = True) -> Lab:
@@ -71,7 +72,8 @@ def assemble(cfg: DictConfig, *, samples: Samples | None = None, trusted: bool =
     optimizer = module.configure_optimizers()["optimizer"]  # made again by Lightning; here, a bad rate is refused before the run begins
     if not any(group["initial_lr"] > 0 for group in optimizer.param_groups):
         raise LabError("a learning rate of 0 for all parameters would train nothing: set optimizer.lr, e.g. 1e-3")
-    return Lab(samples, ids, labels, sampling, module, protocols, decided)
+    callbacks = {str(name): build(node, trusted=trusted) for name, node in (cfg.get("callback") or {}).items()}
+    return Lab(samples, ids, labels, sampling, module, protocols, decided, callbacks)
 
 
 def load(cfg: DictConfig, *, trusted: bool = True) -> Samples:
@@ -83,8 +85,8 @@ def load(cfg: DictConfig, *, trusted: bool = True) -> Samples:
             common = sorted(parts[a] & parts[b])
             if common:
                 raise LabError(
-                    f"{len(common)} identities stand both in {a} and in {b}, e.g. {samples.classes[common[0]]}: figures would flatter the "
-                    "model; split by identity, or declare the data set disjoint by image"
+                    f"{len(common)} identities stand both in {a} and in {b}, e.g. {printable(samples.classes[common[0]])}: figures would "
+                    "flatter the model; split by identity, or declare the data set disjoint by image"
                 )
     return samples
 

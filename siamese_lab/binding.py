@@ -16,6 +16,11 @@ from siamese_lab.schema import ASIDE, GIVEN, Root
 from siamese_lab.signature import fit, parameters
 
 TARGET = "_target_"
+HOMES = {group: f"siamese_lab.{group}." for group in ("augment", "data", "sampling")}
+HOMES |= {"backbone": "siamese_lab.backbones.", "distance": "siamese_lab.distances.", "loss": "siamese_lab.losses."}
+HOMES |= {"miner": "siamese_lab.miners.", "protocol": "siamese_lab.protocols.", "optimizer": "torch.optim."}
+"""Where the targets of each group are defined; a config that the user did not write takes them from nowhere else."""
+
 VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -49,7 +54,7 @@ def resolve(target: str, trusted: bool = True) -> Callable[..., Any]:
         LabError: if there is none, or if it is not one that a foreign config may name.
     """
     refused = f"`{target}` is refused: a config that you did not write builds only what siamese_lab defines, and torch's optimizers"
-    if not trusted and not target.startswith(("siamese_lab.", "torch.optim.")):
+    if not trusted and not (isinstance(target, str) and target.startswith(("siamese_lab.", "torch.optim."))):
         raise LabError(refused)  # before the import, which already runs code
     parts = target.split(".") if isinstance(target, str) else []
     found: Any = None
@@ -106,6 +111,10 @@ def check_section(value: Any, key: str, misfits: list[str], trusted: bool = True
         target = resolve(value[TARGET], trusted)
     except LabError as error:
         misfits.append(f"{key}: {error}")
+        return value
+    group = re.split(r"[.\[]", key)[0]
+    if not trusted and not f"{target.__module__}.".startswith(HOMES.get(group, "siamese_lab.")):
+        misfits.append(f"{key}: `{value[TARGET]}` is refused: it is no {group}")
         return value
     return _check_target(value, target, key, misfits, trusted)
 

@@ -13,7 +13,7 @@ from siamese_lab import config, runs
 from siamese_lab.assembly import Lab, assemble
 from siamese_lab.batch import Batch, Embedded, Pairs, Triplets
 from siamese_lab.data.loader import BatchLoader
-from siamese_lab.errors import LabError
+from siamese_lab.errors import LabError, printable
 from siamese_lab.judging import embed
 
 PROBED = 10  # batches that go through the network
@@ -74,7 +74,9 @@ def describe(cfg: DictConfig, lab: Lab) -> list[str]:
         counts = f"positives {first.positives}, negatives {first.negatives} in the first one"
         raise LabError(f"none of {len(probes)} batches gives a gradient: {counts}; {why}")
     missed = never_drawn(lab, cfg.trainer.max_epochs, loader.table)
-    names = [samples.classes[int(samples.labels[lab.ids[(lab.labels == label).nonzero()[0, 0]]])] for label in missed[:5].tolist()]
+    names = [
+        printable(samples.classes[int(samples.labels[lab.ids[(lab.labels == label).nonzero()[0, 0]]])]) for label in missed[:5].tolist()
+    ]
     run_id = config.resolved_hash(cfg, samples.fingerprint)
     return [
         f"data       {'; '.join(parts)}; images {'x'.join(map(str, shape))}, disjoint by {samples.disjoint}",

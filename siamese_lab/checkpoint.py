@@ -1,6 +1,8 @@
 """Checkpoints: written whole or not at all, read without running code."""
 
 import os
+import re
+import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from siamese_lab.assembly import model
-from siamese_lab.errors import LabError
+from siamese_lab.errors import LabError, printable
 from siamese_lab.files import put
 from siamese_lab.model import SiameseModule
 from siamese_lab.runs import RunFolder
@@ -19,6 +21,7 @@ from siamese_lab.runs import RunFolder
 RESUMED = {"state_dict": dict, "epoch": int, "global_step": int, "optimizer_states": list, "lr_schedulers": list, "loops": dict}
 """What a run cannot go on without, and its kind; so are `callbacks`, a mapping of mappings."""
 
+COPY = "take the file from a good copy of the run"
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 
 
@@ -105,15 +108,25 @@ def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
             altered = archive.testzip()
         if altered is not None:
             raise LabError(f"{path} is damaged: its part {altered} does not match its checksum")
-        checkpoint: Any = torch.load(path, map_location=device, weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, about files that it then refuses
+            checkpoint: Any = torch.load(path, map_location=device, weights_only=True)
         if not isinstance(checkpoint, dict):
             raise LabError(f"{path} is no checkpoint: it holds a {type(checkpoint).__name__}, not what siamese-lab writes")
+        foreign = [key for key in map(str, checkpoint) if "hyper_parameters" in key or key.startswith("hparams")]
+        if foreign:  # some loaders call what is named there; we neither write nor read it
+            raise LabError(f"{path} is refused: it holds {', '.join(foreign)}, which siamese-lab never writes; {COPY}")
         return checkpoint
     except FileNotFoundError as error:
         raise LabError(f"{path} is missing: the run has not finished its first epoch, or its checkpoints were removed") from error
     except LabError:
         raise
     except Exception as error:  # whatever the broken file makes of zipfile and torch.load
+        words = " ".join(str(error).split())
+        if "weights_only" in words or "Weights only" in words:  # torch goes on to say how to read it nevertheless
+            named = re.search(r"GLOBAL (\S+)", words)
+            what = f" ({printable(named[1])})" if named else ""
+            raise LabError(f"{path} is refused: it holds more than tensors and plain values{what}, which could run code; {COPY}") from error
         raise LabError(f"{path} cannot be read as a checkpoint: {' '.join(str(error).split())[:300]}") from error
 
 

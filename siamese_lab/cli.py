@@ -23,7 +23,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from siamese_lab.errors import INTERRUPTED, LabError
+from siamese_lab.errors import INTERRUPTED, LabError, printable
 
 SWEEPS = "sweeps (-m) come with the next version: one run takes one value of each key, so start one command for each"
 
@@ -139,7 +139,7 @@ VERBS = {
 def main(words: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. What the user can mend is printed to stderr without a traceback."""
     words = list(sys.argv[1:] if words is None else words)
-    warnings.formatwarning = lambda message, *_, **__: f"siamese-lab: {message}\n"  # without a line of our source
+    warnings.formatwarning = lambda message, *_, **__: f"siamese-lab: {printable(message)}\n"  # without a line of our source
     try:
         code = _run(words)
         sys.stdout.flush()  # here, so that a closed pipe is met inside the try

@@ -3,6 +3,15 @@
 INTERRUPTED = 130  # the exit code of a command that Ctrl-C ended, as the shell says of SIGINT
 
 
+def printable(text: object) -> str:
+    """A name as one line that can do a terminal no harm: line ends, control characters and the like are escaped.
+
+    Args:
+        text: what a file, a server or a config calls something.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
 class LabError(Exception):
     """Something the user can mend: the message says what was needed, what came and what to do.
 

@@ -13,7 +13,7 @@ from siamese_lab.batch import Samples
 from siamese_lab.binding import build
 from siamese_lab.catalogue import option_file
 from siamese_lab.checkpoint import trained
-from siamese_lab.errors import LabError
+from siamese_lab.errors import LabError, printable
 from siamese_lab.runs import RunFolder
 
 
@@ -81,8 +81,8 @@ def _refuse_trained_on(folder: RunFolder, cfg: DictConfig, other: DictConfig, sa
     common = sorted(there & set(record.classes(known, files.read_json(known))["train"]))
     if common:
         raise LabError(
-            f"the run was trained on {len(common):,} of the {len(there):,} identities of this test part, e.g. {common[0]}: its figures "
-            "would flatter it; choose a split without them"
+            f"the run was trained on {len(common):,} of the {len(there):,} identities of this test part, e.g. {printable(common[0])}: "
+            "its figures would flatter it; choose a split without them"
         )
 
 

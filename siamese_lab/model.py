@@ -1,6 +1,7 @@
 """The siamese network as a LightningModule: backbone, distance, miner, loss."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import pytorch_lightning as pl
@@ -67,6 +68,7 @@ class SiameseModule(pl.LightningModule):
         self.backbone, self.distance, self.loss = backbone.to(memory_format=self.layout), distance, loss
         self.miner, self.augment, self.seed, self.views, self.make_optimizers = miner, augment, seed, views, make_optimizers
         self.memory, self.chunk = memory, chunk
+        self.seen: tuple[Embedded, Tuples, dict[str, Tensor]] | None = None  # the last step's embeddings, for callbacks
         encoder = nn.ModuleDict({"backbone": self.backbone, "distance": self.distance})
         self.average = AveragedModel(encoder, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True) if ema else None
         if self.average is not None:
@@ -89,8 +91,10 @@ class SiameseModule(pl.LightningModule):
         e = Embedded(z, batch.labels, batch.ids, distance=self.distance, where=where)
         if self.memory is not None:
             e = self.memory(e)
-        loss, facts = self.loss(e, batch.tuples if batch.tuples is not None else self.miner(e))
+        tuples = batch.tuples if batch.tuples is not None else self.miner(e)
+        loss, facts = self.loss(e, tuples)
         value: Tensor = loss
+        self.seen = (replace(e, z=e.z.detach()), tuples, facts)
         if self.trainer.is_last_batch or (self.global_step + 1) % LOG_EVERY == 0:  # else it is not written anyway
             self.log("train/loss", value.detach(), prog_bar=True, on_step=True, on_epoch=False)
             self.log_dict({f"train/{name}": fact.float() for name, fact in facts.items()}, on_step=True, on_epoch=False)

@@ -9,7 +9,8 @@ from siamese_lab import config, runs
 from siamese_lab.binding import build
 from siamese_lab.checkpoint import trained
 from siamese_lab.data.images import BrokenImageError, Fit
-from siamese_lab.errors import LabError
+from siamese_lab.data.source import file_source
+from siamese_lab.errors import LabError, printable
 
 
 def command(run: str, left: Path, right: Path) -> int:
@@ -51,11 +52,11 @@ def read(path: Path, reader: Fit, shape: list[int]) -> torch.Tensor:
         LabError: naming the file and what is wrong with it.
     """
     try:
-        image = torch.from_numpy(reader(path.read_bytes()))
+        image = torch.from_numpy(reader(file_source(path, path.name).read()))
     except BrokenImageError as error:
-        raise LabError(f"{path}: {error}") from error
+        raise LabError(f"{printable(path)}: {error}; give another image") from error
     except OSError as error:
-        raise LabError(f"cannot read {path}: {error.strerror}") from error
+        raise LabError(f"cannot read {printable(path)}: {error.strerror}; give another image") from error
     if list(image.shape) != shape:  # a run with data.size=null takes images as they are
         raise LabError(f"the network was trained on images of {shape}, {path} is {list(image.shape)} (channels, height, width)")
     return image[None]

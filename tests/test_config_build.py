@@ -13,8 +13,8 @@ from torch import nn
 from siamese_lab import catalogue
 from siamese_lab.batch import as_pairs
 from siamese_lab.binding import build, check_section, resolve
-from siamese_lab.distances.euclidean import Euclidean
 from siamese_lab.errors import LabError
+from siamese_lab.losses.supcon import SupConLoss
 from siamese_lab.show import option_parameters
 
 LAB_OPTIONS = [(g, o) for g in catalogue.groups() for o in catalogue.options(g) if g not in ("experiment", "trainer")]
@@ -116,7 +116,9 @@ def test_a_foreign_config_is_refused_before_its_module_is_imported(tmp_path: Pat
 
 
 def test_a_foreign_config_builds_ours() -> None:
-    assert isinstance(build(section(_target_="siamese_lab.distances.euclidean.Euclidean"), trusted=False), Euclidean)
+    assert isinstance(build(section(_target_="siamese_lab.losses.supcon.SupConLoss", temperature=0.1), trusted=False), SupConLoss)
+    with pytest.raises(LabError, match="is refused: it is no loss"):
+        build(section(_target_="siamese_lab.distances.euclidean.Euclidean"), trusted=False)
     assert resolve("torch.optim.AdamW", trusted=False) is torch.optim.AdamW
     assert resolve("siamese_lab.batch.as_pairs") is as_pairs
 
@@ -127,6 +129,7 @@ def test_every_option_binds_and_lists_every_parameter(group: str, name: str) -> 
     misfits: list[str] = []
     content = {k: v for k, v in content.items() if k != "defaults"}
     check_section(content, group, misfits)
+    check_section(content, group, misfits, trusted=False)
     assert misfits == []
     content = content if "_target_" in content else content[name]  # a protocol sits under its own name
     target: Callable[..., Any] = resolve(content["_target_"], trusted=False)  # a run folder of it can be evaluated

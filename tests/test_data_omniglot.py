@@ -216,13 +216,6 @@ def test_downloaded(tmp_path, monkeypatch):
     assert samples.fingerprint == load().fingerprint
 
 
-def test_no_such_root_and_an_empty_one(tmp_path):
-    with pytest.raises(LabError, match="there is no folder"):
-        Omniglot(root=str(tmp_path / "nowhere")).load()
-    with pytest.raises(LabError, match=r"neither images_background\.zip nor"):
-        Omniglot(root=str(tmp_path)).load()
-
-
 @real
 @pytest.mark.parametrize("name", [n for n in catalogue.options("experiment") if n.startswith("omniglot")])
 def test_the_experiments_on_omniglot_can_be_run(name, capsys):

@@ -1,8 +1,11 @@
 """`siamese-lab evaluate` and `verify` on a run that was trained for real."""
 
+import os
+
 import pytest
 import torch
 from conftest import FEW, run
+from hostile_user import command, one_line
 from PIL import Image
 
 from siamese_lab import config
@@ -48,9 +51,20 @@ def test_verify_says_same_and_different(done, tmp_path, capsys):
             Image.fromarray(255 - samples.images[samples.row[ids[row]]][0].numpy()).save(files[-1])  # dark ink on white, as people scan it
         assert main(["verify", str(folder.path), *map(str, files)]) == 0
         assert capsys.readouterr().out.rstrip().endswith(f": {word}")
-    (tmp_path / "text.png").write_text("no image")
-    assert main(["verify", str(folder.path), str(tmp_path / "text.png"), str(files[0])]) == 2
-    assert "text.png" in capsys.readouterr().err
+
+    for name, harm, words in (
+        ("text.png", lambda path: path.write_text("no image"), "not an image"),
+        ("empty.png", lambda path: path.write_bytes(b""), "empty, 0 bytes"),
+        ("pipe.png", os.mkfifo, "not a regular file"),
+        ("endless.png", lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
+        ("loop.png", lambda path: path.symlink_to(path), "leads nowhere"),
+        ("folder.png", lambda path: path.mkdir(), "a folder"),
+        ("gone.png", lambda path: None, "No such file"),
+        ("two\nlines.png", lambda path: None, "No such file"),
+    ):
+        harm(tmp_path / name)
+        said = command("verify", str(folder.path), str(files[0]), str(tmp_path / name))
+        one_line(said, 2, rf"{name.partition(chr(10))[0]}.*{words}")
 
 
 def test_a_protocol_of_the_run_is_judged_as_the_run_has_set_it(outputs, capsys):

@@ -1,18 +1,23 @@
 """Zips read without unpacking: their members go straight into the decoder, and a hostile one is refused whole."""
 
+import lzma
 import re
 import stat
+import struct
 import zipfile
 import zlib
 from pathlib import Path
 
 from siamese_lab.data.images import MAX_BYTES, BrokenImageError
 from siamese_lab.data.source import Source
-from siamese_lab.errors import LabError
+from siamese_lab.errors import LabError, printable
 
 MAX_MEMBERS = 2_000_000
 MAX_TOTAL = 1 << 36  # bytes unpacked
+HEADER = 30  # bytes before a member, at least
 MAX_RATIO = 200  # unpacked to packed; images are packed already, so that honest ones stay near 1
+AGAIN = "copy or download it again"
+BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, ValueError, OverflowError, RuntimeError)  # of zipfile
 SMALL = 1 << 20  # the ratio of what is smaller does no harm
 
 
@@ -23,16 +28,16 @@ class Archive:
         path: of the zip.
 
     Raises:
-        LabError: if it is no zip, or a member is encrypted, a link, twice there, has a path that leads out of the archive, or
-            unpacks to more than an honest file does.
+        LabError: if it is no zip, or a member is encrypted, a link, twice there, has a path that leads out of the archive, shares its
+            bytes with another, or unpacks to more than an honest file does.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            raise LabError(f"{path} cannot be read as a zip ({error})") from error
+        except (*BROKEN, OSError) as error:
+            raise LabError(f"{printable(path)} cannot be read as a zip ({printable(error)}): {AGAIN}") from error
         try:
             self._members = self._checked()
         except LabError:
@@ -65,8 +70,8 @@ class Archive:
             raise BrokenImageError(f"a file of {member.file_size:,} bytes, more than {MAX_BYTES:,}")
         try:
             return self._zip.read(member)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise BrokenImageError(f"damaged within its zip ({error})") from error
+        except (*BROKEN, OSError) as error:
+            raise BrokenImageError(f"damaged within its zip ({printable(error)})") from error
 
     def source(self, name: str) -> Source:
         """The file as a source; its stamp is size and CRC, so that a copy of the zip is as good as the zip."""
@@ -76,21 +81,26 @@ class Archive:
     def _checked(self) -> dict[str, zipfile.ZipInfo]:
         every = self._zip.infolist()
         if len(every) > MAX_MEMBERS:
-            raise LabError(f"refused {self.path}: {len(every):,} members, more than {MAX_MEMBERS:,}")
+            raise LabError(f"refused {printable(self.path)}: {len(every):,} members, more than {MAX_MEMBERS:,}; {AGAIN}")
+        ordered = sorted(every, key=lambda member: member.header_offset)
+        ends = [*(member.header_offset for member in ordered), self._zip.start_dir][1:]
+        shared = {m.filename for m, end in zip(ordered, ends, strict=True) if m.header_offset + HEADER + m.compress_size > end}
         found: dict[str, zipfile.ZipInfo] = {}
         seen: set[str] = set()
         for member in every:
             reason = _objection(member)
             if not reason and member.filename in seen:
                 reason = "is there twice"
+            if not reason and member.filename in shared:
+                reason = "shares its bytes with another"  # a bomb of a few kilobytes can give petabytes so
             if reason:
-                raise LabError(f"refused {self.path}: its member {member.filename!r} {reason}")
+                raise LabError(f"refused {printable(self.path)}: its member {member.filename!r} {reason}; {AGAIN}")
             seen.add(member.filename)
             if not member.is_dir():
                 found[member.filename] = member
         total, packed = sum(m.file_size for m in found.values()), sum(m.compress_size for m in found.values())
         if total > MAX_TOTAL or (total > 64 * SMALL and total > MAX_RATIO * packed):
-            raise LabError(f"refused {self.path}: {packed:,} bytes unpack to {total:,}")
+            raise LabError(f"refused {printable(self.path)}: {packed:,} bytes unpack to {total:,}; {AGAIN}")
         return found
 
 

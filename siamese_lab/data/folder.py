@@ -1,8 +1,8 @@
 """A user's own images: one folder per identity."""
 
-import os
+import unicodedata
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,11 +11,12 @@ from torch import Tensor
 from siamese_lab.batch import PARTS, Samples
 from siamese_lab.catalogue import nearest
 from siamese_lab.data.fingerprint import fingerprint
-from siamese_lab.data.images import SUFFIXES, Fit
-from siamese_lab.data.source import Source, file_source, stamp
+from siamese_lab.data.images import Fit
+from siamese_lab.data.source import folder_at, stamp
 from siamese_lab.data.split import refuse_overlap, split_by
 from siamese_lab.data.store import decoded
-from siamese_lab.errors import LabError
+from siamese_lab.data.tree import images
+from siamese_lab.errors import LabError, printable
 
 FIXED = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}  # folders that are parts
 
@@ -25,7 +26,8 @@ class Folder:
 
     PNG, JPEG, PGM / PPM, BMP, WebP and TIFF, of any sizes. Where `root` holds `train` and `val` or `test`, these are the parts
     (and `val_share` of the training identities validate if there is no `val`); otherwise identities are drawn by `split_seed`.
-    An identity's name begins with its group's: `Greek/alpha`. Nothing is written into `root`.
+    An identity's name begins with its group's: `Greek/alpha`. Nothing is written into `root`. Files with other suffixes are passed over,
+    and said; links are followed, but no folder may be there twice.
 
     Args:
         root: the folder.
@@ -82,11 +84,11 @@ class Folder:
 
         Raises:
             LabError: if there is no such folder, nothing in it, fewer than two identities, a broken image that is refused, images
-                of unlike sizes where no size is given, or an identity in two parts.
+                of unlike sizes where no size is given, a link to nothing or round in a circle, or an identity in two parts.
         """
-        root = Path(self.root).expanduser()
-        sources = self._sources(root)
-        store = decoded("folder", lambda: sources, stamp(sources), self.fit, self.broken, str(root))
+        root = folder_at(self.root, "the folder that holds one folder of images per identity")
+        sources = images(root)
+        store = decoded("folder", lambda: sources, stamp(sources), self.fit, self.broken, printable(root))
         files: list[str] = store.extra["names"]
         fixed = self._fixed(files)
         homes = [name.rpartition("/")[0].partition("/")[2] if fixed else name.rpartition("/")[0] for name in files]
@@ -95,12 +97,13 @@ class Folder:
         classes = tuple(sorted(set(homes)))
         both = sorted(set(classes) & {home.rpartition("/")[0] for home in classes})
         if both:
-            raise LabError(f"{root / both[0]} holds images and folders of images: an identity or a group? Move one of them")
+            raise LabError(f"{printable(root / both[0])} holds images and folders of images: an identity or a group? Move one of them")
         if len(classes) < 2:
             raise LabError(
-                f"{root} holds images of {len(classes)} identit{'y' if len(classes) == 1 else 'ies'}: at least 2 are needed, "
+                f"{printable(root)} holds images of {len(classes)} identit{'y' if len(classes) == 1 else 'ies'}: at least 2 are needed, "
                 "each in a folder of its own (root/<identity>/*.png)"
             )
+        _say_alike(classes)
         code = {name: index for index, name in enumerate(classes)}
         labels = torch.tensor([code[home] for home in homes])
         split = self._split(files, homes, fixed, root)
@@ -123,21 +126,6 @@ class Folder:
             files=tuple(str(name) for name in store.extra["names"]),
         )
 
-    def _sources(self, root: Path) -> list[Source]:
-        if not root.is_dir():
-            reason = "is not a folder" if root.exists() else "does not exist"
-            raise LabError(f"data.root {root} {reason}: give the folder that holds one folder of images per identity")
-        try:
-            paths = list(_images(root, root))
-        except OSError as error:
-            raise LabError(f"cannot read {error.filename} ({error.strerror})") from error
-        loose = [path.name for path in paths if path.parent == root]
-        if loose:
-            raise LabError(f"{len(loose)} images lie in {root} itself, e.g. {loose[0]}: put each identity's images in a folder of its own")
-        if not paths:
-            raise LabError(f"{root} holds no images ({', '.join(sorted(SUFFIXES))}): one folder of them per identity is needed")
-        return [file_source(path, path.relative_to(root).as_posix()) for path in paths]
-
     def _fixed(self, files: Sequence[str]) -> bool:
         """Whether the folders at the top are the parts."""
         top = {name.partition("/")[0] for name in files}
@@ -145,7 +133,9 @@ class Folder:
         misspelt = {name: hint for name in sorted(top - FIXED.keys()) if (hint := nearest(name.lower(), FIXED))}
         if deep and misspelt and top & FIXED.keys():
             name, hint = next(iter(misspelt.items()))
-            raise LabError(f"data.root holds folders named as parts ({', '.join(sorted(top & FIXED.keys()))}) and one named {name}{hint}")
+            raise LabError(
+                f"data.root holds folders named as parts ({', '.join(sorted(top & FIXED.keys()))}) and one named {printable(name)}{hint}"
+            )
         return "train" in top and len(top) > 1 and top <= FIXED.keys() and deep
 
     def _enough(self, homes: Sequence[str], root: Path) -> list[int]:
@@ -155,8 +145,8 @@ class Folder:
             counts[home] = counts.get(home, 0) + 1
         few = [home for home, count in counts.items() if count < self.min_images]
         if few:
-            shown = ", ".join(few[:5]) + (f" and {len(few) - 5} more" if len(few) > 5 else "")
-            message = f"{len(few)} of {len(counts)} identities in {root} have fewer than {self.min_images} images: {shown}"
+            shown = ", ".join(map(printable, few[:5])) + (f" and {len(few) - 5} more" if len(few) > 5 else "")
+            message = f"{len(few)} of {len(counts)} identities in {printable(root)} have fewer than {self.min_images} images: {shown}"
             if len(counts) - len(few) < 2:
                 raise LabError(f"{message}; they form no positive pair, and fewer than 2 others are left: add images")
             warnings.warn(f"{message}; they are left out (data.min_images)", stacklevel=3)
@@ -175,7 +165,7 @@ class Folder:
                 split[rows] = self._drawn([files[row] for row in rows], [homes[row] for row in rows], val, 0.0)
             return split
         except ValueError as error:
-            raise LabError(f"cannot split the identities of {root}: {error}") from error
+            raise LabError(f"cannot split the identities of {printable(root)}: {error}") from error
 
     def _drawn(self, files: Sequence[str], homes: Sequence[str], val: float, test: float) -> Tensor:
         if self.disjoint == "label":
@@ -188,18 +178,19 @@ class Folder:
             try:
                 split[own] = split_by([files[row] for row in own], val, test, self.split_seed)
             except ValueError as error:
-                raise ValueError(f"images of {home}: {error}") from error
+                raise ValueError(f"images of {printable(home)}: {error}") from error
         return split
 
 
-def _images(folder: Path, root: Path) -> Iterator[Path]:
-    """Image files below a folder, three levels deep at most, in the order of their names."""
-    entries = sorted((e for e in os.scandir(folder) if not e.name.startswith((".", "__MACOSX"))), key=lambda e: e.name)
-    for entry in entries:
-        path = Path(entry.path)
-        if entry.is_dir():
-            if len(path.relative_to(root).parts) > 3:
-                raise LabError(f"{path} lies too deep: root/<identity>, root/<group>/<identity> or root/train/<group>/<identity>")
-            yield from _images(path, root)
-        elif entry.is_file() and path.suffix.lower() in SUFFIXES:
-            yield path
+def _say_alike(classes: Sequence[str]) -> None:
+    """Says which identities a Mac or Windows would take for one, and a person too."""
+    met: dict[str, str] = {}
+    for name in classes:
+        other = met.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if other != name:
+            warnings.warn(
+                f"{other!a} and {name!a} differ only in capitals or in how accents are encoded: they count as two identities; "
+                "if they are one, put their images in one folder",
+                stacklevel=3,
+            )
+            return

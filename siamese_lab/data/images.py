@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,10 @@ from PIL import ExifTags, Image, ImageOps
 
 VERSION = 1  # raise it when the same file would give other pixels: stores are built anew
 FORMATS = ("PNG", "JPEG", "PPM", "BMP", "WEBP", "TIFF")  # Pillow knows 40 more, some of which run other programs
-MAGIC = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"BM", b"RIFF", b"II*\0", b"MM\0*")  # how their files begin
+MAGIC = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*")  # how their files begin
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".pgm", ".ppm", ".pbm", ".pnm", ".bmp", ".webp", ".tif", ".tiff"))
 MAX_PIXELS = 50_000_000  # checked in the header: a 10 kB PNG can ask for gigabytes
+WIDE = "pixels of 32 bits, whose range is unknown: save it with 8 or 16 bits"
 MAX_BYTES = 1 << 29  # of one file
 
 
@@ -82,8 +84,7 @@ class Fit:
             try:
                 image = self._open(data)
                 image.load()
-                turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
-                return self._plain(ImageOps.exif_transpose(image) if turned else image)
+                return self._plain(ImageOps.exif_transpose(image) if _turned(image) else image)
             except BrokenImageError:
                 raise
             except Exception as error:  # decoders fail in many ways: OSError, SyntaxError, zlib.error, struct.error, ...
@@ -102,7 +103,7 @@ class Fit:
         try:
             image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
         except Image.UnidentifiedImageError as error:
-            if data.startswith(MAGIC):
+            if data.startswith(MAGIC) or (data[:4], data[8:12]) == (b"RIFF", b"WEBP"):
                 raise BrokenImageError("truncated or damaged in its header") from error
             raise BrokenImageError(f"not an image (of {', '.join(FORMATS)})") from error
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -110,6 +111,8 @@ class Fit:
         width, height = image.size
         if width * height > self.max_pixels:
             raise BrokenImageError(f"too many pixels ({width} x {height}, more than {self.max_pixels:,})")
+        if (image.format, image.mode) == ("TIFF", "I"):
+            raise BrokenImageError(WIDE)
         if isinstance(self.size, tuple) and image.format == "JPEG":
             image.draft(None, self._enough(width, height))  # decodes large photographs at 1/2, 1/4 or 1/8
         return image
@@ -128,7 +131,10 @@ class Fit:
             return _resize(image, width, height)
         ratios = (width / image.width, height / image.height)
         scale = min(ratios) if self.fit == "pad" else max(ratios)
-        inner = _resize(image, max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        sides = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        if prod(sides) > max(self.max_pixels, 8 * width * height):
+            raise BrokenImageError(f"too narrow to be cropped ({image.width} x {image.height}): data.fit=pad or squash takes it")
+        inner = _resize(image, *sides)
         left, top = (width - inner.width) // 2, (height - inner.height) // 2
         if self.fit == "crop":
             return inner.crop((-left, -top, width - left, height - top))
@@ -141,6 +147,8 @@ class Fit:
         wanted = "L" if self.channels == 1 else "RGB"
         if image.mode.startswith("I"):
             image = _eight_bits(image)
+        elif image.mode == "P" and image.palette is None:
+            raise BrokenImageError("its palette is missing")
         elif image.mode == "F":
             raise BrokenImageError("pixels are floating-point numbers, whose range is unknown: save it with 8 or 16 bits")
         if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
@@ -152,6 +160,13 @@ class Fit:
         return image.convert(wanted)
 
 
+def _turned(image: Image.Image) -> bool:
+    try:
+        return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
+    except Exception as error:
+        raise BrokenImageError("its EXIF block, which would say how it is turned, cannot be read: save it without") from error
+
+
 def _resize(image: Image.Image, width: int, height: int) -> Image.Image:
     """With a filter that covers every source pixel where it reduces."""
     reduces = width <= image.width and height <= image.height
@@ -161,7 +176,7 @@ def _resize(image: Image.Image, width: int, height: int) -> Image.Image:
 def _eight_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.int64)
     if values.size and (values.min() < 0 or values.max() > 65535):
-        raise BrokenImageError("pixels of 32 bits, whose range is unknown: save it with 8 or 16 bits")
+        raise BrokenImageError(WIDE)
     return Image.fromarray(((values + 128) // 257).astype(np.uint8))
 
 

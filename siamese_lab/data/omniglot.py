@@ -8,11 +8,12 @@ from torch import Tensor
 
 from siamese_lab.batch import TEST, TRAIN, UNUSED, VAL, Episodes, Samples
 from siamese_lab.data import omniglot_files as files
+from siamese_lab.data.download import refuse_address
 from siamese_lab.data.fingerprint import fingerprint
 from siamese_lab.data.images import Fit
 from siamese_lab.data.split import shuffled
 from siamese_lab.data.store import decoded
-from siamese_lab.errors import LabError
+from siamese_lab.errors import LabError, printable
 
 ADDRESS = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"
 OFFICIAL = (  # the alphabets of the official one-shot runs, two runs each
@@ -77,6 +78,8 @@ class Omniglot:
             raise ValueError(f"validation_alphabets must be 0 to 28 of the 30, or their names, got {validation_alphabets}")
         if not 0 <= validation_characters <= 1198:
             raise ValueError(f"validation_characters must be 0 to 1198 of the 1200, got {validation_characters}")
+        if root is None:
+            refuse_address(address)
         self.root, self.split, self.quarter_turns, self.address = root, split, quarter_turns, address
         self.fit = Fit(size if isinstance(size, int) else tuple(size), fit=fit, invert=True)
         self.validation_alphabets, self.validation_characters = validation_alphabets, validation_characters
@@ -88,12 +91,20 @@ class Omniglot:
         Raises:
             LabError: if the files are not there, cannot be downloaded, or are not Omniglot's.
         """
-        root = files.fetch(self.address) if self.root is None else Path(self.root).expanduser()
+        root = files.fetch(self.address) if self.root is None else self.root
         paths = files.locate(root)
         sets = {part: paths[part] for part in files.CHARACTERS}
-        store = decoded("omniglot", lambda: files.drawings(sets), files.key(sets.values()), self.fit, "refuse", str(root), files.digest)
+        store = decoded(
+            "omniglot",
+            lambda: files.drawings(sets),
+            files.key(sets.values()),
+            self.fit,
+            "refuse",
+            printable(root),
+            files.digest,
+            lambda names, digests: files.check(names, digests, root),
+        )
         names, digests = store.extra["names"], store.extra["notes"]
-        files.check(names, digests, root)
         found = [files.parse(name) for name in names]
 
         labels, characters = _codes([f"{d.alphabet}/{d.character}" for d in found])
@@ -177,16 +188,16 @@ def _official(path: Path, row_of: dict[str, int]) -> Episodes:
         files.key([path]),
         Fit(files.SIDE),
         "refuse",
-        str(path),
+        printable(path),
         files.digest,
     )
     rows = {
         name[name.rindex("run") :]: row_of.get(bits, -1) for name, bits in zip(images.extra["names"], images.extra["notes"], strict=True)
     }
-    labels = {name: source.read().decode() for name, source in files.runs(path).items() if name.endswith(".txt")}
-    support, query, truth = [], [], []
-    names = sorted(name.split("/")[0] for name in labels)
+    support, query, truth, names = [], [], [], []
     try:
+        labels = {name: source.read().decode() for name, source in files.runs(path).items() if name.endswith(".txt")}
+        names = sorted(name.split("/")[0] for name in labels)
         for run in names:
             pairs = dict(line.split() for line in labels[f"{run}/class_labels.txt"].splitlines() if line.strip())
             ways, items = [f"{run}/training/class{i:02}.png" for i in range(1, 21)], sorted(pairs)
@@ -194,8 +205,8 @@ def _official(path: Path, row_of: dict[str, int]) -> Episodes:
             query.append([rows[item] for item in items])
             truth.append([ways.index(pairs[item]) for item in items])
         episodes = Episodes(torch.tensor(support), torch.tensor(query), torch.tensor(truth), tuple(names))
-    except (KeyError, ValueError) as error:
-        raise LabError(f"{path} is not the 20 official runs ({error}): copy it again, or remove it") from error
+    except (KeyError, ValueError, OSError) as error:
+        raise LabError(f"{printable(path)} is not the 20 official runs ({printable(error)}): copy it again, or remove it") from error
     if len(names) != 20 or episodes.query.shape != (20, 20) or min(rows.values()) < 0:
-        raise LabError(f"{path} is not the 20 official runs of 20 x 20 of Omniglot's drawings: copy it again, or remove it")
+        raise LabError(f"{printable(path)} is not the 20 official runs of 20 x 20 of Omniglot's drawings: copy it again, or remove it")
     return episodes

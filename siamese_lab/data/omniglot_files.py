@@ -12,8 +12,8 @@ from siamese_lab.data.archive import Archive
 from siamese_lab.data.cache import cache_folder
 from siamese_lab.data.download import download
 from siamese_lab.data.images import BrokenImageError
-from siamese_lab.data.source import Source, file_source, stamp
-from siamese_lab.errors import LabError
+from siamese_lab.data.source import Source, file_source, folder_at, stamp
+from siamese_lab.errors import LabError, printable
 
 PLACES = ("", "python", "python/one-shot-classification", "one-shot-classification", "omniglot", "omniglot-py", "all_runs")
 CHARACTERS = {"images_background": 964, "images_evaluation": 659}
@@ -32,6 +32,7 @@ PUBLISHED = {  # path under the address, checksum. The publisher names none; MD5
 DRAWING = re.compile(r"(?:^|/)(?P<character>[^/]+/character\d\d)/\d{4}_(?P<drawer>\d\d)\.png$")
 RUN = re.compile(r"(?:^|/)(?P<name>run\d\d/(?:training/class\d\d\.png|test/item\d\d\.png|class_labels\.txt))$")
 SIDE = 105
+MOST = 1 << 26  # bytes of a zip: the largest has 9 MB
 
 
 class Drawing(NamedTuple):
@@ -51,40 +52,50 @@ def fetch(address: str) -> Path:
     """
     folder = cache_folder("downloads", "omniglot")
     for name, (path, checksum) in PUBLISHED.items():
-        download(f"{address.rstrip('/')}/{path}", folder / f"{name}.zip", checksum)
+        download(f"{address.rstrip('/')}/{path}", folder / f"{name}.zip", checksum, MOST)
     return folder
 
 
-def locate(root: Path) -> dict[str, Path]:
+def locate(given: str | Path) -> dict[str, Path]:
     """The zip or folder of each of images_background, images_evaluation and, where it is there, all_runs.
 
     Raises:
-        LabError: if root is not there or lacks one of the first two.
+        LabError: if it is not there, lacks one of the first two, or has neither a file nor a folder under their names.
     """
-    if not root.is_dir():
-        raise LabError(f"there is no folder {root}: data.root must hold images_background and images_evaluation, as zips or unpacked")
+    root = folder_at(given, "a folder with images_background and images_evaluation, as zips or unpacked, or null to download them")
     found: dict[str, Path] = {}
     for name in PUBLISHED:
         candidates = [root / place / end for place in PLACES for end in (f"{name}.zip", name)]
         if name == "all_runs":  # the publisher's zip unpacks to run01 and so on, without a folder round them
             candidates += [root / place for place in PLACES if (root / place / "run01").is_dir()]
         there = next((path for path in candidates if path.exists()), None)
+        if there and not (there.is_file() or there.is_dir()):  # a pipe would block
+            raise LabError(f"{printable(there)} is neither a file nor a folder: put the publisher's zip there, or data.root=null")
         if there:
             found[name] = there
         elif name in CHARACTERS:
-            raise LabError(f"{root} holds neither {name}.zip nor a folder {name}: give the folder that does, or data.root=null to download")
+            raise LabError(
+                f"{printable(root)} holds neither {name}.zip nor a folder {name}: give the folder that does, or data.root=null to download"
+            )
     return found
 
 
 def key(paths: Iterable[Path]) -> str:
-    """Changes when a zip's bytes do (wherever it lies), or the time or size of a file in a folder."""
+    """Changes when a zip's bytes do (wherever it lies), or the time or size of a file in a folder.
+
+    Raises:
+        LabError: if one cannot be read.
+    """
     every: list[str] = []
     for path in paths:
-        if path.is_dir():
-            every.append(stamp(list(_files(path))))
-        else:
-            with path.open("rb") as data:
-                every.append(hashlib.file_digest(data, "sha256").hexdigest())
+        try:
+            if path.is_dir():
+                every.append(stamp(list(_files(path))))
+            else:
+                with path.open("rb") as data:
+                    every.append(hashlib.file_digest(data, "sha256").hexdigest())
+        except OSError as error:
+            raise LabError(f"cannot read {printable(error.filename or path)} ({error.strerror}): copy it again") from error
     return " ".join(every)
 
 
@@ -102,7 +113,7 @@ def drawings(paths: Mapping[str, Path]) -> list[Source]:
         complete = {f"{name.rpartition('/')[0]}/{drawer:02}" for name in names for drawer in range(1, 21)}
         if len(complete) != 20 * characters or names != complete or len(some) != len(names):
             raise LabError(
-                f"{paths[part]} has {len(complete) // 20} characters and {len(some)} drawings, expected {characters} "
+                f"{printable(paths[part])} has {len(complete) // 20} characters and {len(some)} drawings, expected {characters} "
                 "of 20 drawings each: copy or unpack it again, or data.root=null to download"
             )
         found += sorted(some, key=lambda source: source.name)
@@ -132,7 +143,7 @@ def digest(image: Image.Image) -> str:
     return hashlib.sha256(image.convert("1", dither=Image.Dither.NONE).tobytes()).hexdigest()[:24]
 
 
-def check(names: Sequence[str], digests: Sequence[str], root: Path) -> None:
+def check(names: Sequence[str], digests: Sequence[str], root: str | Path) -> None:
     """Compares the decoded content with the publisher's.
 
     Raises:
@@ -142,7 +153,9 @@ def check(names: Sequence[str], digests: Sequence[str], root: Path) -> None:
         lines = [f"{name} {bits}" for name, bits in zip(names, digests, strict=True) if name.startswith(part)]
         came = hashlib.sha256("\n".join(lines).encode()).hexdigest()
         if came != expected:
-            raise LabError(f"the images of {part} in {root} are not Omniglot's ({came[:12]}, expected {expected[:12]}): copy it again")
+            raise LabError(
+                f"the images of {part} in {printable(root)} are not Omniglot's ({came[:12]}, expected {expected[:12]}): copy it again"
+            )
 
 
 def _match(pattern: re.Pattern[str], name: str) -> re.Match[str] | None:

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from siamese_lab.data.images import MAX_BYTES, BrokenImageError
+from siamese_lab.errors import LabError, printable
 
 
 @dataclass(frozen=True)
@@ -25,15 +27,51 @@ class Source:
 
 
 def file_source(path: Path, name: str) -> Source:
-    """A file on disk; its bytes are read when they are wanted."""
-    about = path.stat()
+    """A file on disk; its bytes are read when they are wanted. A pipe or a device is never opened: it could block, or give for ever.
+
+    Raises:
+        OSError: if there is none.
+    """
+    reason = ""
+    try:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
+            reason = "a folder" if stat.S_ISDIR(about.st_mode) else "not a regular file but a pipe, a socket or a device"
+        elif about.st_size > MAX_BYTES:
+            reason = f"a file of {about.st_size:,} bytes, more than {MAX_BYTES:,}"
+    except OSError as error:
+        about, reason = path.lstat(), f"a link that leads nowhere ({error.strerror})"
 
     def read() -> bytes:
-        if about.st_size > MAX_BYTES:
-            raise BrokenImageError(f"a file of {about.st_size:,} bytes, more than {MAX_BYTES:,}")
+        if reason:
+            raise BrokenImageError(reason)
         return path.read_bytes()
 
     return Source(name, f"{path.absolute()}:{about.st_size}:{about.st_mtime_ns}", read)
+
+
+def folder_at(root: str | Path, wanted: str) -> Path:
+    """The folder that `data.root` names.
+
+    Args:
+        root: as the user wrote it.
+        wanted: ends the message: what the folder should be.
+
+    Raises:
+        LabError: if there is none, or it cannot be looked at.
+    """
+    try:
+        path = Path(root).expanduser()
+        if stat.S_ISDIR(path.stat().st_mode):
+            return path
+        reason = "is not a folder"
+    except (FileNotFoundError, ValueError):  # no name holds a zero byte
+        reason = "is a link to nothing" if path.is_symlink() else "does not exist"
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror})"
+    except RuntimeError as error:  # ~ of a user who is not there
+        reason = f"is no path ({error})"
+    raise LabError(f"data.root {printable(root)} {reason}: give {wanted}")
 
 
 def stamp(sources: Sequence[Source]) -> str:

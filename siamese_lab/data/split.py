@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from siamese_lab.batch import PARTS, TEST, TRAIN, UNUSED, VAL
-from siamese_lab.errors import LabError
+from siamese_lab.errors import LabError, printable
 
 
 def shuffled(names: Sequence[str], seed: int) -> list[str]:
@@ -63,7 +63,7 @@ def refuse_overlap(labels: Tensor, split: Tensor, classes: Sequence[str]) -> Non
     both = (stands.sum(1) > 1).nonzero().flatten().tolist()
     if both:
         names = {code: name for name, code in PARTS.items()}
-        shown = "; ".join(f"{classes[i]} in {' and '.join(names[int(p)] for p in stands[i].nonzero())}" for i in both[:5])
+        shown = "; ".join(f"{printable(classes[i])} in {' and '.join(names[int(p)] for p in stands[i].nonzero())}" for i in both[:5])
         raise LabError(
             f"{len(both)} identit{'y stands' if len(both) == 1 else 'ies stand'} in more than one part ({shown}): "
             "figures would be those of identities that were trained on; "

@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
@@ -27,7 +28,7 @@ from siamese_lab.data.cache import cache_folder, progress
 from siamese_lab.data.images import VERSION as DECODER
 from siamese_lab.data.images import BrokenImageError, Fit, quiet
 from siamese_lab.data.source import Source
-from siamese_lab.errors import LabError
+from siamese_lab.errors import LabError, printable
 
 VERSION = 1  # of the files' layout
 CHUNK_BYTES = 1 << 25  # decoded pixels held in memory while building
@@ -38,6 +39,7 @@ LISTED = 5  # broken images named in a message
 Images = NDArray[np.uint8]
 Chunks = Callable[[dict[str, Any]], Iterable[Images]]
 Note = Callable[[Image.Image], str]
+Accept = Callable[[Sequence[str], Sequence[str]], None]
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def decoded(
     broken: str,
     where: str,
     note: Note | None = None,
+    accept: Accept | None = None,
 ) -> Stored:
     """The store of these sources; `extra` has `names` (of the images in the store), `broken` {name: reason} and `notes`.
 
@@ -101,6 +104,7 @@ def decoded(
         broken: "refuse" (LabError naming them) or "skip" (left out, listed, one warning).
         where: the folder or file that the names lie in, for messages.
         note: gives a string for each image as it was before fitting, kept in `extra["notes"]`; None for none.
+        accept: called with all names and notes before the store is put into place; raises where they are not to be kept.
 
     Raises:
         LabError: for broken images where they are refused, or if nothing is left.
@@ -109,14 +113,18 @@ def decoded(
     if broken not in ("refuse", "skip"):
         raise ValueError(f"broken must be refuse or skip, got {broken!r}")
     whole_key = [key, asdict(fit), DECODER, broken, note is not None]
-    made = stored(name, whole_key, lambda extra: _decode_all(sources(), fit, broken, where, note, extra))
+    made = stored(name, whole_key, lambda extra: _decode_all(sources(), fit, broken, where, note, accept, extra))
     if made.extra["broken"]:
         rest = f" (all of them are listed in {made.index})" if len(made.extra["broken"]) > LISTED else ""
         warnings.warn(f"skipped {_listed(made.extra['broken'], where)}{rest}", stacklevel=2)
     return made
 
 
-def _decode_all(sources: Sequence[Source], fit: Fit, broken: str, where: str, note: Note | None, extra: dict[str, Any]) -> Iterator[Images]:
+def _decode_all(
+    sources: Sequence[Source], fit: Fit, broken: str, where: str, note: Note | None, accept: Accept | None, extra: dict[str, Any]
+) -> Iterator[Images]:
+    if not sources:
+        raise LabError(f"{where} holds none of the images that it should: copy it again")
     extra |= {"names": [], "broken": {}, "notes": []}
     first: tuple[int, ...] = ()  # the shape that all must have
 
@@ -149,8 +157,8 @@ def _decode_all(sources: Sequence[Source], fit: Fit, broken: str, where: str, no
                 first = first or result[0].shape
                 if result[0].shape != first:
                     raise LabError(
-                        f"images of unlike sizes in {where}: {source.name} is {_sides(result[0].shape)}, others {_sides(first)}; "
-                        "give a size that all are fitted to, e.g. data.size=64"
+                        f"images of unlike sizes in {where}: {printable(source.name)} is {_sides(result[0].shape)}, others "
+                        f"{_sides(first)}; give a size that all are fitted to, e.g. data.size=64"
                     )
                 good.append(result[0])
                 extra["names"].append(source.name)
@@ -166,6 +174,8 @@ def _decode_all(sources: Sequence[Source], fit: Fit, broken: str, where: str, no
             f"refused {_listed(extra['broken'], where)}; mend or remove them"
             + (", or leave them out with data.broken=skip" if broken == "refuse" else "")
         )
+    if accept:
+        accept(extra["names"], extra["notes"])
 
 
 def _threads() -> int:
@@ -178,22 +188,34 @@ def _sides(shape: tuple[int, ...]) -> str:
 
 
 def _listed(broken: dict[str, str], where: str) -> str:
-    shown = "; ".join(f"{name}: {reason}" for name, reason in list(broken.items())[:LISTED])
+    shown = "; ".join(f"{printable(name)}: {printable(reason)}" for name, reason in list(broken.items())[:LISTED])
     more = f"; and {len(broken) - LISTED} more" if len(broken) > LISTED else ""
     return f"{len(broken)} broken image{'s' * (len(broken) > 1)} in {where}: {shown}{more}"
 
 
 def _opened(file: Path) -> Stored | None:
-    """The store if it is there and whole, else None."""
+    """The store if it is there and whole, else None.
+
+    The index is sealed: one that was altered, cut or written by something else is none, whatever it says. Pixels that were touched since
+    they were written are hashed again.
+    """
+    path = file.with_suffix(".json")
     try:
-        index = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-        shape = [int(side) for side in index["shape"]]
-        if index["version"] != VERSION or len(shape) != 4 or file.stat().st_size != prod(shape):
+        if not (path.is_file() and file.is_file()):
             return None
-        flat = torch.from_file(str(file), shared=False, size=prod(shape), dtype=torch.uint8)
-        return Stored(flat.view(shape), index["content"], index["extra"], file.with_suffix(".json"))
-    except (OSError, ValueError, KeyError, TypeError):
+        index = json.loads(path.read_text(encoding="utf-8"))
+        if index.pop("seal") != _seal(index) or index["version"] != VERSION or file.stat().st_size != prod(index["shape"]):
+            return None
+        flat = torch.from_file(str(file), shared=False, size=prod(index["shape"]), dtype=torch.uint8)
+        if file.stat().st_mtime_ns != index["written"] and hashlib.sha256(flat.numpy().data).hexdigest() != index["pixels"]:
+            return None
+        return Stored(flat.view(index["shape"]), index["content"], index["extra"], path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _seal(index: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
 
 
 def _build(file: Path, chunks: Chunks) -> None:
@@ -201,12 +223,13 @@ def _build(file: Path, chunks: Chunks) -> None:
     part = file.with_suffix(".part")
     extra: dict[str, Any] = {}
     pixels, count, shape = hashlib.sha256(), 0, ()
-    file.with_suffix(".json").unlink(missing_ok=True)
     try:
+        part.unlink(missing_ok=True)  # of a killed process; were it a link, what it leads to would be overwritten
+        file.with_suffix(".json").unlink(missing_ok=True)
         with part.open("wb") as out:
             for chunk in chunks(extra):
                 data = np.ascontiguousarray(chunk, dtype=np.uint8).reshape(-1).data
-                _write(out, data, file)
+                out.write(data)
                 pixels.update(data)
                 count, shape = count + len(chunk), chunk.shape[1:]
             out.flush()
@@ -214,21 +237,23 @@ def _build(file: Path, chunks: Chunks) -> None:
         if not count:
             raise LabError("there are no images to store")
         part.replace(file)
-        content = hashlib.sha256(f"{count} {shape} {pixels.hexdigest()}".encode()).hexdigest()
-        index = {"version": VERSION, "shape": [count, *shape], "content": content, "extra": extra}
+        index = {
+            "version": VERSION,
+            "shape": [count, *shape],
+            "content": hashlib.sha256(f"{count} {shape} {pixels.hexdigest()}".encode()).hexdigest(),
+            "pixels": pixels.hexdigest(),
+            "written": file.stat().st_mtime_ns,
+            "extra": extra,
+        }
         with part.open("w", encoding="utf-8") as out_index:
-            json.dump(index, out_index)
+            json.dump(index | {"seal": _seal(index)}, out_index)
             out_index.flush()
             os.fsync(out_index.fileno())
         part.replace(file.with_suffix(".json"))
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _write(out: Any, data: memoryview, file: Path) -> None:
-    try:
-        out.write(data)
-    except OSError as error:
+    except OSError as error:  # of the cache alone: what reading an image raises is a broken image
         raise LabError(
             f"cannot write the store of decoded images in {file.parent} ({error.strerror}): make room, or set SIAMESE_LAB_CACHE"
         ) from error
+    finally:
+        with suppress(OSError):  # a folder in its place
+            part.unlink(missing_ok=True)
