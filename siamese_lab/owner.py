@@ -21,6 +21,13 @@ def gone(info: dict[str, Any]) -> bool:
     return None not in (began, info.get("ticks")) and began != info["ticks"]
 
 
+def named(info: dict[str, Any]) -> str:
+    """The process that a run.json names, and what to do about it."""
+    elsewhere = "; if that process is gone, write killed in place of running into its run.json"
+    hint = elsewhere if info["host"] != socket.gethostname() else ""
+    return f"process {info['pid']} on {info['host']}: wait for it or stop it first{hint}"
+
+
 def ticks(pid: int) -> int | None:
     """When a process began, in the kernel's clock ticks since the machine did; None where that cannot be told."""
     try:

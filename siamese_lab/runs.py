@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -163,19 +164,18 @@ class RunFolder:
                 raise
 
     def _known(self, force: bool) -> str:
-        try:
+        with suppress(*([LabError] if force else [])):
             return self.state()
-        except LabError:
-            if not force:
-                raise
-            return "broken"
+        return "broken"  # which --force removes all the same
 
     def busy(self) -> str:
         """What is said of a run that another process trains."""
-        info = self.info() if self.exists() else {}
-        elsewhere = bool(info) and info["host"] != owner.this()["host"]
-        hint = "; if that process is gone, write killed in place of running into its run.json" if elsewhere else ""
-        return f"the run {self.path} is running now, as process {info.get('pid')} on {info.get('host')}: wait for it or stop it first{hint}"
+        for _ in range(20):  # who has the lock writes run.json at once, but not in the same moment
+            info = self.info() if self.exists() else {}
+            if info.get("state") == "running":
+                return f"the run {self.path} is running now, as {owner.named(info)}"
+            time.sleep(0.1)
+        return f"the run {self.path} is running now, as a process that has only just begun: wait for it or stop it first"
 
     def update(self, **facts: Any) -> None:
         """Sets entries of run.json."""
