@@ -10,6 +10,7 @@ from torch import Tensor
 
 from siamese_lab import board_hparams, board_projector, plots
 from siamese_lab.batch import Samples
+from siamese_lab.event_files import whole
 from siamese_lab.protocols.judged import Judged
 from siamese_lab.protocols.roc import Curves
 from siamese_lab.stats import Figure
@@ -52,7 +53,7 @@ def write(
     """
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(str(path), filename_suffix=".board") as writer:
+    with whole(path, "*.board"), SummaryWriter(str(path), filename_suffix=".board") as writer:
         shown = {name.replace("val/", "best/", 1): value for name, value in best.items() if name.startswith("val/")}
         shown |= {f"test/{name}": figure.value for name, figure in figures.items()}
         for tag, value in shown.items():
@@ -68,8 +69,8 @@ def write(
             if hasattr(protocol, "curves"):
                 prefix, threshold = f"test/{name}", chosen.get(name, {}).get("threshold")
                 _verification(writer, prefix, protocol.curves(seen), seen, threshold, _title(name, figures), step)
-    if samples is not None and ids is not None:
-        board_projector.write(path, seen, samples, ids)
+        if samples is not None and ids is not None:
+            board_projector.write(path, seen, samples, ids)
 
 
 def _verification(

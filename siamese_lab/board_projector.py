@@ -1,5 +1,6 @@
 """TensorBoard's projector: embeddings with their identities and thumbnails, as plain files beside the event files."""
 
+import io
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from siamese_lab.batch import Samples
+from siamese_lab.files import write_bytes, write_text
 from siamese_lab.protocols.judged import Judged
 from siamese_lab.seeds import generator
 
@@ -38,12 +40,14 @@ def write(path: Path, seen: Judged, samples: Samples, ids: Tensor, name: str = "
     _write(folder / "tensors.tsv", ([f"{x:.6g}" for x in row] for row in seen.z[rows.to(seen.z.device)].float().cpu().tolist()))
     _write(folder / "metadata.tsv", metadata(seen, samples, ids, rows))
     images = thumbnails(samples.gather(ids[rows]))
-    Image.fromarray(sprite(images).permute(1, 2, 0).numpy()).save(folder / "sprite.png")
+    picture = io.BytesIO()
+    Image.fromarray(sprite(images).permute(1, 2, 0).numpy()).save(picture, "PNG")
+    write_bytes(folder / "sprite.png", picture.getvalue())
     info = EmbeddingInfo(tensor_name=name, tensor_path="projector/tensors.tsv", metadata_path="projector/metadata.tsv")
     info.tensor_shape.extend([len(rows), seen.z.shape[1]])
     info.sprite.image_path = "projector/sprite.png"
     info.sprite.single_image_dim.extend([images.shape[3], images.shape[2]])  # width, height
-    (path / "projector_config.pbtxt").write_text(str(ProjectorConfig(embeddings=[info])), encoding="utf-8")
+    write_text(path / "projector_config.pbtxt", str(ProjectorConfig(embeddings=[info])))
 
 
 def chosen(labels: Tensor, points: int = POINTS) -> Tensor:
@@ -105,4 +109,4 @@ def sprite(images: Tensor) -> Tensor:
 
 
 def _write(path: Path, lines: Iterable[list[str]]) -> None:
-    path.write_text("".join("\t".join(line) + "\n" for line in lines), encoding="utf-8")
+    write_text(path, "".join("\t".join(line) + "\n" for line in lines))

@@ -4,7 +4,11 @@ import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import yaml
+
 from siamese_lab.errors import LabError
+
+_EMPTY = "''"  # an empty word, as a shell spells it
 
 
 def config_dir() -> Path:
@@ -53,14 +57,20 @@ def option_file(group: str, name: str, dirs: Iterable[Path] | None = None) -> Pa
     return next(path for folder in dirs if (path := folder / group / f"{name}.yaml").is_file())
 
 
+def several(root: Path) -> list[str]:
+    """The groups of which a run takes several options: those that train.yaml names with a list."""
+    defaults = yaml.safe_load((root / "train.yaml").read_text(encoding="utf-8")).get("defaults", [])
+    return [name for entry in defaults if isinstance(entry, dict) for name, taken in entry.items() if isinstance(taken, list)]
+
+
 def no_group(name: str, names: Iterable[str]) -> str:
     """The message for a group that does not exist."""
-    return f"no group {name}{nearest(name, names)} (groups: {', '.join(sorted(names))})"
+    return f"no group {name or _EMPTY}{nearest(name, names)} (groups: {', '.join(sorted(names))})"
 
 
 def no_option(group: str, name: str, names: Iterable[str]) -> str:
     """The message for an option that does not exist."""
-    return f"no {group}={name}{nearest(name, names)} (options: {', '.join(names)})"
+    return f"no {group}={name or _EMPTY}{nearest(name, names)} (options: {', '.join(names)})"
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -18,6 +18,9 @@ from siamese_lab.files import put
 from siamese_lab.model import SiameseModule
 from siamese_lab.runs import RunFolder
 
+RESUMED = {"state_dict": dict, "epoch": int, "global_step": int, "optimizer_states": list, "lr_schedulers": list, "loops": dict}
+"""What a run cannot go on without, and its kind; so are `callbacks`, a mapping of mappings."""
+
 COPY = "take the file from a good copy of the run"
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 
@@ -32,7 +35,12 @@ class WholeFiles(TorchCheckpointIO):
         temporary = target.with_name(f".{target.name}.{os.getpid()}")
         try:
             with temporary.open("wb") as file:
-                torch.save(checkpoint, file)
+                try:
+                    torch.save(checkpoint, file)
+                except RuntimeError as error:  # of a full disk torch says what its writer then thinks, not that it is full
+                    if isinstance(error.__context__, OSError):
+                        raise error.__context__ from None
+                    raise
                 file.flush()
                 os.fsync(file.fileno())
             if target.name == LAST and target.exists():
@@ -69,14 +77,24 @@ def newest(folder: Path) -> Start:
         leftover.unlink()
     for path in (folder / LAST, folder / PREVIOUS):
         try:
-            if path.exists():
-                step = int(read(path)["global_step"])
-                return Start(path, step, tuple(broken))
-        except (LabError, KeyError, TypeError, ValueError) as error:
+            if os.path.lexists(path):
+                checkpoint = read(path)
+                _refuse_partial(checkpoint, path)
+                return Start(path, checkpoint["global_step"], tuple(broken))
+        except LabError as error:
             broken.append(str(error))
     if broken:
         raise LabError("\n".join(["no checkpoint of this run is whole, so that it cannot be resumed: train it anew with --force", *broken]))
     return Start()
+
+
+def _refuse_partial(checkpoint: dict[str, Any], path: Path) -> None:
+    wrong = [key for key, kind in RESUMED.items() if not isinstance(checkpoint.get(key), kind)]
+    callbacks = checkpoint.get("callbacks")
+    if not isinstance(callbacks, dict) or not all(isinstance(state, dict) for state in callbacks.values()):
+        wrong.append("callbacks")
+    if wrong:
+        raise LabError(f"{path} is no checkpoint that a run can go on from: {', '.join(wrong)} is lacking or odd")
 
 
 def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -121,9 +139,15 @@ def restore(module: SiameseModule, path: Path) -> int:
     checkpoint = read(path, module.device)
     try:
         module.load_state_dict(checkpoint["state_dict"])
-        return int(checkpoint["epoch"]) + 1
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        epoch = int(checkpoint["epoch"]) + 1
+    except KeyError as error:
+        raise LabError(f"{path} is no checkpoint of a run: it lacks {error.args[0]}") from error
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
         raise LabError(f"{path} is no checkpoint of this run's network: {' '.join(str(error).split())[:300]}") from error
+    for name, weight in module.named_parameters():
+        if not bool(torch.isfinite(weight).all()):
+            raise LabError(f"{path} holds weights that are NaN or infinite, in {name}: no run writes such; take the file from a good copy")
+    return epoch
 
 
 def trained(folder: RunFolder, cfg: DictConfig) -> SiameseModule:
@@ -137,9 +161,9 @@ def trained(folder: RunFolder, cfg: DictConfig) -> SiameseModule:
         LabError: if there is no checkpoint, or the config does not fit it.
     """
     network = folder.info().get("network")
-    if not isinstance(network, dict):
+    if network is None:
         raise LabError(f"{folder.path} does not say what its network was built for: its training never began")
     module = model(cfg, tuple(network["shape"]), network["classes"], trusted=False)
     best = folder.path / "checkpoints" / BEST
-    restore(module, best if best.exists() else best.with_name(LAST))
+    restore(module, best if os.path.lexists(best) else best.with_name(LAST))
     return module.eval()

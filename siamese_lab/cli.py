@@ -14,13 +14,14 @@ A verb's module is imported once its words are parsed, so that help answers at o
 import argparse
 import difflib
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from siamese_lab.errors import INTERRUPTED, LabError, printable
 
@@ -48,12 +49,18 @@ def _config_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config-dir",
         dest="config_dirs",
-        type=Path,
+        type=_path,
         action="append",
         default=[],
         metavar="DIR",
         help="a folder with options of your own, laid out as conf/; may be given several times",
     )
+
+
+def _path(word: str) -> Path:
+    if not word:
+        raise argparse.ArgumentTypeError("an empty word is no path")
+    return Path(word)
 
 
 def _train(parser: argparse.ArgumentParser) -> None:
@@ -75,8 +82,8 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
 
 def _verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run folder, or the beginning of a run id")
-    parser.add_argument("left", metavar="A", type=Path, help="an image")
-    parser.add_argument("right", metavar="B", type=Path, help="another image")
+    parser.add_argument("left", metavar="A", type=_path, help="an image")
+    parser.add_argument("right", metavar="B", type=_path, help="another image")
 
 
 def _show(parser: argparse.ArgumentParser) -> None:
@@ -138,7 +145,7 @@ def main(words: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # here, so that a closed pipe is met inside the try
         return code
     except LabError as error:
-        print(f"siamese-lab: {error}", file=sys.stderr)
+        print(f"siamese-lab: {_plain(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("siamese-lab: interrupted", file=sys.stderr)
@@ -146,6 +153,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # not within a run, which says how it ended: a file that cannot be read, or output that nobody takes
+        print(f"siamese-lab: {_plain(f'{error.filename}: ' if error.filename else '')}{error.strerror or error}", file=sys.stderr)
+        return 2 if error.filename else 1
 
 
 def _run(words: list[str]) -> int:
@@ -161,13 +171,27 @@ def _run(words: list[str]) -> int:
     if name not in VERBS:
         close = difflib.get_close_matches(name, VERBS, n=1)
         hint = f": did you mean {close[0]}?" if close else ""
-        raise LabError(f"no verb {name}{hint} (verbs: {', '.join(VERBS)})")
+        raise LabError(f"no verb {name or repr(name)}{hint} (verbs: {', '.join(VERBS)})")
     verb = VERBS[name]
     try:
         arguments = vars(_parser(name, verb).parse_intermixed_args(words[1:]))
-    except SystemExit as stop:  # argparse has printed its help, or its message
+    except SystemExit as stop:  # argparse has printed its help
         return int(stop.code or 0)
     return _do(verb, arguments)
+
+
+def _plain(text: str) -> str:
+    """A message as a terminal may be sent it: no control characters, no word longer than a line of any use."""
+    shown = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    return re.sub(r"\S{1000,}", lambda word: f"{word[0][:100]}... ({len(word[0]):,} characters)", shown)
+
+
+def _warn_of_repeats(words: Sequence[str]) -> None:
+    """Of a key that is given twice the last one counts, as Hydra has it; that is said, since it may be a slip."""
+    keys = [word.partition("=")[0] for word in words]
+    for key in dict.fromkeys(key for key in keys if keys.count(key) > 1):
+        last = next(word for word in reversed(words) if word.partition("=")[0] == key)
+        print(f"siamese-lab: {_plain(key)} is given {keys.count(key)} times, the last one counts: {_plain(last)}", file=sys.stderr)
 
 
 def _do(verb: Verb, arguments: dict[str, Any]) -> int:
@@ -176,7 +200,9 @@ def _do(verb: Verb, arguments: dict[str, Any]) -> int:
     if "overrides" in arguments:
         from siamese_lab.config import compose, printed
 
-        cfg = compose(arguments.pop("overrides"), arguments.pop("config_dirs"))  # a misspelt key does not wait for torch
+        given = arguments.pop("overrides")
+        cfg = compose(given, arguments.pop("config_dirs"))  # a misspelt key does not wait for torch
+        _warn_of_repeats(given)
         if arguments.pop("cfg") == "job":
             print(printed(cfg), end="")
             return 0
@@ -193,6 +219,11 @@ def _parser(name: str, verb: Verb) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     verb.arguments(parser)
+
+    def refuse(message: str) -> NoReturn:
+        raise LabError(f"{message[:1000]}: `siamese-lab {name} --help` says what it takes")
+
+    parser.error = refuse  # type: ignore[method-assign]  # one message, as every other
     return parser
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,19 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from siamese_lab import binding, overrides
-from siamese_lab.catalogue import config_dir, folders, groups, options
+from siamese_lab.catalogue import config_dir, folders, groups, option_file, options, several
 from siamese_lab.errors import LabError
+from siamese_lab.files import check_yaml
+from siamese_lab.runs import refuse_study
 from siamese_lab.schema import LEFT_OUT
 
 SCHEMA_VERSION = 1
 """Raised when a config of the same text would compute something else."""
 
-OF_A_RUN = ("data", "augment", "backbone", "distance", "miner", "loss", "optimizer", "protocol", "seed", "trainer", "evaluation", "choices")
+NEEDED = ("data", "augment", "backbone", "distance", "sampling", "miner", "loss", "optimizer")
+"""Sections that every run builds."""
+
+OF_A_RUN = (*NEEDED, "protocol", "seed", "trainer", "evaluation", "choices")
 """Keys that the config of every run has."""
 
 
@@ -45,7 +51,10 @@ def compose(words: Sequence[str] = (), config_dirs: Sequence[Path] = (), root: P
     catalogue = {group: options(group, dirs) for group in groups(dirs)}
     parsed, misfits = overrides.parse(words)
     choices = [o for o in parsed if overrides.is_choice(o, catalogue)]
-    sound = [o for o in choices if not overrides.choice_misfits(o, catalogue, misfits)]
+    sound = [o for o in choices if not overrides.choice_misfits(o, catalogue, several(dirs[0]), misfits)]
+    for o in sound:
+        for name in overrides.names(o):
+            check_yaml(option_file(o.key_or_group, name, dirs))  # before Hydra parses it
     unsure = {o.key_or_group for o in choices if o not in sound}
     try:
         base = _compose(sound, dirs)
@@ -80,17 +89,25 @@ def read(path: Path) -> DictConfig:
     Raises:
         LabError: if it is missing, no yaml, or not resolved.
     """
+    if not os.path.lexists(path):
+        raise LabError(
+            f"cannot read {path}: it is missing, the run was stopped before it began or its folder is not whole; train it anew with --force"
+        )
     try:
-        cfg = OmegaConf.create(path.read_text(encoding="utf-8"))
+        cfg = OmegaConf.create(check_yaml(path))
         if not isinstance(cfg, DictConfig) or "${" in json.dumps(OmegaConf.to_container(cfg, resolve=False), default=str):
             raise LabError(f"{path} must be a resolved config: a mapping without ${{...}}")
-    except OSError as error:
-        raise LabError(f"cannot read the config {path}: {error.strerror}") from error
     except (ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise LabError(f"{path} is no config: {overrides.first_line(error)}") from error
     lacking = [key for key in OF_A_RUN if key not in cfg]
     if lacking:
         raise LabError(f"{path} is no config of a run: it lacks {', '.join(lacking)}")
+    misfits: list[str] = []
+    plain = _plain(cfg)
+    binding.check(plain, {*groups(), *(plain["choices"] if isinstance(plain["choices"], dict) else ())}, misfits, trusted=False)
+    misfits += [f"{key} must be a mapping with `{binding.TARGET}`, got null" for key in NEEDED if plain[key] is None]
+    if misfits:
+        raise LabError(f"{path} is no config of a run of this version:\n  " + "\n  ".join(misfits[:10]))
     OmegaConf.set_struct(cfg, True)
     return cfg
 
@@ -125,7 +142,9 @@ def _compose(chosen: Sequence[Override], dirs: Sequence[Path]) -> DictConfig:
     try:
         with initialize_config_dir(config_dir=str(dirs[0]), version_base="1.3", job_name="train"):
             cfg = hydra_compose("train", overrides=[*words, *search], return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except RecursionError as error:
+        raise LabError("the config is nested too deeply, or its options name each other in a circle") from error
+    except (HydraException, OmegaConfBaseException, ValueError, OSError, yaml.YAMLError) as error:
         raise LabError(overrides.first_line(error)) from error
     taken = cfg.hydra.runtime.choices
     with open_dict(cfg):
@@ -146,15 +165,34 @@ def _checked(cfg: DictConfig, names: set[str], misfits: list[str]) -> DictConfig
     misfits += [f"{key} needs a value: {key}=..." for key in missing]
     if not missing:
         plain = binding.check(plain, names, misfits)
+        _refuse_names(plain, misfits)
     if misfits:
         head = "this cannot run:\n  " if len(misfits) == 1 else f"this cannot run, for {len(misfits)} reasons:\n  "
         raise LabError(head + "\n  ".join(misfits))
-    data = plain.get("data")
-    if isinstance(data, dict) and isinstance(data.get("root"), str) and data["root"]:  # so that the run can be judged from any folder
-        data["root"] = str(Path(data["root"]).expanduser().absolute())
     result = OmegaConf.create(plain)
     OmegaConf.set_struct(result, True)
     return result
+
+
+def _refuse_names(plain: dict[str, Any], misfits: list[str]) -> None:
+    """Checks the texts that become folders or are shown, and makes data.root absolute: the run is then judged from any folder."""
+    study, name, data = plain.get("study"), plain.get("name"), plain.get("data")
+    if isinstance(study, str):
+        try:
+            refuse_study(study)
+        except LabError as error:
+            misfits.append(str(error))
+    if isinstance(name, str) and not (name.isprintable() and 0 < len(name) <= 200):
+        misfits.append(f"name must be a line of 1 to 200 printable characters, or null, got {name[:50]!r}")
+    if isinstance(data, dict) and isinstance(data.get("root"), str) and data["root"]:
+        try:
+            root = Path(data["root"]).expanduser().absolute()
+            root.exists()
+            str(root).encode()  # as run folders are written
+            data["root"] = str(root)
+        except (OSError, RuntimeError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            misfits.append(f"data.root must be the path of a folder, got {data['root'][:50]!r}: {why}")
 
 
 def _plain(cfg: DictConfig) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """How a run that did not finish is ended: its state, its exit code, and what the user is told to do."""
 
+import errno
 from dataclasses import dataclass
 
 import torch
 
 from siamese_lab.errors import INTERRUPTED, Lost, Stopped
-from siamese_lab.runs import EXIT_CODES, RunFolder, state_of
+from siamese_lab.record import EXIT_CODES, state_of
+from siamese_lab.runs import RunFolder
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ def ending(error: BaseException, folder: RunFolder, step: int) -> Ending:
         )
         return Ending("oom", EXIT_CODES["oom"], words)
     if isinstance(error, OSError):
-        words = f"the run {run} failed after step {step}: {error.strerror or error}, {error.filename or run}: once that is mended {goes_on}"
+        mend = "make room there, then" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "once that is mended"
+        words = f"the run {run} failed after step {step}: {error.strerror or error}, {error.filename or run}: {mend} {goes_on}"
         return Ending("failed", EXIT_CODES["failed"], words)
     code = getattr(error, "exit_code", EXIT_CODES["failed"])
     return Ending(state_of(code), code)

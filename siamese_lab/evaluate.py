@@ -7,10 +7,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from siamese_lab import config, files, judging, report, runs
+from siamese_lab import config, files, judging, record, report, runs
 from siamese_lab.assembly import decide, load
 from siamese_lab.batch import Samples
 from siamese_lab.binding import build
+from siamese_lab.catalogue import option_file
 from siamese_lab.checkpoint import trained
 from siamese_lab.errors import LabError, printable
 from siamese_lab.runs import RunFolder
@@ -28,6 +29,7 @@ def command(run: str, data: list[str], protocols: list[str] | None) -> int:
         LabError: if there is no such run, it has no checkpoint, or the data do not fit the network.
     """
     folder = runs.find(run)
+    metrics = folder.metrics()  # first: nothing is judged of a run that is not at its end
     cfg = config.read(folder.path / "config.yaml")
     module = trained(folder, cfg).to(decide(cfg, "auto").device)
     own = _composed(cfg, data) if data else cfg
@@ -40,13 +42,12 @@ def command(run: str, data: list[str], protocols: list[str] | None) -> int:
     judges = _judges(cfg, protocols)
     judging.refuse_unfit(samples, judges, ("test",))
     size = cfg.evaluation.batch_size
-    chosen = _chosen(folder) if data else judging.choose(module, samples, judges, size)
+    chosen: judging.Chosen = metrics["chosen"] if data else judging.choose(module, samples, judges, size)
     figures = judging.judge(module, samples, "test", judges, chosen, size)
     if not figures:
         raise LabError("there is nothing to judge: the test part of these data is empty, or the protocol's trials are not in them")
     beside, console = {}, Console(highlight=False, soft_wrap=True)
     if not data:
-        metrics = folder.metrics()
         if metrics["data"]["fingerprint"] == samples.fingerprint:
             beside = {"at the run's end": metrics["test"]}
         else:
@@ -59,6 +60,8 @@ def _judges(cfg: DictConfig, names: list[str] | None) -> dict[str, Any]:
     """The protocols of these names: as the run has set them where it has them, else with their defaults."""
     names = list(map(str, cfg.protocol)) if names is None else names
     others = [name for name in names if name not in cfg.protocol]
+    for name in others:
+        option_file("protocol", name)  # refuses what is none
     defaults = config.compose([f"protocol=[{','.join(others)}]"]).protocol if others else {}
     return {name: build(defaults[name]) if name in defaults else build(cfg.protocol[name], trusted=False) for name in names}
 
@@ -75,7 +78,7 @@ def _refuse_trained_on(folder: RunFolder, cfg: DictConfig, other: DictConfig, sa
     if other.data._target_ != cfg.data._target_ or samples.disjoint == "image" or not known.exists():
         return
     there = {samples.classes[label] for label in samples.labels[samples.ids("test")].unique().tolist()}
-    common = sorted(there & set(files.read_json(known)["train"]))
+    common = sorted(there & set(record.classes(known, files.read_json(known))["train"]))
     if common:
         raise LabError(
             f"the run was trained on {len(common):,} of the {len(there):,} identities of this test part, e.g. {printable(common[0])}: "
@@ -96,9 +99,3 @@ def _composed(cfg: DictConfig, data: list[str]) -> DictConfig:
         return config.compose(data)
     own = {str(key): value for key, value in OmegaConf.to_container(cfg.data).items() if key != "_target_"}  # type: ignore[union-attr]
     return config.compose([f"data={cfg.choices.data}", *(f"data.{key}={json.dumps(value)}" for key, value in own.items()), *data])
-
-
-def _chosen(folder: RunFolder) -> judging.Chosen:
-    """The thresholds that the run chose on its own validation part: other data are judged by these."""
-    chosen: judging.Chosen = folder.metrics()["chosen"]
-    return chosen

@@ -98,6 +98,7 @@ def quiet() -> None:
         "You have overridden `on_after_batch_transfer`",
         "LeafSpec",
         "sync_dist=True",  # all processes log the same figure
+        "ended before the epoch ended",  # the loader goes on at the next batch
         "is smaller than the logging interval",  # the last step of an epoch is logged in any case
     ):
         warnings.filterwarnings("ignore", message=f".*{message}.*")

@@ -36,8 +36,9 @@ def check(plain: Mapping[str, Any], misfits: list[str]) -> None:
         value = _at(plain, key)
         if isinstance(value, int | float) and not OPERATORS[sign](value, bound):
             misfits.append(f"{key} must be {sign} {bound}, got {value}: {why}")
+    limit = _at(plain, "trainer.max_time")
     try:
-        duration(_at(plain, "trainer.max_time"))
+        duration(None if limit != limit else limit)  # NaN: its type says so already
     except ValueError as error:
         misfits.append(str(error))
 

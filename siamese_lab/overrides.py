@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from siamese_lab import binding
 from siamese_lab.catalogue import nearest, no_group, no_option, option_file
 from siamese_lab.errors import LabError
+from siamese_lab.files import check_yaml
 from siamese_lab.schema import GIVEN
 from siamese_lab.signature import parameters
 
@@ -26,9 +27,12 @@ def parse(words: Iterable[str]) -> tuple[list[Override], list[str]]:
     for word in words:
         try:
             override = parser.parse_override(word)
-        except HydraException as error:
+        except RecursionError:
+            misfits.append(f"{word} is no override: it is nested too deeply")
+            continue
+        except (HydraException, ValueError) as error:
             quoted = "" if word.isascii() else "; text that is not plain ASCII needs quotes: key='\"...\"'"
-            misfits.append(f"{word} is no override: write key=value or group=option ({first_line(error)}){quoted}")
+            misfits.append(f"{word or repr(word)} is no override: write key=value or group=option ({first_line(error)}){quoted}")
             continue
         key = override.key_or_group
         if override.is_delete():
@@ -45,17 +49,33 @@ def is_choice(override: Override, catalogue: Catalogue) -> bool:
     return override.package is not None or (override.key_or_group in catalogue and not isinstance(override.value(), dict))
 
 
-def choice_misfits(override: Override, catalogue: Catalogue, misfits: list[str]) -> bool:
-    """Whether the options that an override names do not exist; says so in `misfits`."""
-    group, value = override.key_or_group, override.value()
+def names(override: Override) -> list[str]:
+    """The options that an override takes."""
+    value = override.value()
+    return ["null" if name is None else str(name) for name in (value if isinstance(value, list) else [value])]
+
+
+def choice_misfits(override: Override, catalogue: Catalogue, several: Sequence[str], misfits: list[str]) -> bool:
+    """Whether the options that an override names do not exist, or are too many; says so in `misfits`.
+
+    Args:
+        override: of a group.
+        catalogue: all groups.
+        several: those that take a list of options.
+        misfits: gets the messages.
+    """
+    group, taken = override.key_or_group, names(override)
     if group not in catalogue:
         misfits.append(no_group(group, catalogue))
         return True
     before = len(misfits)
-    for name in value if isinstance(value, list) else [value]:
-        plain = "null" if name is None else str(name)
-        if plain not in catalogue[group]:
-            misfits.append(no_option(group, plain, catalogue[group]))
+    for name in taken:
+        if name not in catalogue[group]:
+            misfits.append(no_option(group, name, catalogue[group]))
+    if isinstance(override.value(), list) and group not in several:
+        misfits.append(f"{group} takes one option, got {', '.join(taken) or 'none'}: {group}=...")
+    if len(set(taken)) < len(taken):
+        misfits.append(f"{group}=[{','.join(taken)}] names an option twice")
     return len(misfits) > before
 
 
@@ -69,7 +89,13 @@ def key_misfits(override: Override, plain: Mapping[str, Any], catalogue: Catalog
     if has(plain, key):
         if override.is_add():
             misfits.append(f"+{key} is there already: write {key}=... without the +")
-        return override.is_add()
+            return True
+        before, section, value = len(misfits), _at(plain, key), override.value()
+        if isinstance(section, Mapping) and isinstance(value, dict):
+            misfits += [f"no key {key}.{name}{nearest(str(name), map(str, section))}" for name in value if name not in section]
+            if not value:
+                misfits.append(f"{key}={{}} would change nothing: write {key}.KEY=...")
+        return len(misfits) > before
     if (override.is_add() or override.is_force_add()) and _takes(plain, parent, last):
         return False
     misfits.append(f"no key {key}{_hint(key, plain, catalogue, dirs)}")
@@ -93,7 +119,9 @@ def first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     chatter = ("See https", "full_key", "object_type", "Config search path", "provider=")
     kept = [line for line in lines if not line.startswith(chatter)]
-    return " ".join(kept[:3]) or type(error).__name__
+    key = getattr(error, "full_key", None)
+    said = " ".join(kept[:3]) or type(error).__name__
+    return f"{key}: {said}" if key and str(key) not in said else said
 
 
 def _hint(key: str, plain: Mapping[str, Any], catalogue: Catalogue, dirs: Sequence[Path]) -> str:
@@ -119,7 +147,7 @@ def _hint(key: str, plain: Mapping[str, Any], catalogue: Catalogue, dirs: Sequen
 
 
 def _yaml(group: str, name: str, dirs: Sequence[Path]) -> Any:
-    return OmegaConf.to_container(OmegaConf.load(option_file(group, name, dirs)), resolve=False)
+    return OmegaConf.to_container(OmegaConf.create(check_yaml(option_file(group, name, dirs))), resolve=False)
 
 
 def _keys(plain: Any, prefix: str = "") -> list[str]:

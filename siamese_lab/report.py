@@ -1,5 +1,6 @@
 """What a finished run shows: figures with their intervals beside the untrained encoder's. Prints, never computes."""
 
+from collections import defaultdict
 from typing import Any
 
 from rich.console import Console
@@ -23,7 +24,7 @@ def finished(folder: RunFolder, new: bool = False) -> None:
         figures(console, "Test figures", metrics["test"], {"untrained": metrics["untrained"]})
     else:
         console.print("The data have no test part: there are no figures.")
-    training, decided = metrics["training"], info["decided"]
+    training, known = metrics["training"], defaultdict(lambda: "unknown", info["decided"])
     rate = training["images_per_second"]
     apart = {"label": "no identity of the test part was trained on", "image": "test images are new, their identities are not"}
     console.print(f"\ndata       {apart[metrics['data']['disjoint']]}")
@@ -32,13 +33,13 @@ def finished(folder: RunFolder, new: bool = False) -> None:
         + (f", {rate:,.0f} images/s" if rate else "")
     )
     console.print(
-        f"machine    {decided['accelerator']}, precision {decided['precision']}, {decided['layout']}, "
-        f"allocator {decided['allocator']}, {decided['threads']} threads"
+        f"machine    {known['accelerator']}, precision {known['precision']}, {known['layout']}, "
+        f"allocator {known['allocator']}, {known['threads']} threads"
     )
     console.print(f"run        {folder.path}")
     console.print("\nnext")
-    known = "threshold" in metrics["chosen"].get("verification", {})
-    judge = f"verify {folder.short} a.png b.png" if known else f"evaluate {folder.short} --protocol retrieval"
+    chosen = "threshold" in metrics["chosen"].get("verification", {})
+    judge = f"verify {folder.short} a.png b.png" if chosen else f"evaluate {folder.short} --protocol retrieval"
     for line in (f"tensorboard --logdir {folder.path.parent}", f"siamese-lab {judge}", "siamese-lab train loss=triplet miner=batch_hard"):
         console.print(f"  {line}")
 

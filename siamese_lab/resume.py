@@ -1,5 +1,6 @@
 """`siamese-lab resume`: goes on with a run that was stopped or killed, as if it had not been."""
 
+import re
 import sys
 
 from omegaconf import DictConfig
@@ -35,7 +36,7 @@ def command(run: str, max_time: str | None = None, devices: int | None = None) -
         raise LabError(f"the run {folder.path} diverged and would again: train with other values, e.g. a smaller optimizer.lr")
     cfg = config.read(folder.path / "config.yaml")
     if max_time is not None:
-        cfg.trainer.max_time = float(max_time) if max_time.replace(".", "", 1).isdigit() else max_time
+        cfg.trainer.max_time = float(max_time) if re.fullmatch(r"[0-9]{1,12}(\.[0-9]*)?", max_time) else max_time
     try:
         duration(cfg.trainer.max_time)
     except ValueError as error:

@@ -3,10 +3,10 @@
 import os
 import re
 import shutil
-import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,25 +14,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from siamese_lab import owner, record
 from siamese_lab.errors import LabError
-from siamese_lab.files import SCHEMA_VERSION, read_json, write_json
+from siamese_lab.files import ROOM, SCHEMA_VERSION, read_json, release, reserve, write_json, write_text, writing
 from siamese_lab.provenance import code_hash, versions
+from siamese_lab.record import EXIT_CODES
 
-EXIT_CODES = {
-    "ok": 0,
-    "failed": 1,
-    "diverged": 3,
-    "oom": 4,
-    "preempted": 75,  # EX_TEMPFAIL: `siamese-lab resume` goes on where it stopped
-    "timeout": 124,  # as timeout(1)
-    "killed": 137,  # as the shell says of SIGKILL
-}
-"""What a command ends with for each final state; a run that has none of them yet is "running"."""
-
-
-def state_of(exit_code: int) -> str:
-    """The final state that goes with an exit code; "failed" for any other."""
-    return next((state for state, code in EXIT_CODES.items() if code == exit_code), "failed")
+UNBEGUN = (".run.json.", ".config.yaml.", "config.yaml", ROOM)  # what a process leaves that is killed before there is a run.json
 
 
 @dataclass(frozen=True)
@@ -63,15 +51,15 @@ class RunFolder:
         """What run.json says.
 
         Raises:
-            LabError: if it is missing, broken or of a newer version.
+            LabError: if it is missing, broken, of a newer version, or holds what siamese-lab does not write.
         """
-        return read_json(self.path / "run.json")
+        path = self.path / "run.json"
+        return record.run(path, read_json(path))
 
     def state(self) -> str:
         """The state; "killed" for a run that says "running" and whose process, on this machine, is gone."""
         info = self.info()
-        state = str(info.get("state", "failed"))
-        return "killed" if state == "running" and info.get("host") == socket.gethostname() and not _alive(info.get("pid")) else state
+        return "killed" if info["state"] == "running" and owner.gone(info) else str(info["state"])
 
     def metrics(self) -> dict[str, Any]:
         """What metrics.json says: the figures of a finished run.
@@ -80,14 +68,13 @@ class RunFolder:
             LabError: if the run has not finished, or the file is broken or not whole.
         """
         path, state = self.path / "metrics.json", self.state()
+        if state == "running":  # figures that are there are of an earlier sitting
+            raise LabError(self.busy())
         if not path.exists() and state != "ok":
-            hint = "wait for its end" if state == "running" else f"`siamese-lab resume {self.short}` goes on with it"
-            raise LabError(f"the run {self.path} has no figures, its state is {state}: {hint}")
-        found = read_json(path)
-        lacking = [key for key in ("test", "untrained", "chosen", "training", "epoch", "data") if key not in found]
-        if lacking:
-            raise LabError(f"{path} is not whole, it lacks {', '.join(lacking)}: train the run anew with --force")
-        return found
+            raise LabError(f"the run {self.path} has no figures, its state is {state}: `siamese-lab resume {self.short}` goes on with it")
+        if not path.exists():
+            raise LabError(f"{path} is missing, of a run that is finished: copy its folder anew, or train it anew with --force")
+        return record.metrics(path, read_json(path))
 
     @property
     def short(self) -> str:
@@ -105,14 +92,13 @@ class RunFolder:
         Raises:
             LabError: if another process holds it, or the folder cannot be written.
         """
-        try:
+        with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path.with_name(f".{self.run_id}.lock"))
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise LabError(self.busy()) from error
-        except OSError as error:
-            raise LabError(_unwritable(self.path, error)) from error
+            try:
+                lock.acquire(timeout=0)
+            except Timeout as error:
+                raise LabError(self.busy()) from error
         try:
             yield
         finally:
@@ -127,28 +113,34 @@ class RunFolder:
         """
         now = {"at": _now(), "step": step, "after": self.state(), "code": code_hash(), "versions": versions(), "decided": dict(decided)}
         before = self.info().get("resumed", [])
-        owner = {"host": socket.gethostname(), "pid": os.getpid(), "ended": None, "reason": None}
-        self.update(state="running", **owner, resumed=[*before, now])
+        with writing(self.path):
+            reserve(self.path)
+            self.update(state="running", **owner.this(), ended=None, reason=None, resumed=[*before, now])
 
-    def create(self, decided: Mapping[str, Any] | None = None, force: bool = False) -> None:
-        """Makes the folder and writes run.json in state "running".
+    def create(self, decided: Mapping[str, Any] | None = None, force: bool = False, config: str = "") -> None:
+        """Makes the folder and writes config.yaml, then run.json in state "running": a run that has one can be resumed.
 
         Args:
             decided: what was settled at start-up, e.g. the precision that `auto` became.
             force: start a run anew whose folder is there; what it wrote is removed.
+            config: its text.
 
         Raises:
             LabError: if the run was begun before and `force` is off, if it is running now, or if the folder cannot be written.
         """
         if self.exists():
-            state = self.state()
+            state = self._known(force)
             if state == "running":
                 raise LabError(self.busy())
             if not force:
                 raise LabError(f"the run {self.path} is there already ({state}): start it anew with --force, which removes it")
-            shutil.rmtree(self.path)
-        try:
+        with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
+            there = [path for path in self.path.iterdir() if not path.name.startswith(UNBEGUN)]
+            if there and not force:
+                raise LabError(f"{there[0]} is there, but no run.json beside it: not a whole run; --force removes the folder and trains")
+            for path in self.path.iterdir():
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
             info = {
                 "schema": SCHEMA_VERSION,
                 "run_id": self.run_id,
@@ -157,36 +149,49 @@ class RunFolder:
                 "started": _now(),
                 "ended": None,
                 "seconds": None,
-                "host": socket.gethostname(),
-                "pid": os.getpid(),
+                **owner.this(),
                 "command": sys.argv,
                 "code": code_hash(),
                 "versions": versions(),
                 "decided": dict(decided or {}),
             }
-            write_json(self.path / "run.json", info)
-        except OSError as error:
-            raise LabError(_unwritable(self.path, error)) from error
+            reserve(self.path)  # first: where there is no room for this much, nothing is begun
+            try:
+                write_text(self.path / "config.yaml", config)
+                write_json(self.path / "run.json", info)
+            except OSError:
+                (self.path / "config.yaml").unlink(missing_ok=True)
+                raise
+
+    def _known(self, force: bool) -> str:
+        with suppress(*([LabError] if force else [])):
+            return self.state()
+        return "broken"  # which --force removes all the same
 
     def busy(self) -> str:
         """What is said of a run that another process trains."""
-        owner = self.info() if self.exists() else {}
-        return f"the run {self.path} is running now, as process {owner.get('pid')} on {owner.get('host')}: wait for it or stop it first"
+        for _ in range(20):  # who has the lock writes run.json at once, but not in the same moment
+            info = self.info() if self.exists() else {}
+            if info.get("state") == "running":
+                return f"the run {self.path} is running now, as {owner.named(info)}"
+            time.sleep(0.1)
+        return f"the run {self.path} is running now, as a process that has only just begun: wait for it or stop it first"
 
     def update(self, **facts: Any) -> None:
         """Sets entries of run.json."""
         write_json(self.path / "run.json", self.info() | facts)
 
-    def finish(self, state: str) -> int:
-        """Writes the final state, the end and the seconds taken; returns the exit code that goes with it.
+    def finish(self, state: str, **facts: Any) -> int:
+        """Writes the final state, the end, the seconds taken and `facts`; returns the exit code that goes with the state.
 
         Raises:
             ValueError: if there is no such state.
         """
         if state not in EXIT_CODES:
             raise ValueError(f"a run ends in one of {', '.join(EXIT_CODES)}, got {state!r}")
+        release(self.path)
         started = datetime.fromisoformat(self.info()["started"])
-        self.update(state=state, ended=_now(), seconds=round((datetime.now(UTC) - started).total_seconds(), 1))
+        self.update(state=state, ended=_now(), seconds=round((datetime.now(UTC) - started).total_seconds(), 1), **facts)
         return EXIT_CODES[state]
 
 
@@ -201,9 +206,14 @@ def folder(study: str, run_id: str) -> RunFolder:
     Raises:
         LabError: if the study's name is no plain folder name.
     """
-    if not re.fullmatch(r"\w[\w.-]*", study):
-        raise LabError(f"study must be a plain folder name of letters, digits, '_', '-' and '.', got {study!r}")
+    refuse_study(study)
     return RunFolder(outputs() / study / run_id)
+
+
+def refuse_study(name: str) -> None:
+    """Raises a LabError if the study's name is no plain folder name."""
+    if not re.fullmatch(r"\w[\w.-]*", name) or len(os.fsencode(name)) > 200:
+        raise LabError(f"study must be a plain folder name of letters, digits, '_', '-' and '.', at most 200 bytes, got {name!r}")
 
 
 def find(name: str) -> RunFolder:
@@ -212,33 +222,27 @@ def find(name: str) -> RunFolder:
     Raises:
         LabError: if there is none, or if several begin so.
     """
-    if (Path(name) / "run.json").is_file():
-        return RunFolder(Path(name).resolve())
-    if name and (outputs() / name / "run.json").is_file():
-        return RunFolder(outputs() / name)
-    everything = sorted(outputs().glob("*/*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    with suppress(OSError):  # a name too long for a path may be looked for all the same
+        if (Path(name) / "run.json").is_file():
+            return RunFolder(Path(name).resolve())
+        if name and (outputs() / name / "run.json").is_file():
+            return RunFolder(outputs() / name)
+    everything = sorted(outputs().glob("*/*/run.json"), key=_written, reverse=True)
     found = [path.parent for path in everything if name and path.parent.name.startswith(name)]
     if len(found) == 1:
         return RunFolder(found[0])
     if found:
         raise LabError(f"{len(found)} runs begin with {name}: {', '.join(map(str, found[:5]))}: write more of the run id, or the folder")
     latest = f"; the latest: {', '.join(str(path.parent) for path in everything[:3])}" if everything else ", which holds no run yet"
-    raise LabError(f"no run {name}: it must be a run folder, or the beginning of a run id under {outputs()}{latest}")
+    raise LabError(f"no run {name or repr(name)}: it must be a run folder, or the beginning of a run id under {outputs()}{latest}")
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _alive(pid: Any) -> bool:
+def _written(path: Path) -> float:
     try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, TypeError, ValueError):
-        return False
-    except PermissionError:  # another user's
-        return True
-    return True
-
-
-def _unwritable(path: Path, error: OSError) -> str:
-    return f"cannot write to {path}: {error.strerror}: SIAMESE_LAB_OUTPUTS=/another/folder puts the outputs elsewhere"
+        return path.stat().st_mtime
+    except OSError:  # another process has removed it meanwhile
+        return 0.0

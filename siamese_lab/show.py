@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from siamese_lab.binding import TARGET, is_given, resolve
 from siamese_lab.catalogue import config_dir, folders, groups, option_file, options
+from siamese_lab.errors import LabError
+from siamese_lab.files import check_yaml
 from siamese_lab.signature import describe, known, parameters
 
 ABILITIES = ("eats", "gives", "needs")
@@ -49,6 +53,7 @@ def command(group: str | None = None, name: str | None = None, config_dirs: Sequ
 def summary(path: Path) -> str:
     """What an option is, in a line: the first comment of its yaml up to the end of a sentence, else of its target's docstring."""
     said = ""
+    check_yaml(path)
     for line in path.read_text(encoding="utf-8").splitlines():
         text = line.removeprefix("#").strip()
         if not line.startswith("#") or said.endswith(".") or (said and not text):
@@ -122,16 +127,24 @@ def _section(doc: str, title: str) -> list[str]:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    if not isinstance(content, dict):
-        return {}
+    content = _loaded(path)
     return {str(key): value for key, value in (content[path.stem] if _wrapped(path) else content).items() if key != "defaults"}
 
 
 def _wrapped(path: Path) -> bool:
     """Whether an option sits under its own name, as those of a group that is a list do."""
-    content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    return isinstance(content, dict) and list(content) == [path.stem] and isinstance(content[path.stem], dict)
+    content = _loaded(path)
+    return list(content) == [path.stem] and isinstance(content[path.stem], dict)
+
+
+def _loaded(path: Path) -> dict[Any, Any]:
+    try:
+        content = OmegaConf.to_container(OmegaConf.create(check_yaml(path)), resolve=False)
+    except (ValueError, YAMLError, OmegaConfBaseException) as error:  # e.g. a key that stands there twice
+        raise LabError(f"{path} is no option: {' '.join(str(error).split())[:300]}") from error
+    if not isinstance(content, dict):
+        raise LabError(f"{path} is no option: it must hold a mapping, got a {type(content).__name__}")
+    return content
 
 
 def _flat(content: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

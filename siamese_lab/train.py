@@ -19,6 +19,7 @@ from siamese_lab.catalogue import config_dir
 from siamese_lab.checkpoint import BEST, LAST, Start, newest, restore
 from siamese_lab.endings import Ending, ending
 from siamese_lab.errors import LabError, Lost, Stopped
+from siamese_lab.event_files import quiet_threads
 from siamese_lab.fitting import fit, quiet
 from siamese_lab.limits import duration
 from siamese_lab.runs import RunFolder
@@ -77,8 +78,10 @@ def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False, res
     """
     quiet()
     stopping = Stopping(duration(cfg.trainer.max_time))
-    with folder.held(), stopping.listening():
+    with folder.held(), stopping.listening(), quiet_threads():
         start = newest(folder.path / "checkpoints") if resume else Start()
+        if start.path is not None:
+            restore(lab.module, start.path)  # a checkpoint of another network is refused while nothing has been touched
         if resume:
             for words in start.broken:
                 print(f"siamese-lab: {words}", file=sys.stderr)
@@ -86,27 +89,25 @@ def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False, res
             print(f"siamese-lab: {where}", file=sys.stderr)
             folder.reopen(lab.decided.as_dict(), start.step)
         else:
-            folder.create(lab.decided.as_dict(), force=force)
+            folder.create(lab.decided.as_dict(), force, config.printed(cfg))
         try:
-            if not resume:
+            if not resume or "network" not in folder.info():  # it was killed before it was described
                 _describe(cfg, folder, lab)
             figures, late = _run(cfg, folder, lab, stopping, start, trusted=not resume)
+            end = ending(late, folder, late.step) if late is not None else Ending("ok", 0)
+            folder.finish(end.state, reason=None if late is None else str(late))
         except BaseException as error:
             end = _ended(error, folder, stopping.step)
             if end.message is None:
                 raise
             raise LabError(end.message, end.exit_code) from error
         if late is not None:
-            end = ending(late, folder, late.step)
             print(f"siamese-lab: {end.message}", file=sys.stderr)
-            folder.update(reason=str(late))
-        folder.finish(end.state if late is not None else "ok")
     return figures
 
 
 def _describe(cfg: DictConfig, folder: RunFolder, lab: Lab) -> None:
     """Writes what is known of a run before it trains."""
-    files.write_text(folder.path / "config.yaml", config.printed(cfg))
     shape, classes = network(lab)
     headlines = [f"{name}/{protocol.headline}" for name, protocol in lab.protocols.items()]
     folder.update(network={"shape": shape, "classes": classes}, hparams=hyperparameters(cfg), headlines=headlines)
@@ -115,9 +116,8 @@ def _describe(cfg: DictConfig, folder: RunFolder, lab: Lab) -> None:
 def _ended(error: BaseException, folder: RunFolder, step: int) -> Ending:
     """Writes how a run was ended."""
     end = ending(error, folder, step)
-    with suppress(OSError):  # a full disk takes no state either; what is said counts
-        folder.finish(end.state)
-        folder.update(reason=f"{type(error).__name__}: {error}")
+    with suppress(OSError, LabError):  # a disk that takes no state either, a folder that somebody removed: what is said counts
+        folder.finish(end.state, reason=f"{type(error).__name__}: {error}")
     return end
 
 

@@ -58,11 +58,11 @@ def run(tmp_path_factory):
     protocols = {"verification": Verification(), "retrieval": Retrieval()}
     chosen = {"verification": protocols["verification"].choose(judged)}
     figures = {f"{name}/{key}": figure for name, p in protocols.items() for key, figure in p.judge(judged, chosen.get(name, {})).items()}
-    board.write(path, cfg, figures, BEST, protocols, chosen, step=40, began=time.time() - 60, seen=judged, samples=samples, ids=ids)
     note(path, cfg, ["verification/eer", "retrieval/map@r"])
+    board.write(path, cfg, figures, BEST, protocols, chosen, step=40, began=time.time() - 60, seen=judged, samples=samples, ids=ids)
     other = compose(["loss=supcon", "seed=8"])
-    board.write(path.parent / "77aa", other, {}, BEST, {"verification": Verification()}, {}, step=1, began=time.time())
     note(path.parent / "77aa", other, ["verification/eer", "one_shot/error"])
+    board.write(path.parent / "77aa", other, {}, BEST, {"verification": Verification()}, {}, step=1, began=time.time())
     (path.parent / "dead").mkdir()
     (path.parent / "dead" / "run.json").write_text("{")
     board_hparams.write_columns(path.parent)

@@ -192,7 +192,7 @@ def test_experiment_is_a_delta(conf: Path) -> None:
         ("seed", "seed is no override"),
         ("seed=[1", "seed=[1 is no override"),
         ("distance@loss.d=euclidean", "Could not override 'distance@loss.d'"),
-        ("loss={q: 1}", "Could not override"),
+        ("loss={q: 1}", "no key loss.q"),
         ("loss={p: x}", "loss.p must be a number"),
         ("loss.p.q=1", "no key loss.p.q"),
         ("seed=${sead}", "sead"),

@@ -244,7 +244,7 @@ with RunFolder(Path({str(path.parent)!r})).held():
         assert path.exists()  # nothing was removed
     finally:
         other.kill()
-        other.wait()
+        other.communicate()  # closes its pipe as well
     assert main([*words, "--force"]) == 0  # a dead process holds nothing
 
 

@@ -15,7 +15,6 @@ from conftest import FEW, SMALL, run
 
 from siamese_lab import runs
 from siamese_lab.callbacks.mining import Mining
-from siamese_lab.cli import main
 from siamese_lab.sampling.hard_triplets import HardTriplets
 
 ENV = {name: value for name, value in os.environ.items() if name != "SIAMESE_LAB_OUTPUTS"}
@@ -96,22 +95,6 @@ def test_a_signal_ends_a_run_as_preempted(tmp_path, number, code, words):
     done = subprocess.run(evaluated, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=800)
     assert done.returncode == 2
     assert "its state is preempted" in done.stderr
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
-def test_a_full_disk_ends_a_run_with_a_message(tmp_path, monkeypatch, capsys):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=60k", "tmpfs", str(disk)], check=False).returncode:
-        pytest.skip("mounting is not allowed here")
-    try:
-        monkeypatch.setenv("SIAMESE_LAB_OUTPUTS", str(disk / "outputs"))
-        assert main(["train", *SMALL, *FEW, "trainer.max_epochs=1"]) == 1
-        err = capsys.readouterr().err
-        assert "No space left" in err
-        assert str(disk) in err
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_the_ordinary_hydra_app_gives_the_same_run(tmp_path):

@@ -1,0 +1,46 @@
+"""Which process a run belongs to, and whether it is still there."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+
+def this() -> dict[str, Any]:
+    """This process, as run.json names it."""
+    return {"host": socket.gethostname(), "pid": os.getpid(), "ticks": ticks(os.getpid())}
+
+
+def gone(info: dict[str, Any]) -> bool:
+    """Whether the process that a run.json names is known to have ended; of another machine's processes nothing is known."""
+    if info["host"] != socket.gethostname():
+        return False
+    if not _alive(info["pid"]):
+        return True
+    began = ticks(info["pid"])  # the number may have gone to another process since
+    return None not in (began, info.get("ticks")) and began != info["ticks"]
+
+
+def named(info: dict[str, Any]) -> str:
+    """The process that a run.json names, and what to do about it."""
+    elsewhere = "; if that process is gone, write killed in place of running into its run.json"
+    hint = elsewhere if info["host"] != socket.gethostname() else ""
+    return f"process {info['pid']} on {info['host']}: wait for it or stop it first{hint}"
+
+
+def ticks(pid: int) -> int | None:
+    """When a process began, in the kernel's clock ticks since the machine did; None where that cannot be told."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
