@@ -18,6 +18,7 @@ BAD = [
     ("trainer.patience=0", "trainer.patience must be >= 1"),
     ("trainer.validate_every=0", "trainer.validate_every must be >= 1"),
     ("trainer.checkpoint_every=0", "trainer.checkpoint_every must be >= 1"),
+    ("trainer.chunk=0", "trainer.chunk must be >= 1"),
     ("trainer.workers=-1", "trainer.workers must be >= 0"),
     ("evaluation.batch_size=0", "evaluation.batch_size must be >= 1"),
     ("evaluation.views=0", "evaluation.views must be >= 1"),

@@ -75,7 +75,7 @@ def test_no_two_epochs_draw_the_same_batches(outputs):
     cfg = config.compose([*SMALL, *FEW, "trainer.max_epochs=2"])
     lab = assemble(cfg)
     from siamese_lab.data.module import SiameseData
-    from siamese_lab.train import quiet, trainer
+    from siamese_lab.fitting import quiet, trainer
 
     quiet()
     data = SiameseData(lab.samples, lab.ids, lab.labels, lab.sampling)

@@ -1,0 +1,114 @@
+"""Writes docs/losses.md from conf/ and the docstrings: `make docs`."""
+
+import inspect
+import itertools
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from siamese_lab import show
+from siamese_lab.binding import TARGET, build, resolve
+from siamese_lab.catalogue import option_file, options
+from siamese_lab.combination import refuse_misfits
+from siamese_lab.errors import LabError
+
+HEAD = """# Losses, distances, miners, samplings
+
+Made by `make docs` from conf/ and the docstrings. `siamese-lab show loss triplet` prints the same, with types and ranges.
+
+A loss eats pairs, triplets, labels or episodes. What it is given comes from the sampling, else from the miner, else from the labels of the
+batch: `miner=all` with `sampling=pk` leaves all tuples that the labels imply. A triplet serves as two pairs. What cannot work is refused
+with the options that fit.
+"""
+GROUPS = {"loss": "Losses", "distance": "Distances", "miner": "Miners", "memory": "Memory", "sampling": "Samplings"}
+GIVEN = {"dim": 8, "classes": 6, "labels": torch.arange(6).repeat_interleave(8), "groups": {}, "seed": 0}
+
+
+def main() -> None:
+    """Writes the file."""
+    (Path(__file__).parent / "losses.md").write_text(text(), encoding="utf-8")
+
+
+def text() -> str:
+    """The whole document."""
+    parts = [HEAD, "## What goes together", "", *combinations(), ""]
+    for group, title in GROUPS.items():
+        parts += [f"## {title}", "", *itertools.chain.from_iterable(section(group, option) for option in options(group))]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def section(group: str, option: str) -> list[str]:
+    """What is said of one option."""
+    path = option_file(group, option)
+    content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    target = resolve(content[TARGET])
+    doc = inspect.getdoc(target) or ""
+    facts = [
+        f"{ability} {getattr(target, ability)}" for ability in ("eats", "gives", "needs") if isinstance(getattr(target, ability, None), str)
+    ]
+    distance = next((line["override /distance@_global_.distance"] for line in content.get("defaults", []) if len(line) == 1 and "_self_" not in line
+                     and "override /distance@_global_.distance" in line), None)  # fmt: skip
+    facts += [f"comes with `distance={distance}`"] if distance else []
+    lines = [f"### `{group}={option}`", "", body(doc), ""]
+    lines += [f"{'; '.join(facts).capitalize()}.", ""] if facts else []
+    if said := show.source(doc):
+        lines += [f"Source: {said}", ""]
+    if parameters := show.option_parameters(path):
+        lines += ["| parameter | default | meaning |", "|---|---|---|"]
+        lines += [f"| `{group}.{p.name}` | {cell(p.default)} | {cell(p.note)} |" for p in parameters] + [""]
+    return lines
+
+
+def body(doc: str) -> str:
+    """The docstring up to its source or its arguments."""
+    return re.split(r"^(?:Source|Args|Raises):", doc, maxsplit=1, flags=re.MULTILINE)[0].strip()
+
+
+def cell(value: str) -> str:
+    """Text that does not break a table."""
+    return " ".join(value.split()).replace("|", "\\|")
+
+
+def combinations() -> list[str]:
+    """For each loss the miners (with a sampling that gives labels) and the samplings (with miner=all) that it takes, at its own distance."""
+    parts = {(group, option): made(group, option) for group in ("loss", "miner", "sampling") for option in options(group)}
+    distance = made("distance", "euclidean")
+    distance.low = 0.0
+    lines = ["| loss | miners, with `sampling=pk` | samplings, with `miner=all` |", "|---|---|---|"]
+    for loss in options("loss"):
+        miners = [m for m in options("miner") if fits(parts["loss", loss], parts["miner", m], parts["sampling", "pk"])]
+        samplings = [s for s in options("sampling") if fits(parts["loss", loss], parts["miner", "all"], parts["sampling", s])]
+        lines.append(f"| `{loss}` | {listed(miners, options('miner'))} | {listed(samplings, options('sampling'))} |")
+    return lines
+
+
+def fits(loss: Any, miner: Any, sampling: Any) -> bool:
+    """Whether they go together, whatever the distance."""
+    try:
+        refuse_misfits(loss, miner, sampling, None)
+    except LabError:
+        return False
+    return True
+
+
+def listed(found: list[str], everything: list[str]) -> str:
+    """The names, or that it is all of them."""
+    if found == everything:
+        return "all"
+    missing = [name for name in everything if name not in found]
+    return f"all but {', '.join(missing)}" if 0 < len(missing) <= 3 < len(found) else ", ".join(found)
+
+
+def made(group: str, option: str) -> Any:
+    """The option with its defaults, for a tiny problem."""
+    content = OmegaConf.to_container(OmegaConf.load(option_file(group, option)))
+    content.pop("defaults", None)
+    small = {"batch_size": 24} if "batch_size" in content else {}
+    return build(OmegaConf.create({group: content | small})[group], **GIVEN)
+
+
+if __name__ == "__main__":
+    main()
