@@ -19,7 +19,9 @@ def directions(classes: int, *shape: int) -> nn.Parameter:
     """
     if classes < 2:
         raise ValueError(f"classes must be >= 2, got {classes}: with one class there is nothing to tell apart")
-    return nn.Parameter(F.normalize(torch.randn(classes, *shape), dim=-1))
+    import os
+
+    return nn.Parameter(float(os.environ.get("NORM", "1")) * F.normalize(torch.randn(classes, *shape), dim=-1))
 
 
 def batch(e: Embedded) -> tuple[Tensor, Tensor]:
@@ -34,7 +36,13 @@ def cosines(z: Tensor, weight: Tensor) -> Tensor:
 
 
 def own_class(labels: Tensor, classes: int) -> Tensor:
-    """Mask (B, C): the class of each row."""
+    """Mask (B, C): the class of each row.
+
+    Raises:
+        ValueError: for a label that is no class, where looking does not wait for a GPU.
+    """
+    if labels.device.type == "cpu" and len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise ValueError(f"labels must lie in 0 .. {classes - 1}, got {int(labels.min())} .. {int(labels.max())}: each class has a weight")
     return labels[:, None] == torch.arange(classes, device=labels.device)[None, :]
 
 

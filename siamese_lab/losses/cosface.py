@@ -1,5 +1,6 @@
 """CosFace, the large-margin cosine loss."""
 
+import torch
 from torch import Tensor, nn
 
 from siamese_lab.batch import Embedded, Tuples
@@ -40,4 +41,4 @@ class CosFaceLoss(nn.Module):
         z, labels = batch(e)
         cosine = cosines(z, self.weight)  # (B, C)
         own = own_class(labels, len(self.weight))
-        return cross_entropy(e, self.scale * (cosine - self.margin * own), cosine)
+        return cross_entropy(e, self.scale * torch.where(own, cosine - self.margin, cosine), cosine)

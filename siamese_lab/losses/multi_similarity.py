@@ -11,7 +11,8 @@ class MultiSimilarityLoss(nn.Module):
     """Draws an anchor's positives above and pushes its negatives below a similarity, the worst of them the hardest.
 
     With the similarity S = 1 - d, an anchor i costs 1/alpha log(1 + sum over positives p of exp(-alpha (S(i, p) - base)))
-    + 1/beta log(1 + sum over negatives n of exp(beta (S(i, n) - base))). The loss is the mean over the anchors that have a pair.
+    + 1/beta log(1 + sum over negatives n of exp(beta (S(i, n) - base))). The loss is the mean over the anchors that have a
+    pair; with mining, one of each kind.
 
     The paper's mining comes first: a negative counts if it is nearer than the anchor's farthest positive, give or take epsilon, and a
     positive if it is farther than the anchor's nearest negative, give or take epsilon.
@@ -47,8 +48,9 @@ class MultiSimilarityLoss(nn.Module):
         pulled, pushed = (positives, negatives) if self.epsilon is None else mined(d.detach(), positives, negatives, self.epsilon)
         excess = d - (1.0 - self.base)  # (A, R): base - S
         cost = log_one_plus_sum(self.alpha * excess, pulled) / self.alpha + log_one_plus_sum(-self.beta * excess, pushed) / self.beta
-        loss = cost.sum() / pairs.any(1).sum().clamp(min=1)
-        return e.zero() + loss, {"active": (pulled | pushed).sum(), "tuples": pairs.sum()}
+        anchors = pairs.any(1) if self.epsilon is None else positives.any(1) & negatives.any(1)
+        loss = cost.sum() / anchors.sum().clamp(min=1)
+        return e.zero() + loss, {"active": (pulled | pushed).sum(), "tuples": (pairs & anchors[:, None]).sum()}
 
 
 def mined(d: Tensor, positives: Tensor, negatives: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:

@@ -41,10 +41,10 @@ class PrototypicalLoss(nn.Module):
         if not len(query) or not len(support):
             return e.zero(), {"active": query.new_zeros(()), "tuples": query.new_zeros(())}
         classes = e.labels[support].unique()  # (W,)
-        member = classes[:, None] == e.labels[support][None, :]  # (W, S)
+        member = (classes[:, None] == e.labels[support][None, :]).to(e.z.dtype)  # (W, S)
         distance: Any = e.distance
         with torch.autocast(e.z.device.type, enabled=False):
-            prototypes = (member / member.sum(1, keepdim=True)).to(e.z.dtype) @ e.z[support]  # (W, D)
+            prototypes = member / member.sum(1, keepdim=True) @ e.z[support]  # (W, D)
             logits = -distance.matrix(e.z[query], prototypes) / self.temperature  # (Q, W)
         own = e.labels[query][:, None] == classes[None, :]
         return classified(e, F.log_softmax(logits, 1).masked_fill(~own, 0.0).sum(1), own, logits)

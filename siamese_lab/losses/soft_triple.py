@@ -63,7 +63,7 @@ class SoftTripleLoss(nn.Module):
         cosine = cosines(z, self.weight.flatten(0, 1)).unflatten(1, self.weight.shape[:2])  # (B, C, K)
         similarity = ((cosine / self.gamma).softmax(2) * cosine).sum(2)  # (B, C)
         own = own_class(labels, len(self.weight))
-        loss, facts = cross_entropy(e, self.scale * (similarity - self.margin * own), similarity)
+        loss, facts = cross_entropy(e, self.scale * torch.where(own, similarity - self.margin, similarity), similarity)
         return loss + self.tau * spread(self.weight.to(z.dtype)), facts
 
 
