@@ -54,9 +54,7 @@ def implied(name, loss, e):
 
 def classifies(loss):
     """Whether it owns class weights: then a single image is a tuple."""
-    return any(classifies(part) for part in getattr(loss, "parts", {}).values()) or (
-        loss.eats == "labels" and not getattr(loss, "remembers", True)
-    )
+    return loss.eats == "labels" and not getattr(loss, "remembers", True)
 
 
 def counts(facts):
@@ -130,6 +128,8 @@ def test_nothing_is_ever_nan(loss, distance, dtype, labels, kind):
 
 @pytest.mark.parametrize("case", ["one image", "one image, shown thrice", "no tuples"])
 def test_without_a_valid_tuple_it_is_a_zero_with_a_graph(loss, distance, case):
+    if any(map(classifies, getattr(loss, "parts", {}).values())):
+        pytest.skip("no batch that has an image is without a tuple: test_losses_of_episodes.py has another sum")
     n = {"one image": 1, "one image, shown thrice": 3, "no tuples": 8}[case]
     labels, ids = (LABELS, torch.arange(8)) if case == "no tuples" else (LABELS[:n], torch.zeros(n, dtype=torch.long))
     if case == "no tuples" and loss.eats == "labels":

@@ -195,7 +195,7 @@ def test_soft_triple_is_pytorch_metric_learnings_and_its_own_regulariser(size, c
     theirs = pml_losses.SoftTripleLoss(size[1], size[2], centers, la=20, gamma=0.2, margin=0.05)
     theirs.fc.data = weights.clone()
     apart = 0.0  # the library leaves the regulariser out
-    for one in weights.T.double().reshape(size[1], centers, size[2]).tolist():
+    for one in torch.nn.functional.normalize(weights.T.double()).reshape(size[1], centers, size[2]).tolist():
         apart += sum(math.dist(one[i], one[j]) for i in range(centers) for j in range(i))
     expected = plain(theirs(z, labels)) + tau * apart / max(1, size[1] * centers * (centers - 1))
     assert plain(ours(Embedded(z, labels))[0]) == pytest.approx(expected, **tolerance(dtype))
