@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -57,7 +58,9 @@ def made(part: str, name: str, arguments: Mapping[str, Any], given: Mapping[str,
     if misfits:
         raise ValueError("; ".join(misfits))
     try:
-        return target(**values, **{key: given[key] for key in lacking})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of NumPy 2, in LargeMarginSoftmaxLoss and SphereFaceLoss
+            return target(**values, **{key: given[key] for key in lacking})
     except (ValueError, TypeError, AssertionError) as error:
         raise ValueError(f"arguments do not suit {name}: {str(error).strip() or 'its own check fails'}") from error
 

@@ -16,7 +16,8 @@ class ArcFaceLoss(nn.Module):
     others). Beyond theta = pi - margin, where cos(theta + margin) would rise again, the own class counts cos(theta) - margin
     sin(margin): lower than all before, so that the cost grows with the angle over all of [0, pi]. Weights start as random directions.
 
-    Source: Deng et al., CVPR 2019, eq. 3 (margin 0.5, scale 64); beyond pi - margin as in the authors' program, the paper is silent.
+    Source: Deng et al., CVPR 2019, eq. 3 (margin 0.5; scale 64, which takes longer to begin to learn); beyond pi - margin as in the
+    authors' program, the paper is silent.
 
     Args:
         dim: dimensions of an embedding, given by the backbone.
@@ -30,7 +31,7 @@ class ArcFaceLoss(nn.Module):
 
     eats, remembers = "labels", False
 
-    def __init__(self, *, dim: int, classes: int, margin: float = 0.5, scale: float = 64.0) -> None:
+    def __init__(self, *, dim: int, classes: int, margin: float = 0.5, scale: float = 32.0) -> None:
         super().__init__()
         check(margin, scale)
         self.margin, self.scale = margin, scale

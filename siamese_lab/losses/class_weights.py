@@ -19,9 +19,7 @@ def directions(classes: int, *shape: int) -> nn.Parameter:
     """
     if classes < 2:
         raise ValueError(f"classes must be >= 2, got {classes}: with one class there is nothing to tell apart")
-    import os
-
-    return nn.Parameter(float(os.environ.get("NORM", "1")) * F.normalize(torch.randn(classes, *shape), dim=-1))
+    return nn.Parameter(F.normalize(torch.randn(classes, *shape), dim=-1))
 
 
 def batch(e: Embedded) -> tuple[Tensor, Tensor]:

@@ -27,7 +27,7 @@ class CosFaceLoss(nn.Module):
 
     eats, remembers = "labels", False
 
-    def __init__(self, *, dim: int, classes: int, margin: float = 0.35, scale: float = 64.0) -> None:
+    def __init__(self, *, dim: int, classes: int, margin: float = 0.35, scale: float = 32.0) -> None:
         super().__init__()
         if not 0 <= margin < 2:
             raise ValueError(f"margin must lie in [0, 2), got {margin}: it is a difference of two cosines")

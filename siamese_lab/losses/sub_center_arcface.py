@@ -28,7 +28,7 @@ class SubCenterArcFaceLoss(nn.Module):
 
     eats, remembers = "labels", False
 
-    def __init__(self, *, dim: int, classes: int, centers: int = 3, margin: float = 0.5, scale: float = 64.0) -> None:
+    def __init__(self, *, dim: int, classes: int, centers: int = 3, margin: float = 0.5, scale: float = 32.0) -> None:
         super().__init__()
         check(margin, scale)
         if not centers > 0:

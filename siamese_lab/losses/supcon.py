@@ -51,7 +51,7 @@ class SupConLoss(nn.Module):
         if self.sum == "out":
             log_share = (logits - total[:, None]).masked_fill(~positives, 0.0).sum(1) / count.clamp(min=1)
         else:
-            log_share = (log_sum(logits, positives) - total - count.clamp(min=1).log()).masked_fill(~anchors, 0.0)
+            log_share = (log_sum(logits, positives) - total - count.clamp(min=1).to(total.dtype).log()).masked_fill(~anchors, 0.0)
         loss = -log_share.sum() / anchors.sum().clamp(min=1)
         missed = anchors & ~positives.gather(1, logits.argmax(1, keepdim=True)).squeeze(1)
         return e.zero() + loss, {"active": missed.sum(), "tuples": anchors.sum()}
