@@ -21,6 +21,7 @@ UNFIT = {
     "SelfSupervisedLoss": "it takes two views of each image",
     "VICRegLoss": "it takes two views of each image, and no labels",
     "ManifoldLoss": "it takes no labels",
+    "HistogramLoss": "it indexes tensors in a way that PyTorch gives up, and will then silently compute something else",
     "EmbeddingsAlreadyPackagedAsTriplets": "it is sampling=random_triplets here",
     "GenericPairLoss": "it is a base class",
 }

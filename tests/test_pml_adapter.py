@@ -210,7 +210,7 @@ def test_miners_look_at_memory_rows_and_never_at_the_image_itself(name):
 
 def test_arguments_reach_the_miner():
     z, labels = batch(24)
-    few, many = (Miner(arguments={"margin": margin})(Embedded(z, labels)) for margin in (0.0, 0.5))
+    few, many = (Miner(name="TripletMarginMiner", arguments={"margin": margin})(Embedded(z, labels)) for margin in (0.0, 0.5))
     assert len(few.anchor) < len(many.anchor)
 
 
@@ -237,7 +237,8 @@ def test_arguments_reach_the_miner():
         ({"name": "TripletMarginLoss", "arguments": {"distance": "lp"}}, "arguments.distance cannot be given"),
         ({"name": "RankedListLoss", "arguments": {"Tn": 10}}, "arguments.margin is missing: RankedListLoss needs it"),
         ({"name": "PNPLoss", "arguments": {"variant": "X"}}, "arguments do not suit PNPLoss"),
-        ({"name": "HistogramLoss", "arguments": {"n_bins": 10, "delta": 1.0}}, "arguments do not suit HistogramLoss"),
+        ({"name": "RankedListLoss", "arguments": {"margin": 0.4, "Tn": 4, "imbalance": 2}}, "arguments do not suit RankedListLoss"),
+        ({"name": "HistogramLoss"}, "name must be another one than HistogramLoss"),
     ],
 )
 @pytest.mark.parametrize("trusted", [True, False])

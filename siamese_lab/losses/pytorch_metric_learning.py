@@ -9,7 +9,7 @@ from siamese_lab import pml
 from siamese_lab.batch import Embedded, Pairs, Triplets, Tuples, as_triplets
 
 OF_LABELS = ("FastAPLoss", "InstanceLoss", "NCALoss", "PNPLoss", "RankedListLoss", "SmoothAPLoss")
-OF_TRIPLETS = ("DynamicSoftMarginLoss", "HistogramLoss", "MarginLoss", "TripletMarginLoss")
+OF_TRIPLETS = ("DynamicSoftMarginLoss", "MarginLoss", "TripletMarginLoss")
 GIVEN = ("num_classes", "embedding_size", "descriptors_dim")
 DRAW = 101  # purpose of a random stream, see seeds.generator
 
