@@ -113,7 +113,7 @@ def test_arguments_reach_the_loss(name, arguments, eats):
 def test_tuples_become_their_indices():
     e = Embedded(points(), LABELS)
     pairs = Pairs(torch.tensor([0, 3, 0, 5]), torch.tensor([1, 4, 7, 2]), torch.tensor([True, True, False, False]))
-    for name in ("ContrastiveLoss", "MultiSimilarityLoss"):  # to the second one the left end is the anchor
+    for name in ("ContrastiveLoss", "NTXentLoss"):  # to the second one the left end is the anchor
         value, facts = adapted(name)(e, pairs)
         indices = pairs.left[:2], pairs.right[:2], pairs.left[2:], pairs.right[2:]
         torch.testing.assert_close(value, getattr(pml_losses, name)()(e.z, LABELS, indices))
