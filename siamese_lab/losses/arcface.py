@@ -14,7 +14,8 @@ class ArcFaceLoss(nn.Module):
 
     loss = mean over images of - log softmax at the image's class of scale * (cos(theta + margin) for the own class, cos(theta) for the
     others). Beyond theta = pi - margin, where cos(theta + margin) would rise again, the own class counts cos(theta) - margin
-    sin(margin): lower than all before, so that the cost grows with the angle over all of [0, pi]. Weights start as random directions.
+    sin(margin): lower than all before, so that the cost grows with the angle over all of [0, pi]. Weights start as random directions,
+    of norm 0.1.
 
     Source: Deng et al., CVPR 2019, eq. 3 (margin 0.5; scale 64, which takes longer to begin to learn); beyond pi - margin as in the
     authors' program, the paper is silent.

@@ -11,7 +11,7 @@ class CosFaceLoss(nn.Module):
     """`norm_softmax` in which the own class's cosine has to win by a margin.
 
     loss = mean over images of - log softmax at the image's class of scale * (cos - margin for the own class, cos for the others).
-    Weights start as random directions.
+    Weights start as random directions, of norm 0.1.
 
     Source: Wang et al., CVPR 2018, eq. 4 (margin 0.35, scale 64).
 

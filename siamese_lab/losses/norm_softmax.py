@@ -9,7 +9,7 @@ from siamese_lab.losses.class_weights import batch, cosines, cross_entropy, dire
 class NormSoftmaxLoss(nn.Module):
     """Classifies each image among the training classes by the cosine to a learned weight vector of each.
 
-    loss = mean over images of - log softmax(cos / temperature) at the image's class. Weights start as random directions.
+    loss = mean over images of - log softmax(cos / temperature) at the image's class. Weights start as random directions, of norm 0.1.
 
     Source: Zhai, Wu, BMVC 2019 (temperature 0.05); Wang et al., "NormFace", ACM MM 2017 (scale = 1 / temperature).
 

@@ -12,7 +12,7 @@ class ProxyAnchorLoss(nn.Module):
 
     loss = mean over the proxies of classes in the batch of log(1 + sum over their images of exp(-scale (cos - margin)))
     + mean over all proxies of log(1 + sum over the images of other classes of exp(scale (cos + margin))). Proxies start as random
-    directions.
+    directions, of norm 0.1.
 
     Source: Kim et al., CVPR 2020, eq. 4 (margin 0.1, scale 32).
 

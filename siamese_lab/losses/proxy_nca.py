@@ -14,7 +14,7 @@ class ProxyNCALoss(nn.Module):
 
     With the squared Euclidean distance D of the normalised image and proxy, loss = mean over images of - log( exp(-scale D(own)) /
     sum over the other classes c of exp(-scale D(c)) ). It may turn negative: the paper's sum leaves the own proxy out. Proxies start
-    as random directions.
+    as random directions, of norm 0.1.
 
     Source: Movshovitz-Attias et al., ICCV 2017 (scale 1); Teh et al., "ProxyNCA++", ECCV 2020 (all proxies in the sum,
     scale 9 as their temperature 1/9).
