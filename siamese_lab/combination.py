@@ -50,10 +50,10 @@ def refuse_misfits(loss: Any, miner: Any, sampling: Any, distance: Any, memory: 
             f"({fitting('loss', lambda one: one.eats != 'triplets')})"
         )
     if loss.eats == "episodes" and formed in ("pairs", "triplets"):
-        raise LabError(
-            f"{name(loss)} eats episodes, and no episode can be made of {formed}: choose miner=all and a sampling that gives episodes or "
-            f"labels ({fitting('sampling', lambda s: s.gives in ('labels', 'episodes'))})"
-        )
+        way = "miner=all"
+        if sampling.gives != "labels":
+            way = f"a sampling that gives episodes or labels ({fitting('sampling', lambda s: s.gives in ('labels', 'episodes'))})"
+        raise LabError(f"{name(loss)} eats episodes, and no episode can be made of {formed}: choose {way}")
     if formed == "episodes" and loss.eats in ("pairs", "triplets"):
         raise LabError(
             f"this sampling gives episodes, and {name(loss)} eats {loss.eats}: choose "
@@ -61,7 +61,7 @@ def refuse_misfits(loss: Any, miner: Any, sampling: Any, distance: Any, memory: 
             f"({fitting('loss', lambda one: one.eats in ('episodes', 'labels'))})"
         )
     if memory is not None and not getattr(loss, "remembers", True):
-        raise LabError(f"{name(loss)} compares with no other image of a batch, a memory adds nothing to it: choose memory=null")
+        raise LabError(f"{name(loss)} takes no rows of a memory, it would add nothing: choose memory=null")
     if memory is not None and sampling.gives != "labels" and loss.eats != "labels":
         raise LabError(
             f"this sampling gives {sampling.gives}, and no row of a memory is in them: choose memory=null, or a sampling that gives labels "

@@ -4,12 +4,13 @@ import math
 
 import pytest
 import torch
+from loss_data import GRID, LABELS, NONE, plain, points, problem, tolerance
 from pytorch_metric_learning import distances as pml_distances
 from pytorch_metric_learning import losses as pml_losses
 from pytorch_metric_learning import reducers as pml_reducers
 from torch import nn
 
-from siamese_lab.batch import Embedded, Pairs, Triplets, as_pairs, as_triplets
+from siamese_lab.batch import Embedded, Episode, Pairs, Triplets, as_episode, as_pairs, as_triplets
 from siamese_lab.catalogue import options
 from siamese_lab.distances.cosine import Cosine
 from siamese_lab.distances.euclidean import Euclidean
@@ -19,9 +20,6 @@ from siamese_lab.losses.contrastive import ContrastiveLoss
 from siamese_lab.losses.supcon import SupConLoss
 from siamese_lab.losses.triplet import TripletLoss
 
-LABELS = torch.tensor([0, 0, 0, 1, 1, 2, 2, 3])
-NONE = torch.zeros(0, dtype=torch.long)
-
 
 @pytest.fixture(params=options("loss"))
 def name(request):
@@ -30,7 +28,8 @@ def name(request):
 
 @pytest.fixture
 def loss(name, make):
-    return make("loss", name)
+    torch.manual_seed(0)
+    return make("loss", name, {"classes": 8})
 
 
 @pytest.fixture
@@ -38,13 +37,29 @@ def distance(name, make, own_distance):
     return make("distance", own_distance(name))
 
 
-def points(n=8, seed=0, dtype=torch.float64):
-    return torch.randn(n, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype).requires_grad_()
-
-
 def tuples_of(loss):
     """Nothing, in the form that the loss eats."""
-    return {"pairs": Pairs(NONE, NONE, NONE.bool()), "triplets": Triplets(NONE, NONE, NONE)}.get(loss.eats)
+    empty = {"pairs": Pairs(NONE, NONE, NONE.bool()), "triplets": Triplets(NONE, NONE, NONE), "episodes": Episode(NONE, NONE)}
+    return empty.get(loss.eats)
+
+
+def implied(name, loss, e):
+    """All that the labels imply, in the form that the loss eats."""
+    if name == "pytorch_metric_learning":  # its pairs have a first end
+        positives, negatives = e.positives().nonzero(as_tuple=True), e.negatives().nonzero(as_tuple=True)
+        left, right = map(torch.cat, zip(positives, negatives, strict=True))
+        return Pairs(left, right, e.labels[left] == e.labels[right])
+    return {"pairs": as_pairs, "triplets": as_triplets, "episodes": as_episode}[loss.eats](e, None)
+
+
+def classifies(loss):
+    """Whether it owns class weights: then a single image is a tuple."""
+    return loss.eats == "labels" and not getattr(loss, "remembers", True)
+
+
+def counts(facts):
+    """The facts without the values of parts."""
+    return {key: fact for key, fact in facts.items() if not key.startswith("loss/")}
 
 
 # what holds for every loss
@@ -54,18 +69,22 @@ def test_value_gradient_and_facts(loss, distance):
     z = points()
     value, facts = loss(Embedded(z, LABELS, distance=distance))
     value.backward()
-    assert (value.shape, value.dtype, set(facts)) == ((), torch.float64, {"active", "tuples"})
+    assert (value.shape, value.dtype, set(counts(facts))) == ((), torch.float64, {"active", "tuples"})
     assert value.isfinite()
     assert z.grad.isfinite().all()
     assert z.grad.abs().sum() > 0
-    assert all(not fact.is_floating_point() and fact.shape == () for fact in facts.values())
+    assert all(not fact.is_floating_point() and fact.shape == () for fact in counts(facts).values())
+    assert set(facts) - set(counts(facts)) == {f"loss/{part}" for part in getattr(loss, "parts", {})}
+    assert all(not fact.requires_grad and fact.shape == () for fact in facts.values())
     assert 0 < facts["active"] <= facts["tuples"]
     single, _ = loss.float()(Embedded(z.detach().float(), LABELS, distance=distance.float()))
     assert single.dtype == torch.float32
     assert float(single.detach()) == pytest.approx(float(value.detach()), rel=1e-4)
 
 
-def test_gradients_are_right(loss, distance):
+def test_gradients_are_right(name, loss, distance):
+    if name == "circle":
+        pytest.skip("its weights carry no gradient: test_losses_of_labels.py checks it with these held")
     loss, distance = loss.double(), distance.double()
 
     def value(z, *_):
@@ -109,10 +128,14 @@ def test_nothing_is_ever_nan(loss, distance, dtype, labels, kind):
 
 @pytest.mark.parametrize("case", ["one image", "one image, shown thrice", "no tuples"])
 def test_without_a_valid_tuple_it_is_a_zero_with_a_graph(loss, distance, case):
+    if any(map(classifies, getattr(loss, "parts", {}).values())):
+        pytest.skip("no batch that has an image is without a tuple: test_losses_of_episodes.py has another sum")
     n = {"one image": 1, "one image, shown thrice": 3, "no tuples": 8}[case]
     labels, ids = (LABELS, torch.arange(8)) if case == "no tuples" else (LABELS[:n], torch.zeros(n, dtype=torch.long))
     if case == "no tuples" and loss.eats == "labels":
         labels = torch.arange(8)
+    if classifies(loss):
+        n, labels, ids = 0, LABELS[:0], ids[:0]
     z = points()[:n].detach().requires_grad_()
     value, facts = loss(Embedded(z, labels, ids, distance=distance), tuples_of(loss) if case == "no tuples" else None)
     value.backward()
@@ -134,28 +157,36 @@ def test_autocast_changes_nothing(loss, distance):
 
 def test_order_of_the_batch_does_not_matter(loss, distance):
     z, order = points().detach(), torch.tensor([7, 2, 5, 0, 3, 6, 1, 4])
-    value, facts = loss(Embedded(z, LABELS, distance=distance))
-    other, other_facts = loss(Embedded(z[order], LABELS[order], distance=distance))
+    e = Embedded(z, LABELS, distance=distance)
+    tuples = as_episode(e, None) if loss.eats == "episodes" else None  # which image is the support does matter
+    value, facts = loss(e, tuples)
+    moved = Episode(*(order.argsort()[rows].flip(0) for rows in tuples)) if tuples else None
+    other, other_facts = loss(Embedded(z[order], LABELS[order], distance=distance), moved)
     torch.testing.assert_close(other, value)
-    assert facts == other_facts
+    torch.testing.assert_close(facts, other_facts)
 
 
-def test_all_tuples_given_are_all_tuples_implied(loss, distance):
+def test_all_tuples_given_are_all_tuples_implied(name, loss, distance):
     if loss.eats == "labels":
         pytest.skip("takes no tuples")
     e = Embedded(points(), LABELS, distance=distance)
-    implied, facts = loss(e)
-    tuples = as_pairs(e, None) if loss.eats == "pairs" else as_triplets(e, None)
-    given, given_facts = loss(Embedded(points(), LABELS, distance=distance), tuples)
-    torch.testing.assert_close(given, implied)
+    all_of_them, facts = loss(e)
+    given, given_facts = loss(Embedded(points(), LABELS, distance=distance), implied(name, loss, e))
+    torch.testing.assert_close(given, all_of_them)
     assert facts == given_facts
 
 
 def test_pairs_are_refused_for_triplets_and_triplets_serve_as_pairs(loss, distance):
     e, one = Embedded(points(), LABELS, distance=distance), torch.tensor([1])
-    if loss.eats == "triplets":
-        with pytest.raises(ValueError, match="eats triplets got pairs"):
+    if loss.eats in ("triplets", "episodes"):
+        with pytest.raises(ValueError, match=f"eats {loss.eats} got pairs"):
             loss(e, Pairs(one, one + 1, one == 1))
+    if loss.eats == "episodes":
+        with pytest.raises(ValueError, match="eats episodes got triplets"):
+            loss(e, Triplets(one, one + 1, one + 4))
+    if loss.eats in ("pairs", "triplets"):
+        with pytest.raises(ValueError, match=f"eats {loss.eats} got an episode"):
+            loss(e, Episode(one, one + 1))
     if loss.eats == "pairs":
         _, facts = loss(e, Triplets(one, one + 1, one + 4))
         assert int(facts["tuples"]) == 2
@@ -163,6 +194,12 @@ def test_pairs_are_refused_for_triplets_and_triplets_serve_as_pairs(loss, distan
 
 def test_memory_rows_count_but_only_beside_anchors(loss, distance):
     z = points().detach()
+    if not getattr(loss, "remembers", True):
+        alone, facts = loss(Embedded(z[:5], LABELS[:5], distance=distance))
+        value, with_memory = loss(Embedded(z, LABELS, anchors=5, distance=distance))
+        torch.testing.assert_close(value, alone)
+        assert facts == with_memory
+        return
     z[3:] = -9 * z[:3].mean(0)  # the memory of three anchors holds negatives only, far from them
     _, whole = loss(Embedded(z, LABELS, distance=distance))
     far, part = loss(Embedded(z, LABELS, anchors=3, distance=distance))
@@ -246,21 +283,6 @@ def test_supcon_by_hand_on_the_circle():
 
 # against independent references, over a grid
 
-GRID = [(n, classes, dim) for n in (4, 9, 24) for classes in (2, 5) for dim in (2, 16)]
-
-
-def problem(n, classes, dim, dtype, seed=0):
-    g = torch.Generator().manual_seed(seed + n + classes + dim)
-    return torch.randn(n, dim, generator=g, dtype=torch.float64).to(dtype), torch.arange(n) % classes
-
-
-def plain(value):
-    return float(value.detach())
-
-
-def tolerance(dtype):
-    return {"rel": 1e-4 if dtype == torch.float32 else 1e-10, "abs": 1e-5 if dtype == torch.float32 else 1e-10}
-
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("margin", [0.1, 1.0, 4.0])
@@ -340,7 +362,7 @@ def test_bad_words_are_refused(key, bad):
 
 def test_every_loss_says_what_it_eats(loss):
     assert isinstance(loss, nn.Module)
-    assert loss.eats in ("pairs", "triplets", "labels")
+    assert loss.eats in ("pairs", "triplets", "labels", "episodes")
 
 
 def test_euclidean_is_the_default_distance():

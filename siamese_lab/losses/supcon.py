@@ -1,33 +1,41 @@
 """Supervised contrastive loss."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
 from siamese_lab.batch import Embedded, Tuples
+from siamese_lab.losses.log_sums import log_sum
 
 
 class SupConLoss(nn.Module):
     """A softmax over the batch in which each anchor has to find its positives among all other images.
 
-    loss = - mean over anchors i, mean over its positives p of  log( exp(-d(i, p) / t) / sum over a != i of exp(-d(i, a) / t) ).
-    With the cosine distance this is the paper's loss (a constant in the exponent cancels). Anchors without a positive do not count.
+    With q(i, p) = exp(-d(i, p) / t) / sum over a != i of exp(-d(i, a) / t), an anchor i costs - mean over its positives p of log q(i, p)
+    (the sum outside the logarithm), or - log of the mean over its positives of q(i, p) (inside: one near positive is enough). The loss
+    is the mean over the anchors that have a positive. With the cosine distance this is the paper's (a constant in the exponent cancels).
 
-    Source: Khosla et al., NeurIPS 2020, eq. 2 (the sum outside the logarithm). Differs from it: works on any distance.
+    Source: Khosla et al., NeurIPS 2020, eq. 2 (outside; theirs, better on ImageNet: 78.7 % against 67.4 %) and eq. 3 (inside). Differs
+    from it: works on any distance.
 
     Args:
         temperature: divides the distances; small = only the nearest neighbours count. In (0, inf).
+        sum: "out" or "in": where the sum over the positives stands, outside or inside the logarithm.
 
     Raises:
-        ValueError: if temperature is not positive.
+        ValueError: if temperature is not positive, or sum is none of these.
     """
 
     eats = "labels"
 
-    def __init__(self, temperature: float = 0.1) -> None:
+    def __init__(self, temperature: float = 0.1, sum: Literal["out", "in"] = "out") -> None:
         super().__init__()
         if not temperature > 0:
             raise ValueError(f"temperature must be > 0, got {temperature}: distances are divided by it")
-        self.temperature = temperature
+        if sum not in ("out", "in"):
+            raise ValueError(f"sum must be out or in, got {sum!r}: of the logarithm")
+        self.temperature, self.sum = temperature, sum
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss over the labels, whatever the `tuples`; the facts count anchors.
@@ -38,9 +46,12 @@ class SupConLoss(nn.Module):
         others = positives | negatives
         logits = -e.matrix() / self.temperature  # (A, R)
         logits = logits.masked_fill(~others, torch.finfo(logits.dtype).min)  # finite: an anchor alone in its batch gives no NaN
-        log_share = (logits - logits.logsumexp(1, keepdim=True)).masked_fill(~positives, 0.0)
-        count = positives.sum(1)
+        count, total = positives.sum(1), logits.logsumexp(1)
         anchors = count > 0
-        loss = -(log_share.sum(1) / count.clamp(min=1)).sum() / anchors.sum().clamp(min=1)
+        if self.sum == "out":
+            log_share = (logits - total[:, None]).masked_fill(~positives, 0.0).sum(1) / count.clamp(min=1)
+        else:
+            log_share = (log_sum(logits, positives) - total - count.clamp(min=1).to(total.dtype).log()).masked_fill(~anchors, 0.0)
+        loss = -log_share.sum() / anchors.sum().clamp(min=1)
         missed = anchors & ~positives.gather(1, logits.argmax(1, keepdim=True)).squeeze(1)
         return e.zero() + loss, {"active": missed.sum(), "tuples": anchors.sum()}

@@ -1,0 +1,44 @@
+"""CosFace, the large-margin cosine loss."""
+
+import torch
+from torch import Tensor, nn
+
+from siamese_lab.batch import Embedded, Tuples
+from siamese_lab.losses.class_weights import batch, cosines, cross_entropy, directions, own_class
+
+
+class CosFaceLoss(nn.Module):
+    """`norm_softmax` in which the own class's cosine has to win by a margin.
+
+    loss = mean over images of - log softmax at the image's class of scale * (cos - margin for the own class, cos for the others).
+    Weights start as random directions, of norm 0.1.
+
+    Source: Wang et al., CVPR 2018, eq. 4 (margin 0.35, scale 64).
+
+    Args:
+        dim: dimensions of an embedding, given by the backbone.
+        classes: of the training part, given by the data, >= 2; labels are 0 .. classes - 1.
+        margin: a difference of cosines, in [0, 2).
+        scale: multiplies the cosines, > 0.
+
+    Raises:
+        ValueError: if margin is not in [0, 2), scale not positive or classes less than 2.
+    """
+
+    eats, remembers = "labels", False
+
+    def __init__(self, *, dim: int, classes: int, margin: float = 0.35, scale: float = 32.0) -> None:
+        super().__init__()
+        if not 0 <= margin < 2:
+            raise ValueError(f"margin must lie in [0, 2), got {margin}: it is a difference of two cosines")
+        if not scale > 0:
+            raise ValueError(f"scale must be > 0, got {scale}: cosines are multiplied by it")
+        self.margin, self.scale = margin, scale
+        self.weight = directions(classes, dim)
+
+    def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss over the labels, whatever the `tuples`; `active` images are nearest another class than theirs."""
+        z, labels = batch(e)
+        cosine = cosines(z, self.weight)  # (B, C)
+        own = own_class(labels, len(self.weight))
+        return cross_entropy(e, self.scale * torch.where(own, cosine - self.margin, cosine), cosine)

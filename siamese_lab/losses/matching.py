@@ -1,0 +1,49 @@
+"""The loss of matching networks."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from siamese_lab.batch import Embedded, Tuples, as_episode
+from siamese_lab.losses.log_sums import log_sum
+from siamese_lab.losses.prototypical import classified
+
+
+class MatchingLoss(nn.Module):
+    """Classifies the queries of an episode by attention over all support images.
+
+    A support image i gets the attention softmax(-d(query, i) / temperature) and gives it to its class; loss = mean over queries of
+    - log(sum of the attention on the support of the query's class).
+
+    Source: Vinyals et al., NeurIPS 2016, eq. 1 with the kernel of section 2.1.1 (the softmax of the cosine, as ours is with the cosine
+    distance: a constant cancels). Differs from it: no full context embeddings; the temperature (theirs is 1).
+
+    Args:
+        temperature: divides the distances, > 0. Cosines lie in [-1, 1], where 1 tells too little apart.
+
+    Raises:
+        ValueError: if temperature is not positive.
+    """
+
+    eats, remembers = "episodes", False
+
+    def __init__(self, temperature: float = 0.1) -> None:
+        super().__init__()
+        if not temperature > 0:
+            raise ValueError(f"temperature must be > 0, got {temperature}: distances are divided by it")
+        self.temperature = temperature
+
+    def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss; without `tuples`, the first row of each class is its support. The facts count queries.
+
+        `active`: those whose class does not get the most attention of a single image; `tuples`: those of a class that has a support.
+        """
+        support, query = as_episode(e, tuples)
+        if not len(query) or not len(support):
+            return e.zero(), {"active": query.new_zeros(()), "tuples": query.new_zeros(())}
+        distance: Any = e.distance
+        with torch.autocast(e.z.device.type, enabled=False):
+            logits = -distance.matrix(e.z[query], e.z[support]) / self.temperature  # (Q, S)
+        own = e.labels[query][:, None] == e.labels[support][None, :]
+        return classified(e, log_sum(logits, own) - logits.logsumexp(1), own, logits)

@@ -1,0 +1,37 @@
+"""Normalised softmax."""
+
+from torch import Tensor, nn
+
+from siamese_lab.batch import Embedded, Tuples
+from siamese_lab.losses.class_weights import batch, cosines, cross_entropy, directions
+
+
+class NormSoftmaxLoss(nn.Module):
+    """Classifies each image among the training classes by the cosine to a learned weight vector of each.
+
+    loss = mean over images of - log softmax(cos / temperature) at the image's class. Weights start as random directions, of norm 0.1.
+
+    Source: Zhai, Wu, BMVC 2019 (temperature 0.05); Wang et al., "NormFace", ACM MM 2017 (scale = 1 / temperature).
+
+    Args:
+        dim: dimensions of an embedding, given by the backbone.
+        classes: of the training part, given by the data, >= 2; labels are 0 .. classes - 1.
+        temperature: divides the cosines, > 0; small = only the nearest classes count.
+
+    Raises:
+        ValueError: if temperature is not positive or classes less than 2.
+    """
+
+    eats, remembers = "labels", False
+
+    def __init__(self, *, dim: int, classes: int, temperature: float = 0.05) -> None:
+        super().__init__()
+        if not temperature > 0:
+            raise ValueError(f"temperature must be > 0, got {temperature}: cosines are divided by it")
+        self.temperature = temperature
+        self.weight = directions(classes, dim)
+
+    def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss over the labels, whatever the `tuples`; `active` images are nearest another class than theirs."""
+        cosine = cosines(batch(e)[0], self.weight)  # (B, C)
+        return cross_entropy(e, cosine / self.temperature, cosine)

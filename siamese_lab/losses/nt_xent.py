@@ -1,0 +1,46 @@
+"""Normalised temperature-scaled cross-entropy."""
+
+import torch
+from torch import Tensor, nn
+
+from siamese_lab.batch import Embedded, Tuples
+from siamese_lab.losses.log_sums import log_sum
+
+
+class NTXentLoss(nn.Module):
+    """A softmax for each positive pair, in which the anchor has to find this one positive among all of its negatives.
+
+    loss = - mean over all pairs (i, p) of one label of  log( exp(-d(i, p) / t) / (exp(-d(i, p) / t) + sum over negatives n of
+    exp(-d(i, n) / t)) ). Other positives are in no denominator. With the cosine distance and two images a class this is the paper's
+    loss (a constant in the exponent cancels). A pair counts from both its ends; `supcon` counts each anchor once instead.
+
+    Source: Chen et al., ICML 2020, eq. 1; Sohn, NeurIPS 2016 (N-pair). Differs from them: positives are the images of one label, however
+    many; works on any distance.
+
+    Args:
+        temperature: divides the distances; small = only the nearest negatives count. In (0, inf).
+
+    Raises:
+        ValueError: if temperature is not positive.
+    """
+
+    eats = "labels"
+
+    def __init__(self, temperature: float = 0.1) -> None:
+        super().__init__()
+        if not temperature > 0:
+            raise ValueError(f"temperature must be > 0, got {temperature}: distances are divided by it")
+        self.temperature = temperature
+
+    def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss over the labels, whatever the `tuples`; the facts count positive pairs, from each end.
+
+        `active`: those that are farther apart than their anchor's nearest negative; `tuples`: all.
+        """
+        logits, positives, negatives = -e.matrix() / self.temperature, e.positives(), e.negatives()
+        strangers = log_sum(logits, negatives)[:, None]  # (A, 1)
+        cost = torch.logaddexp(logits, strangers) - logits  # (A, R)
+        count = positives.sum()
+        nearest = logits.masked_fill(~negatives, -torch.inf).amax(1, keepdim=True)
+        loss = cost.masked_fill(~positives, 0.0).sum() / count.clamp(min=1)
+        return e.zero() + loss, {"active": (positives & (logits < nearest)).sum(), "tuples": count}

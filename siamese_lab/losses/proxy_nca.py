@@ -1,0 +1,51 @@
+"""Proxy-NCA loss."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from siamese_lab.batch import Embedded, Tuples
+from siamese_lab.losses.class_weights import batch, cosines, directions, facts, own_class
+from siamese_lab.losses.log_sums import log_sum
+
+
+class ProxyNCALoss(nn.Module):
+    """Wants each image nearer the proxy of its class than all other proxies.
+
+    With the squared Euclidean distance D of the normalised image and proxy, loss = mean over images of - log( exp(-scale D(own)) /
+    sum over the other classes c of exp(-scale D(c)) ). It may turn negative: the paper's sum leaves the own proxy out. Proxies start
+    as random directions, of norm 0.1.
+
+    Source: Movshovitz-Attias et al., ICCV 2017 (scale 1); Teh et al., "ProxyNCA++", ECCV 2020 (all proxies in the sum,
+    scale 9 as their temperature 1/9).
+
+    Args:
+        dim: dimensions of an embedding, given by the backbone.
+        classes: of the training part, given by the data, >= 2; labels are 0 .. classes - 1.
+        scale: multiplies the distances, > 0; with the paper's 1 hardly anything is learned from embeddings of unit norm.
+        denominator: "others", the paper's, or "all": the own proxy too, so that the loss is that of a probability.
+
+    Raises:
+        ValueError: if scale is not positive, denominator none of these or classes less than 2.
+    """
+
+    eats, remembers = "labels", False
+
+    def __init__(self, *, dim: int, classes: int, scale: float = 9.0, denominator: Literal["others", "all"] = "others") -> None:
+        super().__init__()
+        if not scale > 0:
+            raise ValueError(f"scale must be > 0, got {scale}: distances are multiplied by it")
+        if denominator not in ("others", "all"):
+            raise ValueError(f"denominator must be others or all, got {denominator!r}: which proxies are summed")
+        self.scale, self.denominator = scale, denominator
+        self.proxies = directions(classes, dim)
+
+    def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss over the labels, whatever the `tuples`; `active` images are nearest another proxy than theirs."""
+        z, labels = batch(e)
+        cosine = cosines(z, self.proxies)  # (B, C)
+        own = own_class(labels, len(self.proxies))
+        logits = self.scale * (2.0 * cosine - 2.0)  # -scale D
+        total = log_sum(logits, ~own) if self.denominator == "others" else logits.logsumexp(1)
+        loss = (total - logits.masked_fill(~own, 0.0).sum(1)).sum() / max(1, len(labels))
+        return e.zero() + loss, facts(cosine, labels)

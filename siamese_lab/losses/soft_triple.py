@@ -1,0 +1,80 @@
+"""SoftTriple loss."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from siamese_lab.batch import Embedded, Tuples
+from siamese_lab.losses.class_weights import batch, cosines, cross_entropy, directions, own_class
+
+
+class SoftTripleLoss(nn.Module):
+    """`cosface` with several centers a class, of which the nearer ones count more, and which are drawn together.
+
+    The similarity S of an image to a class is the mean of the cosines to its centers, weighted by softmax(cos / gamma). The loss is the
+    mean over images of - log softmax at the image's class of scale * (S - margin for the own class, S for the others), plus
+    tau * (sum over all pairs of centers of one class of their Euclidean distance) / (classes * centers * (centers - 1)).
+    Centers start as random directions, of norm 0.1.
+
+    Source: Qian et al., ICCV 2019, section 3 (10 centers, scale 20, gamma 0.1, margin 0.01, tau 0.2).
+
+    Args:
+        dim: dimensions of an embedding, given by the backbone.
+        classes: of the training part, given by the data, >= 2; labels are 0 .. classes - 1.
+        centers: a class, >= 1.
+        scale: the paper's lambda, > 0.
+        gamma: temperature over the centers of a class, > 0; small = only the nearest center counts.
+        margin: a difference of cosines, in [0, 2).
+        tau: weight of what draws the centers of a class together, >= 0.
+
+    Raises:
+        ValueError: if a value is out of its range.
+    """
+
+    eats, remembers = "labels", False
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        classes: int,
+        centers: int = 10,
+        scale: float = 20.0,
+        gamma: float = 0.1,
+        margin: float = 0.01,
+        tau: float = 0.2,
+    ) -> None:
+        super().__init__()
+        for name, value in (("centers", centers), ("scale", scale), ("gamma", gamma)):
+            if not value > 0:
+                raise ValueError(f"{name} must be > 0, got {value}")
+        if not 0 <= margin < 2:
+            raise ValueError(f"margin must lie in [0, 2), got {margin}: it is a difference of two cosines")
+        if not tau >= 0:
+            raise ValueError(f"tau must be >= 0, got {tau}: it is the weight of what draws the centers of a class together")
+        self.scale, self.gamma, self.margin, self.tau = scale, gamma, margin, tau
+        self.weight = directions(classes, centers, dim)
+
+    def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss over the labels, whatever the `tuples`; `active` images are nearest another class than theirs."""
+        z, labels = batch(e)
+        if not len(labels):
+            return e.zero(), cross_entropy(e, *[z.new_zeros(0, len(self.weight))] * 2)[1]
+        cosine = cosines(z, self.weight.flatten(0, 1)).unflatten(1, self.weight.shape[:2])  # (B, C, K)
+        similarity = ((cosine / self.gamma).softmax(2) * cosine).sum(2)  # (B, C)
+        own = own_class(labels, len(self.weight))
+        loss, facts = cross_entropy(e, self.scale * torch.where(own, similarity - self.margin, similarity), similarity)
+        return loss + self.tau * spread(self.weight.to(z.dtype)), facts
+
+
+def spread(weight: Tensor) -> Tensor:
+    """Half of the mean Euclidean distance of two directions of one class, of weights (C, K, D); 0 where a class has one."""
+    classes, centers, _ = weight.shape
+    if centers == 1:
+        return weight.sum() * 0.0
+    with torch.autocast(weight.device.type, enabled=False):
+        w = F.normalize(weight, dim=2)
+        first, second = torch.triu_indices(centers, centers, 1, device=weight.device)
+        squared = 2.0 - 2.0 * (w @ w.mT)[:, first, second]  # (C, K (K - 1) / 2)
+        distance = squared.clamp(min=torch.finfo(squared.dtype).eps).sqrt()  # no infinite gradient where two are the same
+    return distance.sum() / (classes * centers * (centers - 1))

@@ -1,0 +1,44 @@
+"""Sub-center ArcFace."""
+
+import torch
+from torch import Tensor, nn
+
+from siamese_lab.batch import Embedded, Tuples
+from siamese_lab.losses.arcface import check
+from siamese_lab.losses.class_weights import batch, cosines, cross_entropy, directions, own_class, with_margin
+
+
+class SubCenterArcFaceLoss(nn.Module):
+    """`arcface` with several weight vectors a class, of which the nearest one counts: a class may be of several kinds, or mislabelled.
+
+    The cosine of an image to a class is the largest of those to the class's centers; all else is `arcface`, with its margin in radians.
+
+    Source: Deng et al., ECCV 2020 (3 centers, margin 0.5, scale 64).
+
+    Args:
+        dim: dimensions of an embedding, given by the backbone.
+        classes: of the training part, given by the data, >= 2; labels are 0 .. classes - 1.
+        centers: a class, >= 1.
+        margin: an angle in radians (0.5 = 28.6 degrees), in [0, pi / 2].
+        scale: multiplies the cosines, > 0.
+
+    Raises:
+        ValueError: if margin is not in [0, pi / 2], scale or centers not positive or classes less than 2.
+    """
+
+    eats, remembers = "labels", False
+
+    def __init__(self, *, dim: int, classes: int, centers: int = 3, margin: float = 0.5, scale: float = 32.0) -> None:
+        super().__init__()
+        check(margin, scale)
+        if not centers > 0:
+            raise ValueError(f"centers must be > 0, got {centers}: it is how many weight vectors a class has")
+        self.margin, self.scale = margin, scale
+        self.weight = directions(classes, centers, dim)
+
+    def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss over the labels, whatever the `tuples`; `active` images are nearest another class than theirs."""
+        z, labels = batch(e)
+        cosine = cosines(z, self.weight.flatten(0, 1)).unflatten(1, self.weight.shape[:2]).amax(2)  # (B, C)
+        own = own_class(labels, len(self.weight))
+        return cross_entropy(e, self.scale * torch.where(own, with_margin(cosine, self.margin), cosine), cosine)

@@ -1,0 +1,66 @@
+"""A weighted sum of losses."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from siamese_lab.batch import Embedded, Tuples
+
+DEMANDING = ("labels", "pairs", "triplets", "episodes")
+
+
+class WeightedSum(nn.Module):
+    """Several losses on the same batch: the sum of weight times value.
+
+    It eats what its most demanding part eats. Parts that eat labels go with any others and work on the labels whatever the sampling or
+    the miner gives; triplets serve a part that eats pairs as pairs. Episodes go with nothing but labels.
+
+    Args:
+        parts: the losses by name.
+        weights: >= 0, for each of these names; not all 0.
+
+    Raises:
+        ValueError: if names or weights do not fit, or parts do not go together.
+    """
+
+    eats, remembers = "labels", True  # those of conf/loss/weighted_sum.yaml; an object's own follow from its parts
+
+    def __init__(self, parts: Mapping[str, nn.Module], weights: Mapping[str, float]) -> None:
+        super().__init__()
+        if not parts or set(parts) != set(weights):
+            raise ValueError(
+                f"weights must name the same losses as parts, got weights for {listed(weights)}: the parts are {listed(parts)}; "
+                "there must be at least one"
+            )
+        for name, weight in weights.items():
+            if not 0 <= weight < float("inf"):
+                raise ValueError(f"weights.{name} must be >= 0, got {weight}: the loss is multiplied by it")
+            if not name.isidentifier() or hasattr(nn.ModuleDict(), name):
+                raise ValueError(f"parts cannot hold {name!r}: choose another name, of letters, digits and underscores")
+        if not any(weights.values()):
+            raise ValueError("weights are all 0: nothing would be learned")
+        eaten = {name: str(part.eats) for name, part in parts.items()}
+        if "episodes" in eaten.values() and not {"episodes", "labels"} >= set(eaten.values()):
+            kinds = ", ".join(f"{name} eats {kind}" for name, kind in eaten.items())
+            raise ValueError(f"parts do not go together: {kinds}, and of an episode neither pairs nor triplets can be made")
+        self.eats = max(eaten.values(), key=DEMANDING.index)
+        self.remembers = any(getattr(part, "remembers", True) for part in parts.values())
+        self.needs = "; ".join(dict.fromkeys(str(part.needs) for part in parts.values() if hasattr(part, "needs")))
+        self.parts, self.weights = nn.ModuleDict(parts), dict(weights)
+
+    def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The sum, its parts' facts added up, and each part's value, without its weight, as `loss/<name>`."""
+        total = e.zero()
+        facts: dict[str, Tensor] = {}
+        for name, part in self.parts.items():
+            value, counts = part(e, tuples)
+            total = total + self.weights[name] * value
+            for key, count in counts.items():
+                facts[key] = facts[key] + count if key in facts else count
+            facts[f"loss/{name}"] = value.detach()
+        return total, facts
+
+
+def listed(names: Mapping[str, object]) -> str:
+    """Names as a message shows them."""
+    return ", ".join(names) or "none"
