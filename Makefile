@@ -8,12 +8,13 @@ INTO := --python $(BIN)/python
 ARGS ?=
 UV := 0.13.9
 
-.PHONY: help train test test-slow test-gpu lint format
+.PHONY: help train test test-slow test-gpu lint docs format
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make train      train and judge a model on the embedded data set, in about a minute"
 	@echo "make test       the tests; make test-slow, make test-gpu: those that take minutes, or a GPU"
+	@echo "make docs       docs/losses.md anew, from conf/ and the docstrings"
 	@echo "make lint       ruff and mypy; make format: lets ruff mend what it can"
 
 train: $(VENV)/.run
@@ -33,6 +34,9 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.dev
+	$(BIN)/python docs/make_losses.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -24,7 +24,10 @@ batch: `miner=all` with `sampling=pk` leaves all tuples that the labels imply. A
 with the options that fit.
 """
 GROUPS = {"loss": "Losses", "distance": "Distances", "miner": "Miners", "memory": "Memory", "sampling": "Samplings"}
-GIVEN = {"dim": 8, "classes": 6, "labels": torch.arange(6).repeat_interleave(8), "groups": {}, "seed": 0}
+DISTANCE = "override /distance@_global_.distance"
+LABELS = torch.arange(6).repeat_interleave(8)
+USUAL = "euclidean"  # of conf/train.yaml
+GIVEN = {"dim": 8, "classes": 6, "labels": LABELS, "groups": {"half": (LABELS % 2, ("even", "odd"))}, "seed": 0}
 
 
 def main() -> None:
@@ -51,7 +54,8 @@ def section(group: str, option: str) -> list[str]:
     ]
     distance = next((line["override /distance@_global_.distance"] for line in content.get("defaults", []) if len(line) == 1 and "_self_" not in line
                      and "override /distance@_global_.distance" in line), None)  # fmt: skip
-    facts += [f"comes with `distance={distance}`"] if distance else []
+    if group == "loss" and own_distance(option) != USUAL:
+        facts += [f"comes with `distance={own_distance(option)}`"]
     lines = [f"### `{group}={option}`", "", body(doc), ""]
     lines += [f"{'; '.join(facts).capitalize()}.", ""] if facts else []
     if said := show.source(doc):
@@ -60,6 +64,12 @@ def section(group: str, option: str) -> list[str]:
         lines += ["| parameter | default | meaning |", "|---|---|---|"]
         lines += [f"| `{group}.{p.name}` | {cell(p.default)} | {cell(p.note)} |" for p in parameters] + [""]
     return lines
+
+
+def own_distance(loss: str) -> str:
+    """The distance that a loss runs with where the user chooses none."""
+    overrides = [line for line in OmegaConf.load(option_file("loss", loss)).get("defaults", []) if OmegaConf.is_dict(line)]
+    return next((line[DISTANCE] for line in overrides if DISTANCE in line), USUAL)
 
 
 def body(doc: str) -> str:
@@ -73,22 +83,21 @@ def cell(value: str) -> str:
 
 
 def combinations() -> list[str]:
-    """For each loss the miners (with a sampling that gives labels) and the samplings (with miner=all) that it takes, at its own distance."""
+    """For each loss the miners, with a sampling that gives labels, and the samplings, with miner=all, that it takes."""
     parts = {(group, option): made(group, option) for group in ("loss", "miner", "sampling") for option in options(group)}
-    distance = made("distance", "euclidean")
-    distance.low = 0.0
     lines = ["| loss | miners, with `sampling=pk` | samplings, with `miner=all` |", "|---|---|---|"]
     for loss in options("loss"):
-        miners = [m for m in options("miner") if fits(parts["loss", loss], parts["miner", m], parts["sampling", "pk"])]
-        samplings = [s for s in options("sampling") if fits(parts["loss", loss], parts["miner", "all"], parts["sampling", s])]
+        head = parts["loss", loss], made("distance", own_distance(loss))
+        miners = [m for m in options("miner") if fits(*head, parts["miner", m], parts["sampling", "pk"])]
+        samplings = [s for s in options("sampling") if fits(*head, parts["miner", "all"], parts["sampling", s])]
         lines.append(f"| `{loss}` | {listed(miners, options('miner'))} | {listed(samplings, options('sampling'))} |")
     return lines
 
 
-def fits(loss: Any, miner: Any, sampling: Any) -> bool:
-    """Whether they go together, whatever the distance."""
+def fits(loss: Any, distance: Any, miner: Any, sampling: Any) -> bool:
+    """Whether they go together."""
     try:
-        refuse_misfits(loss, miner, sampling, None)
+        refuse_misfits(loss, miner, sampling, distance)
     except LabError:
         return False
     return True
@@ -97,9 +106,9 @@ def fits(loss: Any, miner: Any, sampling: Any) -> bool:
 def listed(found: list[str], everything: list[str]) -> str:
     """The names, or that it is all of them."""
     if found == everything:
-        return "all"
+        return "every one"
     missing = [name for name in everything if name not in found]
-    return f"all but {', '.join(missing)}" if 0 < len(missing) <= 3 < len(found) else ", ".join(found)
+    return f"every one but {', '.join(missing)}" if 0 < len(missing) <= 3 < len(found) else ", ".join(f"`{name}`" for name in found)
 
 
 def made(group: str, option: str) -> Any:

@@ -42,6 +42,12 @@ def test_the_notebook_runs(path):
     assert not any(cell.get("outputs") for cell in nbformat.read(path, as_version=4).cells), "commit notebooks without output"
 
 
+def test_the_list_of_losses_is_up_to_date():
+    code = "import sys; sys.path.insert(0, 'docs'); import make_losses; sys.stdout.write(make_losses.text())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.stdout == (ROOT / "docs" / "losses.md").read_text(), "run `make docs`"
+
+
 def test_the_readme_is_short_and_begins_with_code():
     lines = (ROOT / "README.md").read_text().splitlines()
     assert len(lines) < 150
