@@ -48,6 +48,6 @@ class Chi2(nn.Module):
         return z.relu() if self.features == "relu" else z.square()
 
     def _compare(self, f: Tensor, g: Tensor) -> Tensor:
-        total = f + g
+        total, gap = f + g, f - g
         total = total.masked_fill(total <= torch.finfo(total.dtype).tiny, 1.0)  # 0 / 0 is 0, and has no gradient
-        return ((f - g).square() / total) @ self.weight.to(f.dtype)
+        return (gap * (gap / total)) @ self.weight.to(f.dtype)

@@ -10,8 +10,8 @@ class PairMLP(nn.Module):
     """Each dimension's product, sum, absolute and squared difference through one small network that all dimensions share.
 
     d = sum over dimensions k of g_k * v . relu(W [a_k b_k, a_k + b_k, |a_k - b_k|, (a_k - b_k)^2] + c), in (-inf, inf). Each of the four
-    is symmetric in a and b, so d is. It starts as a distance: with a_k + b_k given, every hidden unit begins to rise with |a_k - b_k|, and g
-    and v begin positive. Constants that shift every distance are the loss's: `loss=bce` owns the bias of the logit.
+    is symmetric in a and b, so d is. It starts as a distance: with a_k + b_k given, every hidden unit rises with |a_k - b_k| at first, and
+    g and v are positive. Constants that shift every distance are the loss's: `loss=bce` owns the bias of the logit.
 
     Unlike with a Euclidean distance, an embedding may be far from itself.
 

@@ -16,14 +16,14 @@ class DistanceWeighted:
 
     p(n) ~ min(lambda, 1 / q(d(a, n))) with q(d) = d^(D - 2) (1 - d^2 / 4)^((D - 3) / 2), the density of distances between random points of
     the unit sphere in D dimensions. d is Euclidean between unit-norm embeddings, whatever the distance of the run: all are divided by
-    their norm first. lambda = 1 / q(nearest) bounds the weight of negatives so near that noise rules their gradient. An anchor all of
-    whose negatives lie beyond `farthest` draws from them equally.
+    their norm first. lambda = 1 / q(nearest) bounds the weight of negatives so near that noise rules their gradient, and of those so far
+    that 1 / q rises again. An anchor all of whose negatives lie beyond `farthest` draws from them equally.
 
     Source: Wu, Manmatha, Smola, Kraehenbuehl, ICCV 2017, section 4, "distance weighted sampling"; `farthest` is in the authors' code only.
 
     Args:
         nearest: distances below it weigh as it does, in (0, sqrt(2)].
-        farthest: distances from it on are not drawn, in (nearest, 2]; without it 1 / q would rise again beyond sqrt(2).
+        farthest: distances from it on are not drawn, in (nearest, 2].
         seed: given by the run.
 
     Raises:
@@ -51,7 +51,7 @@ class DistanceWeighted:
         d = (2.0 - 2.0 * cosine).clamp(min=self.nearest**2).sqrt()
         allowed = strip.negatives & (d < self.farthest)
         dim = z.shape[1]
-        log = (2.0 - dim) * d.log() - (dim - 3.0) / 2.0 * (1.0 - d.square() / 4.0).clamp(min=torch.finfo(d.dtype).eps).log()  # log(1 / q)
+        log = _inverse(d, dim).clamp(max=float(_inverse(d.new_tensor(self.nearest), dim)))
         log = log.masked_fill(~allowed, -torch.inf)
         weight = (log - log.amax(1, keepdim=True)).exp()  # the largest is 1
         return torch.where(allowed.any(1, keepdim=True), weight, strip.negatives.to(weight.dtype))
@@ -62,3 +62,8 @@ class DistanceWeighted:
         drawn = torch.rand(len(anchor), generator=g, dtype=torch.float64).to(z.device) * upto[anchor, -1]
         asked, column = table(anchor, drawn, len(upto), 0.0)  # (a, K)
         return anchor, positive, torch.searchsorted(upto, asked, right=True)[anchor, column]
+
+
+def _inverse(d: Tensor, dim: int) -> Tensor:
+    """log(1 / q(d))."""
+    return (2.0 - dim) * d.log() - (dim - 3.0) / 2.0 * (1.0 - d.square() / 4.0).clamp(min=torch.finfo(d.dtype).eps).log()

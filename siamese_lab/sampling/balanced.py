@@ -28,7 +28,8 @@ class Balanced:
         steps: batches an epoch, >= 1; None = as many as hold the training images once.
 
     Raises:
-        ValueError: if a number is out of its range, or the data have fewer images or classes than a batch needs, or no class has two images.
+        ValueError: if a number is out of its range, or the data have fewer images or classes than a batch needs, or no class has two
+            images.
     """
 
     gives = "labels"

@@ -40,8 +40,8 @@ class Episodes:
         self.able = (self.classes.count >= shot + queries).nonzero().flatten()  # (C,) classes
         if way > len(self.able):
             raise ValueError(
-                f"way must be at most {len(self.able)}, got {way}: so many classes of the training data have shot + queries = {shot + queries} "
-                "images"
+                f"way must be at most {len(self.able)}, got {way}: so many classes of the training data have {shot + queries} images, "
+                "shot + queries"
             )
         check_batch(way * (shot + queries), 1, len(labels), steps)
         self.way, self.shot, self.each, self.seed = way, shot, shot + queries, seed

@@ -14,13 +14,13 @@ from siamese_lab.seeds import generator
 class LAPPairs:
     """In each epoch every image stands in two same-class and two different-class pairs, once left and once right.
 
-    Same-class pairs are a random derangement of each class. Different-class pairs solve a linear assignment: of all ways to give every image
-    one partner of another class, each image being partner once, the one with the least sum of distance + K s u; u is uniform in [0, 1], s
-    the standard deviation of the distances, and K falls from `noise` to `noise_end`. Large K makes partners random, small K hard.
+    Same-class pairs are a random derangement of each class. Different-class pairs solve a linear assignment: of all ways to give every
+    image one partner of another class, each image being partner once, the one with the least sum of distance + K s u; u is uniform in
+    [0, 1], s the standard deviation of the distances, and K falls from `noise` to `noise_end`. Large K makes partners random, small K hard.
 
     An assignment of n images takes time of the order of n^3, so the images are dealt at random into partitions of at most `partition`, and
-    all classes evenly over them: N x partition^2 for each epoch, in memory of a partition^2. A mining solves the next `every` epochs at once,
-    with the pairs of those before blocked, either way round.
+    all classes evenly over them: N x partition^2 for each epoch, in memory of a few partition^2. A mining solves the next `every` epochs at
+    once, with the pairs of those before blocked, either way round: so a table says all, and a resumed run needs nothing else.
 
     An image that is alone in its class stands in different-class pairs only. Where one class fills more than half of a partition no
     assignment keeps to other classes, and its surplus gets random partners.
