@@ -74,7 +74,7 @@ def test_each_mining_gives_an_image_another_positive():
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_negatives_of_the_window_come_with_their_positive(share):
-    z = Z[:20][LABELS] + 0.2 * Z  # classes lie together, so that some negatives pass and some do not
+    z = Z[:20][LABELS] + 0.35 * Z  # classes lie together, so that some negatives pass and some do not
     sampling = HardWindow(labels=LABELS, batch_size=120, first=2, last=6, relative_margin=0.3, share_hard=share, steps=30)
     mined = sampling.mine(z, Euclidean(), 1)
     hard, own, rank = [], [], []
