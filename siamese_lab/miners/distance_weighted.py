@@ -23,7 +23,7 @@ class DistanceWeighted:
 
     Args:
         nearest: distances below it weigh as it does, in (0, sqrt(2)].
-        farthest: distances from it on are not drawn, in (nearest, 2].
+        farthest: distances from it on are not drawn; above nearest, at most 2.
         seed: given by the run.
 
     Raises:

@@ -17,7 +17,7 @@ class RankWindow:
 
     Args:
         first: the nearest negative that may be drawn, >= 1; 1 = the nearest of all.
-        last: the farthest, >= first.
+        last: rank of the farthest, >= 1, not below first.
         seed: given by the run.
 
     Raises:

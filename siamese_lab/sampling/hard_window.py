@@ -30,8 +30,8 @@ class HardWindow:
         seed: given by the run.
         batch_size: images in a batch; a multiple of 3.
         first: rank of the nearest negative that may be drawn, >= 1; 1 = the nearest of all.
-        last: rank of the farthest, >= first; no class may leave fewer images of others.
-        absolute_margin: in units of the distance; None = none.
+        last: rank of the farthest, >= 1, not below first; no class may leave fewer images of others.
+        absolute_margin: any number, in units of the distance; None = none.
         relative_margin: as a share of the distance to the positive, > -1; None = none.
         share_hard: share of the negatives from the window, in [0, 1]; the others are random.
         every: epochs between two minings, >= 1.
