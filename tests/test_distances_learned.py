@@ -87,13 +87,30 @@ def test_no_tensor_is_larger_than_a_tile_or_the_matrix(make, name):
         assert 5 * d.numel() > tiles.TILE  # there was something to save
 
 
-@pytest.mark.parametrize("name", ["chi2", "hidden_l1", "pair_mlp", "mahalanobis"])
+@pytest.mark.parametrize("name", TILED)
+def test_a_long_row_is_cut_too(make, name, monkeypatch):
+    monkeypatch.setattr(tiles.tiled, "__defaults__", (2000,))
+    a = points(50, 0, dtype=torch.float32)
+    distance = make("distance", name, hidden=32) if name != "chi2" else make("distance", name)
+    with Largest() as seen:
+        distance.matrix(a, points(60, 1, dtype=torch.float32))
+    assert seen.numbers <= 50 * 60
+    if name == "pair_mlp":
+        assert 60 * 5 * 36 > 2000  # one row is more than a tile
+
+
+@pytest.mark.parametrize("name", [*TILED, "mahalanobis"])
 def test_of_a_tile_only_what_goes_in_is_kept_for_the_gradient(make, name):
-    kept = []
+    kept = {}
+
+    def keep(x):
+        kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
+
     a = points(900, 0, dtype=torch.float32).requires_grad_()
-    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.untyped_storage().data_ptr()) or x, lambda x: x):
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
         d = make("distance", name).matrix(a, a)
-    assert len(set(kept)) * a.numel() < 4 * d.numel()
+    assert sum(kept.values()) < 4 * d.untyped_storage().nbytes()  # of a whole tensor of pairs and dimensions, one alone is 5
 
 
 def test_tiled_keeps_the_order_of_rows_and_columns():
@@ -170,14 +187,17 @@ def test_pair_mlp_by_hand():
     assert distance.pairwise(a, b).tolist() == [(7 + 2 * 3) - 7]
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_pair_mlp_starts_as_a_distance(seed):
-    torch.manual_seed(seed)
-    distance = PairMLP(dim=1)
-    middle, gaps = points(20, seed, 1, torch.float32), torch.linspace(0, 3, 30)[:, None, None]
-    d = torch.stack([distance.pairwise(middle - gap / 2, middle + gap / 2) for gap in gaps])  # (30, 20)
-    assert (d.diff(dim=0) >= -1e-5).all()
-    assert (d[-1] > d[0] + 0.1).all()
+def test_pair_mlp_starts_as_a_distance():
+    """Each of its units rises with the difference."""
+    torch.manual_seed(0)
+    middle, gaps = points(20, 0, 1, torch.float32), torch.linspace(0, 3, 30)[:, None, None]
+    distance = PairMLP(dim=1, hidden=32)
+    for unit in torch.eye(32):
+        distance.out.data = unit
+        d = torch.stack([distance.pairwise(middle - gap / 2, middle + gap / 2) for gap in gaps])  # (30, 20)
+        assert (d.diff(dim=0) >= -1e-5).all()
+        assert (d[-1] >= d[0]).all()
+    assert (PairMLP(dim=1).out > 0).all()
 
 
 # mahalanobis
