@@ -32,7 +32,7 @@ def test_each_batch_lies_within_one_group(within, per_class):
         )  # six classes wanted, five there
         assert sorted(drawn.values(), reverse=True) == most
         for label, times in drawn.items():
-            assert len(ids[LABELS[ids] == label].unique()) == min(times, int((LABELS == label).sum()))
+            assert len(ids[LABELS[ids] == label].unique()) == min(times, int((label == LABELS).sum()))
     assert set(seen.values()) == {40 // len(seen)}  # groups of as many classes come equally often
 
 

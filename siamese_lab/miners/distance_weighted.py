@@ -58,10 +58,11 @@ class DistanceWeighted:
 
     def _mine(self, strip: Strip, z: Tensor, g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         anchor, positive = pairs(strip)
-        upto = self.weights(z, strip).double().cumsum(1)  # (a, R)
-        drawn = torch.rand(len(anchor), generator=g, dtype=torch.float64).to(z.device) * upto[anchor, -1]
-        asked, column = table(anchor, drawn, len(upto), 0.0)  # (a, K)
-        return anchor, positive, torch.searchsorted(upto, asked, right=True)[anchor, column]
+        rows = anchor.cpu()
+        upto = self.weights(z, strip).double().cpu().cumsum(1)  # (a, R); a GPU has no deterministic running sum
+        drawn = torch.rand(len(rows), generator=g, dtype=torch.float64) * upto[rows, -1]
+        asked, column = table(rows, drawn, len(upto), 0.0)  # (a, K)
+        return anchor, positive, torch.searchsorted(upto, asked, right=True)[rows, column].to(anchor.device)
 
 
 def _inverse(d: Tensor, dim: int) -> Tensor:
