@@ -49,11 +49,8 @@ def section(group: str, option: str) -> list[str]:
     content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     target = resolve(content[TARGET])
     doc = inspect.getdoc(target) or ""
-    facts = [
-        f"{ability} {getattr(target, ability)}" for ability in ("eats", "gives", "needs") if isinstance(getattr(target, ability, None), str)
-    ]
-    distance = next((line["override /distance@_global_.distance"] for line in content.get("defaults", []) if len(line) == 1 and "_self_" not in line
-                     and "override /distance@_global_.distance" in line), None)  # fmt: skip
+    abilities = {name: getattr(target, name, None) for name in ("eats", "gives", "needs")}
+    facts = [f"{name} {value}" for name, value in abilities.items() if isinstance(value, str)]
     if group == "loss" and own_distance(option) != USUAL:
         facts += [f"comes with `distance={own_distance(option)}`"]
     lines = [f"### `{group}={option}`", "", body(doc), ""]

@@ -53,7 +53,8 @@ def assemble(cfg: DictConfig, *, samples: Samples | None = None, trusted: bool =
     classes, labels = samples.labels[ids].unique(return_inverse=True)
     if len(classes) < 2:
         raise LabError(f"training needs at least two classes, the training part has {len(classes)}: nothing could be told apart")
-    sampling = build(cfg.sampling, trusted=trusted, labels=labels, seed=cfg.seed)
+    groups = {name: (codes[ids], names) for name, (codes, names) in samples.groups.items()}
+    sampling = build(cfg.sampling, trusted=trusted, labels=labels, groups=groups, seed=cfg.seed)
     batch = len(next(iter(sampling.batches(0))).ids)
     if batch % cfg.trainer.devices:
         raise LabError(f"trainer.devices={cfg.trainer.devices} must divide the {batch} images of a batch, which the processes share")

@@ -46,7 +46,7 @@ def refuse_misfits(loss: Any, miner: Any, sampling: Any, distance: Any, memory: 
         source = "sampling" if sampling.gives != "labels" else "miner"
         raise LabError(
             f"{name(loss)} eats triplets, and no triplet can be made of the pairs that this {source} gives: choose "
-            f"{fitting(source, lambda one: one.gives != 'pairs')}, or another loss "
+            f"{fitting(source, lambda one: one.gives not in ('pairs', 'episodes'))}, or another loss "
             f"({fitting('loss', lambda one: one.eats != 'triplets')})"
         )
     if loss.eats == "episodes" and formed in ("pairs", "triplets"):

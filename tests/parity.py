@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from parts import made, own_distance
+from parts import batch_of, made, own_distance
 from torch import nn
 
 from siamese_lab import together
@@ -32,7 +32,12 @@ GROUPS = ("loss", "miner", "sampling", "distance")
 CLASSES, EACH, BATCH, CHUNK = 8, 6, 24, 5
 PRECISIONS = ("32-true", "64-true")
 CONFIG = compose(["trainer.max_epochs=1", "trainer.gradient_clip_val=null", "trainer.progress=false", "protocol=[verification,retrieval]"])
-HARD = {"hard_pairs", "hard_triplets"}
+MINED = {  # from the first epoch on, and what is drawn at random lies close to what was mined
+    "hard_pairs": {"warmup": 0, "share_hard": 1.0, "neighbours": 5},
+    "hard_triplets": {"warmup": 0, "share_hard": 1.0, "neighbours": 5},
+    "hard_window": {"warmup": 0, "share_hard": 1.0, "first": 1, "last": 5},
+    "lap_pairs": {"warmup": 0, "noise": 0.5, "partition": 20},
+}
 
 
 def images():
@@ -55,7 +60,7 @@ def images():
 def chosen(names, samples):
     """The four parts of a combination; None where it is refused."""
     labels = samples.labels[samples.ids("train")]
-    values = {"batch_size": BATCH, "steps": 1} | ({"warmup": 0, "share_hard": 1.0, "neighbours": 5} if names[2] in HARD else {})
+    values = batch_of(names[2], BATCH) | {"steps": 1} | MINED.get(names[2], {})
     given = {"labels": labels, "dim": 8, "classes": CLASSES, "seed": 0}
     torch.manual_seed(1)
     loss, miner, sampling, distance = (

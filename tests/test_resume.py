@@ -25,6 +25,8 @@ STEPS = 48  # 4 epochs of 12
 PK = ["sampling=pk", "trainer.ema=0.9", "trainer.patience=3"]
 PAIRS = ["sampling=hard_pairs", "sampling.neighbours=5", "loss=contrastive", "optimizer=sgd", "optimizer.momentum=0.9"]
 TRIPLETS = ["sampling=hard_triplets", "sampling.neighbours=5", "sampling.every=2", "loss=triplet"]
+LAP = ["sampling=lap_pairs", "sampling.partition=64", "sampling.every=2", "sampling.noise=0.5", "loss=bce"]
+WINDOW = ["sampling=hard_window", "sampling.every=2", "loss=triplet"]
 WORKERS = ["trainer.workers=2"]
 
 KILLS = """
@@ -136,8 +138,9 @@ def survives(tmp_path, words, kills):
     (PK, ["step@19", "step@13"]),  # the second within the epoch that the first had interrupted
     ([*PAIRS, *WORKERS], ["step@32"]),
     (TRIPLETS, ["step@28", "step@1", "step@9"]),
+    (LAP, ["step@31", "step@4"]),  # within the second epoch of a table
     ([*PK, *WORKERS], ["writing@5", "renaming@4"]),
-], ids=["pk", "hard_pairs", "hard_triplets", "during a checkpoint"])  # fmt: skip
+], ids=["pk", "hard_pairs", "hard_triplets", "lap_pairs", "during a checkpoint"])  # fmt: skip
 def test_a_killed_run_ends_as_the_uninterrupted_one(tmp_path, words, kills):
     run = survives(tmp_path, words, kills)
     done = 0
@@ -151,9 +154,9 @@ def test_a_killed_run_ends_as_the_uninterrupted_one(tmp_path, words, kills):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [PK, PAIRS, TRIPLETS, [*PAIRS, *WORKERS], [*TRIPLETS, *WORKERS]], ids=str)
-def test_fifty_kills(tmp_path, words):
-    """Ten for each of five runs, at seeded random steps."""
+@pytest.mark.parametrize("words", [PK, PAIRS, TRIPLETS, LAP, WINDOW, [*PAIRS, *WORKERS], [*TRIPLETS, *WORKERS]], ids=str)
+def test_ten_kills(tmp_path, words):
+    """Ten for each run, at seeded random steps."""
     draw = random.Random(str(words))
     survives(tmp_path, words, [f"step@{draw.randint(1, 9)}" for _ in range(10)])
 

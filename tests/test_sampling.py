@@ -5,8 +5,9 @@ from collections import Counter
 
 import pytest
 import torch
+from parts import batch_of
 
-from siamese_lab.batch import Pairs, Triplets
+from siamese_lab.batch import Episode, Pairs, Triplets
 from siamese_lab.catalogue import options
 from siamese_lab.distances.euclidean import Euclidean
 from siamese_lab.errors import LabError
@@ -23,6 +24,10 @@ LABELS = torch.arange(20).repeat_interleave(torch.tensor([1, 2, 3, 10, 14] * 4))
     torch.randperm(120, generator=torch.Generator().manual_seed(0))
 ]
 UNITS = {"labels": 4, "pairs": 2, "triplets": 3}
+UNIT = {"lap_pairs": 4}  # images: a pair of each kind
+MOST = {"pk": 80, "balanced": 80, "hierarchical": 60}  # images of a batch: 20 classes of 4; a group
+ROUNDS = {"lap_pairs": 4 * 116 / 120}  # how often an epoch holds an image; four images are alone in their class
+UNEVEN = ("balanced", "lap_pairs", "episodes")  # do not mean to draw classes equally, or not all of them
 
 
 @pytest.fixture(params=options("sampling"))
@@ -32,7 +37,7 @@ def name(request):
 
 @pytest.fixture
 def sampling(name, make):
-    return make("sampling", name, {"labels": LABELS, "seed": 1}, batch_size=24, steps=7)
+    return make("sampling", name, {"labels": LABELS, "seed": 1}, **batch_of(name, 24), steps=7)
 
 
 def table(sampling, seed=0):
@@ -71,7 +76,7 @@ def test_batches_are_what_they_say(sampling, mined):
         assert int(ids.min()) >= 0
         assert int(ids.max()) < len(LABELS)
         labels = LABELS[ids]
-        assert sampling.gives == {type(None): "labels", Pairs: "pairs", Triplets: "triplets"}[type(tuples)]
+        assert sampling.gives == {type(None): "labels", Pairs: "pairs", Triplets: "triplets", Episode: "episodes"}[type(tuples)]
         if isinstance(tuples, Pairs):
             assert torch.equal(labels[tuples.left] == labels[tuples.right], tuples.same)
             assert (ids[tuples.left] != ids[tuples.right]).all()
@@ -81,11 +86,15 @@ def test_batches_are_what_they_say(sampling, mined):
             assert (labels[tuples.anchor] != labels[tuples.negative]).all()
             assert (ids[tuples.anchor] != ids[tuples.positive]).all()
             assert torch.cat(list(tuples)).unique().numel() == 24
+        if isinstance(tuples, Episode):
+            assert torch.cat(list(tuples)).sort().values.tolist() == list(range(24))
+            assert not torch.isin(ids[tuples.query], ids[tuples.support]).any()
+            assert set(labels[tuples.query].tolist()) == set(labels[tuples.support].tolist())
 
 
 def test_batches_are_a_function_of_seed_epoch_and_table(name, sampling, make):
-    again = make("sampling", name, {"labels": LABELS, "seed": 1}, batch_size=24, steps=7)
-    other = make("sampling", name, {"labels": LABELS, "seed": 2}, batch_size=24, steps=7)
+    again = make("sampling", name, {"labels": LABELS, "seed": 1}, **batch_of(name, 24), steps=7)
+    other = make("sampling", name, {"labels": LABELS, "seed": 2}, **batch_of(name, 24), steps=7)
     torch.manual_seed(123)
     state = torch.get_rng_state()
     first = list(sampling.batches(0))
@@ -106,37 +115,44 @@ def test_batches_are_a_function_of_seed_epoch_and_table(name, sampling, make):
 
 def test_an_epoch_holds_the_training_images_once(name, make):
     given = {"labels": LABELS}
-    assert len(make("sampling", name, given, batch_size=24)) == 120 // 24
-    assert len(make("sampling", name, given, batch_size=60)) == 2
+    for images in (24, 60):
+        assert len(make("sampling", name, given, **batch_of(name, images))) == int(120 * ROUNDS.get(name, 1) // images)
 
 
 def test_every_class_is_drawn(name, make):
-    sampling = make("sampling", name, {"labels": LABELS}, batch_size=60, steps=20)
+    sampling = make("sampling", name, {"labels": LABELS}, **batch_of(name, 60), steps=20)
     seen = torch.cat([LABELS[ids] for ids, _ in sampling.batches(0)])
+    if name == "episodes":
+        assert seen.unique().tolist() == (LABELS.bincount() >= 10).nonzero().flatten().tolist()
+        return
     assert len(seen.unique()) == 20
+    if name in UNEVEN:
+        return
     drawn = seen.bincount()[LABELS.bincount() > 1]  # a class of one image may serve as a negative only
     assert drawn.max() < 3 * drawn.min()  # not in proportion to its images, 2 to 14
 
 
 @pytest.mark.parametrize("batch_size", [25, 0, -24, 119, 121, 240, 1201])
 def test_batches_that_cannot_be_are_refused_with_a_number_that_can(name, make, batch_size):
-    unit = UNITS[make("sampling", name, {"labels": LABELS}, batch_size=24).gives]
+    if name == "episodes":
+        pytest.skip("it has ways, shots and queries instead")
+    unit = UNIT.get(name, UNITS[make("sampling", name, {"labels": LABELS}, batch_size=24).gives])
     with pytest.raises(LabError, match=f"batch_size must be a positive multiple of {unit} images, at most .* got {batch_size}:") as refused:
         make("sampling", name, {"labels": LABELS}, batch_size=batch_size)
     would_do = int(re.search(r"(\d+) would do", str(refused.value))[1])
-    assert would_do == min({25: 24, 119: 120, 121: 120, 240: 120, 1201: 120}.get(batch_size, unit), 80 if name == "pk" else 120)
+    assert would_do == min({25: 24, 119: 120, 121: 120, 240: 120, 1201: 120}.get(batch_size, unit), MOST.get(name, 120))
     assert len(next(make("sampling", name, {"labels": LABELS}, batch_size=would_do).batches(0)).ids) == would_do
 
 
 def test_steps_are_positive(name, make):
     with pytest.raises(LabError, match="steps must be > 0 or null, got 0"):
-        make("sampling", name, {"labels": LABELS}, batch_size=24, steps=0)
+        make("sampling", name, {"labels": LABELS}, **batch_of(name, 24), steps=0)
 
 
 @pytest.mark.parametrize("labels", [torch.zeros(48, dtype=torch.long), torch.arange(48)])
 def test_data_that_hold_no_tuple_are_refused(name, make, labels):
     with pytest.raises(LabError, match="at least two classes and a class of two images"):
-        make("sampling", name, {"labels": labels}, batch_size=24)
+        make("sampling", name, {"labels": labels}, **batch_of(name, 24))
 
 
 @pytest.mark.parametrize("key", ["share_same", "share_hard"])

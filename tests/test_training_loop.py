@@ -24,7 +24,7 @@ def test_hard_triplets_are_mined_every_n_epochs_from_the_current_embeddings(outp
     mined, tables, negatives = [], [], []
     mine, begins = HardTriplets.mine, Mining.on_train_epoch_start
 
-    def mine_and_note(self, z, distance):
+    def mine_and_note(self, z, distance, epoch):
         table = mine(self, z, distance)
         mined.append((z.clone(), table))
         return table

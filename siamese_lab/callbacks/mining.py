@@ -33,7 +33,7 @@ class Mining(pl.Callback):
         if loader.sampling.wants(loader.epoch):
             with self.stopping.at_once():
                 z = embed(pl_module, loader.samples, loader.ids, self.batch_size, averaged=False)
-                loader.table = together.from_first(loader.sampling.mine(z, pl_module.distance))
+                loader.table = together.from_first(loader.sampling.mine(z, pl_module.distance, loader.epoch))
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Counts the batch."""

@@ -1,8 +1,10 @@
 """Batch-hard mining."""
 
 import torch
+from torch import Tensor
 
 from siamese_lab.batch import Embedded, Triplets
+from siamese_lab.miners.strips import Strip, joined
 
 
 class BatchHard:
@@ -16,8 +18,11 @@ class BatchHard:
     @torch.no_grad()
     def __call__(self, e: Embedded) -> Triplets:
         """At most one triplet an anchor."""
-        d, positives, negatives = e.matrix().detach(), e.positives(), e.negatives()
-        anchor = (positives.any(1) & negatives.any(1)).nonzero().flatten()
-        positive = d.masked_fill(~positives, -torch.inf).argmax(1)
-        negative = d.masked_fill(~negatives, torch.inf).argmin(1)
-        return Triplets(anchor, positive[anchor], negative[anchor])
+        return joined(e, _mine)
+
+
+def _mine(strip: Strip) -> tuple[Tensor, Tensor, Tensor]:
+    anchor = (strip.positives.any(1) & strip.negatives.any(1)).nonzero().flatten()
+    positive = strip.d.masked_fill(~strip.positives, -torch.inf).argmax(1)
+    negative = strip.d.masked_fill(~strip.negatives, torch.inf).argmin(1)
+    return anchor, positive[anchor], negative[anchor]

@@ -1,8 +1,12 @@
 """Semi-hard mining."""
 
 import torch
+from torch import Tensor
 
 from siamese_lab.batch import Embedded, Triplets
+from siamese_lab.miners.strips import Strip, joined, pairs, table
+
+FEW = 16  # positives of an anchor up to which one look at all negatives for each of them is faster than sorting the negatives
 
 
 class SemiHard:
@@ -15,12 +19,32 @@ class SemiHard:
 
     @torch.no_grad()
     def __call__(self, e: Embedded) -> Triplets:
-        """One triplet for each pair of an anchor (with a negative) and a positive, in memory of the order of the distance matrix."""
-        d, negatives = e.matrix().detach(), e.negatives()
-        count = negatives.sum(1)
-        anchor, positive = (e.positives() & (count > 0)[:, None]).nonzero(as_tuple=True)  # (P,) each
-        ranked, order = d.masked_fill(~negatives, torch.inf).sort(dim=1)  # (A, R), an anchor's negatives first
-        # how many of its negatives are no farther than the positive: the next one is semi-hard
-        pairs = d.masked_fill(~e.positives(), -torch.inf)
-        rank = torch.searchsorted(ranked, pairs, right=True)[anchor, positive]
-        return Triplets(anchor, positive, order[anchor, rank.minimum(count[anchor] - 1)])
+        """One triplet for each pair of an anchor (with a negative) and a positive."""
+        return joined(e, _mine)
+
+
+def _mine(strip: Strip) -> tuple[Tensor, Tensor, Tensor]:
+    anchor, positive = pairs(strip)
+    near, column = table(anchor, strip.d[anchor, positive], len(strip.d), torch.inf)  # (a, K)
+    negative = _looked_up(strip, near) if near.shape[1] <= FEW else _sorted(strip, near)  # (a, K)
+    return anchor, positive, negative[anchor, column]
+
+
+def _looked_up(strip: Strip, near: Tensor) -> Tensor:
+    """The negative (a, K) for each positive's distance `near` (a, K), by one look at all negatives for each of the K columns."""
+    d = strip.d.masked_fill(~strip.negatives, torch.inf)
+    chosen = [d.masked_fill(d <= column[:, None], torch.inf).min(1) for column in near.unbind(1)]
+    if not chosen:
+        return torch.zeros_like(near, dtype=torch.long)
+    distances, negative = (torch.stack(part, 1) for part in zip(*chosen, strict=True))
+    farthest = strip.d.masked_fill(~strip.negatives, -torch.inf).argmax(1, keepdim=True)  # (a, 1)
+    return torch.where(distances < torch.inf, negative, farthest)
+
+
+def _sorted(strip: Strip, near: Tensor) -> Tensor:
+    """The same, by sorting each anchor's negatives once."""
+    ranked, order = strip.d.masked_fill(~strip.negatives, torch.inf).sort(dim=1)  # (a, R), an anchor's negatives first
+    # how many of its negatives are no farther than the positive: the next one is semi-hard
+    rank = torch.searchsorted(ranked, near, right=True)
+    last = (strip.negatives.sum(1, keepdim=True) - 1).clamp(min=0)
+    return order.gather(1, rank.minimum(last))

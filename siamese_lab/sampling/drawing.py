@@ -46,6 +46,23 @@ class Classes:
         b = (a + 1 + (torch.rand(len(classes), generator=g) * (count - 1)).long()) % count
         return self.order[self.first[classes] + a], self.order[self.first[classes] + b]
 
+    def partner(self, g: torch.Generator) -> Tensor:
+        """For each image another one of its class (N,), drawn equally; itself where it is alone."""
+        count = self.count[self.of[self.order]]  # (N,) in the order of the classes
+        first = self.first[self.of[self.order]]
+        step = 1 + (torch.rand(len(count), generator=g) * (count - 1)).long()
+        found = torch.empty_like(self.order)
+        found[self.order] = self.order[first + (torch.arange(len(count)) - first + step) % count]
+        return found
+
+    def cycle(self, g: torch.Generator) -> Tensor:
+        """For each image the next one (N,) in a random circle of its class: no image is its own next, unless it is alone."""
+        shuffled = (self.of + torch.rand(len(self.of), generator=g, dtype=torch.float64)).argsort()  # class by class
+        count, first = self.count[self.of[shuffled]], self.first[self.of[shuffled]]
+        found = torch.empty_like(shuffled)
+        found[shuffled] = shuffled[first + (torch.arange(len(count)) - first + 1) % count]
+        return found
+
     def other(self, images: Tensor, g: torch.Generator) -> Tensor:
         """An image of another class for each of `images` (P,): first the class is drawn, then the image."""
         shift = 1 + (torch.rand(len(images), generator=g) * (len(self) - 1)).long()

@@ -62,7 +62,7 @@ class HardPairs:
         """Whether a new table is due before this epoch."""
         return self.negatives.wants(epoch)
 
-    def mine(self, z: Tensor, distance: nn.Module) -> Tensor:
+    def mine(self, z: Tensor, distance: nn.Module, epoch: int = 0) -> Tensor:
         """The table (N, neighbours) of each training image's nearest images of other classes."""
         return self.negatives.mine(z, distance)
 

@@ -1,0 +1,51 @@
+"""A learned comparison of two embeddings, dimension by dimension."""
+
+import torch
+from torch import Tensor, nn
+
+from siamese_lab.distances.tiled import tiled
+
+
+class PairMLP(nn.Module):
+    """Each dimension's product, sum, absolute and squared difference through one small network that all dimensions share.
+
+    d = sum over dimensions k of g_k * v . relu(W [a_k b_k, a_k + b_k, |a_k - b_k|, (a_k - b_k)^2] + c), in (-inf, inf). Each of the four
+    is symmetric in a and b, so d is. It starts as a distance: with a_k + b_k given, every hidden unit rises with |a_k - b_k| at first, and
+    g and v are positive. Constants that shift every distance are the loss's: `loss=bce` owns the bias of the logit.
+
+    Unlike with a Euclidean distance, an embedding may be far from itself.
+
+    Source: martinpiotte, "Whale recognition model with score 0.78563", Kaggle 2018, the head model.
+
+    Args:
+        dim: dimensions of an embedding (given by the backbone).
+        hidden: units of the shared network, >= 1; the time and the memory of a matrix grow with dim x hidden.
+
+    Raises:
+        ValueError: if hidden is not positive.
+    """
+
+    low, high = -float("inf"), float("inf")
+
+    def __init__(self, *, dim: int, hidden: int = 32) -> None:
+        super().__init__()
+        if not hidden > 0:
+            raise ValueError(f"hidden must be > 0, got {hidden}: it is how many units compare the two values of a dimension")
+        signs = torch.tensor([-1.0, 1.0, 1.0, 1.0])  # a product falls where a difference grows
+        random = torch.rand(hidden, 4)
+        random[:, 1] = 2.0 * random[:, 1] - 1.0
+        self.weight = nn.Parameter(signs * random)  # W
+        self.bias = nn.Parameter(torch.zeros(hidden))  # c
+        self.out = nn.Parameter(torch.full((hidden,), 1.0 / hidden))  # v
+        self.dimensions = nn.Parameter(torch.ones(dim))  # g
+
+    def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
+        """Distances (P,) of the rows of a (P, D) to those of b (P, D)."""
+        gap = a - b
+        seen = torch.stack(torch.broadcast_tensors(a * b, a + b, gap.abs(), gap.square()), -1)  # (..., D, 4)
+        units = (seen @ self.weight.to(a.dtype).T + self.bias.to(a.dtype)).relu()  # (..., D, H)
+        return units @ self.out.to(a.dtype) @ self.dimensions.to(a.dtype)
+
+    def matrix(self, a: Tensor, b: Tensor) -> Tensor:
+        """Distances (N, M) of the rows of a (N, D) to those of b (M, D), in tiles."""
+        return tiled(self.pairwise, a, b, a.shape[1] * (len(self.out) + 4))

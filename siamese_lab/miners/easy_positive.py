@@ -1,0 +1,44 @@
+"""Easy-positive mining."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from siamese_lab.batch import Embedded, Triplets
+from siamese_lab.miners.strips import Strip, joined
+
+
+class EasyPositive:
+    """For each anchor its nearest positive and a hard or semi-hard negative, so that a class need not shrink to a point.
+
+    The hard negative is the nearest of all, the semi-hard one the nearest of those that are farther than the positive. Anchors without
+    such a positive and negative are left out.
+
+    Source: Xuan, Stylianou, Pless, WACV 2020, section 3 (EPHN and EPSHN).
+
+    Args:
+        negative: "hard" or "semi_hard".
+
+    Raises:
+        ValueError: if negative is neither.
+    """
+
+    gives = "triplets"
+
+    def __init__(self, negative: Literal["hard", "semi_hard"] = "semi_hard") -> None:
+        if negative not in ("hard", "semi_hard"):
+            raise ValueError(f"negative must be hard or semi_hard, got {negative!r}")
+        self.semi = negative == "semi_hard"
+
+    @torch.no_grad()
+    def __call__(self, e: Embedded) -> Triplets:
+        """At most one triplet an anchor."""
+        return joined(e, self._mine)
+
+    def _mine(self, strip: Strip) -> tuple[Tensor, Tensor, Tensor]:
+        near, positive = strip.d.masked_fill(~strip.positives, torch.inf).min(1)
+        allowed = strip.negatives & (strip.d > near[:, None]) if self.semi else strip.negatives
+        anchor = (strip.positives.any(1) & allowed.any(1)).nonzero().flatten()
+        negative = strip.d.masked_fill(~allowed, torch.inf).argmin(1)
+        return anchor, positive[anchor], negative[anchor]

@@ -1,0 +1,49 @@
+"""Negatives of a middle rank."""
+
+import torch
+from torch import Tensor
+
+from siamese_lab.batch import Embedded, Triplets
+from siamese_lab.miners.strips import Strip, joined, pairs
+from siamese_lab.seeds import generator
+
+PURPOSE = 201  # of the random stream, see seeds.generator
+
+
+class RankWindow:
+    """For each anchor-positive pair a negative drawn from those that rank from `first` to `last` among the anchor's nearest.
+
+    The very nearest are left to mislabelled images and to noise. An anchor with fewer negatives than `first` takes its farthest one.
+
+    Args:
+        first: the nearest negative that may be drawn, >= 1; 1 = the nearest of all.
+        last: rank of the farthest, >= 1, not below first.
+        seed: given by the run.
+
+    Raises:
+        ValueError: if first or last is not in its range.
+    """
+
+    gives = "triplets"
+
+    def __init__(self, first: int = 2, last: int = 10, *, seed: int = 0) -> None:
+        if not first >= 1:
+            raise ValueError(f"first must be >= 1, got {first}: it is a rank, 1 = the nearest negative")
+        if not last >= first:
+            raise ValueError(f"last must be >= first = {first}, got {last}: negatives are drawn from the ranks first to last")
+        self.first, self.last, self.seed = first, last, seed
+
+    @torch.no_grad()
+    def __call__(self, e: Embedded) -> Triplets:
+        """One triplet for each pair of an anchor (with a negative) and a positive: a function of the seed, the epoch and the step."""
+        g = generator(self.seed, PURPOSE, *e.where)
+        return joined(e, lambda strip: self._mine(strip, g))
+
+    def _mine(self, strip: Strip, g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        anchor, positive = pairs(strip)
+        near = strip.d.masked_fill(~strip.negatives, torch.inf)
+        nearest = near.topk(min(self.last, near.shape[1]), largest=False).indices  # (a, last), nearest first
+        count = strip.negatives.sum(1)[anchor]  # (P,)
+        first, last = count.clamp(max=self.first) - 1, count.clamp(max=self.last)  # places in `nearest`, from first up to last
+        drawn = torch.rand(len(anchor), generator=g, dtype=torch.float64).to(near.device)
+        return anchor, positive, nearest[anchor, first + (drawn * (last - first)).long()]

@@ -1,0 +1,87 @@
+"""Batches of P classes x K images where classes are of very unlike size."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from siamese_lab.sampling.drawing import Classes, Drawn, check_batch
+from siamese_lab.seeds import generator
+
+
+class Balanced:
+    """P classes with K images each, P = batch_size / K; a class of n images is drawn with a probability in proportion to n^alpha.
+
+    alpha = 0 draws all classes equally often, as `pk` does: the few images of a small class then come again and again. alpha = 1 draws them
+    in proportion to their images: small classes are hardly seen. Within an epoch the images of a class come in a random order, all of them
+    before one comes again (so a batch may hold an image twice where its class begins anew; two rows of one image form no pair). No class
+    comes twice in a batch, which draws the classes that many batches have no room for somewhat more evenly than n^alpha.
+
+    Source: Kang et al., ICLR 2020, eq. 1 (alpha is their q; 1/2 is their square-root sampling).
+
+    Args:
+        labels: (N,) of the training part, given by the data.
+        seed: given by the run.
+        batch_size: images in a batch; a multiple of per_class.
+        per_class: K, >= 2.
+        alpha: in [0, 1].
+        steps: batches an epoch, >= 1; None = as many as hold the training images once.
+
+    Raises:
+        ValueError: if a number is out of its range, or the data have fewer images or classes than a batch needs, or no class has two
+            images.
+    """
+
+    gives = "labels"
+
+    def __init__(
+        self,
+        *,
+        labels: Tensor,
+        seed: int = 0,
+        batch_size: int = 256,
+        per_class: int = 4,
+        alpha: float = 0.5,
+        steps: int | None = None,
+    ) -> None:
+        if not 2 <= per_class <= len(labels):
+            raise ValueError(f"per_class must lie in [2, {len(labels)}], got {per_class}: a class needs two images to form a positive pair")
+        if not 0 <= alpha <= 1:
+            raise ValueError(f"alpha must lie in [0, 1], got {alpha}: 0 draws classes equally often, 1 in proportion to their images")
+        self.classes = Classes(labels)
+        self.classes.with_pairs()
+        check_batch(batch_size, per_class, min(len(self.classes), len(labels) // per_class) * per_class, steps)
+        self.weight = self.classes.count.double() ** alpha  # (C,)
+        self.per_batch, self.per_class, self.seed = batch_size // per_class, per_class, seed
+        self.steps = steps or max(1, len(labels) // batch_size)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def wants(self, epoch: int) -> bool:
+        """No table of embeddings is needed."""
+        return False
+
+    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[Drawn]:
+        """The batches of an epoch: a function of the seed and the epoch."""
+        drawn = [torch.multinomial(self.weight, self.per_batch, generator=generator(self.seed, 15, epoch, s)) for s in range(self.steps)]
+        ids = self._dealt(torch.cat(drawn), generator(self.seed, 16, epoch))  # (steps x P, K)
+        for batch in ids.view(self.steps, -1):
+            yield Drawn(batch, None)
+
+    def _dealt(self, classes: Tensor, g: torch.Generator) -> Tensor:
+        """K images (M, K) for each of `classes` (M,): every class's images in shuffled lists, dealt in the order of `classes`."""
+        count, k = self.classes.count, self.per_class
+        times = classes.bincount(minlength=len(count))  # (C,)
+        lists = -(-times * k // count)  # (C,) shuffles of all images that a class needs
+        length = lists * count
+        start = length.cumsum(0) - length
+        of = torch.arange(len(count)).repeat_interleave(length)  # (L,) all lists, one after the other
+        place = torch.arange(len(of)) - start[of]
+        number = (lists.cumsum(0) - lists)[of] + place // count[of]  # of the list; its images are shuffled within it
+        shuffled = (number + torch.rand(len(of), generator=g, dtype=torch.float64)).argsort()
+        images = self.classes.order[(self.classes.first[of] + place % count[of])[shuffled]]
+        order = classes.argsort(stable=True)
+        turn = torch.empty_like(classes)  # how often the class has come before
+        turn[order] = torch.arange(len(classes)) - (times.cumsum(0) - times)[classes[order]]
+        return images[(start[classes] + turn * k)[:, None] + torch.arange(k)]

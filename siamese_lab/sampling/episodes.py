@@ -1,0 +1,63 @@
+"""Batches that are N-way K-shot problems."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from siamese_lab.batch import Episode
+from siamese_lab.sampling.drawing import Classes, Drawn, check_batch, distinct
+from siamese_lab.seeds import generator
+
+
+class Episodes:
+    """Each batch is one episode: of each of `way` classes `shot` support images and `queries` other images to be recognised.
+
+    Each class is drawn equally often. A class with fewer than shot + queries images is never drawn (`siamese-lab check` names it).
+
+    Source: Vinyals et al., NeurIPS 2016, section 2.2; Snell et al., NeurIPS 2017, section 3.1 (more ways in training than in testing).
+
+    Args:
+        labels: (N,) of the training part, given by the data.
+        seed: given by the run.
+        way: classes in an episode, >= 2.
+        shot: support images of each, >= 1.
+        queries: query images of each, >= 1; a batch holds way x (shot + queries) images.
+        steps: batches an epoch, >= 1; None = as many as hold the training images once.
+
+    Raises:
+        ValueError: if a number is out of its range, or the data have fewer classes with enough images.
+    """
+
+    gives = "episodes"
+
+    def __init__(self, *, labels: Tensor, seed: int = 0, way: int = 20, shot: int = 1, queries: int = 5, steps: int | None = None) -> None:
+        self.classes = Classes(labels)
+        self.classes.with_pairs()
+        for name, number, least in (("way", way, 2), ("shot", shot, 1), ("queries", queries, 1)):
+            if not number >= least:
+                raise ValueError(f"{name} must be >= {least}, got {number}")
+        self.able = (self.classes.count >= shot + queries).nonzero().flatten()  # (C,) classes
+        if way > len(self.able):
+            raise ValueError(
+                f"way must be at most {len(self.able)}, got {way}: so many classes of the training data have {shot + queries} images, "
+                "shot + queries"
+            )
+        check_batch(way * (shot + queries), 1, len(labels), steps)
+        self.way, self.shot, self.each, self.seed = way, shot, shot + queries, seed
+        self.steps = steps or max(1, len(labels) // (way * self.each))
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def wants(self, epoch: int) -> bool:
+        """No table of embeddings is needed."""
+        return False
+
+    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[Drawn]:
+        """The batches of an epoch: a function of the seed and the epoch."""
+        classes = self.able[distinct(len(self.able), self.way, self.steps, generator(self.seed, 13, epoch))]  # (steps, way)
+        rows = torch.arange(self.way * self.each).view(self.way, self.each)
+        for step in range(self.steps):
+            ids = self.classes.images(classes[step], self.each, generator(self.seed, 14, epoch, step))  # (way, shot + queries)
+            yield Drawn(ids.flatten(), Episode(rows[:, : self.shot].flatten(), rows[:, self.shot :].flatten()))

@@ -1,0 +1,119 @@
+"""Triplets whose negatives are mined offline from a window of ranks."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from siamese_lab.sampling.drawing import Classes, Drawn, check_batch
+from siamese_lab.sampling.hard import HardNegatives
+from siamese_lab.sampling.neighbours import nearest_others
+from siamese_lab.sampling.random_triplets import drawn_triplets
+from siamese_lab.seeds import generator
+
+ROWS = 1024  # images whose candidates are compared at once
+
+
+class HardWindow:
+    """Random triplets, but a share of the negatives rank from `first` to `last` among the anchor's nearest images of other classes, and are
+    farther than its positive by a margin: what is nearer is more often a mislabelled image than a hard one.
+
+    At each mining every image is given one positive, drawn at random, and the ranks that pass: those with
+    d(a, n) >= d(a, p) + absolute_margin and d(a, n) >= d(a, p) + relative_margin |d(a, p)|. An anchor of which none passes gets a random
+    negative. The nearest are exact, over the whole training set, from the embeddings at the start of the epoch.
+
+    Source: Moreira et al., 2024 (NV-Retriever), section 3 (margins to the positive), with the window of sentence-transformers'
+    `mine_hard_negatives`.
+
+    Args:
+        labels: (N,) of the training part, given by the data.
+        seed: given by the run.
+        batch_size: images in a batch; a multiple of 3.
+        first: rank of the nearest negative that may be drawn, >= 1; 1 = the nearest of all.
+        last: rank of the farthest, >= 1, not below first; no class may leave fewer images of others.
+        absolute_margin: any number, in units of the distance; None = none.
+        relative_margin: as a share of the distance to the positive, > -1; None = none.
+        share_hard: share of the negatives from the window, in [0, 1]; the others are random.
+        every: epochs between two minings, >= 1.
+        warmup: first epochs with random negatives only, >= 0; too hard at the start does not converge.
+        steps: batches an epoch, >= 1; None = as many as hold the training images once.
+
+    Raises:
+        ValueError: if a number is out of its range or more than the data have, or the data have no triplet.
+    """
+
+    gives = "triplets"
+
+    def __init__(
+        self,
+        *,
+        labels: Tensor,
+        seed: int = 0,
+        batch_size: int = 192,
+        first: int = 2,
+        last: int = 20,
+        absolute_margin: float | None = None,
+        relative_margin: float | None = 0.05,
+        share_hard: float = 0.5,
+        every: int = 1,
+        warmup: int = 1,
+        steps: int | None = None,
+    ) -> None:
+        self.classes = Classes(labels)
+        self.paired = self.classes.with_pairs()
+        check_batch(batch_size, 3, len(labels), steps)
+        most = len(labels) - int(self.classes.count.max())
+        if not 1 <= first <= last <= most:
+            raise ValueError(
+                f"first and last must be ranks with 1 <= first <= last <= {most}, got {first} and {last}: the largest class leaves {most} "
+                "images of others"
+            )
+        if relative_margin is not None and not relative_margin > -1:
+            raise ValueError(f"relative_margin must be > -1 or null, got {relative_margin}: it is a share of the distance to the positive")
+        self.first, self.last, self.absolute, self.relative = first, last, absolute_margin, relative_margin
+        self.negatives = HardNegatives(self.classes, share_hard, last, every, warmup)
+        self.triplets, self.share, self.seed = batch_size // 3, share_hard, seed
+        self.steps = steps or max(1, len(labels) // batch_size)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def wants(self, epoch: int) -> bool:
+        """Whether a new table is due before this epoch."""
+        return self.negatives.wants(epoch)
+
+    @torch.no_grad()
+    def mine(self, z: Tensor, distance: nn.Module, epoch: int = 0) -> Tensor:
+        """The table (N, 1 + ranks): a positive of each image, and its negatives of these ranks, -1 for those that do not pass."""
+        positive = self.classes.partner(generator(self.seed, 6, epoch))  # (N,)
+        near = nearest_others(z, self.classes.of.to(z.device), distance, self.last)[:, self.first - 1 :]  # (N, W)
+        for rows in torch.arange(len(z)).split(ROWS):
+            a = z[rows]
+            d = torch.stack([distance.pairwise(a, z[column]) for column in (positive[rows], *near[rows].unbind(1))], 1)  # type: ignore[operator]
+            near[rows] = near[rows].masked_fill(~self._passes(d[:, :1], d[:, 1:]).cpu(), -1)
+        return torch.cat([positive[:, None], near], 1)
+
+    def _passes(self, positive: Tensor, negative: Tensor) -> Tensor:
+        """Whether distances (n, W) of negatives keep the margins to those of positives (n, 1)."""
+        passes = torch.ones_like(negative, dtype=torch.bool)
+        if self.absolute is not None:
+            passes &= negative >= positive + self.absolute
+        if self.relative is not None:
+            passes &= negative >= positive + self.relative * positive.abs()
+        return passes
+
+    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[Drawn]:
+        """The batches of an epoch: a function of the seed, the epoch and the table."""
+        for step in range(self.steps):
+            g = generator(self.seed, 7, epoch, step)
+            classes = self.paired[(torch.rand(self.triplets, generator=g) * len(self.paired)).long()]
+            anchor, positive = self.classes.pair(classes, g)
+            negative = self.classes.other(anchor, g)
+            if table is not None:
+                row = table[anchor]  # (T, 1 + W)
+                passing = row[:, 1:] >= 0
+                drawn = torch.rand(passing.shape, generator=g).masked_fill(~passing, -1.0).argmax(1)
+                hard = (torch.rand(self.triplets, generator=g) < self.share) & passing.any(1)
+                positive = torch.where(hard, row[:, 0], positive)
+                negative = torch.where(hard, row[:, 1:].gather(1, drawn[:, None]).squeeze(1), negative)
+            yield drawn_triplets(anchor, positive, negative)

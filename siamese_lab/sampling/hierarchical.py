@@ -1,0 +1,94 @@
+"""Batches of P classes x K images within one group of classes."""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from siamese_lab.sampling.drawing import Classes, Drawn, check_batch, distinct
+from siamese_lab.seeds import generator
+
+
+class Hierarchical:
+    """Each batch comes from one group, an alphabet say: its classes are harder to tell apart than those of different groups.
+
+    P classes with K images each, P = batch_size / K, as in `pk`; a group with fewer classes gives all of them with more images each. Groups
+    are drawn in proportion to their classes, so each class is drawn equally often. A group with a single class, or without two images of
+    one class, is never drawn (`siamese-lab check` names its classes). A class that lies in several groups is several classes here.
+
+    Args:
+        labels: (N,) of the training part, given by the data.
+        groups: {name: (codes (N,), names)}, given by the data.
+        seed: given by the run.
+        batch_size: images in a batch; a multiple of per_class.
+        per_class: K, >= 2.
+        within: the kind of group, e.g. alphabet; None = the first that the data have.
+        steps: batches an epoch, >= 1; None = as many as hold the training images once.
+
+    Raises:
+        ValueError: if the data have no such groups or none that could fill a batch, or a number is out of its range.
+    """
+
+    gives = "labels"
+
+    def __init__(
+        self,
+        *,
+        labels: Tensor,
+        groups: Mapping[str, tuple[Tensor, tuple[str, ...]]],
+        seed: int = 0,
+        batch_size: int = 64,
+        per_class: int = 4,
+        within: str | None = None,
+        steps: int | None = None,
+    ) -> None:
+        if not groups:
+            raise ValueError("these data have no groups of classes that a batch could come from: choose sampling=pk")
+        if within is not None and within not in groups:
+            raise ValueError(f"within must be one of {', '.join(groups)} or null, got {within}: these data have no such groups")
+        if not 2 <= per_class <= len(labels):
+            raise ValueError(f"per_class must lie in [2, {len(labels)}], got {per_class}: a class needs two images to form a positive pair")
+        Classes(labels).with_pairs()
+        kind = next(iter(groups)) if within is None else within
+        codes = groups[kind][0]
+        self.classes = Classes(codes * (labels.max() + 1) + labels)  # group by group
+        group = codes[self.classes.order[self.classes.first]].unique(return_inverse=True)[1]  # (C,)
+        size = group.bincount()  # (G,) classes
+        self.start = size.cumsum(0) - size
+        pairs = torch.zeros_like(size).index_add(0, group, (self.classes.count > 1).long())
+        images = torch.zeros_like(size).index_add(0, group, self.classes.count)
+        self.size = size.where((size > 1) & (pairs > 0), 0)  # 0: never drawn
+        if not self.size.any():
+            raise ValueError(f"no {kind} holds two classes, one of them with two images, so none could fill a batch: choose sampling=pk")
+        check_batch(batch_size, per_class, int(images[self.size > 0].max()) // per_class * per_class, steps)
+        self.batch_size, self.most, self.seed = batch_size, batch_size // per_class, seed
+        self.steps = steps or max(1, len(labels) // batch_size)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def wants(self, epoch: int) -> bool:
+        """No table of embeddings is needed."""
+        return False
+
+    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[Drawn]:
+        """The batches of an epoch: a function of the seed and the epoch."""
+        groups = self._groups(epoch)  # (steps,)
+        lists = {group: iter(self._classes(epoch, group, int((groups == group).sum()))) for group in groups.unique().tolist()}
+        for step, group in enumerate(groups.tolist()):
+            classes = next(lists[group])  # (P,)
+            each = -(-self.batch_size // len(classes))
+            ids = self.classes.images(classes, each, generator(self.seed, 10, epoch, step))  # (P, K)
+            yield Drawn(ids.T.flatten()[: self.batch_size], None)
+
+    def _groups(self, epoch: int) -> Tensor:
+        """(steps,) groups in proportion to their classes, each as often as it should be but for less than one."""
+        g = generator(self.seed, 11, epoch)
+        places = (torch.arange(self.steps, dtype=torch.float64) + torch.rand(1, generator=g, dtype=torch.float64)) / self.steps
+        drawn = torch.searchsorted(self.size.cumsum(0), places * int(self.size.sum()), right=True)
+        return drawn[torch.randperm(self.steps, generator=g)]
+
+    def _classes(self, epoch: int, group: int, times: int) -> Tensor:
+        """(times, P) classes of a group."""
+        size = int(self.size[group])
+        return int(self.start[group]) + distinct(size, min(size, self.most), times, generator(self.seed, 12, epoch, group))

@@ -1,0 +1,153 @@
+"""Pairs by linear assignment: the hardest negatives with every image used equally often."""
+
+from collections.abc import Iterator
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+
+from siamese_lab.sampling.drawing import Classes, Drawn, check_batch
+from siamese_lab.sampling.random_pairs import drawn_pairs
+from siamese_lab.seeds import generator
+
+
+class LAPPairs:
+    """In each epoch every image stands in two same-class and two different-class pairs, once left and once right.
+
+    Same-class pairs are a random derangement of each class. Different-class pairs solve a linear assignment: of all ways to give every
+    image one partner of another class, each image being partner once, the one with the least sum of distance + K s u; u is uniform in
+    [0, 1], s the standard deviation of the distances, and K falls from `noise` to `noise_end`. Large K makes partners random, small K hard.
+
+    An assignment of n images takes time of the order of n^3, so the images are dealt at random into partitions of at most `partition`, and
+    all classes evenly over them: N x partition^2 for each epoch, in memory of a few partition^2. A mining solves the next `every` epochs at
+    once, with the pairs of those before blocked, either way round: so a table says all, and a resumed run needs nothing else.
+
+    An image that is alone in its class stands in different-class pairs only. Where one class fills more than half of a partition no
+    assignment keeps to other classes, and its surplus gets random partners.
+
+    Source: martinpiotte, "Whale recognition model with score 0.78563", Kaggle 2018. Differs from it: K is in units of s and falls in
+    equal ratios, partitions are drawn anew at each mining.
+
+    Args:
+        labels: (N,) of the training part, given by the data.
+        seed: given by the run.
+        batch_size: images in a batch; a multiple of 4, half of them in same-class pairs where no class has a single image.
+        partition: images in one assignment, >= 2.
+        noise: K at the first mining, >= 0.
+        noise_end: K from `noise_epochs` after it on, > 0 and at most `noise`, unless both are 0.
+        noise_epochs: epochs in which K falls, >= 1.
+        every: epochs between two minings, >= 1.
+        warmup: first epochs with random pairs, >= 0; too hard at the start does not converge.
+        steps: batches an epoch, >= 1; None = as many as hold the epoch's pairs once, so every image four times.
+
+    Raises:
+        ValueError: if a number is out of its range or more than the data have, or the data have no pair of a kind.
+    """
+
+    gives = "pairs"
+
+    def __init__(
+        self,
+        *,
+        labels: Tensor,
+        seed: int = 0,
+        batch_size: int = 256,
+        partition: int = 512,
+        noise: float = 100.0,
+        noise_end: float = 0.25,
+        noise_epochs: int = 10,
+        every: int = 1,
+        warmup: int = 1,
+        steps: int | None = None,
+    ) -> None:
+        self.classes = Classes(labels)
+        self.classes.with_pairs()
+        check_batch(batch_size, 4, len(labels), steps)
+        if not partition >= 2:
+            raise ValueError(f"partition must be >= 2 images, got {partition}: partners are assigned within it")
+        if not (0 < noise_end <= noise or noise == noise_end == 0):
+            raise ValueError(f"noise must fall to noise_end > 0, or both be 0, got {noise} and {noise_end}")
+        if not noise_epochs >= 1:
+            raise ValueError(f"noise_epochs must be >= 1, got {noise_epochs}: the noise falls in that many epochs")
+        if not every > 0:
+            raise ValueError(f"every must be > 0 epochs, got {every}: new assignments are made that often")
+        if not warmup >= 0:
+            raise ValueError(f"warmup must be >= 0 epochs, got {warmup}: partners are assigned only after them")
+        self.seed, self.partition, self.noise, self.noise_end, self.noise_epochs = seed, partition, noise, noise_end, noise_epochs
+        self.every, self.warmup = every, warmup
+        self.paired = (self.classes.count[self.classes.of] > 1).nonzero().flatten()  # (n,) images that have another of their class
+        pairs, n = batch_size // 2, len(self.paired)
+        self.same = min(max(1, round(pairs * n / (n + len(labels)))), pairs - 1)  # of a batch's pairs
+        self.different = pairs - self.same
+        self.steps = steps or max(1, min(n // self.same, len(labels) // self.different))
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def wants(self, epoch: int) -> bool:
+        """Whether a new table is due before this epoch."""
+        return epoch >= self.warmup and (epoch - self.warmup) % self.every == 0
+
+    @torch.no_grad()
+    def mine(self, z: Tensor, distance: nn.Module, epoch: int = 0) -> Tensor:
+        """The table (N, every): each image's partner of another class in the next epochs."""
+        g = generator(self.seed, 8, epoch)
+        order = self._by_class(g)
+        parts = -(-len(order) // self.partition)
+        table = torch.empty(len(order), self.every, dtype=torch.long)
+        for part in range(parts):
+            rows = order[part::parts]  # (n,) a class's images go to different partitions
+            d = distance.matrix(z[rows], z[rows]).double().cpu()  # type: ignore[operator]
+            table[rows] = self._partners(rows, d, self.amount(epoch), g)
+        return table
+
+    def amount(self, epoch: int) -> float:
+        """K in an epoch."""
+        done = min(1.0, max(0, epoch - self.warmup) / self.noise_epochs)
+        return self.noise * (self.noise_end / self.noise) ** done if self.noise else 0.0
+
+    def _partners(self, rows: Tensor, d: Tensor, amount: float, g: torch.Generator) -> Tensor:
+        """(n, every) images, partners of the images `rows` (n,) with distances d (n, n) to one another."""
+        of, n = self.classes.of[rows], len(rows)
+        own = of[:, None] == of[None, :]
+        spread = d[~own].std() if int((~own).sum()) > 1 else d.new_zeros(())
+        cost = d + amount * spread * torch.rand(n, n, generator=g, dtype=torch.float64)
+        worst, gap = float(cost.max()), n * (float(cost.max() - cost.min()) + 1.0)  # a used pair is worse than any n others,
+        cost[own] = worst + (n + 1) * gap  # and one of its own class worse than n used ones
+        found = []
+        for _ in range(self.every):
+            partner = torch.from_numpy(linear_sum_assignment(cost.numpy())[1])  # (n,)
+            line, left = torch.arange(n), ~own[torch.arange(n), partner]
+            cost[line[left], partner[left]] = cost[partner[left], line[left]] = worst + gap
+            found.append(torch.where(left, rows[partner], self.classes.other(rows, g)))
+        return torch.stack(found, 1)
+
+    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[Drawn]:
+        """The batches of an epoch: a function of the seed, the epoch and the table."""
+        g = generator(self.seed, 9, epoch)
+        twin = self.classes.cycle(g)
+        other = self._random(g) if table is None else table[:, (epoch - self.warmup) % self.every]
+        same = _endless(self.paired, self.steps * self.same, g).view(self.steps, self.same)
+        different = _endless(torch.arange(len(other)), self.steps * self.different, g).view(self.steps, self.different)
+        kind = torch.arange(self.same + self.different) < self.same
+        for a, b in zip(same, different, strict=True):
+            yield drawn_pairs(torch.cat([a, b]), torch.cat([twin[a], other[b]]), kind)
+
+    def _random(self, g: torch.Generator) -> Tensor:
+        """Random partners (N,) of other classes: the images in a random order of classes, moved on by the size of the largest."""
+        order = self._by_class(g)
+        partner = torch.empty_like(order)
+        partner[order] = order.roll(-int(self.classes.count.max()))
+        clash = self.classes.of[partner] == self.classes.of
+        return torch.where(clash, self.classes.other(torch.arange(len(order)), g), partner)
+
+    def _by_class(self, g: torch.Generator) -> Tensor:
+        """All images (N,), class by class, classes and their images in a random order."""
+        place = torch.randperm(len(self.classes), generator=g)[self.classes.of]
+        return (place + torch.rand(len(place), generator=g, dtype=torch.float64)).argsort()
+
+
+def _endless(images: Tensor, count: int, g: torch.Generator) -> Tensor:
+    """`count` of the images, shuffled; all of them before one comes again."""
+    rounds = -(-count // len(images))
+    return torch.cat([images[torch.randperm(len(images), generator=g)] for _ in range(rounds)])[:count]
