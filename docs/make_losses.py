@@ -25,9 +25,9 @@ with the options that fit.
 """
 GROUPS = {"loss": "Losses", "distance": "Distances", "miner": "Miners", "memory": "Memory", "sampling": "Samplings"}
 DISTANCE = "override /distance@_global_.distance"
-LABELS = torch.arange(6).repeat_interleave(8)
+LABELS = torch.arange(300).repeat_interleave(10)
 USUAL = "euclidean"  # of conf/train.yaml
-GIVEN = {"dim": 8, "classes": 6, "labels": LABELS, "groups": {"half": (LABELS % 2, ("even", "odd"))}, "seed": 0}
+GIVEN = {"dim": 8, "classes": 300, "labels": LABELS, "groups": {"half": (LABELS % 2, ("even", "odd"))}, "seed": 0}
 
 
 def main() -> None:
@@ -109,11 +109,10 @@ def listed(found: list[str], everything: list[str]) -> str:
 
 
 def made(group: str, option: str) -> Any:
-    """The option with its defaults, for a tiny problem."""
+    """The option with its defaults, as a run would build it."""
     content = OmegaConf.to_container(OmegaConf.load(option_file(group, option)))
     content.pop("defaults", None)
-    small = {"batch_size": 24} if "batch_size" in content else {}
-    return build(OmegaConf.create({group: content | small})[group], **GIVEN)
+    return build(OmegaConf.create({group: content})[group], **GIVEN)
 
 
 if __name__ == "__main__":
