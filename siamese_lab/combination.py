@@ -1,6 +1,7 @@
 """Which losses, miners, samplings and distances go together."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -84,8 +85,9 @@ def name(thing: Any) -> str:
 
 def fitting(group: str, fits: Callable[[Any], bool]) -> str:
     """The options of a group whose target passes `fits`, as the user would write them."""
-    found = []
-    for option in options(group):
-        if fits(resolve(OmegaConf.load(option_file(group, option))._target_)):
-            found.append(f"{group}={option}")
-    return ", ".join(found)
+    return ", ".join(f"{group}={option}" for option, target in _targets(group).items() if fits(target))
+
+
+@cache
+def _targets(group: str) -> dict[str, Any]:
+    return {option: resolve(OmegaConf.load(option_file(group, option))._target_) for option in options(group)}

@@ -2,7 +2,10 @@
 
 import itertools
 import sys
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytorch_lightning as pl
 import torch
@@ -57,28 +60,47 @@ def images():
     )
 
 
-def chosen(names, samples):
-    """The four parts of a combination; None where it is refused."""
-    labels = samples.labels[samples.ids("train")]
-    values = batch_of(names[2], BATCH) | {"steps": 1} | MINED.get(names[2], {})
-    given = {"labels": labels, "dim": 8, "classes": CLASSES, "seed": 0}
+@cache
+def part(group, name):
+    """One option of a group, for the training part of `images`."""
+    labels = images().labels[: CLASSES * EACH]
+    values = batch_of(name, BATCH) | {"steps": 1} | MINED.get(name, {}) if group == "sampling" else {}
     torch.manual_seed(1)
-    loss, miner, sampling, distance = (
-        made(group, name, given, **(values if group == "sampling" else {})) for group, name in zip(GROUPS, names, strict=True)
-    )
+    return made(group, name, {"labels": labels, "dim": 8, "classes": CLASSES, "seed": 0}, **values)
+
+
+def fit_together(names):
+    """Whether a combination is allowed."""
     try:
-        refuse_misfits(loss, miner, sampling, distance)
+        refuse_misfits(*map(part, GROUPS, names))
     except LabError:
-        return None
-    return loss, miner, sampling, distance
+        return False
+    return True
 
 
+@cache
 def cases():
     """Every allowed loss x miner x sampling at the loss's own distance, and every loss with every distance."""
-    names = {(*three, own_distance(three[0])) for three in itertools.product(*map(options, GROUPS[:3]))}
+    own = {loss: own_distance(loss) for loss in options("loss")}
+    names = {(*three, own[three[0]]) for three in itertools.product(*map(options, GROUPS[:3]))}
     names |= set(itertools.product(options("loss"), ["all"], ["pk"], options("distance")))
+    return sorted(filter(fit_together, names))
+
+
+def usual():
+    """Of these, each loss as it comes: they go through Lightning's trainer, the others through the same hooks without it."""
+    return [(loss, "all", "pk", own_distance(loss)) for loss in options("loss")]
+
+
+def assembled(names, backbone):
+    """The module and the data of a combination."""
+    loss, miner, sampling, distance = (deepcopy(part(group, name)) for group, name in zip(GROUPS, names, strict=True))
+    module = SiameseModule(
+        backbone, distance, loss, miner, Affine(), make_optimizers=lambda module: torch.optim.SGD(module.parameters(), lr=0.1)
+    )
     samples = images()
-    return sorted(case for case in names if chosen(case, samples))
+    ids = samples.ids("train")
+    return module, SiameseData(samples, ids, samples.labels[ids], sampling)
 
 
 class Gradients(pl.callbacks.Checkpoint):
@@ -90,19 +112,28 @@ class Gradients(pl.callbacks.Checkpoint):
 
 def step(names, precision, backbone, accelerator="cpu"):
     """The gradients of one real step of Lightning's trainer, and the module after it."""
-    samples = images()
-    ids = samples.ids("train")
-    loss, miner, sampling, distance = chosen(names, samples)
-    module = SiameseModule(
-        backbone, distance, loss, miner, Affine(), make_optimizers=lambda module: torch.optim.SGD(module.parameters(), lr=0.1)
-    )
+    module, data = assembled(names, backbone)
+    loader, gradients = data.loader, Gradients()
     decided = Decided(accelerator, precision, "channels_first", "default", 1, together.world())
-    lab = Lab(samples, ids, samples.labels[ids], sampling, module, {}, decided)
-    data, gradients = SiameseData(samples, ids, samples.labels[ids], sampling), Gradients()
-    made = trainer(CONFIG, Path("unused"), lab, [Mining(data.loader, CHUNK), gradients])
+    lab = Lab(loader.samples, loader.ids, loader.labels, loader.sampling, module, {}, decided)
+    made = trainer(CONFIG, Path("unused"), lab, [Mining(loader, CHUNK), gradients])
     made.loggers = []
     made.fit(module, data)
     return torch.cat([g.flatten() for g in gradients.seen]), module
+
+
+def gradient(names, precision):
+    """The same gradients by the same hooks, called as the trainer calls them; a twentieth of the time."""
+    module, data = assembled(names, mlp())
+    if precision == "64-true":
+        module = module.double()
+    stand_in = SimpleNamespace(current_epoch=0, is_last_batch=False, global_step=0)
+    module._trainer = stand_in
+    Mining(data.loader, CHUNK).on_train_epoch_start(stand_in, module)
+    batch = module.on_after_batch_transfer(next(iter(data.loader)), 0)
+    module.training_step(batch, 0).backward()
+    module.on_after_backward()
+    return torch.cat([(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in module.parameters()])
 
 
 def mlp():
@@ -134,7 +165,8 @@ def everything():
     """All of it, by name."""
     torch.set_num_threads(1)
     quiet()
-    found = {("gradients", *names, precision): step(names, precision, mlp())[0] for names in cases() for precision in PRECISIONS}
+    found = {("gradients", *names, precision): gradient(names, precision) for names in cases() for precision in PRECISIONS}
+    found |= {("trainer", *names, precision): step(names, precision, mlp())[0] for names in usual() for precision in PRECISIONS}
     names = ("supcon", "all", "pk", "euclidean")
     backbone = synchronised(convolutions(), gpu=False) if together.world() > 1 else convolutions()
     gradients, module = step(names, "64-true", backbone)

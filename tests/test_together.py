@@ -9,6 +9,8 @@ import pytest
 import torch
 from conftest import ROOT
 
+from siamese_lab.catalogue import options
+
 ALLOWED = {"32-true": 1e-5, "64-true": 1e-12}
 
 
@@ -31,15 +33,26 @@ def one():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("precision", parity.PRECISIONS)
-@pytest.mark.parametrize("names", parity.cases(), ids="-".join)
-def test_gradients(one, two, names, precision):
-    key = ("gradients", *names, precision)
+def differ(one, two, key, precision):
+    """Whether the gradients of two processes are others than those of one."""
     expected = one[key]
-    assert expected.norm() > 0
-    for found in two:
-        assert found[key].dtype == expected.dtype
-        assert (found[key] - expected).norm() <= ALLOWED[precision] * expected.norm()
+    assert expected.norm() > 0, key
+    return any((found[key] - expected).norm() > ALLOWED[precision] * expected.norm() or found[key].dtype != expected.dtype for found in two)
+
+
+@pytest.mark.parametrize("precision", parity.PRECISIONS)
+@pytest.mark.parametrize("loss", options("loss"))
+def test_gradients(one, two, loss, precision):
+    """Every miner, sampling and distance that the loss goes with."""
+    names = [names for names in parity.cases() if names[0] == loss]
+    assert len(names) >= 7
+    assert [other for other in names if differ(one, two, ("gradients", *other, precision), precision)] == []
+
+
+@pytest.mark.parametrize("precision", parity.PRECISIONS)
+@pytest.mark.parametrize("names", parity.usual(), ids="-".join)
+def test_gradients_of_a_step_of_the_trainer(one, two, names, precision):
+    assert not differ(one, two, ("trainer", *names, precision), precision)
 
 
 def test_figures_are_identical(one, two):
