@@ -14,15 +14,17 @@ from siamese_lab import files
 from siamese_lab.batch import Samples
 from siamese_lab.distances.euclidean import Euclidean
 from siamese_lab.errors import printable
-from siamese_lab.sampling.neighbours import nearest_others
+from siamese_lab.sampling.neighbours import ROWS, nearest_others
 
 SEARCHED = 20_000  # the most suspicious images, whose neighbours are looked for: of all of a million it would take hours
 VOTES = 5  # nearest images of other classes that say which one an image resembles
+CLASSES = 4096  # at most, whose middles an image is compared with
 NEAR = 0.1  # of the usual distance of an image to its nearest; what lies nearer is likely a duplicate
 PAIRS = 1000  # duplicates that are listed
 FORMULA = tuple("=+-@＝＋－＠")  # how a cell begins that a spreadsheet would compute
 HEADS = (
-    *("rank", "image", "class", "drawn", "hard_positive", "hard_negative", "strangers_nearer_percent"),
+    *("rank", "image", "class", "drawn", "hard_positive", "hard_negative"),
+    *("suspicion_percent", "strangers_nearer_percent", "classes_nearer_percent"),
     *("resembles", "nearest_image", "nearest_class", "nearest_distance"),
 )
 PAIR_HEADS = ("rank", "image", "class", "other_image", "other_class", "same_class", "distance_percent", "grey_levels_apart")
@@ -47,7 +49,9 @@ class Lists:
         ids: (N,) the samples.
         labels: (N,) that were trained on, 0..C-1.
         names: (C,) the classes.
-        suspicion: (N,) in [0, 1]; -1 = nothing is known.
+        strangers: (N,) mean share of the strangers that were nearer than the nearest mate in training, in [0, 1]; -1 = nothing is known.
+        middles: (N,) share of the other classes whose middle is nearer at the end than that of the image's own, in [0, 1]; -1 = unknown.
+        suspicion: (N,) the mean of these two, of what is known of them; -1 = nothing is.
         order: (N,) places, the most suspicious first.
         nearest: (Q,) place of the nearest image of another class, of the first Q of `order`.
         distance: (Q,) to that.
@@ -60,6 +64,8 @@ class Lists:
     ids: Tensor
     labels: Tensor
     names: tuple[str, ...]
+    strangers: Tensor
+    middles: Tensor
     suspicion: Tensor
     order: Tensor
     nearest: Tensor
@@ -77,7 +83,7 @@ class Lists:
 
 
 @torch.no_grad()
-def made(z: Tensor, samples: Samples, ids: Tensor, labels: Tensor, distance: Any, suspicion: Tensor) -> Lists:
+def made(z: Tensor, samples: Samples, ids: Tensor, labels: Tensor, distance: Any, strangers: Tensor) -> Lists:
     """Sorts the images, and looks up what they are confused with.
 
     Beside z it takes what `nearest_others` takes; of more than 20,000 images the most suspicious are looked up.
@@ -88,8 +94,11 @@ def made(z: Tensor, samples: Samples, ids: Tensor, labels: Tensor, distance: Any
         ids: (N,) the samples of the training part.
         labels: (N,) that were trained on, 0..C-1.
         distance: the run's.
-        suspicion: (N,), larger = more suspicious.
+        strangers: (N,), see `Lists`.
     """
+    middles = nearer_classes(z, labels.to(z.device), distance).cpu()
+    both = torch.stack([strangers, middles])
+    suspicion = torch.where((both >= 0).any(0), both.clamp(min=0).sum(0) / (both >= 0).sum(0).clamp(min=1), -1.0)
     order = suspicion.argsort(descending=True, stable=True)
     queries, codes = order[:SEARCHED], labels.to(z.device)
     votes = min(VOTES, len(labels) - int(labels.bincount().max()))
@@ -101,6 +110,8 @@ def made(z: Tensor, samples: Samples, ids: Tensor, labels: Tensor, distance: Any
         ids=ids,
         labels=labels,
         names=tuple(printable(samples.classes[label]) for label in samples.labels[ids].unique().tolist()),
+        strangers=strangers,
+        middles=middles,
         suspicion=suspicion,
         order=order,
         nearest=others[:, 0],
@@ -109,6 +120,28 @@ def made(z: Tensor, samples: Samples, ids: Tensor, labels: Tensor, distance: Any
         typical=typical(z, codes).cpu(),
         twins=twins(z, samples, ids, queries),
     )
+
+
+def nearer_classes(z: Tensor, labels: Tensor, distance: Any) -> Tensor:
+    """Share (N,) of the other classes whose mean is nearer than the mean of the others of an image's own class; -1 where it has none.
+
+    Of more than 4,096 classes as many are compared, evenly spaced.
+
+    Args:
+        z: (N, D).
+        labels: (N,), 0..C-1; all are used.
+        distance: the run's.
+    """
+    count = labels.bincount()  # (C,)
+    total = z.new_zeros(len(count), z.shape[1]).index_add_(0, labels, z)
+    some = torch.linspace(0, len(count) - 1, min(CLASSES, len(count)), dtype=torch.float64, device=z.device).round().long()
+    means, shares = total[some] / count[some, None], []
+    for rows, own in zip(z.split(ROWS), labels.split(ROWS), strict=True):
+        rest = (total[own] - rows) / (count[own, None] - 1).clamp(min=1)
+        others = some != own[:, None]
+        nearer = (distance.matrix(rows, means) < distance.pairwise(rows, rest)[:, None]) & others
+        shares.append((nearer.sum(1) / others.sum(1).clamp(min=1)).masked_fill(count[own] == 1, -1.0))
+    return torch.cat(shares).double()
 
 
 def typical(z: Tensor, labels: Tensor) -> Tensor:
@@ -158,7 +191,8 @@ def write(path: Path, lists: Lists, notes: Any) -> None:
         lists: what to write.
         notes: with drawn, hard_positive and hard_negative (N,).
     """
-    order, suspicion = lists.order.tolist(), lists.suspicion[lists.order].tolist()
+    order = lists.order.tolist()
+    shares = (100 * torch.stack([lists.suspicion, lists.strangers, lists.middles], 1)[lists.order]).tolist()
     counts = torch.stack([notes.drawn, notes.hard_positive, notes.hard_negative], 1)[lists.order].tolist()
     found: list[tuple[object, ...]] = [
         (lists.names[like], *lists.named(near), float(f"{distance:.4g}"))
@@ -166,8 +200,8 @@ def write(path: Path, lists: Lists, notes: Any) -> None:
     ]
     found += [("", "", "", "")] * (len(order) - len(found))
     rows = (
-        (rank, *lists.named(place), *count, round(100 * share, 2) if share >= 0 else "", *near)
-        for rank, (place, count, share, near) in enumerate(zip(order, counts, suspicion, found, strict=True), 1)
+        (rank, *lists.named(place), *count, *(round(share, 2) if share >= 0 else "" for share in some), *near)
+        for rank, (place, count, some, near) in enumerate(zip(order, counts, shares, found, strict=True), 1)
     )
     files.write_text(path / "ledger.csv", sheet(HEADS, rows))
     pairs = enumerate(zip(*(column.tolist() for column in lists.twins), strict=True), 1)

@@ -32,7 +32,7 @@ def suspects(lists: Lists, top: int) -> "Figure | None":
     images = [lists.samples.gather(lists.ids[some]) for some in (places, lists.typical[lists.labels[places]], others)]
     shares = (100 * lists.suspicion[places]).tolist()
     words = [
-        f"{rank}: labelled {_short(lists.named(place)[1])}\nlike {_short(lists.names[like])}\n{share:.0f} % of strangers nearer"
+        f"{rank}: labelled {_short(lists.named(place)[1])}\nlike {_short(lists.names[like])}\nsuspicion {share:.0f} %"
         for rank, (place, like, share) in enumerate(zip(places.tolist(), lists.resembles[:n].tolist(), shares, strict=True), 1)
     ]
     return _strips(images, words, "Likely wrong labels: the image | the most typical of its label | the nearest of another label")

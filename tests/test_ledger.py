@@ -1,9 +1,7 @@
 """The mining ledger: its counts by hand, its lists on swapped labels and planted copies, and a killed run's."""
 
 import csv
-import math
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,9 +9,9 @@ from conftest import FEW, SMALL, run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_data_omniglot import DATA, real
 from test_resume import lab as command
-from test_resume import only, survives
+from test_resume import only, same, survives
 
-from siamese_lab import config, ledger_lists, ledger_plots
+from siamese_lab import config, ledger_lists, ledger_plots, plots
 from siamese_lab.assembly import assemble
 from siamese_lab.batch import TRAIN, Embedded, Episode, Pairs, Samples, Triplets
 from siamese_lab.binding import build
@@ -51,24 +49,206 @@ def trained(path, words):
     whole = assemble(cfg)
     lab, places = swapped(whole, cfg)
     fit(cfg, path, lab, Validation(lab.samples, lab.protocols, 1000, 500, None, Stopping()), Speed(), Stopping(), Start())
-    rows = read(path / "ledger.csv")
-    files = lab.samples.files
-    names = [files[int(lab.samples.row[i])] if files else str(int(i)) for i in lab.ids]
-    assert len(rows) == len(names)
-    by_image = {row["image"].split("@")[0] + ("@" + row["image"].split("@")[1] if "@" in row["image"] else ""): row for row in rows}
-    turns = [f"@{90 * int(lab.samples.turn[i])}" if lab.samples.turn[i] else "" for i in lab.ids]
-    found = [by_image[names[place] + turns[place]] for place in places.tolist()]
-    true = [lab.samples.classes[int(lab.samples.labels[lab.ids[place]])] for place in places.tolist()]
-    ranks = torch.tensor([int(row["rank"]) for row in found]) / len(rows)
-    return ranks, sum(row["resembles"] == name for row, name in zip(found, true, strict=True)) / len(true)
+    rows = {row["image"]: row for row in read(path / "ledger.csv")}
+    assert len(rows) == len(lab.ids)
+    samples, found = lab.samples, []
+    for sample in lab.ids[places].tolist():
+        name = samples.files[samples.row[sample]] if samples.files else str(sample)
+        found.append(rows[name + (f"@{90 * samples.turn[sample]}" if samples.turn[sample] else "")])
+    own = [samples.classes[label] for label in samples.labels[lab.ids[places]].tolist()]
+    right = sum(row["resembles"] == name for row, name in zip(found, own, strict=True)) / len(own)
+    return torch.tensor([int(row["rank"]) for row in found]) / len(rows), right
 
 
 @pytest.mark.parametrize("words", [
     ["loss=supcon"],
-    ["loss=triplet", "miner=batch_hard"],
+    ["loss=triplet", "miner=semi_hard"],
     ["loss=contrastive", "sampling=random_pairs"],
 ], ids=" ".join)  # fmt: skip
 def test_swapped_letters_stand_high(tmp_path, words):
     ranks, _ = trained(tmp_path, [*SMALL, "sampling.batch_size=96", "sampling.steps=15", "trainer.max_epochs=11", *words])
-    print(len(ranks), sorted(ranks.tolist()))
-    assert (ranks <= 0.2).float().mean() >= 0.5
+    assert (ranks <= 0.1).double().mean() >= 0.5  # by chance a tenth would
+
+
+@pytest.mark.slow
+@real
+@pytest.mark.parametrize("turns", ["none", "train"])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_swapped_labels_of_omniglot_stand_in_the_top_five_percent(tmp_path, seed, turns):
+    epochs = {"none": 6, "train": 10}[turns]  # epochs of 180 steps: every image is drawn seven times, or three
+    words = [
+        "experiment=omniglot_official",
+        f"data.root={DATA}",
+        f"data.quarter_turns={turns}",
+        f"trainer.max_epochs={epochs}",
+        f"seed={seed}",
+    ]
+    ranks, right = trained(tmp_path, words)
+    five, two = ((ranks <= share).double().mean().item() for share in (0.05, 0.02))
+    print(
+        f"seed {seed}, turns {turns}: {100 * five:.1f} % in the top 5 %, {100 * two:.1f} % in the top 2 %; {100 * right:.1f} % named right"
+    )
+    assert five >= 0.5
+    assert right >= 0.5
+
+
+def test_counts_by_hand():
+    z = torch.tensor([[0.0], [1.0], [3.0], [7.0], [7.5], [2.0]])
+    labels = torch.tensor([0, 0, 0, 1, 1, 0])  # 5 shows the same image as 2
+    at = torch.tensor([2, 0, 1, 3, 4, 1])
+    notes = Notes.blank(6)
+    note(notes, at, Embedded(z, labels, at), None)
+    assert notes.drawn.tolist() == [1, 2, 1, 1, 1, 0]
+    # farthest mates of rows 0-5: 2 (image 1), 2, 0, 4, 3, 0; nearest strangers: 3, 3, 3, 2, 2, 3
+    assert notes.hard_positive.tolist() == [0, 2, 2, 1, 1, 0]
+    assert notes.hard_negative.tolist() == [0, 2, 0, 4, 0, 0]
+    assert notes.asked.tolist() == [1, 2, 1, 1, 1, 0]
+    assert notes.strangers().tolist() == [0, 0, 0, 0, 0, -1]
+    # row 4 comes to lie among the strangers: rows 0 and 1 now have one of two nearer than their nearest mate at 1, row 3 three of four
+    # nearer than its mate at 6.8, row 4 all
+    z[4] = 0.2
+    note(notes, at, Embedded(z, labels, at), None)
+    assert notes.strangers().tolist() == pytest.approx([1 / 4, 0, 1 / 4, 3 / 8, 1 / 2, -1])
+
+
+@pytest.mark.parametrize(("tuples", "positive", "negative"), [
+    (Triplets(torch.tensor([0, 0, 3]), torch.tensor([1, 1, 2]), torch.tensor([2, 3, 0])), [0, 1, 1, 0], [1, 0, 1, 0]),
+    (Pairs(torch.tensor([0, 2, 1]), torch.tensor([1, 3, 3]), torch.tensor([True, True, False])), [1, 1, 1, 1], [0, 1, 0, 1]),
+    (Episode(torch.tensor([0, 2]), torch.tensor([1, 3])), [1, 0, 1, 0], [1, 0, 1, 0]),
+    (None, [1, 1, 1, 1], [0, 2, 2, 0]),
+], ids=["triplets", "pairs", "episode", "none"])  # fmt: skip
+def test_only_what_the_sampling_formed_counts(tuples, positive, negative):
+    z = torch.tensor([[0.0], [2.0], [3.0], [9.0]])
+    notes, at = Notes.blank(4), torch.arange(4)
+    note(notes, at, Embedded(z, torch.tensor([0, 0, 1, 1])), tuples)
+    assert notes.hard_positive.tolist() == positive
+    assert notes.hard_negative.tolist() == negative
+
+
+def test_a_batch_without_mates_or_strangers_is_counted_as_drawn_only():
+    for labels in (torch.tensor([0, 1, 2]), torch.tensor([0, 0, 0])):
+        notes = Notes.blank(3)
+        note(notes, torch.arange(3), Embedded(torch.randn(3, 2), labels))
+        assert notes.drawn.tolist() == [1, 1, 1]
+        assert notes.strangers().tolist() == [-1, -1, -1]
+        assert notes.hard_positive.sum() == (3 if labels[1] == 0 else 0)
+
+
+def planted(files=()):
+    """Three classes of four images around (0, 0), (10, 0) and (0, 10); image 3 lies among the second class, 11 is a copy of 0."""
+    g = torch.Generator().manual_seed(0)
+    labels = torch.arange(3).repeat_interleave(4)
+    z = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])[labels] + torch.randn(12, 2, generator=g)
+    images = torch.randint(0, 256, (12, 1, 8, 8), generator=g, dtype=torch.uint8)
+    z[3], z[11], images[11] = torch.tensor([10.0, 0.1]), z[0], images[0]
+    names = ("plain", "=1+1", "$x_1$ \n漢")
+    samples = Samples(
+        images, torch.arange(12), torch.zeros(12, dtype=torch.int64), labels, names, {}, torch.full((12,), TRAIN), "label", "f", files=files
+    )
+    return z, samples
+
+
+def test_lists_by_hand(tmp_path):
+    z, samples = planted(tuple(f"@{i}\n.png" for i in range(12)))
+    ids = torch.arange(12)
+    strangers = torch.full((12,), -1.0, dtype=torch.float64)
+    strangers[:4] = torch.tensor([0.1, 0.0, 0.0, 0.5])
+    lists = ledger_lists.made(z, samples, ids, samples.labels, Euclidean(), strangers)
+    ledger_lists.write(tmp_path, lists, Notes.blank(12))
+    first, second, *rest = read(tmp_path / "ledger.csv")
+    assert len(rest) == 10
+    # each of the two lies in the middle of one of the two other classes
+    assert (first["image"], first["class"], first["resembles"]) == ("'@3\\n.png", "plain", "'=1+1")
+    assert (first["suspicion_percent"], first["strangers_nearer_percent"], first["classes_nearer_percent"]) == ("50.0", "50.0", "50.0")
+    assert (second["image"], second["resembles"], second["nearest_image"], second["nearest_distance"]) == (
+        "'@11\\n.png",
+        "plain",
+        "'@0\\n.png",
+        "0.0",
+    )
+    assert (second["strangers_nearer_percent"], second["classes_nearer_percent"]) == ("", "50.0")
+    (pair,) = read(tmp_path / "ledger_duplicates.csv")
+    assert (pair["image"], pair["other_image"], pair["same_class"]) == ("'@0\\n.png", "'@11\\n.png", "no")
+    assert (pair["distance_percent"], pair["grey_levels_apart"]) == ("0.0", "0.0")
+
+
+def test_pictures_take_any_name():
+    z, samples = planted()
+    lists = ledger_lists.made(z, samples, torch.arange(12), samples.labels, Euclidean(), torch.zeros(12))
+    for picture in (ledger_plots.suspects(lists, 5), ledger_plots.duplicates(lists, 5)):
+        assert plots.pixels(picture).std() > 10
+    assert ledger_plots.duplicates(replace(lists, twins=ledger_lists.Twins(*(column[:0] for column in lists.twins))), 5) is None
+
+
+def test_a_turned_copy_of_an_image_is_no_duplicate_of_it():
+    z, samples = planted()
+    samples = replace(samples, row=torch.tensor([*range(11), 0]), turn=torch.tensor([0] * 11 + [1]))
+    lists = ledger_lists.made(z, samples, torch.arange(12), samples.labels, Euclidean(), torch.zeros(12))
+    assert not len(lists.twins.left)
+    assert lists.named(11) == ("11@90", r"$x_1$ \n漢")
+
+
+def test_classes_of_one_image_are_known_by_nothing():
+    z = torch.tensor([[0.0], [1.0], [5.0]])
+    shares = ledger_lists.nearer_classes(z, torch.tensor([0, 0, 1]), Euclidean())
+    assert shares.tolist() == [0, 0, -1]
+    assert ledger_lists.typical(z, torch.tensor([0, 0, 1])).tolist() in ([0, 2], [1, 2])
+
+
+def test_a_run_with_a_ledger_is_the_run_without_it(outputs):
+    """The same id, figures and weights; beside them the lists and, in TensorBoard, the pictures."""
+    plain, figures = run(*FEW)
+    weights = torch.load(plain.path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    folder, with_ledger = run(*FEW, LEDGER, force=True)
+    assert folder.run_id == plain.run_id
+    for metrics in (figures, with_ledger):
+        del metrics["training"]
+    assert with_ledger == figures
+    assert same(torch.load(folder.path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"], weights)
+    rows = read(folder.path / "ledger.csv")
+    assert [int(row["rank"]) for row in rows] == list(range(1, len(rows) + 1))
+    assert sum(int(row["drawn"]) for row in rows) == 4 * 12 * 96
+    assert sum(int(row["hard_positive"]) for row in rows) == sum(int(row["hard_negative"]) for row in rows) == 4 * 12 * 96
+    events = EventAccumulator(str(folder.path), size_guidance={"images": 0})
+    events.Reload()
+    assert "ledger/suspects" in events.Tags()["images"]
+
+
+@pytest.mark.parametrize("words", [
+    ["sampling=hard_triplets", "sampling.neighbours=5", "loss=triplet"],
+    ["sampling=random_pairs", "loss=bce"],
+    ["memory=xbm"],
+    ["trainer.max_time=0.05", "trainer.max_epochs=1000"],
+], ids=" ".join)  # fmt: skip
+def test_any_run_can_have_one(outputs, capsys, words):
+    folder, _ = run(*FEW, LEDGER, "callback.ledger.every=2", *words)
+    assert folder.state() == ("timeout" if "trainer.max_epochs=1000" in words else "ok")
+    rows = read(folder.path / "ledger.csv")
+    assert len(rows) == len(assemble(config.compose([*SMALL])).ids)
+    assert {row["resembles"] for row in rows} - {""}
+
+
+def test_a_killed_runs_lists_are_those_of_the_uninterrupted_one(tmp_path):
+    survives(tmp_path, ["sampling=pk", LEDGER], ["step@19", "step@13"])
+    whole, killed = (only(tmp_path / name).path for name in ("whole", "killed"))
+    for name in LISTS:
+        assert (whole / name).read_bytes() == (killed / name).read_bytes()
+
+
+def test_a_run_killed_after_training_still_gets_its_lists(tmp_path):
+    """Nothing is left to train then: the notes are those of the checkpoint."""
+    words = [*SMALL, *FEW, LEDGER]
+    command(tmp_path, "train", *words)
+    folder = only(tmp_path)
+    before = {name: (folder.path / name).read_bytes() for name in LISTS}
+    for name in LISTS:
+        (folder.path / name).unlink()
+    folder.update(state="killed")
+    command(tmp_path, "resume", folder.run_id)
+    assert {name: (folder.path / name).read_bytes() for name in LISTS} == before
+
+
+@pytest.mark.parametrize(("values", "words"), [({"every": 0}, "every"), ({"top": 0}, "top")])
+def test_bad_values(values, words):
+    with pytest.raises(ValueError, match=words):
+        Ledger(**values)

@@ -35,7 +35,7 @@ class Notes(NamedTuple):
         drawn, hard_positive, hard_negative, asked = torch.zeros(4, n, dtype=torch.int32)
         return Notes(drawn, hard_positive, hard_negative, asked, torch.zeros(n))
 
-    def suspicion(self) -> Tensor:
+    def strangers(self) -> Tensor:
         """Mean share (N,) of strangers that were nearer than the nearest mate, in [0, 1]; -1 for an image that was never asked."""
         return torch.where(self.asked > 0, self.nearer.double() / self.asked.clamp(min=1), -1.0)
 
@@ -45,9 +45,12 @@ class Ledger(pl.Callback):
 
     In a batch, images of one label are mates, those of other labels strangers. An anchor's hardest positive is its farthest mate, its
     hardest negative its nearest stranger; where the sampling formed tuples, among those that it formed with this anchor. Rows of a memory
-    are not looked at. An image with a wrong label has strangers nearer than its nearest mate again and again: the mean share of them over
-    the whole training, before and after the network learned it by heart, is what the list is sorted by. What it is confused with is
-    looked up at the end: the training part is embedded once, by the last weights, without views.
+    are not looked at.
+
+    An image with a wrong label has strangers nearer than its nearest mate again and again. The list is sorted by the mean of two shares:
+    of the strangers that were so in its batches, over the whole training, since the network may know it by heart in the end; and of the
+    other classes whose middle is nearer than that of its own at the end, since some images are seldom drawn. For the latter, and for what
+    an image is confused with, the training part is embedded once, by the last weights (their average, if there is one), without views.
 
     Args:
         every: steps between two looks, >= 1.
@@ -107,7 +110,7 @@ class Ledger(pl.Callback):
         if together.rank() or self.notes is None:
             return
         notes = Notes(*(values.cpu() for values in self.notes))
-        lists = ledger_lists.made(z, loader.samples, loader.ids, loader.labels, module.encoder()["distance"], notes.suspicion())
+        lists = ledger_lists.made(z, loader.samples, loader.ids, loader.labels, module.encoder()["distance"], notes.strangers())
         ledger_lists.write(Path(trainer.default_root_dir), lists, notes)
         if trainer.logger is not None:
             pictures = {"suspects": ledger_plots.suspects(lists, self.top), "duplicates": ledger_plots.duplicates(lists, self.top)}
