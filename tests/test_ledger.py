@@ -228,8 +228,12 @@ def test_any_run_can_have_one(outputs, capsys, words):
     assert {row["resembles"] for row in rows} - {""}
 
 
-def test_a_killed_runs_lists_are_those_of_the_uninterrupted_one(tmp_path):
-    survives(tmp_path, ["sampling=pk", LEDGER], ["step@19", "step@13"])
+@pytest.mark.parametrize(("words", "kills"), [
+    (["trainer.ema=0.9"], ["step@19", "step@13"]),
+    (["trainer.devices=2"], ["step@19"]),
+], ids=["one process", "two processes"])  # fmt: skip
+def test_a_killed_runs_lists_are_those_of_the_uninterrupted_one(tmp_path, words, kills):
+    survives(tmp_path, [LEDGER, *words], kills)
     whole, killed = (only(tmp_path / name).path for name in ("whole", "killed"))
     for name in LISTS:
         assert (whole / name).read_bytes() == (killed / name).read_bytes()
