@@ -72,7 +72,7 @@ class Ledger(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """A blank page for each image of the training part, or the pages of the checkpoint."""
         self._ids = trainer.datamodule.loader.ids.to(pl_module.device)  # type: ignore[attr-defined]
-        self.notes = Notes(*(note.to(pl_module.device) for note in self.notes or Notes.blank(len(self._ids))))
+        self.notes = Notes(*(page.to(pl_module.device) for page in self.notes or Notes.blank(len(self._ids))))
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Looks at the batch."""
