@@ -8,7 +8,6 @@ import torch
 from conftest import FEW, SMALL, run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_data_omniglot import DATA, real
-from test_resume import lab as command
 from test_resume import only, same, survives
 
 from siamese_lab import config, ledger_lists, ledger_plots, plots
@@ -20,6 +19,7 @@ from siamese_lab.callbacks.speed import Speed
 from siamese_lab.callbacks.stopping import Stopping
 from siamese_lab.callbacks.validation import Validation
 from siamese_lab.checkpoint import Start
+from siamese_lab.cli import main
 from siamese_lab.distances.euclidean import Euclidean
 from siamese_lab.fitting import fit, quiet
 
@@ -241,16 +241,14 @@ def test_a_killed_runs_lists_are_those_of_the_uninterrupted_one(tmp_path, words,
         assert (whole / name).read_bytes() == (killed / name).read_bytes()
 
 
-def test_a_run_killed_after_training_still_gets_its_lists(tmp_path):
+def test_a_run_killed_after_training_still_gets_its_lists(outputs, capsys):
     """Nothing is left to train then: the notes are those of the checkpoint."""
-    words = [*SMALL, *FEW, LEDGER]
-    command(tmp_path, "train", *words)
-    folder = only(tmp_path)
+    folder, _ = run(*FEW, LEDGER)
     before = {name: (folder.path / name).read_bytes() for name in LISTS}
     for name in LISTS:
         (folder.path / name).unlink()
     folder.update(state="killed")
-    command(tmp_path, "resume", folder.run_id)
+    assert main(["resume", folder.run_id]) == 0
     assert {name: (folder.path / name).read_bytes() for name in LISTS} == before
 
 
