@@ -1,4 +1,4 @@
-"""The mining ledger: its counts by hand, its lists on swapped labels and planted copies, and a killed run's."""
+"""The mining ledger: its counts by hand, its list of swapped labels, and a killed run's lists."""
 
 import csv
 from dataclasses import replace
@@ -10,9 +10,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from test_data_omniglot import DATA, real
 from test_resume import only, same, survives
 
-from siamese_lab import config, ledger_lists, ledger_plots, plots
+from siamese_lab import config
 from siamese_lab.assembly import assemble
-from siamese_lab.batch import TRAIN, Embedded, Episode, Pairs, Samples, Triplets
+from siamese_lab.batch import Embedded, Episode, Pairs, Triplets
 from siamese_lab.binding import build
 from siamese_lab.callbacks.ledger import Ledger, Notes, note
 from siamese_lab.callbacks.speed import Speed
@@ -20,7 +20,6 @@ from siamese_lab.callbacks.stopping import Stopping
 from siamese_lab.callbacks.validation import Validation
 from siamese_lab.checkpoint import Start
 from siamese_lab.cli import main
-from siamese_lab.distances.euclidean import Euclidean
 from siamese_lab.fitting import fit, quiet
 
 LEDGER = "callback=[doctor,ledger]"
@@ -134,67 +133,6 @@ def test_a_batch_without_mates_or_strangers_is_counted_as_drawn_only():
         assert notes.drawn.tolist() == [1, 1, 1]
         assert notes.strangers().tolist() == [-1, -1, -1]
         assert notes.hard_positive.sum() == (3 if labels[1] == 0 else 0)
-
-
-def planted(files=()):
-    """Three classes of four images around (0, 0), (10, 0) and (0, 10); image 3 lies among the second class, 11 is a copy of 0."""
-    g = torch.Generator().manual_seed(0)
-    labels = torch.arange(3).repeat_interleave(4)
-    z = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])[labels] + torch.randn(12, 2, generator=g)
-    images = torch.randint(0, 256, (12, 1, 8, 8), generator=g, dtype=torch.uint8)
-    z[3], z[11], images[11] = torch.tensor([10.0, 0.1]), z[0], images[0]
-    names = ("plain", "=1+1", "$x_1$ \n漢")
-    samples = Samples(
-        images, torch.arange(12), torch.zeros(12, dtype=torch.int64), labels, names, {}, torch.full((12,), TRAIN), "label", "f", files=files
-    )
-    return z, samples
-
-
-def test_lists_by_hand(tmp_path):
-    z, samples = planted(tuple(f"@{i}\n.png" for i in range(12)))
-    ids = torch.arange(12)
-    strangers = torch.full((12,), -1.0, dtype=torch.float64)
-    strangers[:4] = torch.tensor([0.1, 0.0, 0.0, 0.5])
-    lists = ledger_lists.made(z, samples, ids, samples.labels, Euclidean(), strangers)
-    ledger_lists.write(tmp_path, lists, Notes.blank(12))
-    first, second, *rest = read(tmp_path / "ledger.csv")
-    assert len(rest) == 10
-    # each of the two lies in the middle of one of the two other classes
-    assert (first["image"], first["class"], first["resembles"]) == ("'@3\\n.png", "plain", "'=1+1")
-    assert (first["suspicion_percent"], first["strangers_nearer_percent"], first["classes_nearer_percent"]) == ("50.0", "50.0", "50.0")
-    assert (second["image"], second["resembles"], second["nearest_image"], second["nearest_distance"]) == (
-        "'@11\\n.png",
-        "plain",
-        "'@0\\n.png",
-        "0.0",
-    )
-    assert (second["strangers_nearer_percent"], second["classes_nearer_percent"]) == ("", "50.0")
-    (pair,) = read(tmp_path / "ledger_duplicates.csv")
-    assert (pair["image"], pair["other_image"], pair["same_class"]) == ("'@0\\n.png", "'@11\\n.png", "no")
-    assert (pair["distance_percent"], pair["grey_levels_apart"]) == ("0.0", "0.0")
-
-
-def test_pictures_take_any_name():
-    z, samples = planted()
-    lists = ledger_lists.made(z, samples, torch.arange(12), samples.labels, Euclidean(), torch.zeros(12))
-    for picture in (ledger_plots.suspects(lists, 5), ledger_plots.duplicates(lists, 5)):
-        assert plots.pixels(picture).std() > 10
-    assert ledger_plots.duplicates(replace(lists, twins=ledger_lists.Twins(*(column[:0] for column in lists.twins))), 5) is None
-
-
-def test_a_turned_copy_of_an_image_is_no_duplicate_of_it():
-    z, samples = planted()
-    samples = replace(samples, row=torch.tensor([*range(11), 0]), turn=torch.tensor([0] * 11 + [1]))
-    lists = ledger_lists.made(z, samples, torch.arange(12), samples.labels, Euclidean(), torch.zeros(12))
-    assert not len(lists.twins.left)
-    assert lists.named(11) == ("11@90", r"$x_1$ \n漢")
-
-
-def test_classes_of_one_image_are_known_by_nothing():
-    z = torch.tensor([[0.0], [1.0], [5.0]])
-    shares = ledger_lists.nearer_classes(z, torch.tensor([0, 0, 1]), Euclidean())
-    assert shares.tolist() == [0, 0, -1]
-    assert ledger_lists.typical(z, torch.tensor([0, 0, 1])).tolist() in ([0, 2], [1, 2])
 
 
 def test_a_run_with_a_ledger_is_the_run_without_it(outputs):

@@ -50,7 +50,8 @@ class Ledger(pl.Callback):
     An image with a wrong label has strangers nearer than its nearest mate again and again. The list is sorted by the mean of two shares:
     of the strangers that were so in its batches, over the whole training, since the network may know it by heart in the end; and of the
     other classes whose middle is nearer than that of its own at the end, since some images are seldom drawn. For the latter, and for what
-    an image is confused with, the training part is embedded once, by the last weights (their average, if there is one), without views.
+    an image is confused with, the training part is embedded once, by the last weights (their average, if there is one), without views; of
+    more than 20,000 images the neighbours of the most suspicious ones are looked up.
 
     Args:
         every: steps between two looks, >= 1.
