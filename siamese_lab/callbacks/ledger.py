@@ -1,0 +1,168 @@
+"""Notes which images a training finds hard, and lists at its end whose label is likely wrong."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from siamese_lab import ledger_lists, ledger_plots, plots, together
+from siamese_lab.batch import Batch, Embedded, Episode, Pairs, Triplets, Tuples
+from siamese_lab.callbacks.mining import Mining
+from siamese_lab.errors import Stopped
+from siamese_lab.judging import embed
+
+
+class Notes(NamedTuple):
+    """What is known of the N images of the training part, each (N,).
+
+    - drawn: times it stood in a batch.
+    - hard_positive, hard_negative: times it was the hardest positive, the hardest negative of an anchor.
+    - asked: times it had both a mate and a stranger in its batch.
+    - nearer: sum over these of the share of the strangers that were nearer to it than its nearest mate, each in [0, 1].
+    """
+
+    drawn: Tensor
+    hard_positive: Tensor
+    hard_negative: Tensor
+    asked: Tensor
+    nearer: Tensor
+
+    @staticmethod
+    def blank(n: int) -> "Notes":
+        """Of n images that training has not begun with: 20 bytes each."""
+        drawn, hard_positive, hard_negative, asked = torch.zeros(4, n, dtype=torch.int32)
+        return Notes(drawn, hard_positive, hard_negative, asked, torch.zeros(n))
+
+    def strangers(self) -> Tensor:
+        """Mean share (N,) of strangers that were nearer than the nearest mate, in [0, 1]; -1 for an image that was never asked."""
+        return torch.where(self.asked > 0, self.nearer.double() / self.asked.clamp(min=1), -1.0)
+
+
+class Ledger(pl.Callback):
+    """Writes `ledger.csv` and `ledger_duplicates.csv` into the run folder when training ends, and their tops into TensorBoard.
+
+    In a batch, images of one label are mates, those of other labels strangers. An anchor's hardest positive is its farthest mate, its
+    hardest negative its nearest stranger; where the sampling formed tuples, among those that it formed with this anchor. Rows of a memory
+    are not looked at.
+
+    An image with a wrong label has strangers nearer than its nearest mate again and again. The list is sorted by the mean of two shares:
+    of the strangers that were so in its batches, over the whole training, since the network may know it by heart in the end; and of the
+    other classes whose middle is nearer than that of its own at the end, since some images are seldom drawn. For the latter, and for what
+    an image is confused with, the training part is embedded once, by the last weights (their average, if there is one), without views; of
+    more than 20,000 images the neighbours of the most suspicious ones are looked up.
+
+    Args:
+        every: steps between two looks, >= 1.
+        top: images, and pairs, in the pictures, >= 1.
+
+    Raises:
+        ValueError: if a number is out of its range.
+    """
+
+    def __init__(self, every: int = 1, top: int = 24) -> None:
+        if not every >= 1:
+            raise ValueError(f"every must be >= 1, got {every}: it counts the steps from one look to the next")
+        if not top >= 1:
+            raise ValueError(f"top must be >= 1, got {top}: it is how many images the picture shows")
+        self.every, self.top = every, top
+        self.notes: Notes | None = None
+        self._ids: Tensor | None = None  # (N,) of the training part, on the device
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """A blank page for each image of the training part, or the pages of the checkpoint."""
+        self._ids = trainer.datamodule.loader.ids.to(pl_module.device)  # type: ignore[attr-defined]
+        self.notes = Notes(*(page.to(pl_module.device) for page in self.notes or Notes.blank(len(self._ids))))
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Looks at the batch."""
+        if trainer.global_step % self.every == 0 and self.notes is not None and self._ids is not None:
+            e = pl_module.seen[0]
+            note(self.notes, torch.searchsorted(self._ids, e.rows()[: e.anchors]), e, batch.tuples)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Writes, also where a resumed run had nothing left to train."""
+        self._write(trainer, pl_module)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
+        """Writes where the limit of time ended training: the run is judged all the same."""
+        if isinstance(exception, Stopped) and exception.reason == "max_time":
+            self._write(trainer, pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {} if self.notes is None else {name: values.cpu() for name, values in self.notes._asdict().items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """From the checkpoint."""
+        self.notes = Notes(**state) if state else None
+
+    def _write(self, trainer: pl.Trainer, module: Any) -> None:
+        """All processes embed, the first one writes."""
+        loader = trainer.datamodule.loader  # type: ignore[attr-defined]
+        (size,) = (callback.batch_size for callback in trainer.callbacks if isinstance(callback, Mining))  # type: ignore[attr-defined]
+        module.to(trainer.strategy.root_device)  # Lightning has put it on the CPU
+        views, module.views = module.views, 1
+        try:
+            z = embed(module, loader.samples, loader.ids, size)
+        finally:
+            module.views = views
+        if together.rank() or self.notes is None:
+            return
+        notes = Notes(*(values.cpu() for values in self.notes))
+        lists = ledger_lists.made(z, loader.samples, loader.ids, loader.labels, module.encoder()["distance"], notes.strangers())
+        ledger_lists.write(Path(trainer.default_root_dir), lists, notes)
+        if trainer.logger is not None:
+            pictures = {"suspects": ledger_plots.suspects(lists, self.top), "duplicates": ledger_plots.duplicates(lists, self.top)}
+            for name, picture in pictures.items():
+                if picture is not None:
+                    trainer.logger.experiment.add_image(  # type: ignore[attr-defined]
+                        f"ledger/{name}", plots.pixels(picture), trainer.global_step, dataformats="HWC"
+                    )
+
+
+@torch.no_grad()
+def note(notes: Notes, at: Tensor, e: Embedded, tuples: Tuples = None) -> None:
+    """Adds what one batch shows, in place.
+
+    Args:
+        notes: of N images.
+        at: (A,) the place in `notes` of each row of the batch.
+        e: the batch; rows behind its anchors are passed over.
+        tuples: that the sampling formed of its rows; None = none.
+    """
+    z, labels = e.z[: e.anchors], e.labels[: e.anchors]
+    d = e.distance.matrix(z, z)  # type: ignore[union-attr,operator]  # (A, A)
+    same = labels[:, None] == labels[None, :]
+    mates, strangers = same & (at[:, None] != at[None, :]), ~same
+    near = d.masked_fill(~mates, torch.inf).amin(1, keepdim=True)
+    nearer = ((d < near) & strangers).sum(1) / strangers.sum(1)
+    asked = mates.any(1) & strangers.any(1)
+    notes.asked.index_add_(0, at, asked.int())
+    notes.nearer.index_add_(0, at, nearer.float().masked_fill(~asked, 0.0))
+    notes.drawn.index_add_(0, at, torch.ones_like(at, dtype=torch.int32))
+    formed = among(tuples, same)
+    for kind, worst, counts in ((mates & formed, -torch.inf, notes.hard_positive), (strangers & formed, torch.inf, notes.hard_negative)):
+        masked = d.masked_fill(~kind, worst)
+        hardest = masked.argmax(1) if worst < 0 else masked.argmin(1)
+        counts.index_add_(0, at[hardest], kind.any(1).int())
+
+
+def among(tuples: Tuples, like: Tensor) -> Tensor:
+    """Mask (A, A) of what tuples set each anchor against; all of it where there are none.
+
+    Args:
+        tuples: indices of rows below A.
+        like: (A, A) bool, of the wanted size.
+    """
+    if tuples is None:
+        return torch.ones_like(like)
+    formed = torch.zeros_like(like)
+    if isinstance(tuples, Pairs):
+        formed[tuples.left, tuples.right] = formed[tuples.right, tuples.left] = True
+    elif isinstance(tuples, Triplets):
+        formed[tuples.anchor, tuples.positive] = formed[tuples.anchor, tuples.negative] = True
+    elif isinstance(tuples, Episode):
+        formed[tuples.query[:, None], tuples.support] = True
+    return formed
