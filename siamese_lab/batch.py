@@ -255,21 +255,3 @@ def as_episode(e: Embedded, tuples: Tuples) -> Episode:
     first[1:] = ordered[1:] != ordered[:-1]
     support, query = order[first], order[~first]
     return Episode(support, query[~torch.isin(ids[query], ids[support])])
-
-
-def triplet_distances(e: Embedded, tuples: Tuples) -> tuple[Tensor, Tensor, Tensor]:
-    """The distances of `as_triplets(e, tuples)`, without an index for each of the many triplets that labels imply.
-
-    Returns:
-        d(anchor, positive), d(anchor, negative) and a mask of what is a triplet. Given triplets: (T,) each. None: one row for each of
-        the P pairs of an anchor and a positive, one column for each of the R rows: (P, 1), (P, R), (P, R).
-
-    Raises:
-        ValueError: for pairs, of which no triplet can be made.
-    """
-    if tuples is None:
-        anchor, positive = e.positives().nonzero(as_tuple=True)  # (P,) each
-        d = e.matrix()
-        return d[anchor, positive][:, None], d.index_select(0, anchor), e.negatives()[anchor]
-    anchor, positive, negative = as_triplets(e, tuples)
-    return e.at(anchor, positive), e.at(anchor, negative), torch.ones_like(anchor, dtype=torch.bool)

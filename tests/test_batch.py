@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from siamese_lab.batch import TEST, TRAIN, UNUSED, VAL, Embedded, Pairs, Samples, Triplets, as_pairs, as_triplets, triplet_distances
+from siamese_lab.batch import TEST, TRAIN, UNUSED, VAL, Embedded, Pairs, Samples, Triplets, as_pairs, as_triplets
 from siamese_lab.distances.euclidean import Euclidean
 
 LABELS = torch.tensor([0, 1, 0, 2, 1, 0])
@@ -45,22 +45,8 @@ def test_tuples_are_taken_as_they_are():
     assert as_pairs(embedded(), pairs) is pairs
     assert as_triplets(embedded(), triplets) is triplets
     assert listed(as_pairs(embedded(), triplets)) == [(1, 4, True), (1, 0, False)]
-    for takes in (as_triplets, triplet_distances):
-        with pytest.raises(ValueError, match="eats triplets got pairs"):
-            takes(embedded(), pairs)
-
-
-@pytest.mark.parametrize("anchors", [6, 4])
-def test_triplet_distances_are_those_of_the_triplets(anchors):
-    e = embedded(anchors)
-    anchor, positive, negative = as_triplets(e, None)
-    near, far, valid = triplet_distances(e, None)
-    excess = (near - far)[valid]
-    assert len(excess) == len(anchor)
-    torch.testing.assert_close(excess, e.at(anchor, positive) - e.at(anchor, negative))
-    near, far, valid = triplet_distances(e, Triplets(anchor, positive, negative))
-    assert valid.all()
-    torch.testing.assert_close(near - far, excess)
+    with pytest.raises(ValueError, match="eats triplets got pairs"):
+        as_triplets(embedded(), pairs)
 
 
 def test_masks_of_anchors_and_memory():

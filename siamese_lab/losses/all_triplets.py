@@ -6,14 +6,38 @@ B = 2048 and K = 4. Memory here is that of one (A, R) gradient and of a tile.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from siamese_lab.batch import Embedded, Tuples, as_triplets
 
 TILE = 1 << 22  # distances, or costs, in hand at once
 
 Sums = tuple[Tensor, Tensor, Tensor]  # the cost; how many triplets cost more than the margin allows; how many there are
+
+
+def costs(e: Embedded, tuples: Tuples, margin: float, form: Literal["hinge", "soft"] = "hinge") -> Sums:
+    """The sum over the triplets that are given, or over all of them.
+
+    Args:
+        e: the batch.
+        tuples: triplets, or None.
+        margin: in units of the distance.
+        form: of a triplet's cost.
+
+    Raises:
+        ValueError: for pairs or episodes, of which no triplet can be made.
+    """
+    if tuples is None:
+        summed = hinge if form == "hinge" else soft
+        return summed(e.matrix(), e.positives(), e.negatives(), margin)
+    anchor, positive, negative = as_triplets(e, tuples)
+    excess = e.at(anchor, positive) - e.at(anchor, negative)  # (T,)
+    cost = F.softplus(excess) if form == "soft" else (excess + margin).clamp(min=0.0)
+    return cost.sum(), (excess + margin > 0).sum(), torch.tensor(len(anchor), device=anchor.device)
 
 
 def hinge(d: Tensor, positives: Tensor, negatives: Tensor, margin: float) -> Sums:
@@ -79,7 +103,7 @@ class _Soft(torch.autograd.Function):
             a, p = anchor[some], positive[some]
             valid = negatives[a]
             excess = (d[a, p][:, None] - d[a]).masked_fill(~valid, -torch.inf)  # (p, R); what is no triplet costs nothing
-            cost += torch.nn.functional.softplus(excess).sum(dtype=torch.float64)
+            cost += F.softplus(excess).sum(dtype=torch.float64)
             active += (excess + margin > 0).sum()
             slope = excess.sigmoid()
             gradient.index_put_((a, p), slope.sum(1), accumulate=True)

@@ -5,7 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.batch import Embedded, Tuples, as_triplets, triplet_distances
+from siamese_lab.batch import Embedded, Tuples, as_triplets
+from siamese_lab.losses import all_triplets
 
 
 class QuadrupletLoss(nn.Module):
@@ -15,8 +16,7 @@ class QuadrupletLoss(nn.Module):
     max(0, d(i, j) - d(i, k) + margin)  and  max(0, d(i, j) - d(l, k) + second), each averaged on its own.
 
     All quadruplets of a batch are counted, without forming them: a distance d(i, j) meets the sorted d(l, k), in memory of the order of the
-    distance matrix (P x R for the triplets, P pairs of an anchor and a positive by R rows). Given T triplets, every l that fits makes a
-    quadruplet of each, in memory of the order of T x A.
+    distance matrix. Given T triplets, every l that fits makes a quadruplet of each, in memory of the order of T x A.
 
     Source: Chen et al., CVPR 2017, section 3.3 (there on squares of learned distances: `distance=squared_euclidean`). Differs from it:
     averages, where the paper adds up.
@@ -44,8 +44,7 @@ class QuadrupletLoss(nn.Module):
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and how many of the triplets and quadruplets were `active` (violate their margin)."""
-        near, far, valid = triplet_distances(e, tuples)
-        first = _hinge(near + self.margin, far, valid)
+        first = all_triplets.costs(e, tuples, self.margin)
         second = _all_quadruplets(e, self.second) if tuples is None else _given_quadruplets(e, tuples, self.second)
         loss = sum(cost / (active if self.average == "active" else count).clamp(min=1) for cost, active, count in (first, second))
         return e.zero() + loss, {"active": first[1] + second[1], "tuples": first[2] + second[2]}

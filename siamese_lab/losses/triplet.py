@@ -2,11 +2,9 @@
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from siamese_lab.batch import Embedded, Tuples, as_triplets
+from siamese_lab.batch import Embedded, Tuples
 from siamese_lab.losses import all_triplets
 
 
@@ -38,17 +36,11 @@ class TripletLoss(nn.Module):
             raise ValueError(f"form must be hinge or soft, got {form!r}")
         if average not in ("active", "all"):
             raise ValueError(f"average must be active or all, got {average!r}")
-        self.margin, self.form, self.average = margin, form, average
+        self.margin, self.average = margin, average
+        self.form: Literal["hinge", "soft"] = form
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and how many of the triplets were `active` (violate the margin)."""
-        if tuples is None:
-            summed = all_triplets.hinge if self.form == "hinge" else all_triplets.soft
-            cost, active, count = summed(e.matrix(), e.positives(), e.negatives(), self.margin)
-        else:
-            anchor, positive, negative = as_triplets(e, tuples)
-            excess = e.at(anchor, positive) - e.at(anchor, negative)  # (T,)
-            cost = (F.softplus(excess) if self.form == "soft" else (excess + self.margin).clamp(min=0.0)).sum()
-            active, count = (excess + self.margin > 0).sum(), torch.tensor(len(anchor), device=anchor.device)
+        cost, active, count = all_triplets.costs(e, tuples, self.margin, self.form)
         counted = active if self.average == "active" and self.form == "hinge" else count
         return e.zero() + cost / counted.clamp(min=1), {"active": active, "tuples": count}
