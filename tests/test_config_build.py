@@ -116,7 +116,9 @@ def test_a_foreign_config_is_refused_before_its_module_is_imported(tmp_path: Pat
 
 
 def test_a_foreign_config_builds_ours() -> None:
-    assert isinstance(build(section(_target_="siamese_lab.losses.supcon.SupConLoss", temperature=0.1), trusted=False), SupConLoss)
+    assert isinstance(
+        build(section(_target_="siamese_lab.losses.supcon.SupConLoss", temperature=0.1, sum="out"), trusted=False), SupConLoss
+    )
     with pytest.raises(LabError, match="is refused: it is no loss"):
         build(section(_target_="siamese_lab.distances.euclidean.Euclidean"), trusted=False)
     assert resolve("torch.optim.AdamW", trusted=False) is torch.optim.AdamW

@@ -82,7 +82,7 @@ LINES = [
     (["train", "trainer=1"], "trainer must be a mapping, got 1"),
     # options
     (["train", "loss="], "no loss='' (options: "),
-    (["train", "loss=null"], "no loss=null (options: "),
+    (["train", "loss=null"], "no loss=null"),
     (["train", "loss=tripet"], "no loss=tripet: did you mean triplet?"),
     (["train", "loss=../loss/triplet"], "no loss=../loss/triplet"),
     (["train", "loss=glob(*)"], "loss=glob(*) gives several values"),

@@ -91,5 +91,6 @@ def test_a_run_with_a_memory_learns(outputs, loss):
     assert metrics["test"]["verification/eer"]["value"] < 0.9 * metrics["untrained"]["verification/eer"]["value"]
 
 
+@pytest.mark.slow  # test_resume_everything.py has it without a kill
 def test_a_killed_run_with_a_memory_ends_as_the_uninterrupted_one(tmp_path):
     survives(tmp_path, [*PK, "memory=xbm", "memory.size=150", "memory.warmup=5"], ["step@19"])

@@ -138,9 +138,8 @@ def survives(tmp_path, words, kills):
     (PK, ["step@19", "step@13"]),  # the second within the epoch that the first had interrupted
     ([*PAIRS, *WORKERS], ["step@32"]),
     (TRIPLETS, ["step@28", "step@1", "step@9"]),
-    (LAP, ["step@31", "step@4"]),  # within the second epoch of a table
     ([*PK, *WORKERS], ["writing@5", "renaming@4"]),
-], ids=["pk", "hard_pairs", "hard_triplets", "lap_pairs", "during a checkpoint"])  # fmt: skip
+], ids=["pk", "hard_pairs", "hard_triplets", "during a checkpoint"])  # fmt: skip
 def test_a_killed_run_ends_as_the_uninterrupted_one(tmp_path, words, kills):
     run = survives(tmp_path, words, kills)
     done = 0

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import parts
 import pytest
 import torch
 from conftest import FEW, SMALL, run
@@ -26,7 +27,9 @@ def test_every_loss_beats_the_untrained_network_with_no_other_override(outputs, 
 @pytest.mark.parametrize("sampling", [s for s in options("sampling") if s != "pk"])
 def test_every_sampling_trains(outputs, sampling):
     loss = "triplet" if "triplets" in sampling else "contrastive"
-    _, metrics = run(*FEW, "sampling.steps=30", f"sampling={sampling}", f"loss={loss}", "trainer.max_epochs=8")
+    loss = "prototypical" if sampling == "episodes" else loss
+    batch = [f"sampling.{key}={value}" for key, value in parts.batch_of(sampling, 96).items()]
+    _, metrics = run(*batch, "sampling.steps=30", f"sampling={sampling}", f"loss={loss}", "trainer.max_epochs=8")
     assert metrics["test"]["verification/eer"]["value"] < 0.9 * metrics["untrained"]["verification/eer"]["value"]
 
 

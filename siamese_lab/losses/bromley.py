@@ -18,8 +18,8 @@ class BromleyLoss(nn.Module):
     of C classes is at least -1 / (C - 1).
 
     Args:
-        same: the cosine that same-label pairs are brought to, in (different, 1].
-        different: the cosine that other pairs are brought to, in [-1, same).
+        same: the cosine that same-label pairs are brought to, in [-1, 1], above `different`.
+        different: the cosine that other pairs are brought to, in [-1, 1].
 
     Raises:
         ValueError: if not -1 <= different < same <= 1.
