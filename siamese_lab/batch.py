@@ -129,6 +129,7 @@ class Embedded:
     distance: nn.Module | None = None
     where: tuple[int, int] = (0, 0)
     _matrix: Tensor | None = field(default=None, init=False, repr=False)
+    _equal: Tensor | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.distance is None:
@@ -180,7 +181,9 @@ class Embedded:
         return self.ids if self.ids is not None else torch.arange(len(self.z), device=self.z.device)
 
     def _same(self) -> Tensor:
-        return self.labels[: self.anchors, None] == self.labels[None, :]
+        if self._equal is None:
+            self._equal = self.labels[: self.anchors, None] == self.labels[None, :]
+        return self._equal
 
     def _other(self) -> Tensor:
         ids = self.rows()
@@ -209,14 +212,17 @@ def as_pairs(e: Embedded, tuples: Tuples) -> Pairs:
     return Pairs(left, right, e.labels[left] == e.labels[right])
 
 
-def pair_distances(e: Embedded, tuples: Tuples) -> tuple[Tensor, Tensor]:
-    """The distances (P,) of `as_pairs(e, tuples)`, and whether they are of the same label (P,), without an index for each implied pair."""
+def pair_distances(e: Embedded, tuples: Tuples) -> tuple[Tensor, Tensor, Tensor]:
+    """The distances of `as_pairs(e, tuples)`, without a list of the many pairs that labels imply.
+
+    Returns:
+        Distances, whether they are of the same label, and a mask of what is a pair. Given pairs: (P,) each. None: (A, R) each.
+    """
     if tuples is not None:
         left, right, same = as_pairs(e, tuples)
-        return e.at(left, right), same
+        return e.at(left, right), same, torch.ones_like(same)
     positives = e.positives()
-    valid = (positives | e.negatives()).triu(1)  # each pair once; memory rows stand right
-    return e.matrix().masked_select(valid), positives.masked_select(valid)
+    return e.matrix(), positives, (positives | e.negatives()).triu(1)  # each pair once; memory rows stand right
 
 
 def as_triplets(e: Embedded, tuples: Tuples) -> Triplets:

@@ -40,10 +40,12 @@ def written_out(d, labels, pull, push):
 
 
 def test_each_kind_is_averaged_on_its_own():
-    pull, push = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([10.0, 20.0, 40.0])
-    assert float(each_kind(pull, push, torch.tensor([True, True, False]))) == 1.5 + 40
-    assert float(each_kind(pull, push, torch.tensor([True, True, True]))) == pytest.approx(7 / 3)
-    assert float(each_kind(pull, push, torch.tensor([False, False, False]))) == pytest.approx(70 / 3)
+    cost, same = torch.tensor([1.0, 2.0, 40.0, 5.0]), torch.tensor([True, True, False, True])
+    pairs = torch.tensor([True, True, True, False])
+    assert float(each_kind(cost, same, pairs)) == 1.5 + 40
+    assert float(each_kind(cost, same | ~same, pairs)) == pytest.approx(43 / 3)
+    assert float(each_kind(cost, same & ~same, pairs)) == pytest.approx(43 / 3)
+    assert float(each_kind(cost, same, pairs & ~pairs)) == 0
 
 
 # chopra

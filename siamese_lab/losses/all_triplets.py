@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from siamese_lab.batch import Embedded, Tuples, as_triplets
 
-TILE = 1 << 22  # distances, or costs, in hand at once
+TILE = 1 << 19  # distances, or costs, in hand at once
+FEW = 16  # positives of an anchor up to which sorting costs more than it saves
 
 Sums = tuple[Tensor, Tensor, Tensor]  # the cost; how many triplets cost more than the margin allows; how many there are
 
@@ -37,11 +38,11 @@ def costs(e: Embedded, tuples: Tuples, margin: float, form: Literal["hinge", "so
     anchor, positive, negative = as_triplets(e, tuples)
     excess = e.at(anchor, positive) - e.at(anchor, negative)  # (T,)
     cost = F.softplus(excess) if form == "soft" else (excess + margin).clamp(min=0.0)
-    return cost.sum(), (excess + margin > 0).sum(), torch.tensor(len(anchor), device=anchor.device)
+    return cost.sum(), (excess + margin > 0).count_nonzero(), torch.tensor(len(anchor), device=anchor.device)
 
 
 def hinge(d: Tensor, positives: Tensor, negatives: Tensor, margin: float) -> Sums:
-    """The sum of max(0, d(a, p) - d(a, n) + margin) over all triplets, exact: sorted distances are counted, not compared one by one.
+    """The sum of max(0, d(a, p) - d(a, n) + margin) over all triplets.
 
     Args:
         d: distances (A, R).
@@ -67,22 +68,14 @@ def soft(d: Tensor, positives: Tensor, negatives: Tensor, margin: float) -> Sums
 class _Hinge(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, d: Tensor, positives: Tensor, negatives: Tensor, margin: float) -> Sums:
-        gradient = torch.empty_like(d)
+        gradient = torch.zeros_like(d)
         cost = torch.zeros((), dtype=torch.float64, device=d.device)
         active = torch.zeros((), dtype=torch.long, device=d.device)
+        most = int(positives.sum(1).max()) if d.numel() else 0
+        add = _one_by_one if most <= FEW else _by_sorting
         for rows in _tiles(d):
-            near, far, nothing = d[rows] + margin, d[rows], torch.inf
-            reach = near.masked_fill(~positives[rows], -nothing)  # what a negative has to stay out of
-            ranked = far.masked_fill(~negatives[rows], nothing).sort(1).values  # (a, R)
-            closer = torch.searchsorted(ranked, reach)  # for each positive, its negatives within reach
-            closer = closer.masked_fill(~positives[rows], 0)
-            sums = torch.cat([ranked.new_zeros(len(ranked), 1, dtype=torch.float64), ranked.double().cumsum(1)], 1)
-            cost += (closer * near.double() - sums.gather(1, closer)).masked_fill(~positives[rows], 0.0).sum()
-            active += closer.sum()
-            reaches = reach.sort(1).values
-            beyond = torch.searchsorted(reaches, far.contiguous(), right=True)  # for each negative, the positives that do not reach it
-            within = (d.shape[1] - beyond).masked_fill(~negatives[rows], 0)
-            gradient[rows] = (closer - within).to(d.dtype)
+            some, reached = add(d[rows] + margin, d[rows], positives[rows], negatives[rows], gradient[rows], most)
+            cost, active = cost + some, active + reached
         ctx.save_for_backward(gradient)
         return _done(ctx, cost.to(d.dtype), active, positives, negatives)
 
@@ -90,6 +83,42 @@ class _Hinge(torch.autograd.Function):
     def backward(ctx: Any, cost: Tensor, *_: Any) -> tuple[Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
         return gradient * cost, None, None, None
+
+
+def _one_by_one(near: Tensor, far: Tensor, positives: Tensor, negatives: Tensor, gradient: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Cost and active triplets of some anchors (a, R): their first positives against all their negatives, then their second ones, ...
+
+    Adds the gradient of the distances to `gradient`.
+    """
+    anchor, positive = positives.nonzero(as_tuple=True)  # (P,), anchor by anchor
+    count = positives.sum(1)
+    place = torch.arange(len(anchor), device=far.device) - (count.cumsum(0) - count)[anchor]  # of a positive among its anchor's
+    reach = near.new_full((len(near), most), -torch.inf)
+    reach[anchor, place] = near[anchor, positive]
+    within = torch.zeros(reach.shape, dtype=torch.long, device=far.device)
+    far = far.masked_fill(~negatives, torch.inf)
+    cost = far.new_zeros((), dtype=torch.float64)
+    for k in range(most):
+        excess = reach[:, k, None] - far
+        costs = excess > 0
+        within[:, k] = costs.sum(1)
+        cost += excess.clamp_(min=0.0).sum(dtype=torch.float64)
+        gradient -= costs.to(gradient.dtype)
+    gradient[anchor, positive] += within[anchor, place].to(gradient.dtype)
+    return cost, within.sum()
+
+
+def _by_sorting(near: Tensor, far: Tensor, positives: Tensor, negatives: Tensor, gradient: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """The same, where each anchor has many positives: sorted distances are counted."""
+    reach = near.masked_fill(~positives, -torch.inf)  # what a negative has to stay out of
+    ranked = far.masked_fill(~negatives, torch.inf).sort(1).values  # (a, R)
+    closer = torch.searchsorted(ranked, reach).masked_fill(~positives, 0)  # for each positive, its negatives within reach
+    sums = torch.cat([ranked.new_zeros(len(ranked), 1, dtype=torch.float64), ranked.double().cumsum(1)], 1)
+    cost = (closer * near.double() - sums.gather(1, closer)).masked_fill(~positives, 0.0).sum()
+    beyond = torch.searchsorted(reach.sort(1).values, far.contiguous(), right=True)  # for each negative, the positives that do not reach it
+    within = (far.shape[1] - beyond).masked_fill(~negatives, 0)
+    gradient += (closer - within).to(gradient.dtype)
+    return cost, closer.sum()
 
 
 class _Soft(torch.autograd.Function):
@@ -104,7 +133,7 @@ class _Soft(torch.autograd.Function):
             valid = negatives[a]
             excess = (d[a, p][:, None] - d[a]).masked_fill(~valid, -torch.inf)  # (p, R); what is no triplet costs nothing
             cost += F.softplus(excess).sum(dtype=torch.float64)
-            active += (excess + margin > 0).sum()
+            active += (excess + margin > 0).count_nonzero()
             slope = excess.sigmoid()
             gradient.index_put_((a, p), slope.sum(1), accumulate=True)
             gradient.index_add_(0, a, slope, alpha=-1)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from siamese_lab.batch import Embedded, Tuples, pair_distances
+from siamese_lab.losses.shared import each_kind
 
 
 class BCELoss(nn.Module):
@@ -28,11 +29,8 @@ class BCELoss(nn.Module):
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and how many of the pairs are `active` (on the wrong side)."""
-        d, same = pair_distances(e, tuples)  # (P,)
+        d, same, pairs = pair_distances(e, tuples)  # (P,) or (A, R)
         logit = self.bias - d
-        share = same.to(logit.dtype)
-        cost = F.binary_cross_entropy_with_logits(logit, share, reduction="none")
-        positive = (cost * share).sum() / share.sum().clamp(min=1.0)
-        negative = (cost * (1.0 - share)).sum() / (1.0 - share).sum().clamp(min=1.0)
-        wrong = ((logit > 0) != same).sum()
-        return e.zero() + (positive + negative) / 2, {"active": wrong, "tuples": wrong.new_tensor(len(same))}
+        loss = each_kind(F.softplus(torch.where(same, -logit, logit)), same, pairs) / 2
+        wrong = (((logit > 0) != same) & pairs).count_nonzero()
+        return e.zero() + loss, {"active": wrong, "tuples": pairs.count_nonzero()}

@@ -2,9 +2,10 @@
 
 import math
 
+import torch
 from torch import Tensor, nn
 
-from siamese_lab.batch import Embedded, Tuples, as_pairs
+from siamese_lab.batch import Embedded, Tuples, pair_distances
 from siamese_lab.losses.shared import each_kind
 
 
@@ -39,8 +40,8 @@ class BromleyLoss(nn.Module):
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and how many of the pairs are `active` (nearer to the other target)."""
-        left, right, same = as_pairs(e, tuples)
-        cosine = 1.0 - e.at(left, right)  # (P,)
-        wrong = ((cosine > (self.same + self.different) / 2) != same).sum()
-        loss = each_kind((cosine - self.same).square(), (cosine - self.different).square(), same)
-        return e.zero() + loss, {"active": wrong, "tuples": wrong.new_tensor(len(same))}
+        d, same, pairs = pair_distances(e, tuples)  # (P,) or (A, R)
+        cosine = 1.0 - d
+        wrong = (((cosine > (self.same + self.different) / 2) != same) & pairs).count_nonzero()
+        loss = each_kind(torch.where(same, cosine - self.same, cosine - self.different).square(), same, pairs)
+        return e.zero() + loss, {"active": wrong, "tuples": pairs.count_nonzero()}

@@ -1,8 +1,9 @@
 """The exponential energy loss of the first siamese network for faces."""
 
+import torch
 from torch import Tensor, nn
 
-from siamese_lab.batch import Embedded, Tuples, as_pairs
+from siamese_lab.batch import Embedded, Tuples, pair_distances
 from siamese_lab.losses.shared import each_kind
 
 DECAY = 2.77  # the paper's; 4 ln 2 = 2.7726, so that both kinds of pairs cost the same, Q / 2, at the distance Q / 2
@@ -35,8 +36,7 @@ class ChopraLoss(nn.Module):
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and how many of the pairs are `active` (on the wrong side of Q / 2)."""
-        left, right, same = as_pairs(e, tuples)
-        d = e.at(left, right)  # (P,)
+        d, same, pairs = pair_distances(e, tuples)  # (P,) or (A, R)
         pull, push = (2.0 / self.bound) * d.square(), 2.0 * self.bound * (-DECAY / self.bound * d).exp()
-        wrong = ((d < self.bound / 2) != same).sum()
-        return e.zero() + each_kind(pull, push, same), {"active": wrong, "tuples": wrong.new_tensor(len(same))}
+        wrong = (((d < self.bound / 2) != same) & pairs).count_nonzero()
+        return e.zero() + each_kind(torch.where(same, pull, push), same, pairs), {"active": wrong, "tuples": pairs.count_nonzero()}

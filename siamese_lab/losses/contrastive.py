@@ -1,8 +1,10 @@
 """Contrastive loss."""
 
+import torch
 from torch import Tensor, nn
 
 from siamese_lab.batch import Embedded, Tuples, pair_distances
+from siamese_lab.losses.shared import each_kind
 
 
 class ContrastiveLoss(nn.Module):
@@ -32,10 +34,7 @@ class ContrastiveLoss(nn.Module):
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and how many of the pairs were `active` (have a gradient)."""
-        d, same = pair_distances(e, tuples)  # (P,)
-        pull, push = d.square(), (self.margin - d).clamp(min=0.0).square()
-        share = same.to(d.dtype)
-        positives, negatives = share.sum().clamp(min=1.0), (1.0 - share).sum().clamp(min=1.0)
-        loss = e.zero() + (pull * share).sum() / positives + (push * (1.0 - share)).sum() / negatives
-        active = (same | (push > 0)).sum()
-        return loss, {"active": active, "tuples": same.new_tensor(len(same), dtype=active.dtype)}
+        d, same, pairs = pair_distances(e, tuples)  # (P,) or (A, R)
+        short = torch.where(same, d, (self.margin - d).clamp(min=0.0))
+        active = ((same | (short > 0)) & pairs).count_nonzero()
+        return e.zero() + each_kind(short.square(), same, pairs), {"active": active, "tuples": pairs.count_nonzero()}

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.batch import Embedded, Tuples, as_pairs
+from siamese_lab.batch import Embedded, Tuples, pair_distances
 from siamese_lab.losses.shared import each_kind
 
 
@@ -38,8 +38,7 @@ class DoubleMarginLoss(nn.Module):
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and how many of the pairs were `active` (have a gradient)."""
-        left, right, same = as_pairs(e, tuples)
-        d = e.at(left, right)  # (P,)
-        pull, push = (d - self.inner).clamp(min=0.0).square(), (self.outer - d).clamp(min=0.0).square()
-        active = (torch.where(same, pull, push) > 0).sum()
-        return e.zero() + each_kind(pull, push, same), {"active": active, "tuples": active.new_tensor(len(same))}
+        d, same, pairs = pair_distances(e, tuples)  # (P,) or (A, R)
+        excess = torch.where(same, d - self.inner, self.outer - d).clamp(min=0.0)
+        active = ((excess > 0) & pairs).count_nonzero()
+        return e.zero() + each_kind(excess.square(), same, pairs), {"active": active, "tuples": pairs.count_nonzero()}

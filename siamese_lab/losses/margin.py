@@ -66,6 +66,7 @@ class MarginLoss(nn.Module):
         d, ends = e.at(left, right), torch.stack([left, right])  # (P,), (2, P)
         b = (self.boundary[e.labels[ends]] if self.learned == "per_class" else self.boundary.expand(ends.shape)).to(d.dtype)  # (2, P)
         pull, push = ((self.margin + side).clamp(min=0.0).mean(0) for side in (d - b, b - d))
-        active = (torch.where(same, pull, push) > 0).sum()
+        cost = torch.where(same, pull, push)
         price = self.nu * b.sum() / max(1, b.numel())
-        return e.zero() + each_kind(pull, push, same) + price, {"active": active, "tuples": active.new_tensor(len(same))}
+        facts = {"active": (cost > 0).sum(), "tuples": same.new_tensor(len(same), dtype=torch.long)}
+        return e.zero() + each_kind(cost, same, torch.ones_like(same)) + price, facts

@@ -4,11 +4,19 @@ import torch
 from torch import Tensor
 
 
-def each_kind(pull: Tensor, push: Tensor, same: Tensor) -> Tensor:
-    """The mean of `pull` (P,) over the same-label pairs plus the mean of `push` (P,) over the others; a kind without pairs costs 0."""
-    share = same.to(pull.dtype)
-    positives, negatives = share.sum().clamp(min=1.0), (1.0 - share).sum().clamp(min=1.0)
-    return (pull * share).sum() / positives + (push * (1.0 - share)).sum() / negatives
+def each_kind(cost: Tensor, same: Tensor, pairs: Tensor) -> Tensor:
+    """The mean cost of the same-label pairs plus that of the others; a kind without pairs costs 0.
+
+    Args:
+        cost: of any shape.
+        same: mask of the pairs of one label.
+        pairs: mask of what is a pair at all.
+    """
+    positives = (same & pairs).count_nonzero()
+    negatives = pairs.count_nonzero() - positives
+    one = torch.ones((), dtype=cost.dtype, device=cost.device)
+    share = torch.where(same, one / positives.clamp(min=1), one / negatives.clamp(min=1)).masked_fill(~pairs, 0.0)
+    return (cost * share).sum()
 
 
 def misranked(d: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
