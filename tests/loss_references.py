@@ -6,12 +6,19 @@ from siamese_lab.distances.cosine import Cosine
 from siamese_lab.distances.euclidean import Euclidean
 
 GRID = [(n, classes, dim) for n in (4, 9, 24) for classes in (2, 5) for dim in (2, 16)]
+LABELS = torch.tensor([0, 0, 0, 1, 1, 2, 2, 3])
+NONE = torch.zeros(0, dtype=torch.long)
 DTYPES = [torch.float32, torch.float64]
 
 
-def circle(*degrees):
-    """Points of the unit circle (N, 2), float64."""
-    angles = torch.tensor(degrees, dtype=torch.float64).deg2rad()
+def points(n=8, seed=0, dtype=torch.float64):
+    """Random embeddings (n, 5) with a gradient."""
+    return torch.randn(n, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype).requires_grad_()
+
+
+def circle(*degrees, dtype=torch.float64):
+    """Points of the unit circle (N, 2)."""
+    angles = torch.tensor(degrees, dtype=dtype).deg2rad()
     return torch.stack([angles.cos(), angles.sin()], 1)
 
 
@@ -20,9 +27,9 @@ def line(*places):
     return torch.tensor(places, dtype=torch.float64)[:, None]
 
 
-def problem(n, classes, dim, dtype):
+def problem(n, classes, dim, dtype, seed=0):
     """Random points (n, dim) and their labels."""
-    g = torch.Generator().manual_seed(n + classes + dim)
+    g = torch.Generator().manual_seed(seed + n + classes + dim)
     return torch.randn(n, dim, generator=g, dtype=torch.float64).to(dtype), torch.arange(n) % classes
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from loss_data import GRID, LABELS, NONE, plain, points, problem, tolerance
+from loss_references import GRID, LABELS, NONE, plain, points, problem, tolerance
 from pytorch_metric_learning import distances as pml_distances
 from pytorch_metric_learning import losses as pml_losses
 from pytorch_metric_learning import reducers as pml_reducers

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from loss_data import GRID, circle, plain, problem, tolerance
+from loss_references import GRID, circle, plain, problem, tolerance
 from pytorch_metric_learning import losses as pml_losses
 
 from siamese_lab.batch import Embedded

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from loss_data import LABELS, circle, plain, points, problem, tolerance
+from loss_references import LABELS, circle, plain, points, problem, tolerance
 
 from siamese_lab.batch import Embedded, Episode
 from siamese_lab.config import compose

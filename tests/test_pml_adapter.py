@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 import torch
-from loss_data import LABELS, plain, points, problem
+from loss_references import LABELS, plain, points, problem
 from omegaconf import OmegaConf
 from pytorch_metric_learning import losses as pml_losses
 from pytorch_metric_learning import miners as pml_miners
