@@ -110,12 +110,11 @@ def side(name: str, kind: str, size: int, gigabytes: float) -> dict[str, float]:
 
 
 def ours(kind: str) -> Callable:
-    from siamese_lab.losses.multi_similarity import MultiSimilarityLoss
-
     from siamese_lab.batch import Embedded
     from siamese_lab.distances.cosine import Cosine
     from siamese_lab.distances.euclidean import Euclidean
     from siamese_lab.losses.contrastive import ContrastiveLoss
+    from siamese_lab.losses.multi_similarity import MultiSimilarityLoss
     from siamese_lab.losses.supcon import SupConLoss
     from siamese_lab.losses.triplet import TripletLoss
     from siamese_lab.miners.batch_hard import BatchHard
