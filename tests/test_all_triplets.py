@@ -70,7 +70,7 @@ def test_by_hand_on_a_line():
     d = torch.tensor([[0.0, 1.0, 3.0, 1.5, 2.5]], dtype=torch.float64, requires_grad=True)
     positives, negatives = torch.tensor([[False, True, True, False, False]]), torch.tensor([[False, False, False, True, True]])
     # positives at 1 and 3, negatives at 1.5 and 2.5, margin 1: 1-1.5 costs 0.5, 1-2.5 nothing, 3-1.5 costs 2.5, 3-2.5 costs 1.5
-    cost, active, count = all_triplets.hinge(d, positives, negatives, 1.0)
+    cost, active, count = all_triplets.over_all(d, positives, negatives, 1.0)
     cost.backward()
     assert (float(cost.detach()), int(active), int(count)) == (4.5, 3, 4)
     assert d.grad.tolist() == [[0, 1, 2, -2, -1]]
