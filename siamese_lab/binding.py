@@ -19,6 +19,7 @@ TARGET = "_target_"
 HOMES = {group: f"siamese_lab.{group}." for group in ("augment", "data", "sampling")}
 HOMES |= {"backbone": "siamese_lab.backbones.", "distance": "siamese_lab.distances.", "loss": "siamese_lab.losses."}
 HOMES |= {"memory": "siamese_lab.memory.", "callback": "siamese_lab.callbacks."}
+HOMES |= {"launcher": "siamese_lab.sweep.", "search": "siamese_lab.sweep."}
 HOMES |= {"miner": "siamese_lab.miners.", "protocol": "siamese_lab.protocols.", "optimizer": "torch.optim."}
 """Where the targets of each group are defined; a config that the user did not write takes them from nowhere else."""
 

@@ -18,7 +18,7 @@ Value = bool | int | float | str
 
 SECTIONS = ("loss", "sampling", "backbone", "augment")  # shown whole
 KEYS = (("optimizer", "lr"), ("optimizer", "weight_decay"), ("trainer", "max_epochs"), ("trainer", "ema"), ("evaluation", "views"))
-HIDDEN = ("protocol", "callback")  # choices that train nothing
+HIDDEN = ("protocol", "callback", "launcher", "search")  # choices that train nothing
 
 
 def hyperparameters(cfg: DictConfig) -> dict[str, Value]:

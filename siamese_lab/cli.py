@@ -9,6 +9,14 @@ A verb's module is imported once its words are parsed, so that help answers at o
     evaluate    run: str, data: list[str] (overrides of the data set), protocols: list[str] | None
     verify      run: str, left: Path, right: Path
     show        group: str | None, name: str | None, config_dirs: list[Path]
+    status      study: str, once: bool
+    rerun       names: list[str], only_print: bool
+    diff        left: str, right: str
+    board       study: str | None, host: str, port: int
+    compare     names: list[str], by: str | None, metric: str | None, format: str, report: Path | None, open_test: bool, force: bool
+
+`train -m` (or of a study file) is `siamese_lab.sweep.sweep`, and `plan` is `siamese_lab.sweep.plan`; both take
+words: list[str], config_dirs: list[Path], zips: list[str], cases: list[str], skip_unfit: bool; and the sweep force: bool.
 """
 
 import argparse
@@ -17,123 +25,12 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any, NoReturn
 
 from siamese_lab.errors import INTERRUPTED, LabError, printable
-
-SWEEPS = "sweeps (-m) come with the next version: one run takes one value of each key, so start one command for each"
-
-
-@dataclass(frozen=True)
-class Verb:
-    """One command: the module that does it, a line of help, its arguments, and examples."""
-
-    module: str
-    help: str
-    arguments: Callable[[argparse.ArgumentParser], None]
-    examples: tuple[str, ...]
-
-
-def _composing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="group=option or key=value, in Hydra's grammar")
-    parser.add_argument("--cfg", choices=["job"], help="print the resolved config and stop")
-    _config_dir(parser)
-    parser.add_argument("-m", "--multirun", action="store_true", help="sweep (comes with the next version)")
-
-
-def _config_dir(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config-dir",
-        dest="config_dirs",
-        type=_path,
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="a folder with options of your own, laid out as conf/; may be given several times",
-    )
-
-
-def _path(word: str) -> Path:
-    if not word:
-        raise argparse.ArgumentTypeError("an empty word is no path")
-    return Path(word)
-
-
-def _train(parser: argparse.ArgumentParser) -> None:
-    _composing(parser)
-    parser.add_argument("--force", action="store_true", help="run again what has run before; its folder is removed first")
-
-
-def _resume(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a run folder, or the beginning of a run id")
-    parser.add_argument("--max-time", metavar="TIME", help="of this sitting, HH:MM:SS or minutes; default: the run's own trainer.max_time")
-    parser.add_argument("--devices", type=int, metavar="N", help="GPUs, or processes on the CPU; default: the run's own trainer.devices")
-
-
-def _evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a run folder, or the beginning of a run id")
-    parser.add_argument("--data", nargs="+", default=[], metavar="KEY=VALUE", help="other data, e.g. --data data=folder data.root=faces")
-    parser.add_argument("--protocol", dest="protocols", nargs="+", metavar="NAME", help="other protocols; default: the run's own")
-
-
-def _verify(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a run folder, or the beginning of a run id")
-    parser.add_argument("left", metavar="A", type=_path, help="an image")
-    parser.add_argument("right", metavar="B", type=_path, help="another image")
-
-
-def _show(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("group", nargs="?", metavar="GROUP", help="e.g. loss; default: list the groups")
-    parser.add_argument("name", nargs="?", metavar="NAME", help="an option of the group; default: list its options")
-    _config_dir(parser)
-
-
-VERBS = {
-    "train": Verb(
-        "siamese_lab.train",
-        "train an encoder, judge it, print its figures",
-        _train,
-        (
-            "siamese-lab train",
-            "siamese-lab train loss=triplet miner=batch_hard loss.margin=0.3",
-            "siamese-lab train data=folder data.root=my_images trainer.max_epochs=20 seed=1",
-        ),
-    ),
-    "resume": Verb(
-        "siamese_lab.resume",
-        "go on with a run that was stopped or killed",
-        _resume,
-        ("siamese-lab resume 3f2a", "siamese-lab resume 3f2a --max-time 01:00:00"),
-    ),
-    "check": Verb(
-        "siamese_lab.check",
-        "say what a run would do, without training",
-        _composing,
-        ("siamese-lab check", "siamese-lab check loss=triplet sampling=pk"),
-    ),
-    "show": Verb(
-        "siamese_lab.show",
-        "list groups, options, parameters",
-        _show,
-        ("siamese-lab show", "siamese-lab show loss", "siamese-lab show loss triplet"),
-    ),
-    "evaluate": Verb(
-        "siamese_lab.evaluate",
-        "judge a trained run again, on the same or other data",
-        _evaluate,
-        ("siamese-lab evaluate 3f2a", "siamese-lab evaluate 3f2a --data data=omniglot --protocol one_shot"),
-    ),
-    "verify": Verb(
-        "siamese_lab.verify",
-        "do two images show the same thing?",
-        _verify,
-        ("siamese-lab verify 3f2a a.png b.png",),
-    ),
-}
+from siamese_lab.verbs import VERBS, Verb
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -195,8 +92,12 @@ def _warn_of_repeats(words: Sequence[str]) -> None:
 
 
 def _do(verb: Verb, arguments: dict[str, Any]) -> int:
-    if arguments.pop("multirun", False):
-        raise LabError(SWEEPS)
+    if "zips" in arguments:
+        several = arguments.pop("multirun", None)
+        if several is None or several or arguments["zips"] or arguments["cases"] or _is_study(arguments):
+            return _sweep(verb, arguments)
+        for key in ("zips", "cases", "skip_unfit"):
+            del arguments[key]
     if "overrides" in arguments:
         from siamese_lab.config import compose, printed
 
@@ -208,6 +109,21 @@ def _do(verb: Verb, arguments: dict[str, Any]) -> int:
             return 0
         arguments["cfg"] = cfg
     return import_module(verb.module).command(**arguments) or 0
+
+
+def _is_study(arguments: dict[str, Any]) -> bool:
+    from siamese_lab.sweep.study_file import named
+
+    return named(arguments["overrides"], arguments["config_dirs"]) is not None
+
+
+def _sweep(verb: Verb, arguments: dict[str, Any]) -> int:
+    if arguments.pop("cfg"):
+        raise LabError("--cfg prints the config of one run: leave the -m out, or see what a sweep would do with `siamese-lab plan`")
+    words = arguments.pop("overrides")
+    _warn_of_repeats(words)
+    module = "siamese_lab.sweep.sweep" if verb.module == "siamese_lab.train" else verb.module
+    return import_module(module).command(words=words, **arguments) or 0
 
 
 def _parser(name: str, verb: Verb) -> argparse.ArgumentParser:

@@ -78,7 +78,7 @@ GIVEN = frozenset({"params", "dim", "classes", "labels", "groups", "shape", "dis
 default."""
 
 LEFT_OUT = (
-    *("choices", "name", "study", "data.root", "data.address", "launcher", "logger", "callback.doctor", "callback.ledger"),
+    *("choices", "name", "study", "data.root", "data.address", "launcher", "search", "logger", "callback.doctor", "callback.ledger"),
     *("trainer.max_time", "trainer.progress", "trainer.checkpoint_every", "trainer.workers"),
 )
 """Keys that do not decide what a run computes, or only how far it gets: its run id does not depend on them."""

@@ -1,0 +1,67 @@
+"""One job of a study: which run it is, and what is known of its attempts.
+
+outputs/<study>/study.json              what was planned, see `study.py`
+outputs/<study>/jobs/<run id>.yaml      the job's resolved config
+outputs/<study>/jobs/<run id>.json      its attempts
+outputs/<study>/jobs/<run id>.log       what they printed
+outputs/<study>/jobs/<run id>.lock      held by the sweep that has claimed the job
+outputs/<study>/<run id>/               the run folder
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from siamese_lab.files import SCHEMA_VERSION, read_json, write_json
+from siamese_lab.runs import RunFolder, outputs
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run that a study asks for.
+
+    Args:
+        study: its name.
+        run_id: of the run.
+        point: {axis: value as the user would write it}, the seed among them; without axes that its options lack.
+        devices: processes or GPUs that it takes.
+    """
+
+    study: str
+    run_id: str
+    point: dict[str, str]
+    devices: int = 1
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where the run lies."""
+        return RunFolder(outputs() / self.study / self.run_id)
+
+    def file(self, suffix: str) -> Path:
+        """Its file of this suffix ("yaml", "json", "log", "lock") under `jobs`."""
+        return outputs() / self.study / "jobs" / f"{self.run_id}.{suffix}"
+
+    @property
+    def name(self) -> str:
+        """How tables call it: its values."""
+        return " ".join(f"{key}={value}" for key, value in self.point.items()) or self.run_id
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """Those so far, oldest first: each has `started`, `ended`, `state`, `reason`, `where`."""
+        path = self.file("json")
+        found: list[dict[str, Any]] = read_json(path)["attempts"] if path.exists() else []
+        return found
+
+    def note(self, **attempt: Any) -> None:
+        """Adds an attempt, or puts in order the last one if it has the same `started`."""
+        before = self.attempts()
+        if before and before[-1]["started"] == attempt["started"]:
+            before = before[:-1]
+        write_json(self.file("json"), {"schema": SCHEMA_VERSION, "run_id": self.run_id, "attempts": [*before, attempt]})
+
+    def state(self) -> str:
+        """The run's state, see `record.EXIT_CODES`; that of the last attempt where the run never began; else "queued"."""
+        if self.folder.exists():
+            return self.folder.state()
+        attempts = self.attempts()
+        return str(attempts[-1]["state"]) if attempts else "queued"
