@@ -31,6 +31,7 @@ def write(
     seen: Judged | None = None,
     samples: Samples | None = None,
     ids: Tensor | None = None,
+    part: str = "test",
 ) -> None:
     """Adds to the run's event files: figures, hyperparameters, the config, the pictures of verification, the projector.
 

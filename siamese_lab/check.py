@@ -6,12 +6,12 @@ from itertools import islice
 import torch
 from omegaconf import DictConfig
 from rich.console import Console
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor
 
 from siamese_lab import config, runs
 from siamese_lab.assembly import Lab, assemble
 from siamese_lab.batch import Batch, Embedded, Pairs, Triplets
+from siamese_lab.cost import multiply_adds, parameters
 from siamese_lab.data.loader import BatchLoader
 from siamese_lab.errors import LabError, printable
 from siamese_lab.judging import embed
@@ -56,10 +56,8 @@ def describe(cfg: DictConfig, lab: Lab) -> list[str]:
     parts = [f"{part} {len(ids):,} images of {len(samples.labels[ids].unique()):,} classes" for part in ("train", "val", "test")
              if len(ids := samples.ids(part))]  # fmt: skip
     parts += [f"no {part} part" for part in ("val", "test") if not len(samples.ids(part))]
-    size = sum(p.numel() for p in module.backbone.parameters())
-    heads = ", ".join(
-        f"{name} {sum(p.numel() for p in part.parameters()):,}" for name, part in (("distance", module.distance), ("loss", module.loss))
-    )
+    size = parameters(module.backbone)
+    heads = ", ".join(f"{name} {parameters(part):,}" for name, part in (("distance", module.distance), ("loss", module.loss)))
     loader = BatchLoader(samples, lab.ids, lab.labels, lab.sampling)
     mined = mine(lab, loader, cfg.evaluation.batch_size)
     probes = [probe(lab, batch) for batch in islice(loader, PROBED)]
@@ -136,15 +134,6 @@ def never_drawn(lab: Lab, epochs: int, table: Tensor | None = None) -> Tensor:
             if not unseen.any():
                 return unseen.nonzero().flatten()
     return unseen.nonzero().flatten()
-
-
-def multiply_adds(backbone: nn.Module, shape: tuple[int, ...]) -> int:
-    """Multiply-adds of one image through the backbone: convolutions and matrix products."""
-    training = backbone.training
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        backbone.eval()(torch.zeros(1, *shape))
-    backbone.train(training)
-    return int(counter.get_total_flops()) // 2
 
 
 def _tuples(probes: list[Probe]) -> str:

@@ -1,13 +1,14 @@
 """`siamese-lab evaluate`: judges a trained run again, on its own or other data, by its own or other protocols."""
 
 import json
+import sys
 from dataclasses import asdict
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from siamese_lab import config, files, judging, record, report, runs
+from siamese_lab import config, files, judging, opening, record, report, runs
 from siamese_lab.assembly import decide, load
 from siamese_lab.batch import Samples
 from siamese_lab.binding import build
@@ -43,13 +44,16 @@ def command(run: str, data: list[str], protocols: list[str] | None) -> int:
     judging.refuse_unfit(samples, judges, ("test",))
     size = cfg.evaluation.batch_size
     chosen: judging.Chosen = metrics["chosen"] if data else judging.choose(module, samples, judges, size)
+    if metrics.get("sealed") and samples.fingerprint == metrics["data"]["fingerprint"]:
+        opening.note(folder.path.parent, [folder.run_id], "siamese-lab evaluate")
+        print(f"siamese-lab: this opens the sealed test part of the study {folder.study}; the opening is logged", file=sys.stderr)
     figures = judging.judge(module, samples, "test", judges, chosen, size)
     if not figures:
         raise LabError("there is nothing to judge: the test part of these data is empty, or the protocol's trials are not in them")
     beside, console = {}, Console(highlight=False, soft_wrap=True)
     if not data:
         if metrics["data"]["fingerprint"] == samples.fingerprint:
-            beside = {"at the run's end": metrics["test"]}
+            beside = {} if metrics.get("sealed") else {"at the run's end": metrics["test"]}
         else:
             console.print("The data have changed since the run was trained: its figures at its end are not comparable and not shown.\n")
     report.figures(console, f"{folder.path}", {name: asdict(f) for name, f in figures.items()}, beside)

@@ -65,12 +65,12 @@ def judged(module: SiameseModule, samples: Samples, ids: Tensor, batch_size: int
     return replace(made, trials={trials: moved._replace(truth=episodes.truth.to(device))})
 
 
-def choose(module: SiameseModule, samples: Samples, protocols: Mapping[str, Any], batch_size: int) -> Chosen:
-    """What each protocol chooses on the validation part; nothing where the data have none."""
+def choose(module: SiameseModule, samples: Samples, protocols: Mapping[str, Any], batch_size: int, *, seen: Judged | None = None) -> Chosen:
+    """What each protocol chooses on the validation part (`seen`, where it is embedded already); nothing where the data have none."""
     ids = samples.ids("val")
     if len(ids) == 0:
         return {}
-    seen = judged(module, samples, ids, batch_size)
+    seen = seen if seen is not None else judged(module, samples, ids, batch_size)
     return {name: protocol.choose(seen) for name, protocol in protocols.items() if trial(protocol) is None}
 
 

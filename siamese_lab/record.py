@@ -13,6 +13,7 @@ EXIT_CODES = {
     "failed": 1,
     "diverged": 3,
     "oom": 4,
+    "pruned": 5,  # by a search, since it did not look promising
     "preempted": 75,  # EX_TEMPFAIL: `siamese-lab resume` goes on where it stopped
     "timeout": 124,  # as timeout(1)
     "killed": 137,  # as the shell says of SIGKILL
@@ -20,7 +21,7 @@ EXIT_CODES = {
 """What a command ends with for each final state; a run that has none of them yet is "running"."""
 
 
-State = Literal["running", "ok", "failed", "diverged", "oom", "preempted", "timeout", "killed"]
+State = Literal["running", "ok", "failed", "diverged", "oom", "pruned", "preempted", "timeout", "killed"]
 
 
 def state_of(exit_code: int) -> str:
@@ -57,12 +58,20 @@ class Begun(TypedDict):
     versions: dict[str, str]
 
 
+class Cost(TypedDict):
+    """What the network costs."""
+
+    parameters: int
+    multiply_adds: int
+
+
 class Trained(TypedDict, total=False):
     """run.json, what comes later."""
 
     code: str
     ticks: int | None
     network: Network
+    cost: Cost
     hparams: dict[str, Any]
     headlines: list[str]
     resumed: list[dict[str, Any]]
@@ -107,6 +116,13 @@ class Metrics(TypedDict):
     data: Data
 
 
+class Parts(TypedDict, total=False):
+    """metrics.json, what runs of earlier versions lack."""
+
+    sealed: bool
+    val: dict[str, Figure]
+
+
 class Classes(TypedDict):
     """classes.json."""
 
@@ -135,7 +151,7 @@ def run(path: Path, found: dict[str, Any]) -> dict[str, Any]:
 
 def metrics(path: Path, found: dict[str, Any]) -> dict[str, Any]:
     """Checks what a metrics.json holds, as `run` does."""
-    refuse(path, _misfits(found, Metrics))
+    refuse(path, _misfits(found, Metrics, Parts))
     return found
 
 

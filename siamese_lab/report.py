@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from siamese_lab import opening
 from siamese_lab.runs import RunFolder
 
 
@@ -20,7 +21,14 @@ def finished(folder: RunFolder, new: bool = False) -> None:
     console = Console(highlight=False, soft_wrap=True)
     if not new:
         console.print(f"{folder.path} is finished: these are its figures. To train it anew: the same command with --force\n")
-    if metrics["test"]:
+    if opening.sealed(folder):
+        figures(console, "Validation figures", metrics["val"], {"untrained": metrics["untrained"]})
+        if metrics["sealed"]:
+            console.print(f"The test part of a study is sealed: `siamese-lab compare {folder.study} --open-test` opens it.")
+        else:
+            console.print()
+            figures(console, "Test figures", metrics["test"], {})
+    elif metrics["test"]:
         figures(console, "Test figures", metrics["test"], {"untrained": metrics["untrained"]})
     else:
         console.print("The data have no test part: there are no figures.")

@@ -3,20 +3,18 @@
 import os
 import sys
 from contextlib import suppress
-from dataclasses import asdict
-from datetime import datetime
-from typing import Any
 
 from omegaconf import DictConfig
 
-from siamese_lab import board, config, files, judging, ranks, report, runs
-from siamese_lab.assembly import Lab, assemble, load, model
-from siamese_lab.board_hparams import hyperparameters, write_columns
+from siamese_lab import config, cost, files, opening, ranks, report, runs
+from siamese_lab.assembly import Lab, assemble, load
+from siamese_lab.board_hparams import hyperparameters
 from siamese_lab.callbacks.speed import Speed
 from siamese_lab.callbacks.stopping import Stopping
 from siamese_lab.callbacks.validation import Validation
 from siamese_lab.catalogue import config_dir
-from siamese_lab.checkpoint import BEST, LAST, Start, newest, restore
+from siamese_lab.checkpoint import Start, newest, restore
+from siamese_lab.conclude import conclude, network
 from siamese_lab.endings import Ending, ending
 from siamese_lab.errors import LabError, Lost, Stopped
 from siamese_lab.event_files import quiet_threads
@@ -46,6 +44,8 @@ def finished(cfg: DictConfig, force: bool = False) -> tuple[RunFolder, bool]:
     """
     samples = load(cfg)
     folder = runs.folder(cfg.study, config.resolved_hash(cfg, samples.fingerprint))
+    if opening.sealed(folder) and not len(samples.ids("val")):
+        raise LabError("the runs of a study are compared on validation, their test part is sealed, and these data have no validation part")
     if folder.exists() and not force:
         state = folder.state()
         if state == "ok":
@@ -60,7 +60,7 @@ def finished(cfg: DictConfig, force: bool = False) -> tuple[RunFolder, bool]:
 
 
 def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False, resume: bool = False) -> dict[str, Figure]:
-    """Trains a run and judges its best checkpoint on the test part.
+    """Trains a run and judges its best checkpoint: on validation, and on the test part unless the run belongs to a study.
 
     Args:
         cfg: from `config.compose`.
@@ -70,7 +70,7 @@ def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False, res
         resume: go on from the newest checkpoint of a run that was stopped or killed.
 
     Returns:
-        The figures of the test part, named "<protocol>/<figure>".
+        The figures of the part that the run shows, named "<protocol>/<figure>".
 
     Raises:
         LabError: if the run cannot be begun, or was ended before it finished; run.json then says how. A run that reached
@@ -110,7 +110,13 @@ def _describe(cfg: DictConfig, folder: RunFolder, lab: Lab) -> None:
     """Writes what is known of a run before it trains."""
     shape, classes = network(lab)
     headlines = [f"{name}/{protocol.headline}" for name, protocol in lab.protocols.items()]
-    folder.update(network={"shape": shape, "classes": classes}, hparams=hyperparameters(cfg), headlines=headlines)
+    module = lab.module
+    costs = {
+        "parameters": cost.parameters(module.backbone, module.distance),
+        "multiply_adds": cost.multiply_adds(module.backbone, shape),
+    }
+    known = {"shape": shape, "classes": classes}
+    folder.update(network=known, cost=costs, hparams=hyperparameters(cfg), headlines=headlines)
 
 
 def _ended(error: BaseException, folder: RunFolder, step: int) -> Ending:
@@ -130,7 +136,8 @@ def _run(
         Stopped: if anything else ended it.
     """
     size, t = cfg.evaluation.batch_size, cfg.trainer
-    validation, speed = Validation(lab.samples, lab.protocols, t.validate_every, size, t.patience, stopping), Speed()
+    kept = folder.path / "history.json"
+    validation, speed = Validation(lab.samples, lab.protocols, t.validate_every, size, t.patience, stopping, kept), Speed()
     late: Stopped | None = None
 
     def give_up(lost: Lost) -> None:
@@ -146,62 +153,7 @@ def _run(
             raise
         late = stop
     with stopping.at_once():
-        return _judge(cfg, folder, lab, validation, speed), late
-
-
-def _judge(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validation, speed: Speed) -> dict[str, Figure]:
-    """Judges the best epoch on the test part, and writes everything that a finished run has."""
-    size, ids = cfg.evaluation.batch_size, lab.samples.ids("test")
-    seconds, best = speed.elapsed, validation.best
-    epoch = restore(lab.module, folder.path / "checkpoints" / (BEST if best is not None else LAST))
-    chosen = judging.choose(lab.module, lab.samples, lab.protocols, size)
-    seen = judging.judged(lab.module, lab.samples, ids, size) if len(ids) else None
-    figures = judging.judge(lab.module, lab.samples, "test", lab.protocols, chosen, size, seen=seen)
-    names = [lab.samples.classes[label] for label in lab.samples.labels[lab.ids].unique().tolist()]
-    schema = {"schema": files.SCHEMA_VERSION}
-    files.write_json(folder.path / "classes.json", schema | {"train": names})
-    files.write_json(folder.path / "influences.json", schema | {name: f.influence for name, f in figures.items()})
-    metrics = {
-        **schema,
-        "test": _plain(figures),
-        "untrained": _plain(_untrained(cfg, lab)),
-        "best": best[validation.monitor] if best is not None else None,
-        "chosen": chosen,
-        "epoch": epoch,
-        "training": {
-            "seconds": round(seconds, 1),
-            "steps": speed.steps,
-            "images_per_second": speed.rate,
-            "first_step": speed.first_step,
-        },
-        "history": validation.history,
-        "data": {"disjoint": lab.samples.disjoint, "fingerprint": lab.samples.fingerprint},
-    }
-    files.write_json(folder.path / "metrics.json", metrics)
-    step = int(best["step"]) if best is not None else speed.steps
-    began = datetime.fromisoformat(folder.info()["started"]).timestamp()
-    board.write(
-        folder.path, cfg, figures, best or {}, lab.protocols, chosen, step=step, began=began, seen=seen, samples=lab.samples, ids=ids
-    )
-    write_columns(folder.path.parent)
-    return figures
-
-
-def network(lab: Lab) -> tuple[tuple[int, ...], int]:
-    """What the data decide of the network: the shape of an image and the number of training classes."""
-    return tuple(lab.samples.images.shape[1:]), int(lab.labels.max()) + 1
-
-
-def _untrained(cfg: DictConfig, lab: Lab) -> dict[str, Figure]:
-    """The test figures of the same network with its starting weights: what any number has to be held against."""
-    start = model(cfg, *network(lab)).to(lab.module.device)
-    size = cfg.evaluation.batch_size
-    chosen = judging.choose(start, lab.samples, lab.protocols, size)
-    return judging.judge(start, lab.samples, "test", lab.protocols, chosen, size, influences=False)
-
-
-def _plain(figures: dict[str, Figure]) -> dict[str, dict[str, Any]]:
-    return {name: {key: value for key, value in asdict(figure).items() if key != "influence"} for name, figure in figures.items()}
+        return conclude(cfg, folder, lab, validation, speed), late
 
 
 if __name__ == "__main__":  # an ordinary Hydra app, for those who bring their own launchers and sweepers

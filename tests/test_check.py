@@ -7,6 +7,7 @@ from conftest import SMALL
 from siamese_lab import check, config
 from siamese_lab.assembly import assemble
 from siamese_lab.cli import main
+from siamese_lab.cost import multiply_adds
 from siamese_lab.errors import LabError
 
 
@@ -21,7 +22,7 @@ def test_it_says_what_a_run_would_do(outputs, capsys):
 
 def test_multiply_adds_by_hand():
     layer = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3, padding=1), torch.nn.Flatten(), torch.nn.Linear(8 * 16, 5))
-    assert check.multiply_adds(layer, (1, 4, 4)) == 4 * 4 * 9 * 8 + 8 * 16 * 5
+    assert multiply_adds(layer, (1, 4, 4)) == 4 * 4 * 9 * 8 + 8 * 16 * 5
 
 
 def test_mined_samplings_are_judged_on_their_warm_up_or_after_one_pass(outputs, capsys):

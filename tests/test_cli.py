@@ -81,17 +81,17 @@ sys.exit(f"imported {{heavy}}" if heavy else code)
     assert min(seconds) < 0.5
 
 
-def test_help_of_train_has_three_examples(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_of_train_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--help"]) == 0
-    assert sum(line.strip().startswith("siamese-lab train") for line in capsys.readouterr().out.splitlines()) == 3
+    assert sum(line.strip().startswith("siamese-lab train") for line in capsys.readouterr().out.splitlines()) >= 3
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["trian"], "no verb trian: did you mean train? (verbs: train, resume, check, show, evaluate, verify)"),
+        (["trian"], "no verb trian: did you mean train? (verbs: train, plan, status,"),
         (["loss=triplet"], "no verb loss=triplet (verbs:"),
-        (["train", "-m", "seed=1,2"], "sweeps (-m) come with the next version"),
+        (["train", "-m", "--cfg", "job"], "--cfg prints the config of one run"),
         (["train", "--forse"], "unrecognized arguments: --forse"),
         (["verify", "abc", "a.png"], "the following arguments are required: B"),
         (["show", "lossy"], "no group lossy: did you mean loss?"),

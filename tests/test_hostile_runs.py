@@ -331,7 +331,7 @@ def test_a_bad_checkpoint_is_not_resumed(capsys, stopped, tmp_path, case):
 
 
 COPIES = {
-    "only run.json": ("checkpoints", "config.yaml", "metrics.json", "classes.json", "influences.json"),
+    "only run.json": ("checkpoints", "config.yaml", "metrics.json", "classes.json"),
     "no checkpoints": ("checkpoints",),
     "only the checkpoint before": ("checkpoints/last.ckpt", "checkpoints/best.ckpt"),
 }

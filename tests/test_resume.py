@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import FEW, SMALL
 
-from siamese_lab import files, runs
+from siamese_lab import influences, runs
 from siamese_lab.checkpoint import newest
 from siamese_lab.cli import main
 from siamese_lab.errors import LabError
@@ -95,7 +95,11 @@ def results(folder):
     run = only(folder)
     metrics = run.metrics()
     training = metrics.pop("training")
-    found = {"metrics": metrics, "steps": training["steps"], "influences": files.read_json(run.path / "influences.json")}
+    found = {
+        "metrics": metrics,
+        "steps": training["steps"],
+        "influences": [influences.file(run.path, part).read_bytes() for part in ("val", "test")],
+    }
     for name in ("best", "last"):
         checkpoint = torch.load(run.path / "checkpoints" / f"{name}.ckpt", weights_only=True)
         found[name] = [checkpoint[key] for key in ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step")]

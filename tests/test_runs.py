@@ -40,7 +40,7 @@ def test_a_run_from_begin_to_end(outputs: Path) -> None:
 
 
 def test_every_final_state_has_its_own_exit_code() -> None:
-    assert set(runs.EXIT_CODES) == {"ok", "failed", "diverged", "oom", "preempted", "killed", "timeout"}
+    assert set(runs.EXIT_CODES) == {"ok", "failed", "diverged", "oom", "pruned", "preempted", "killed", "timeout"}
     assert len(set(runs.EXIT_CODES.values())) == len(runs.EXIT_CODES)
     assert 2 not in runs.EXIT_CODES.values()  # bad input: nothing was begun
     run = runs.folder("single", "a")

@@ -1,6 +1,5 @@
 """`siamese-lab train` for real, on a small problem: what is written, what repeats, what beats the untrained network."""
 
-import json
 import os
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import pytest
 import torch
 from conftest import FEW, SMALL, run
 
-from siamese_lab import config
+from siamese_lab import config, files, influences
 from siamese_lab.assembly import assemble, load
 from siamese_lab.catalogue import options
 from siamese_lab.cli import main
@@ -37,15 +36,23 @@ def test_the_run_folder_is_whole(done):
     folder, metrics = done
     assert folder.state() == "ok"
     names = {path.name for path in folder.path.iterdir()}
-    assert {"config.yaml", "run.json", "metrics.json", "influences.json", "checkpoints"} <= names
+    assert {"config.yaml", "run.json", "metrics.json", "history.json", "influences_val.npz", "influences_test.npz", "checkpoints"} <= names
     assert any(name.startswith("events.out.tfevents") for name in names)
     assert {path.name for path in (folder.path / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt", "previous.ckpt"}
     assert (folder.path.parent / "events.out.tfevents.columns").is_file()
     assert "loss.temperature" in folder.info()["hparams"]
     assert len(metrics["history"]) == 4
     assert metrics["epoch"] == 1 + min(range(4), key=lambda i: metrics["history"][i]["val/verification/eer"])
-    influences = json.loads((folder.path / "influences.json").read_text())
-    assert len(influences["verification/eer"]) == 114
+    for part, identities in (("test", 114), ("val", 59)):
+        found = influences.read(influences.file(folder.path, part), "verification/eer")
+        assert len(found) == identities
+        assert abs(sum(found.values())) < 1e-9
+    history = files.read_json(folder.path / "history.json")
+    assert (history["monitor"], history["better"], history["max_epochs"]) == ("val/verification/eer", "low", 4)
+    assert history["entries"] == metrics["history"]
+    assert folder.info()["cost"]["parameters"] > 1000
+    best = min(entry["val/verification/eer"] for entry in metrics["history"])
+    assert metrics["val"]["verification/eer"]["value"] == pytest.approx(best, abs=1e-6)
 
 
 def test_the_same_command_gives_the_same_figures_to_the_last_digit(outputs):

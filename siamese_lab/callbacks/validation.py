@@ -1,6 +1,7 @@
 """Judges the validation part after an epoch."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -9,6 +10,7 @@ import torch
 from siamese_lab import together
 from siamese_lab.batch import Samples
 from siamese_lab.callbacks.stopping import Stopping
+from siamese_lab.files import SCHEMA_VERSION, write_json
 from siamese_lab.judging import judge
 
 Entry = dict[str, float]  # epoch, step, and the figures of one validation, named "val/<protocol>/<figure>"
@@ -27,6 +29,7 @@ class Validation(pl.Callback):
         batch_size: images embedded at once.
         patience: validations without a better headline figure before training stops; None = never.
         stopping: may end the run while it judges.
+        kept: a file that gets the history after each validation, for whoever watches; None = no file.
     """
 
     def __init__(
@@ -37,18 +40,20 @@ class Validation(pl.Callback):
         batch_size: int,
         patience: int | None = None,
         stopping: Stopping | None = None,
+        kept: Path | None = None,
     ) -> None:
         self.samples, self.protocols, self.every, self.batch_size = samples, protocols, every, batch_size
-        self.patience, self.stopping = patience, stopping or Stopping()
+        self.patience, self.stopping, self.kept = patience, stopping or Stopping(), kept
         first, protocol = next(iter(protocols.items()))
         self.monitor = f"val/{first}/{protocol.headline}"
-        self.sign = 1 if protocol.better == "low" else -1
+        self.better = protocol.better
         self.history: list[Entry] = []
 
     @property
     def best(self) -> Entry | None:
         """The first entry with the best headline figure; None before the first validation."""
-        return min(self.history, key=lambda entry: self.sign * entry[self.monitor], default=None)
+        sign = 1 if self.better == "low" else -1
+        return min(self.history, key=lambda entry: sign * entry[self.monitor], default=None)
 
     def due(self, trainer: pl.Trainer) -> bool:
         """Whether the epoch that ends now is judged; the last one always is."""
@@ -70,6 +75,9 @@ class Validation(pl.Callback):
         for name, value in values.items():
             pl_module.log(name, value, prog_bar=name == self.monitor)
         self.history.append({"epoch": trainer.current_epoch, "step": trainer.global_step, **values})
+        if self.kept is not None:
+            known = {"monitor": self.monitor, "better": self.better, "max_epochs": trainer.max_epochs}
+            write_json(self.kept, {"schema": SCHEMA_VERSION, **known, "entries": self.history})
         self._stop_if_impatient(trainer)
 
     def state_dict(self) -> dict[str, Any]:
