@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from siamese_lab.errors import LabError
 from siamese_lab.sweep.job import Job
@@ -39,16 +40,16 @@ def check_all(jobs: Sequence[Job], processes: int) -> None:
 
 def checked(path: str) -> str:
     """What is wrong with the config in a file; "" if nothing is."""
-    from omegaconf import OmegaConf
+    from omegaconf import DictConfig, OmegaConf
 
     from siamese_lab import check
     from siamese_lab.assembly import assemble
 
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
-        cfg = OmegaConf.create(Path(path).read_text(encoding="utf-8"))
-        OmegaConf.set_struct(cfg, True)  # type: ignore[arg-type]
-        lab = assemble(cfg, samples=_samples(OmegaConf.to_yaml(cfg.data)))  # type: ignore[arg-type,union-attr]
+        cfg = DictConfig(OmegaConf.create(Path(path).read_text(encoding="utf-8")))
+        OmegaConf.set_struct(cfg, True)
+        lab = assemble(cfg, samples=_samples(OmegaConf.to_yaml(cfg.data)))
         check.describe(cfg, lab)  # type: ignore[arg-type]
     except LabError as error:
         return str(error)
@@ -58,7 +59,7 @@ def checked(path: str) -> str:
 
 
 @lru_cache(maxsize=4)
-def _samples(section: str) -> object:
+def _samples(section: str) -> Any:
     from omegaconf import OmegaConf
 
     from siamese_lab.assembly import load
