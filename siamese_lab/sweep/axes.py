@@ -53,6 +53,8 @@ def read(words: Sequence[str], options: Mapping[str, Sequence[str]]) -> tuple[li
             axes[key] = values
             if not values or values == [""]:
                 misfits.append(f"{word} has no value: nothing would run")
+        elif value == "" and word.endswith("="):
+            misfits.append(f"{word} has no value: write {key}=a,b for a sweep")
         else:
             fixed[key] = word
     if misfits:
