@@ -1,0 +1,238 @@
+"""Reads run folders and study.json for comparisons: neither torch nor omegaconf, and every section of yaml once.
+
+1,000 finished runs take XXX.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from siamese_lab import influences, record, runs
+from siamese_lab.compare.comparison import Part, Run
+from siamese_lab.errors import LabError
+from siamese_lab.files import read_json
+from siamese_lab.runs import RunFolder
+from siamese_lab.sweep.study import Study
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # 10 times as fast, where libyaml is there
+SEED = "seed"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the user's names mean.
+
+    Args:
+        title: of the comparison.
+        study: the folder of the only study that was named; None for loose runs and several studies.
+        runs: all of them, those that do not count with the reason.
+        axes: {axis: its values} of that study; empty where the configs have to tell.
+        notes: to be said.
+    """
+
+    title: str
+    study: Path | None
+    runs: list[Run]
+    axes: dict[str, list[str]]
+    notes: list[str]
+
+
+def selected(names: Sequence[str], force: bool = False) -> Selection:
+    """The runs of these studies, folders of runs, and runs.
+
+    Args:
+        names: of studies or runs; one that is both is the study.
+        force: count also runs that their limit of time ended, judged where they stood.
+
+    Raises:
+        LabError: if a name is neither.
+    """
+    found: dict[Path, Run] = {}
+    notes: list[str] = []
+    axes: dict[str, list[str]] = {}
+    studies = []
+    for name in names:
+        folder = _study(name)
+        if folder is None:
+            some = [_read(runs.find(name), None, force)]
+        elif (folder / "study.json").is_file():
+            study = Study.read(str(folder))
+            some = _of_study(folder, study, force)
+            axes = study.axes
+        else:
+            some = [_read(RunFolder(path.parent), None, force) for path in sorted(folder.glob("*/run.json"))]
+        if folder is not None:
+            studies.append(folder)
+        for run in some:
+            key = run.path.resolve()
+            if key in found and folder is None:
+                notes.append(f"the run {run.name} is named twice and counts once")
+            found.setdefault(key, run)
+    lone = len(names) == 1 and studies
+    shown = names if len(names) <= 3 else [*names[:3], f"{len(names) - 3} more"]
+    return Selection(
+        studies[0].name if lone else ", ".join(shown),
+        studies[0] if lone else None,
+        list(found.values()),
+        axes if lone else {},
+        notes,
+    )
+
+
+def with_influences(run: Run, metric: str, part: Part) -> Run:
+    """The run with the influences behind its figure; without, and a reason, where their file is broken.
+
+    Raises:
+        LabError: if it is missing or broken.
+    """
+    return replace(run, influence=influences.read(influences.file(run.path, part), metric))
+
+
+def again(run: Run) -> Run:
+    """A run whose test figures have been computed since it was read."""
+    return replace(_read(RunFolder(run.path), None, True), point=run.point, seed=run.seed)
+
+
+def config(path: Path) -> dict[str, str]:
+    """All of a resolved config as {key with dots: value as text}.
+
+    Raises:
+        LabError: if it is missing or no yaml that siamese-lab writes.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        made: dict[str, str] = {}
+        for section in _sections(text):
+            made |= _flat(section)
+    except FileNotFoundError as error:
+        raise LabError(f"{path} is missing") from error
+    except OSError as error:
+        raise LabError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        raise LabError(f"{path} is no config of a run: {' '.join(str(error).split())[:200]}") from error
+    return made
+
+
+def shown(value: Any) -> str:
+    """A value of a config as the user would write it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None:
+        return "null"
+    if isinstance(value, list):
+        return f"[{','.join(map(shown, value))}]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}: {shown(one)}" for key, one in value.items()) + "}"
+    return str(value)
+
+
+def _study(name: str) -> Path | None:
+    """The folder of a study, or of runs that no study planned, such as `single`; None where the name is none."""
+    for folder in (Path(name), runs.outputs() / name) if name else ():
+        try:
+            if (folder / "study.json").is_file() or (not (folder / "run.json").exists() and any(folder.glob("*/run.json"))):
+                return folder
+        except (OSError, ValueError):  # such as a name too long for a path
+            continue
+    return None
+
+
+def _of_study(folder: Path, study: Study, force: bool) -> list[Run]:
+    made = []
+    for job in study.jobs:
+        run = RunFolder(folder / job.run_id)
+        made.append(_read(run, job.point, force) if run.path.exists() else _never(folder, run, job.point))
+    for old in study.superseded:
+        why = f"superseded by {old.by}: {', '.join(old.changes) or 'the same words mean another config now'}"
+        made.append(Run(folder / old.run_id, "superseded", why))
+    known = {run.path.name for run in made}
+    for path in sorted(folder.glob("*/run.json")):
+        if path.parent.name not in known:
+            made.append(Run(path.parent, "unplanned", "it lies in the study's folder, but the study did not ask for it"))
+    return made
+
+
+def _never(folder: Path, run: RunFolder, point: Mapping[str, str]) -> Run:
+    """A job without a run folder."""
+    attempts = []
+    with suppress(LabError):  # no attempt, or its file is broken
+        attempts = read_json(folder / "jobs" / f"{run.run_id}.json").get("attempts", [])
+    state, reason = (str(attempts[-1].get("state")), attempts[-1].get("reason")) if attempts else ("queued", None)
+    return Run(run.path, state, reason or "not begun", point={k: v for k, v in point.items() if k != SEED})
+
+
+def _read(folder: RunFolder, point: Mapping[str, str] | None, force: bool) -> Run:
+    path = folder.path
+    try:
+        if not folder.exists():
+            return Run(path, "broken", "half written: there is no run.json", point=dict(point or {}))
+        info = folder.info()
+        state = folder.state() if info["state"] == "running" else str(info["state"])
+        values = config(path / "config.yaml")
+        run = Run(
+            path,
+            state,
+            seed=(point or {}).get(SEED, values.get(SEED, "")),
+            point={key: value for key, value in point.items() if key != SEED} if point is not None else {},
+            config=values,
+            code=str(info.get("code", "")),
+            decided=info["decided"],
+            headlines=[str(name) for name in info.get("headlines", [])],
+        )
+        timed_out = force and state == "timeout" and (path / "metrics.json").is_file()
+        if state != "ok" and not timed_out:
+            return replace(run, why=_why(state, info.get("reason"), path))
+        metrics = record.metrics(path / "metrics.json", read_json(path / "metrics.json"))
+    except LabError as error:
+        return Run(path, "broken", f"not whole: {error}", point=dict(point or {}))
+    seconds = metrics["training"]["seconds"]
+    cost = {key: float(value) for key, value in {"seconds": seconds, **info.get("cost", {})}.items()}
+    finite = {part: _finite(metrics.get(part, {})) for part in ("val", "test")}
+    return replace(run, data=metrics["data"]["fingerprint"], parts=finite, sealed=bool(metrics.get("sealed")), cost=cost)
+
+
+def _why(state: str, reason: str | None, path: Path) -> str:
+    if state == "timeout" and (path / "metrics.json").is_file():
+        return "its limit of time ended it; --force counts it as far as it came"
+    return reason or {"running": "it is not at its end", "killed": "its process was killed"}.get(state, "it did not finish")
+
+
+def _finite(figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: figure for name, figure in figures.items() if isfinite(figure["value"])}
+
+
+def _sections(text: str) -> list[str]:
+    """The text cut before each key of the top level. Lines of a value are indented, or begin with "- " or a comment."""
+    sections: list[list[str]] = []
+    for line in text.splitlines(keepends=True):
+        if not sections or line[0] not in " -#\n":
+            sections.append([])
+        sections[-1].append(line)
+    return ["".join(lines) for lines in sections]
+
+
+@lru_cache(maxsize=4096)
+def _flat(section: str) -> dict[str, str]:
+    """A part of a config by keys with dots. Runs of a study share most parts, so each is parsed once. Not to be changed by callers."""
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(section, Loader=LOADER)):
+        raise ValueError("it has aliases, which siamese-lab does not write")
+    value = yaml.load(section, Loader=LOADER)  # noqa: S506 - a safe loader
+    if not isinstance(value, dict):
+        raise ValueError("it must be a mapping")
+    made: dict[str, str] = {}
+    _unfold("", value, made)
+    return made
+
+
+def _unfold(prefix: str, value: dict[Any, Any], made: dict[str, str]) -> None:
+    for key, one in value.items():
+        if isinstance(one, dict) and one:
+            _unfold(f"{prefix}{key}.", one, made)
+        else:
+            made[f"{prefix}{key}"] = shown(one)
