@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from scipy.special import ndtr, ndtri
 
-from siamese_lab import files, influences
+from siamese_lab import curves, files, influences
 from siamese_lab.stats import Figure
 
 SEEDS = ("0", "1", "2")
@@ -84,11 +85,14 @@ def folder(
         found["val"][key]["value"] = value if found["val"][key]["better"] == "low" else 1 - value
     found["training"]["seconds"] = round(20 + parameters / 20_000 + float(rng.uniform(0, 3)), 1)
     (path / "metrics.json").write_text(json.dumps(found | (metrics or {}), indent=2))
-    same = {key: figure for key in found["val"]}
+    same = dict.fromkeys(found["val"], figure)
     influences.write(path / "influences_val.npz", same)
-    for extra in ("history.json", "curves_val.npz"):
-        if (template / extra).exists():
-            shutil.copy(template / extra, path)
+    if (template / "history.json").exists():
+        shutil.copy(template / "history.json", path)
+    thresholds = np.linspace(0, 2, 300)
+    middle = -2 * float(ndtri(min(max(value, 1e-3), 0.49)))  # between two normal densities whose equal error rate is `value`
+    far, tar = ndtr((thresholds - 1) * 6 - middle / 2), ndtr((thresholds - 1) * 6 + middle / 2)
+    curves.write(path / "curves_val.npz", {"verification": curves.thinned(thresholds, far, tar, 10_000, 900)})
     return name
 
 

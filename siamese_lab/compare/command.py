@@ -1,5 +1,6 @@
 """`siamese-lab compare`: which runs differ, and whether the difference is real."""
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +14,6 @@ from siamese_lab.compare import comparable, formats, making, reading
 from siamese_lab.compare.comparison import Comparison, Part, Run
 from siamese_lab.errors import LabError
 from siamese_lab.runs import RunFolder
-
-REPORT = "report.html"
 
 PRINTED: Mapping[str, Callable[[Comparison], str]] = {
     "md": formats.markdown,
@@ -56,17 +55,17 @@ def command(
         console = Console(highlight=False, soft_wrap=True)
         formats.table(comparison, console)
         if place is None and selection.study is not None:
-            place = selection.study / REPORT
+            place = selection.study / report_name(by, metric, open_test)
     elif format == "html":
         from siamese_lab.compare import page
 
-        print(page.page(comparison), end="")
+        print(page.html(comparison), end="")
     else:
         print(PRINTED[format](comparison), end="")
     if place is not None:
         from siamese_lab.compare import page
 
-        files.write_text(place, page.page(comparison))
+        files.write_text(place, page.html(comparison))
     if format == "table":
         next_steps(comparison, place)
     return 0
@@ -111,6 +110,12 @@ def compared(
         left_out=[*rest, *lacking, *broken],
         openings=[one for study in dict.fromkeys(run.path.parent for run in whole) for one in _log(study)],
     )
+
+
+def report_name(by: str | None, metric: str | None, open_test: bool) -> str:
+    """The page's file name: `report.html`, and another one for each other question, so that none replaces the answer to another."""
+    asked = ["report", *([f"by-{by}"] if by else []), *([metric] if metric else []), *(["test"] if open_test else [])]
+    return re.sub(r"[^\w.@=-]+", "-", "-".join(asked))[:200] + ".html"
 
 
 def next_steps(comparison: Comparison, place: Path | None) -> None:

@@ -88,6 +88,12 @@ class Configuration:
         """Its values, as the user would write them."""
         return " ".join(f"{key}={value}" for key, value in self.point.items()) or "the configuration"
 
+    @property
+    def short(self) -> str:
+        """Its values for a plot or a narrow table: words alone, numbers with the last part of their key."""
+        parts = [text if by_size(text)[0] else f"{key.rpartition('.')[2]} {text}" for key, text in self.point.items()]
+        return " · ".join(parts) or "all runs"
+
 
 @dataclass(frozen=True, eq=False)
 class Contrast:

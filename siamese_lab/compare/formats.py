@@ -31,12 +31,13 @@ ESCAPES = {
 def table(comparison: Comparison, console: Console) -> None:
     """Prints the table, the sentences, and what has to be borne in mind."""
     console.print(Text(sentences.head(comparison), style="bold"))
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for heading, right in _headings(comparison):
-        made.add_column(Text(heading), justify="right" if right else "left", no_wrap=True)
-    for row in _rows(comparison):
-        made.add_row(*(Text(text) for text in row))
-    console.print(made)
+    made = _table(comparison, list(_short(comparison).values()))
+    if console.is_terminal:
+        for kept in range(len(_short(comparison)) - 1, -1, -1):  # costs give way to the width; the page has them
+            if console.measure(made).minimum > console.width:
+                made = _table(comparison, list(_short(comparison).values())[:kept])
+    wide = Console(width=max(console.measure(made, options=console.options.update(width=10_000)).maximum, console.width), file=console.file)
+    wide.print(made)
     said = [sentences.of(one, comparison) for one in comparison.contrasts]
     if said:
         console.print()
@@ -48,11 +49,11 @@ def table(comparison: Comparison, console: Console) -> None:
             console.print(Text(f"- and {len(said) - MOST} more: on the page, or with --format md"))
         console.print(Text(sentences.family(comparison)))
     console.print(Text(sentences.generalises(comparison)))
-    for title, words in (("figure against cost", sentences.front(comparison)), ("notes", _notes(comparison))):
-        if words:
+    for title, lines in (("figure against cost", sentences.front(comparison)), ("notes", _notes(comparison))):
+        if lines:
             console.print(Text(f"\n{title}", style="bold"))
-            for line in words:
-                console.print(Text(f"- {line}"))
+        for line in lines:
+            console.print(Text(f"- {line}"))
 
 
 def markdown(comparison: Comparison) -> str:
@@ -164,10 +165,19 @@ def _contrast(one: Contrast, number: dict[int, int], comparison: Comparison) -> 
     }
 
 
-def _headings(comparison: Comparison) -> list[tuple[str, bool]]:
+def _table(comparison: Comparison, costs: Sequence[str]) -> Table:
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for heading, right in _headings(comparison, costs):
+        made.add_column(Text(heading), justify="right" if right else "left", no_wrap=True)
+    for row in _rows(comparison, costs):
+        made.add_row(*(Text(text) for text in row))
+    return made
+
+
+def _headings(comparison: Comparison, known: Sequence[str] = tuple(COSTS)) -> list[tuple[str, bool]]:
     """Headings, and whether the column is one of numbers."""
     axes = [(axis, False) for axis in comparison.axes] or [("configuration", False)]
-    costs = [(cost, True) for cost in _short(comparison)]
+    costs = [(heading, True) for heading, cost in _short(comparison).items() if cost in known]
     return [*axes, ("seeds", True), ("mean", True), ("95 % interval", True), *costs]
 
 
@@ -178,11 +188,12 @@ def _short(comparison: Comparison) -> dict[str, str]:
     return {names[cost]: cost for cost, found in known.items() if (len(set(found)) > 1 or cost == "seconds") and any(found)}
 
 
-def _rows(comparison: Comparison) -> list[list[str]]:
+def _rows(comparison: Comparison, known: Sequence[str] = tuple(COSTS)) -> list[list[str]]:
     made = []
+    shown = [cost for cost in _short(comparison).values() if cost in known]
     for one in comparison.configurations:
         axes = [one.point.get(axis, "-") for axis in comparison.axes] or [comparison.title]
-        costs = [sentences.spent(one.cost[cost], cost) if cost in one.cost else "" for cost in _short(comparison).values()]
+        costs = [sentences.spent(one.cost[cost], cost) if cost in one.cost else "" for cost in shown]
         mean = [str(len(one.seeds)), sentences.mean(one, comparison.unit), sentences.mean_interval(one, comparison.unit)]
         made.append([*axes, *mean, *costs])
     return made

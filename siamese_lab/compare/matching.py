@@ -91,7 +91,7 @@ def _of_own(own: Sequence[str], by: Sequence[str], runs: Sequence[Run]) -> list[
     made = []
     for axis in own:
         with_it = [run for run in runs if axis in run.point]
-        made.append(f"each {','.join(by)} is averaged over its own {axis} ({', '.join(levels(with_it, axis))}), where it has one")
+        made.append(f"each {' and '.join(by)} is averaged over its own {axis} ({', '.join(levels(with_it, axis))}), where it has one")
     return made
 
 

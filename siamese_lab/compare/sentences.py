@@ -143,9 +143,7 @@ def caveats(comparison: Comparison) -> list[str]:
     """What a reader has to bear in mind."""
     said = []
     if comparison.part == "val":
-        said.append(
-            "validation figures at the epoch that validation chose flatter every configuration a little; the sealed test part does not"
-        )
+        said.append("validation figures at the epoch that validation chose flatter every configuration a little; the test part does not")
     return [*said, *comparison.notes]
 
 
@@ -198,10 +196,10 @@ def points(unit: str) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """Two digits; "< 0.001" below that."""
+    """Three digits where it matters; "< 0.001" below that."""
     if p is None:
         return ""
-    return "< 0.001" if p < 0.001 else f"{p:.2g}"
+    return "< 0.001" if p < 0.001 else f"{p:.3g}" if p < 0.1 else f"{p:.2g}"
 
 
 def spent(value: float, cost: str) -> str:
