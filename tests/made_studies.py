@@ -50,9 +50,10 @@ def folder(
     config=None,
     info=None,
     metrics=None,
+    tag="",
 ):
     """Writes one run; returns its run id. `template`: a real finished run's folder."""
-    name = run_id(study, point, seed)
+    name = run_id(study, point, seed, tag)
     path = Path(root) / study / name
     path.mkdir(parents=True)
     cfg = yaml.load((template / "config.yaml").read_text(), Loader=yaml.CSafeLoader)
@@ -112,3 +113,8 @@ def plan(root, name, axes, jobs, superseded=()):
     (path / "jobs").mkdir(parents=True, exist_ok=True)
     content = {"schema": 1, "name": name, "axes": axes, "jobs": jobs, "superseded": list(superseded), "facts": {}}
     files.write_json(path / "study.json", content)
+
+
+def edited(path, **changes):
+    """Sets entries of a JSON file."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))

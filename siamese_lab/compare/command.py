@@ -10,7 +10,8 @@ from typing import Any
 from rich.console import Console
 
 from siamese_lab import files, opening
-from siamese_lab.compare import comparable, formats, making, reading
+from siamese_lab.compare import axes as axes_of
+from siamese_lab.compare import comparable, formats, making, matching, reading
 from siamese_lab.compare.comparison import Comparison, Part, Run
 from siamese_lab.errors import LabError
 from siamese_lab.runs import RunFolder
@@ -86,8 +87,8 @@ def compared(
     notes = [*selection.notes, *comparable.refuse_mixed(runs, force), *comparable.remarks(runs)]
     name = making.chosen_metric(runs, metric, part)
     if by is not None:
-        axes = list(selection.axes) or making.telling.told_apart(runs)[1]
-        making.matching.keys(by, axes)
+        axes = [axis for axis in selection.axes if axis != reading.SEED] or axes_of.told_apart(runs)[1]
+        matching.keys(by, axes)  # before anything is opened
     if open_test:
         runs = _opened(runs, selection.title)
     runs, lacking = making.without_metric(runs, name, part)

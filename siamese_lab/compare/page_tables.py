@@ -6,11 +6,10 @@ from html import escape
 
 from siamese_lab.compare import sentences
 from siamese_lab.compare.axes import numeric
-from siamese_lab.compare.axes import numeric
 from siamese_lab.compare.comparison import COSTS, Comparison, Configuration, value
 from siamese_lab.report import shown
 
-WIDTH, MARGIN = 170, 6  # of a drawn interval, pixels; as in page.css
+WIDTH, MARGIN = 150, 6  # of a drawn interval, pixels; as in page.css
 MANY = 18  # rows from which a table scrolls by itself
 
 
@@ -91,8 +90,8 @@ def differences(comparison: Comparison) -> str:
     ends = _ends([0.0, *(end for gain in gains for end in (gain.low, gain.high, gain.value))])
     scale = 100 if unit == "share" else 1
     below = f'<span class="ends"><span>{scale * ends[0]:.3g}</span><span>{scale * ends[1]:.3g}</span></span>'
-    headings = [("better", "", ""), ("worse", "", ""), (f"by {sentences.points(unit)}", "n", ""), ("95 % interval", "n", "")]
-    headings += [("drawn", "", below), ("p, corrected", "n", ""), ("seeds", "n", ""), ("seeds needed", "n", ""), ("shown", "", "")]
+    headings = [("better", "", ""), ("worse", "", ""), (sentences.points(unit), "n", ""), ("95 % interval", "n", "")]
+    headings += [("drawn", "", below), ("p (Holm)", "n", ""), ("seeds", "n", ""), ("seeds needed", "n", ""), ("shown", "", "")]
     rows = []
     for one in comparison.contrasts:
         gain = one.gain
@@ -120,13 +119,7 @@ def runs(comparison: Comparison) -> str:
             rows.append([*row, text(run.state), text("", "why")])
     for run in comparison.left_out:
         point = " ".join(f"{key}={text}" for key, text in run.point.items())
-        row = [
-            Cell(f"<code>{escape(run.name)}</code>"),
-            text(point),
-            number(run.seed, _number(run.seed)),
-            number("", None),
-            number("", None),
-        ]
+        row = [Cell(f"<code>{escape(run.name)}</code>"), text(point), number(run.seed, _number(run.seed)), *([number("", None)] * 2)]
         rows.append([*row, text(run.state), text(f"left out: {run.why}", "why")])
     headings = [("run", "", ""), ("configuration", "", ""), ("seed", "n", ""), (comparison.metric, "n", ""), ("time", "n", "")]
     return table("runs", [*headings, ("state", "", ""), ("note", "", "")], rows)

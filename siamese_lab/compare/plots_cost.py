@@ -44,8 +44,9 @@ def against_cost(comparison: Comparison, cost: str) -> Picture | None:
     plot.margins(0.08)
     plot.xaxis.set_major_formatter(lambda value, _: sentences.spent(value, cost) if value > 0 else "0")
     in_unit(plot.yaxis, comparison.unit)
-    _numbered(plot, {number + 1: (one.cost[cost], scale * one.estimate.value) for number, one in enumerate(found) if one in front})
     labels(plot, COSTS[cost], comparison.metric)
+    figure.draw_without_rendering()  # which lays it out
+    _numbered(plot, {number + 1: (one.cost[cost], scale * one.estimate.value) for number, one in enumerate(found) if one in front})
     names = "; ".join(f"{found.index(one) + 1} {one.short}" for one in front[:8])
     caption = f"On the front, by their number in the table: {names}. No other configuration is better for less. Bars: 95 % intervals."
     return Picture(f"{comparison.metric} against {COSTS[cost]}", svg(figure, f"cost{cost.replace('_', '')}", COSTS[cost], titles), caption)

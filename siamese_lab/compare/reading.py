@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from siamese_lab import influences, record, runs
+from siamese_lab.catalogue import nearest
 from siamese_lab.compare.comparison import Part, Run
 from siamese_lab.errors import LabError
 from siamese_lab.files import read_json
@@ -60,7 +61,7 @@ def selected(names: Sequence[str], force: bool = False) -> Selection:
     for name in names:
         folder = _study(name)
         if folder is None:
-            some = [_read(runs.find(name), None, force)]
+            some = [_read(_found(name), None, force)]
         elif (folder / "study.json").is_file():
             study = Study.read(str(folder))
             some = _of_study(folder, study, force)
@@ -141,6 +142,20 @@ def _study(name: str) -> Path | None:
         except (OSError, ValueError):  # such as a name too long for a path
             continue
     return None
+
+
+def _found(name: str) -> RunFolder:
+    """The run of a name that is no study's.
+
+    Raises:
+        LabError: if there is none.
+    """
+    try:
+        return runs.find(name)
+    except LabError as error:
+        studies = sorted({path.parent.parent.name for path in runs.outputs().glob("*/*/run.json")})
+        hint = nearest(name, studies)
+        raise LabError(f"no study {name}{hint}; and {error}" if hint else str(error)) from error
 
 
 def _of_study(folder: Path, study: Study, force: bool) -> list[Run]:
