@@ -121,6 +121,6 @@ def svg(figure: "Figure", name: str, described: str, titles: dict[str, str] | No
     text = re.sub(r'((?:xlink:)?href="#|url\(#)', rf"\1{name}-", text)
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, f"var({variable})")
-    text = re.sub(r"(font: [^;\"]*?[\d.]+px) [^;\"]+", r"\1 var(--font)", text)
+    text = re.sub(r"font-family: [^;\"]+", "font-family: var(--font)", text)
     head = f'<svg role="img" aria-label="{escape(described)}"'
     return re.sub(r'<svg[^>]*?viewBox="([^"]*)"[^>]*>', rf'{head} viewBox="\1">', text, count=1, flags=re.DOTALL)

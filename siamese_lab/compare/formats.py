@@ -34,10 +34,9 @@ def table(comparison: Comparison, console: Console) -> None:
     made = _table(comparison, list(_short(comparison).values()))
     if console.is_terminal:
         for kept in range(len(_short(comparison)) - 1, -1, -1):  # costs give way to the width; the page has them
-            if console.measure(made).minimum > console.width:
+            if _width(made) > console.width:
                 made = _table(comparison, list(_short(comparison).values())[:kept])
-    wide = Console(width=max(console.measure(made, options=console.options.update(width=10_000)).maximum, console.width), file=console.file)
-    wide.print(made)
+    Console(width=max(_width(made), console.width), file=console.file, force_terminal=console.is_terminal).print(made)
     said = [sentences.of(one, comparison) for one in comparison.contrasts]
     if said:
         console.print()
@@ -172,6 +171,11 @@ def _table(comparison: Comparison, costs: Sequence[str]) -> Table:
     for row in _rows(comparison, costs):
         made.add_row(*(Text(text) for text in row))
     return made
+
+
+def _width(table: Table) -> int:
+    """How many columns it takes uncut."""
+    return Console(width=10_000).measure(table).maximum
 
 
 def _headings(comparison: Comparison, known: Sequence[str] = tuple(COSTS)) -> list[tuple[str, bool]]:
