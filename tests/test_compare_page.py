@@ -7,6 +7,7 @@ import shutil
 from html.parser import HTMLParser
 
 import pytest
+from made_studies import folder, plan
 
 from siamese_lab.cli import main
 from siamese_lab.compare import command, page, reading
@@ -198,6 +199,17 @@ def test_plots_that_cannot_be_drawn_are_named(small):
     text = page.html(command.compared(reading.selected(["study"])))
     assert "no DET curves: " in text
     assert "curves_val.npz is missing" in text
+
+
+def test_a_search_is_drawn_as_dots(template, outputs):
+    jobs = []
+    for number, loss in enumerate(["contrastive", "triplet"] * 4):
+        point = {"loss": loss, "loss.margin": str(0.1 + 0.07 * number), "optimizer.lr": str(0.001 * (number + 1))}
+        jobs.append({"run_id": folder(template, outputs, "search", point, "0"), "point": {**point, "seed": "0"}, "devices": 1})
+    plan(outputs, "search", {}, jobs)
+    text = page.html(command.compared(reading.selected(["search"])))
+    assert "<h3>verification/eer against optimizer.lr</h3>" in text
+    assert "Every configuration is a dot" in text
 
 
 def test_one_configuration_has_a_page(small):

@@ -13,17 +13,17 @@ DATA, CODE = "data.fingerprint", "code"
 FIRST = ("loss", "backbone", "distance", "miner", "sampling", "memory", "augment", "optimizer", "data")
 
 
-def told_apart(runs: Sequence[Run]) -> tuple[list[Run], list[str], list[str]]:
+def told_apart(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     """Gives runs their points.
 
     A group of which they took different options is an axis by the option's name; its keys are axes where runs of one option
-    differ in them. What always goes with another axis, as the distance that a loss brings along, is none of its own.
+    differ in them.
 
     Args:
         runs: those that count.
 
     Returns:
-        the runs with their points, the axes, and notes.
+        the runs with their points, and the axes.
     """
     groups = _differing([{key: value for key, value in run.config.items() if key.startswith(CHOICES)} for run in runs])
     chosen = [group.removeprefix(CHOICES) for group in groups if group.removeprefix(CHOICES) not in (*NO_AXIS, "experiment", "callback")]
@@ -46,18 +46,10 @@ def told_apart(runs: Sequence[Run]) -> tuple[list[Run], list[str], list[str]]:
     if len({run.path.name for run in runs}) < len(runs):  # one config in two studies: the code may differ
         values[CODE] = [run.code for run in runs]
     values = {axis: column for axis, column in values.items() if len(set(column)) > 1}
-    kept: dict[str, list[str]] = {}
-    notes = []
-    for axis, column in values.items():
-        master = next((other for other, theirs in kept.items() if len(set(zip(theirs, column, strict=True))) == len(set(theirs))), None)
-        if master is None or axis in (DATA, CODE):
-            kept[axis] = column
-        else:
-            notes.append(f"{axis} goes with {master} in these runs, so it is no axis of its own")
     made = []
     for number, run in enumerate(runs):
-        made.append(replace(run, point={axis: column[number] for axis, column in kept.items() if column[number] is not None}))
-    return made, list(kept), notes
+        made.append(replace(run, point={axis: column[number] for axis, column in values.items() if column[number] is not None}))
+    return made, list(values)
 
 
 def levels(runs: Sequence[Run], axis: str) -> list[str]:

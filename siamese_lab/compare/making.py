@@ -86,8 +86,7 @@ def made(
     """
     notes, left_out = list(notes), list(left_out)
     if axes is None:
-        runs, found, said = telling.told_apart(runs)
-        notes += said
+        runs, found = telling.told_apart(runs)
     else:
         found = [axis for axis in axes if any(axis in run.point for run in runs) and len({run.point.get(axis) for run in runs}) > 1]
         shared = {axis: next(iter(run.point.get(axis) for run in runs)) for axis in axes if axis not in found and axis in runs[0].point}

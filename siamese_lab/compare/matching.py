@@ -31,8 +31,8 @@ def marginal(runs: Sequence[Run], by: Sequence[str], axes: Sequence[str], metric
     """One Configuration a level of `by`, the best first, and notes.
 
     A cell is one setting of the other axes. Levels are averaged over the cells and seeds that all of them have; an axis that some
-    level lacks, or that belongs to the levels themselves (`loss.margin` of `loss`, where their margins differ), is no part of a
-    cell: each level is averaged over its own values of it.
+    level lacks, or that belongs to the levels themselves (`loss.margin` of `loss`, where their margins differ), or that goes with
+    them, is no part of a cell: each level is averaged over its own values of it.
 
     Args:
         runs: that count.
@@ -78,20 +78,35 @@ def marginal(runs: Sequence[Run], by: Sequence[str], axes: Sequence[str], metric
     return ranked(made, better(runs, metric, part)), notes
 
 
+def bound(axis: str, by: Sequence[str], runs: Sequence[Run]) -> bool:
+    """Whether an axis goes with the levels: one value in each, not the same in all."""
+    sets = list(_by_level(axis, by, runs).values())
+    return all(len(found) == 1 for found in sets) and any(found != sets[0] for found in sets)
+
+
 def _is_own(axis: str, by: Sequence[str], runs: Sequence[Run]) -> bool:
-    of_level: dict[Point, set[str | None]] = {}
-    for run in runs:
-        of_level.setdefault(tuple(run.point.get(key) for key in by), set()).add(run.point.get(axis))
-    sets = list(of_level.values())
+    sets = list(_by_level(axis, by, runs).values())
     lacking = any(found == {None} for found in sets)
-    return len(sets) > 1 and (lacking or (axis.rpartition(".")[0] in by and any(found != sets[0] for found in sets)))
+    differ = axis.rpartition(".")[0] in by and any(found != sets[0] for found in sets)
+    return len(sets) > 1 and (lacking or differ or bound(axis, by, runs))
+
+
+def _by_level(axis: str, by: Sequence[str], runs: Sequence[Run]) -> dict[Point, set[str | None]]:
+    """The values of an axis at each level."""
+    made: dict[Point, set[str | None]] = {}
+    for run in runs:
+        made.setdefault(tuple(run.point.get(key) for key in by), set()).add(run.point.get(axis))
+    return made
 
 
 def _of_own(own: Sequence[str], by: Sequence[str], runs: Sequence[Run]) -> list[str]:
     made = []
     for axis in own:
-        with_it = [run for run in runs if axis in run.point]
-        made.append(f"each {' and '.join(by)} is averaged over its own {axis} ({', '.join(levels(with_it, axis))}), where it has one")
+        if bound(axis, by, runs):
+            made.append(f"{axis} goes with {' and '.join(by)}: these runs cannot tell which of the two a difference comes from")
+        else:
+            values = ", ".join(levels(runs, axis))
+            made.append(f"each {' and '.join(by)} is averaged over its own {axis} ({values}), where it has one")
     return made
 
 

@@ -35,7 +35,7 @@ def pictures(comparison: Comparison) -> tuple[list[Picture], list[str]]:
         try:
             drawn = task()
         except LabError as error:
-            lacking.append(str(error))
+            lacking.append(f"not drawn: {error}")
         else:
             made.extend([drawn] if drawn else [])
     more = [*numbers[MOST_AXES:], *(" x ".join(pair) for pair in couples[MOST_MAPS:])]

@@ -26,52 +26,74 @@ from siamese_lab.errors import LabError
 from siamese_lab.report import shown
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.patches import Rectangle
 
 MOST = len(SERIES)  # lines in a picture
 MOST_CELLS = 12  # of a side of a heat map
+MOST_TICKS = 9
+WIDE = 50  # ratio of the largest to the smallest value from which an axis is logarithmic
 
 
-def along(comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], axis: str, name: str) -> Picture | None:
-    """The figure against a numeric axis, one line a loss (or another axis of words), with the 95 % bands of the means.
+def along(comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], axis: str, name: str) -> Picture:
+    """The figure against a numeric axis, a line for each loss (or other axis of words) with the 95 % bands of its means.
 
-    Raises:
-        LabError: if the levels share no setting of the other axes.
+    Where the other axes have no setting in common, as in a search, every configuration is a dot.
     """
     owner = axis.rpartition(".")[0]
     words = [other for other in axes if other != axis and not numeric(levels(runs, other)) and len(levels(runs, other)) <= MOST]
     group = owner if owner in words else next(iter(words), None)
-    found, notes = matching.marginal(runs, [group, axis] if group else [axis], axes, comparison.metric, comparison.part)
     figure, plot = sheet()
-    scale = 100 if comparison.unit == "share" else 1
-    every = [float(text) for text in levels(runs, axis)]
-    names = levels(runs, group) if group else [""]
-    for number, level in enumerate(names):
-        some = [one for one in found if not group or one.point.get(group) == level]
-        points = sorted((one for one in some if axis in one.point), key=lambda one: float(one.point[axis]))
-        style = {"color": SERIES[number % MOST], "linestyle": DASHES[number % MOST]}
-        label = f"{group}={level}" if group else ""
-        if not points and some:  # it has no such axis: one value
-            estimate = some[0].estimate
-            plot.axhline(scale * estimate.value, linewidth=1.3, label=f"{label}, which has no {axis.rpartition('.')[2]}", **style)
-            if estimate.low is not None and estimate.high is not None:
-                plot.axhspan(scale * estimate.low, scale * estimate.high, color=style["color"], alpha=0.08, linewidth=0)
-            continue
-        x, y = [float(one.point[axis]) for one in points], [scale * one.estimate.value for one in points]
-        if all(one.estimate.low is not None for one in points):
-            low, high = ([scale * (getattr(one.estimate, end) or 0.0) for one in points] for end in ("low", "high"))
-            plot.fill_between(x, low, high, color=style["color"], alpha=0.14, linewidth=0)
-        plot.plot(x, y, linewidth=1.8, marker=MARKERS[number % MOST], markersize=6, markeredgecolor=PAPER, label=label, **style)
-    if min(every) > 0 and max(every) / min(every) >= 50:
+    values = [float(text) for text in levels(runs, axis)]
+    if min(values) > 0 and max(values) / min(values) >= WIDE:
         plot.set_xscale("log")
-    plot.set_xticks(every if len(every) <= 9 else every[:: len(every) // 8], minor=False)
+    by = [group, axis] if group else [axis]
+    try:
+        if any(matching.bound(other, by, runs) and numeric(levels(runs, other)) for other in axes if other not in by):
+            raise LabError("a line would join what differs in more than this axis")
+        found, notes = matching.marginal(runs, by, axes, comparison.metric, comparison.part)
+    except LabError:
+        found, draw = list(comparison.choices), _dots
+        caption = "Every configuration is a dot: they have no setting of the other axes in common to be averaged over."
+    else:
+        draw = _line
+        caption = f"Mean over seeds; bands are the 95 % intervals of the means, not of their differences. {_sentence(notes)}"
+        plot.set_xticks(values if len(values) <= MOST_TICKS else values[:: len(values) // MOST_TICKS + 1])
+        few_ticks(plot.xaxis)
+    for number, level in enumerate(levels(runs, group) if group else [""]):
+        some = [one for one in found if not group or one.point.get(group) == level]
+        draw(plot, some, axis, f"{group}={level}" if group else "", number, 100 if comparison.unit == "share" else 1)
     plot.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
-    few_ticks(plot.xaxis)
     in_unit(plot.yaxis, comparison.unit)
     labels(plot, axis, comparison.metric)
     legend(plot)
-    caption = f"Mean over seeds; bands are the 95 % intervals of the means, not of their differences. {_sentence(notes)}"
-    return Picture(f"{comparison.metric} against {axis}", svg(figure, name, f"{comparison.metric} against {axis}"), caption)
+    title = f"{comparison.metric} against {axis}"
+    return Picture(title, svg(figure, name, title), caption)
+
+
+def _line(plot: "Axes", found: Sequence[Configuration], axis: str, label: str, number: int, scale: float) -> None:
+    """One level's line and band; a level line where it has no such axis."""
+    style = {"color": SERIES[number], "linestyle": DASHES[number]}
+    points = sorted((one for one in found if axis in one.point), key=lambda one: float(one.point[axis]))
+    if found and not points:
+        estimate = found[0].estimate
+        plot.axhline(scale * estimate.value, linewidth=1.3, label=f"{label}, which has no {axis.rpartition('.')[2]}", **style)
+        if estimate.low is not None and estimate.high is not None:
+            plot.axhspan(scale * estimate.low, scale * estimate.high, color=style["color"], alpha=0.08, linewidth=0)
+        return
+    x, y = [float(one.point[axis]) for one in points], [scale * one.estimate.value for one in points]
+    if all(one.estimate.low is not None for one in points):
+        low, high = ([scale * (getattr(one.estimate, end) or 0.0) for one in points] for end in ("low", "high"))
+        plot.fill_between(x, low, high, color=style["color"], alpha=0.14, linewidth=0)
+    plot.plot(x, y, linewidth=1.8, marker=MARKERS[number], markersize=6, markeredgecolor=PAPER, label=label, **style)
+
+
+def _dots(plot: "Axes", found: Sequence[Configuration], axis: str, label: str, number: int, scale: float) -> None:
+    points = [one for one in found if axis in one.point]
+    x, y = [float(one.point[axis]) for one in points], [scale * one.estimate.value for one in points]
+    if points:
+        style = {"color": SERIES[number], "marker": MARKERS[number], "markeredgecolor": PAPER}
+        plot.plot(x, y, linestyle="none", markersize=6, label=label, **style)  # type: ignore[arg-type]
 
 
 def heat_map(comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], pair: tuple[str, str], name: str) -> Picture | None:

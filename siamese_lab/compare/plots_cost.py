@@ -42,7 +42,7 @@ def against_cost(comparison: Comparison, cost: str) -> Picture | None:
         few_ticks(plot.xaxis)
         _log_ticks(plot, min(x), max(x))
     plot.margins(0.08)
-    plot.xaxis.set_major_formatter(lambda value, _: sentences.spent(value, cost) if value > 0 else "0")
+    plot.xaxis.set_major_formatter(lambda value, _: f"{value:g} s" if cost == "seconds" else sentences.spent(value, cost))
     in_unit(plot.yaxis, comparison.unit)
     labels(plot, COSTS[cost], comparison.metric)
     figure.draw_without_rendering()  # which lays it out

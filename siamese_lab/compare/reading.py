@@ -55,7 +55,8 @@ def selected(names: Sequence[str], force: bool = False) -> Selection:
         LabError: if a name is neither.
     """
     found: dict[Path, Run] = {}
-    notes: list[str] = []
+    notes = [f"{name} is named twice and counts once" for name in dict.fromkeys(names) if names.count(name) > 1]
+    names = list(dict.fromkeys(names))
     axes: dict[str, list[str]] = {}
     studies = []
     for name in names:
@@ -65,7 +66,7 @@ def selected(names: Sequence[str], force: bool = False) -> Selection:
         elif (folder / "study.json").is_file():
             study = Study.read(str(folder))
             some = _of_study(folder, study, force)
-            axes = study.axes
+            axes = {key: [] for job in study.jobs for key in job.point} | study.axes
         else:
             some = [_read(RunFolder(path.parent), None, force) for path in sorted(folder.glob("*/run.json"))]
         if folder is not None:

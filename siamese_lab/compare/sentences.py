@@ -135,7 +135,8 @@ def front(comparison: Comparison) -> list[str]:
             made.append(f"{COSTS[cost]}: {one.name} is at once the best and the cheapest ({spent(one.cost[cost], cost)})")
             continue
         names = ", ".join(f"{c.name} ({spent(c.cost[cost], cost)}, {figure(c.estimate.value, comparison.unit)})" for c in found[:6])
-        made.append(f"{COSTS[cost]}: worth their cost are {names}{f' and {len(found) - 6} more' if len(found) > 6 else ''}")
+        chance = " (as they ran: small differences in time are chance)" if cost == "seconds" else ""
+        made.append(f"{COSTS[cost]}{chance}: worth their cost are {names}{f' and {len(found) - 6} more' if len(found) > 6 else ''}")
     return made
 
 
