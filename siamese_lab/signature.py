@@ -51,6 +51,8 @@ def fit(value: Any, annotation: Any, key: str, misfits: list[str], infinite: boo
     Returns:
         The value in its one spelling: a whole number where a float is asked for becomes a float.
     """
+    if type(value) is annotation and annotation is not float:  # of most values of a run's files; a float may be NaN
+        return value
     origin = get_origin(annotation)
     if origin in (Union, types.UnionType):
         return _fit_union(value, annotation, key, misfits, infinite)
@@ -97,8 +99,13 @@ def shown(value: Any) -> str:
     return f"the text {value!r}" if isinstance(value, str) else repr(value)
 
 
+@cache
+def _arms(annotation: Any) -> tuple[Any, ...]:
+    return tuple(arm for arm in get_args(annotation) if known(arm))
+
+
 def _fit_union(value: Any, annotation: Any, key: str, misfits: list[str], infinite: bool) -> Any:
-    arms = [arm for arm in get_args(annotation) if known(arm)]
+    arms = _arms(annotation)
     if not arms or (type(value) in arms and not isinstance(value, float)):
         return value
     tried = []

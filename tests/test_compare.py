@@ -387,3 +387,14 @@ def test_nothing_slow_is_imported(small):
     words = f"import sys; from siamese_lab.cli import main; main(['compare', 'study', '--format', 'csv']); print({slow})"
     done = subprocess.run([sys.executable, "-c", words], env=dict(os.environ), capture_output=True, text=True, timeout=100)
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_a_page_that_cannot_be_written(small, capsys, tmp_path):
+    path = small()
+    (path / "report.html").mkdir()
+    assert main(["compare", "study"]) == 0  # nobody asked for it by name
+    said = capsys.readouterr()
+    assert "cannot be written: Is a directory" in said.err
+    assert "loss=triplet is better" in said.out
+    assert main(["compare", "study", "--report", str(tmp_path)]) == 2
+    assert "cannot be written" in capsys.readouterr().err

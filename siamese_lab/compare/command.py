@@ -52,24 +52,35 @@ def command(
     selection = reading.selected(names, force)
     comparison = compared(selection, by=by, metric=metric, open_test=open_test, force=force)
     place = report
+    if place is None and format == "table" and selection.study is not None:
+        place = selection.study / report_name(by, metric, open_test)
+    if place is not None:
+        place = _written(comparison, place, asked=report is not None)  # first: whoever reads what is printed may stop reading
     if format == "table":
-        console = Console(highlight=False, soft_wrap=True)
-        formats.table(comparison, console)
-        if place is None and selection.study is not None:
-            place = selection.study / report_name(by, metric, open_test)
+        formats.table(comparison, Console(highlight=False, soft_wrap=True))
+        next_steps(comparison, place)
     elif format == "html":
         from siamese_lab.compare import page
 
         print(page.html(comparison), end="")
     else:
         print(PRINTED[format](comparison), end="")
-    if place is not None:
-        from siamese_lab.compare import page
-
-        files.write_text(place, page.html(comparison))
-    if format == "table":
-        next_steps(comparison, place)
     return 0
+
+
+def _written(comparison: Comparison, place: Path, asked: bool) -> Path | None:
+    """Writes the page; where it was not asked for, a folder that takes no file keeps nobody from reading the table."""
+    from siamese_lab.compare import page
+
+    try:
+        files.write_text(place, page.html(comparison))
+    except OSError as error:
+        words = f"the page {place} cannot be written: {error.strerror}"
+        if asked:
+            raise LabError(words) from error
+        print(f"siamese-lab: {words}", file=sys.stderr)
+        return None
+    return place
 
 
 def compared(

@@ -81,7 +81,7 @@ def marginal(runs: Sequence[Run], by: Sequence[str], axes: Sequence[str], metric
 def bound(axis: str, by: Sequence[str], runs: Sequence[Run]) -> bool:
     """Whether an axis goes with the levels: one value in each, not the same in all."""
     sets = list(_by_level(axis, by, runs).values())
-    return all(len(found) == 1 for found in sets) and any(found != sets[0] for found in sets)
+    return all(len(found) == 1 and None not in found for found in sets) and any(found != sets[0] for found in sets)
 
 
 def _is_own(axis: str, by: Sequence[str], runs: Sequence[Run]) -> bool:

