@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from siamese_lab import record, runs
-from siamese_lab.compare import reading
+from siamese_lab.compare import configs
 from siamese_lab.errors import LabError
 from siamese_lab.files import read_json
 from siamese_lab.runs import RunFolder
@@ -50,7 +50,7 @@ def facts(folder: RunFolder) -> dict[str, str]:
         LabError: if its files are not whole.
     """
     info = folder.info()
-    config = reading.config(folder.path / "config.yaml")
+    config = configs.read(folder.path / "config.yaml")
     made = {key.removeprefix("choices."): value for key, value in config.items() if key.startswith("choices.")}
     made |= {key: value for key, value in config.items() if not key.startswith("choices.") and not _named(key, config)}
     made["code"] = str(info.get("code", "unknown"))

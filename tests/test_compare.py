@@ -5,13 +5,15 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from made_studies import COST, edited, folder, plan, points, study
 
 from siamese_lab.cli import main
-from siamese_lab.compare import command, comparable, making, reading, sentences
-from siamese_lab.compare.comparison import Configuration, fronts
+from siamese_lab.compare import command, comparable, configs, making, reading, sentences
+from siamese_lab.compare.comparison import Comparison, Configuration, Contrast
+from siamese_lab.compare.contrasting import fronts
 from siamese_lab.compare.estimates import Estimate
 from siamese_lab.errors import LabError
 
@@ -71,8 +73,6 @@ def test_the_same_twice_is_told_apart_by_nothing(small):
     ],
 )
 def test_sentences(small, gain, shown, words):
-    from siamese_lab.compare.comparison import Comparison, Contrast
-
     mean = Estimate(0.1, seeds=3)
     a, b = (Configuration({"a": "x", "b": text}, ["0"], [0.1], [{}], mean, {}, []) for text in "12")
     contrast = Contrast(a, b, ["0"], gain, adjusted=gain.p, shown=shown)
@@ -178,8 +178,6 @@ def test_other_precision_is_refused_unless_it_is_what_is_compared(small):
         compared("study")
     runs = [one for one in reading.selected(["study"]).runs if not one.why]
     assert "threads" in comparable.remarks(runs)[0]
-    from dataclasses import replace
-
     assert comparable.refuse_mixed([replace(run, point={"trainer.precision": "x"}) for run in runs], force=False) == []
 
 
@@ -350,13 +348,13 @@ def test_a_study_that_is_not_there(small, capsys):
 def test_a_config_is_read_by_keys(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("seed: 1\nloss:\n  margin: 0.5\n  list:\n  - 1\n  - a\nflag: true\nnone: null\nempty: {}\n")
-    assert reading.config(path) == {"seed": "1", "loss.margin": "0.5", "loss.list": "[1,a]", "flag": "true", "none": "null", "empty": "{}"}
+    assert configs.read(path) == {"seed": "1", "loss.margin": "0.5", "loss.list": "[1,a]", "flag": "true", "none": "null", "empty": "{}"}
     for text in ("a: &x [1]\nb: *x\n", "a: [1\n", "- 1\n", "a: " + "[" * 5000):
         path.write_text(text)
         with pytest.raises(LabError, match="no config"):
-            reading.config(path)
+            configs.read(path)
     with pytest.raises(LabError, match="missing"):
-        reading.config(tmp_path / "none.yaml")
+        configs.read(tmp_path / "none.yaml")
 
 
 def test_a_thousand_runs_are_read_in_two_seconds(template, outputs, monkeypatch):
@@ -371,7 +369,7 @@ def test_a_thousand_runs_are_read_in_two_seconds(template, outputs, monkeypatch)
     )
     best = 9.0
     for _ in range(3):
-        reading._flat.cache_clear()
+        configs._flat.cache_clear()
         start = time.process_time()  # the machine may be shared
         runs = [reading.with_influences(run, "verification/eer", "val") for run in reading.selected(["big"]).runs if not run.why]
         best = min(best, time.process_time() - start)

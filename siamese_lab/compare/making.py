@@ -8,7 +8,8 @@ from typing import Any
 from siamese_lab.catalogue import nearest
 from siamese_lab.compare import axes as telling
 from siamese_lab.compare import matching
-from siamese_lab.compare.comparison import FEW, Comparison, Part, Run, better, configurations, contrasts, fronts
+from siamese_lab.compare.comparison import FEW, Comparison, Configuration, Part, Run
+from siamese_lab.compare.contrasting import better, configurations, contrasts, fronts
 from siamese_lab.errors import LabError
 
 
@@ -131,7 +132,7 @@ def _once(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
     return list(kept.values()), rest
 
 
-def _of_seeds(found: Sequence[Any]) -> list[str]:
+def _of_seeds(found: Sequence[Configuration]) -> list[str]:
     most = max(len(one.seeds) for one in found)
     fewer = [one for one in found if len(one.seeds) < most]
     if not fewer:
@@ -140,7 +141,7 @@ def _of_seeds(found: Sequence[Any]) -> list[str]:
     return [f"not all configurations have {most} seeds: {some}{f' and {len(fewer) - 5} more' if len(fewer) > 5 else ''}"]
 
 
-def _of_choice(found: Sequence[Any]) -> list[str]:
+def _of_choice(found: Sequence[Configuration]) -> list[str]:
     if len(found) <= FEW:
         return []
     return [

@@ -6,7 +6,8 @@ import numpy as np
 
 from siamese_lab.catalogue import nearest
 from siamese_lab.compare.axes import levels
-from siamese_lab.compare.comparison import Configuration, Part, Run, better, by_size, configuration, ranked, value
+from siamese_lab.compare.comparison import Configuration, Part, Run, by_size
+from siamese_lab.compare.contrasting import better, configuration, ranked, value
 from siamese_lab.errors import LabError
 
 Point = tuple[str | None, ...]

@@ -6,7 +6,8 @@ from html import escape
 
 from siamese_lab.compare import sentences
 from siamese_lab.compare.axes import numeric
-from siamese_lab.compare.comparison import COSTS, Comparison, Configuration, value
+from siamese_lab.compare.comparison import COSTS, Comparison, Configuration
+from siamese_lab.compare.contrasting import value
 from siamese_lab.report import shown
 
 WIDTH, MARGIN = 150, 6  # of a drawn interval, pixels; as in page.css

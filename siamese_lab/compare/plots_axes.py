@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from siamese_lab.compare import matching, sentences
 from siamese_lab.compare.axes import levels, numeric
-from siamese_lab.compare.comparison import Comparison, Configuration, Run, goodness
+from siamese_lab.compare.comparison import Comparison, Configuration, Run
+from siamese_lab.compare.contrasting import goodness
 from siamese_lab.compare.drawing import (
     DASHES,
     INK,
