@@ -9,7 +9,7 @@ from rich.text import Text
 
 from siamese_lab import record, runs
 from siamese_lab.compare import configs
-from siamese_lab.errors import LabError
+from siamese_lab.errors import LabError, printable
 from siamese_lab.files import read_json
 from siamese_lab.runs import RunFolder
 from siamese_lab.schema import LEFT_OUT
@@ -53,10 +53,10 @@ def facts(folder: RunFolder) -> dict[str, str]:
     config = configs.read(folder.path / "config.yaml")
     made = {key.removeprefix("choices."): value for key, value in config.items() if key.startswith("choices.")}
     made |= {key: value for key, value in config.items() if not key.startswith("choices.") and not _named(key, config)}
-    made["code"] = str(info.get("code", "unknown"))
+    made["code"] = printable(info.get("code", "unknown"))
     made["data fingerprint"] = _fingerprint(folder)
-    made |= {f"version of {name}": str(value) for name, value in info["versions"].items()}
-    made |= {f"decided {name}": str(value) for name, value in info["decided"].items()}
+    made |= {printable(f"version of {name}"): printable(value) for name, value in info["versions"].items()}
+    made |= {printable(f"decided {name}"): printable(value) for name, value in info["decided"].items()}
     return made | {"state": folder.state()}
 
 
@@ -77,7 +77,7 @@ def _fingerprint(folder: RunFolder) -> str:
         metrics: dict[str, Any] = record.metrics(path, read_json(path))
     except LabError:
         return "not known yet"
-    return str(metrics["data"]["fingerprint"])
+    return printable(metrics["data"]["fingerprint"])
 
 
 def _left_out(key: str) -> bool:

@@ -387,6 +387,29 @@ def test_nothing_slow_is_imported(small):
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
+@pytest.mark.parametrize("name", ["", "..", "/", "/etc/passwd", "*", "[a", "~", "a\0b", "x" * 5000, "\udcff", "a\x1b[31mb"])
+def test_names_that_nobody_should_write(outputs, capsys, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    for words in (["compare", name], ["diff", name, name], ["compare", name, "--format", "json", "--force"]):
+        assert main(words) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.startswith("siamese-lab: ")
+        assert "Traceback" not in said.err
+        assert "\x1b" not in said.err
+
+
+def test_what_run_files_hold_is_printed_harmless(small, capsys):
+    path = small()
+    edited(next(path.glob("*/run.json")), state="failed", reason="\x1b[31mred\x07 and\nmore")
+    content = json.loads((path / "study.json").read_text())
+    for job in content["jobs"]:
+        job["point"]["loss"] += "\x1b[2J"
+    (path / "study.json").write_text(json.dumps(content))
+    assert main(["compare", "study"]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+
+
 def test_a_page_that_cannot_be_written(small, capsys, tmp_path):
     path = small()
     (path / "report.html").mkdir()

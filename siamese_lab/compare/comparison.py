@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from siamese_lab.compare.estimates import Estimate
+from siamese_lab.errors import printable
 
 FEW = 5
 """Configurations up to which every pair is compared; of more, each with the best: all pairs of 30 are 435 tests, and hide each other."""
@@ -56,7 +57,7 @@ class Run:
     @property
     def name(self) -> str:
         """Study and run id, which every command takes."""
-        return f"{self.path.parent.name}/{self.path.name}"
+        return printable(f"{self.path.parent.name}/{self.path.name}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,6 @@
 """What a comparison looks like: all pictures that its runs allow."""
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from itertools import combinations
@@ -31,13 +32,15 @@ def pictures(comparison: Comparison) -> tuple[list[Picture], list[str]]:
     tasks += [partial(against_cost, comparison, cost) for cost in comparison.fronts]
     made: list[Picture] = []
     lacking: list[str] = []
-    for task in tasks:
-        try:
-            drawn = task()
-        except LabError as error:
-            lacking.append(f"not drawn: {error}")
-        else:
-            made.extend([drawn] if drawn else [])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the page's fonts draw the texts, matplotlib's only measure them
+        for task in tasks:
+            try:
+                drawn = task()
+            except LabError as error:
+                lacking.append(f"not drawn: {error}")
+            else:
+                made.extend([drawn] if drawn else [])
     more = [*numbers[MOST_AXES:], *(" x ".join(pair) for pair in couples[MOST_MAPS:])]
     if more:
         lacking.append(f"not drawn, since there are so many axes: {', '.join(more)}")

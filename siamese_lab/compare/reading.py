@@ -15,7 +15,7 @@ from siamese_lab import influences, record, runs
 from siamese_lab.catalogue import nearest
 from siamese_lab.compare import configs
 from siamese_lab.compare.comparison import Part, Run
-from siamese_lab.errors import LabError
+from siamese_lab.errors import LabError, printable
 from siamese_lab.files import read_json
 from siamese_lab.runs import RunFolder
 from siamese_lab.sweep.study import Study
@@ -63,8 +63,8 @@ def selected(names: Sequence[str], force: bool = False) -> Selection:
             some = [_read(_found(name), None, force)]
         elif (folder / "study.json").is_file():
             study = Study.read(str(folder))
-            some = _of_study(folder, study, force)
-            axes = {key: [] for job in study.jobs for key in job.point} | study.axes
+            some = _of_study(folder, _harmless(study), force)
+            axes = {printable(key): [] for key in {key: None for job in study.jobs for key in job.point} | study.axes}
         else:
             some = [_read(RunFolder(path.parent), None, force) for path in sorted(folder.glob("*/run.json"))]
         if folder is not None:
@@ -77,7 +77,7 @@ def selected(names: Sequence[str], force: bool = False) -> Selection:
     lone = len(names) == 1 and studies
     shown = names if len(names) <= 3 else [*names[:3], f"{len(names) - 3} more"]
     return Selection(
-        studies[0].name if lone else ", ".join(shown),
+        printable(studies[0].name if lone else ", ".join(shown)),
         studies[0] if lone else None,
         list(found.values()),
         axes if lone else {},
@@ -131,12 +131,18 @@ def _of_study(folder: Path, study: Study, force: bool) -> list[Run]:
         made.append(_read(run, job.point, force) if run.path.exists() else _never(folder, run, job.point))
     for old in study.superseded:
         why = f"superseded by {old.by}: {', '.join(old.changes) or 'the same words mean another config now'}"
-        made.append(Run(folder / old.run_id, "superseded", why))
+        made.append(Run(folder / old.run_id, "superseded", printable(why)))
     known = {run.path.name for run in made}
     for path in sorted(folder.glob("*/run.json")):
         if path.parent.name not in known:
             made.append(Run(path.parent, "unplanned", "it lies in the study's folder, but the study did not ask for it"))
     return made
+
+
+def _harmless(study: Study) -> Study:
+    """The study with keys and values that can do a terminal no harm, whoever wrote its file."""
+    jobs = [replace(job, point={printable(key): printable(value) for key, value in job.point.items()}) for job in study.jobs]
+    return replace(study, jobs=jobs)
 
 
 def _never(folder: Path, run: RunFolder, point: Mapping[str, str]) -> Run:
@@ -145,7 +151,7 @@ def _never(folder: Path, run: RunFolder, point: Mapping[str, str]) -> Run:
     with suppress(LabError):  # no attempt, or its file is broken
         attempts = read_json(folder / "jobs" / f"{run.run_id}.json").get("attempts", [])
     state, reason = (str(attempts[-1].get("state")), attempts[-1].get("reason")) if attempts else ("queued", None)
-    return Run(run.path, state, reason or "not begun", point={k: v for k, v in point.items() if k != SEED})
+    return Run(run.path, printable(state), printable(reason or "not begun"), point={k: v for k, v in point.items() if k != SEED})
 
 
 def _read(folder: RunFolder, point: Mapping[str, str] | None, force: bool) -> Run:
@@ -162,20 +168,20 @@ def _read(folder: RunFolder, point: Mapping[str, str] | None, force: bool) -> Ru
             seed=(point or {}).get(SEED, values.get(SEED, "")),
             point={key: value for key, value in point.items() if key != SEED} if point is not None else {},
             config=values,
-            code=str(info.get("code", "")),
+            code=printable(info.get("code", "")),
             decided=info["decided"],
-            headlines=[str(name) for name in info.get("headlines", [])],
+            headlines=[printable(name) for name in info.get("headlines", [])],
         )
         timed_out = force and state == "timeout" and (path / "metrics.json").is_file()
         if state != "ok" and not timed_out:
-            return replace(run, why=_why(state, info.get("reason"), path))
+            return replace(run, why=printable(_why(state, info.get("reason"), path)))
         metrics = record.metrics(path / "metrics.json", read_json(path / "metrics.json"))
     except LabError as error:
-        return Run(path, "broken", f"not whole: {error}", point=dict(point or {}))
+        return Run(path, "broken", printable(f"not whole: {error}"), point=dict(point or {}))
     seconds = metrics["training"]["seconds"]
     cost = {key: float(value) for key, value in {"seconds": seconds, **info.get("cost", {})}.items()}
     finite = {part: _finite(metrics.get(part, {})) for part in ("val", "test")}
-    return replace(run, data=metrics["data"]["fingerprint"], parts=finite, sealed=bool(metrics.get("sealed")), cost=cost)
+    return replace(run, data=printable(metrics["data"]["fingerprint"]), parts=finite, sealed=bool(metrics.get("sealed")), cost=cost)
 
 
 def _why(state: str, reason: str | None, path: Path) -> str:
@@ -185,4 +191,4 @@ def _why(state: str, reason: str | None, path: Path) -> str:
 
 
 def _finite(figures: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: figure for name, figure in figures.items() if isfinite(figure["value"])}
+    return {printable(name): figure for name, figure in figures.items() if isfinite(figure["value"])}

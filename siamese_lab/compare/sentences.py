@@ -5,6 +5,7 @@ from math import floor, log10
 
 from siamese_lab.compare.comparison import COSTS, LEVEL, Comparison, Configuration, Contrast
 from siamese_lab.compare.estimates import Estimate
+from siamese_lab.errors import printable
 from siamese_lab.report import shown as figure
 
 GENERALISES = {
