@@ -77,10 +77,11 @@ def part(comparison: Comparison) -> str:
 
 def openings(comparison: Comparison) -> list[str]:
     """When the test part was opened, by which command."""
-    return [
-        f"test part opened {one.get('at')} for {counted(len(one.get('runs', [])), 'run')}: {one.get('command')}"
-        for one in comparison.openings
-    ]
+    made = []
+    for one in comparison.openings:
+        runs = counted(len(one.get("runs", [])), "run")
+        made.append(printable(f"test part opened {one.get('at')} for {runs}: {one.get('command')}"))
+    return made
 
 
 def family(comparison: Comparison) -> str:
