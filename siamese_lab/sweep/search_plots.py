@@ -76,7 +76,7 @@ def best_so_far(values: Sequence[float], better: Literal["low", "high"]) -> list
 
 
 def importance(shares: Mapping[str, float], points: int, title: str = "") -> "Figure":
-    """How much each axis decided whether a point was among the best.
+    """How much each axis matters, see `search_importance`.
 
     Args:
         shares: {parameter's name: its share, all together 1}.
@@ -88,7 +88,7 @@ def importance(shares: Mapping[str, float], points: int, title: str = "") -> "Fi
     bars = axes.barh([name for name, _ in ranked], [100 * share for _, share in ranked], color=BLUE, height=0.6)
     axes.bar_label(bars, fmt="%.0f %%", padding=3, fontsize=9, color=INK)
     axes.set_xlim(0, 100 * max(shares.values()) * 1.15)
-    axes.set_xlabel(f"share of the importance, % (PED-ANOVA, {points} finished points)")
+    axes.set_xlabel(f"share of the variance that the axes explain one by one, % ({points} points)")
     axes.grid(axis="y", visible=False)
     return figure
 
@@ -119,6 +119,7 @@ def values(tried: Sequence[Tried], by_name: Mapping[str, Axis], metric: str, tit
             panel.set_xlim(-0.5, len(axis.names) - 0.5)
         panel.scatter(places, heights, c=shades, cmap="Blues", vmin=0, vmax=1, s=26, edgecolors=BLUE, linewidths=0.5)
         panel.set_xlabel(name)
+        panel.sharey(panels[0])
         panel.set_ylabel(metric, fontsize=8)
     return figure
 

@@ -10,18 +10,18 @@ from siamese_lab.errors import LabError
 from siamese_lab.files import read_json
 from siamese_lab.runs import outputs
 from siamese_lab.sweep import search_plots
+from siamese_lab.sweep.search_importance import ENOUGH, importance
 from siamese_lab.sweep.search_plots import Tried
 from siamese_lab.sweep.search_space import Space
-from siamese_lab.sweep.search_storage import quietly, told
+from siamese_lab.sweep.search_storage import told
 from siamese_lab.sweep.search_trials import ended, points
 
 if TYPE_CHECKING:
-    from optuna import Study
     from optuna.trial import FrozenTrial
 
     from siamese_lab.sweep.search_source import Drawn
 
-ENOUGH = 10  # finished points from which importances are estimated
+FINISHED = ("ok", "timeout")
 PICTURES = ("history.png", "importance.png", "values.png")
 
 
@@ -38,8 +38,8 @@ def report(source: "Drawn", folder: Path, fixed: Sequence[str], sampler: str) ->
     with told(source.storage):
         everything = source.trials.all()
         latest = list(points(everything).values())
-        shares = importance(study)
     tried = [one(t) for t in latest]
+    shares = importance([(t.value, t.values) for t in tried if t.value is not None and t.state in FINISHED], space)
     best = best_of(latest, source.better)
     metric = _metric(study.study_name, best)
     lines = [f"search     {study.study_name}: {_counted(len(latest), 'point')} by {sampler}, {_states(latest)}{_aside(everything)}"]
@@ -57,27 +57,10 @@ def report(source: "Drawn", folder: Path, fixed: Sequence[str], sampler: str) ->
     print("\n".join(lines))
 
 
-def importance(study: "Study") -> dict[str, float]:
-    """{parameter's name: its share of what decides whether a point is among the best}, the largest first; {} of too few points.
-
-    PED-ANOVA (Watanabe et al. 2023), in its form for values that only some options have: how far the parameter's distribution among the
-    best tenth of points, or the best five, is from that among all. It needs no package beside Optuna.
-    """
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-    from optuna.trial import TrialState
-
-    finished = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
-    if finished < ENOUGH:
-        return {}
-    with quietly():
-        shares = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=max(0.1, 5 / finished)))
-    return dict(sorted(shares.items(), key=lambda one: -one[1]))
-
-
 def one(trial: "FrozenTrial") -> Tried:
     """A trial as it is drawn."""
     state = trial.state.name
-    return Tried(trial.value, "running" if state == "RUNNING" else "ok" if state == "COMPLETE" else ended(trial), trial.params)
+    return Tried(trial.value, "running" if state == "RUNNING" else ended(trial), trial.params)
 
 
 def best_of(trials: Collection["FrozenTrial"], better: Literal["low", "high"]) -> "FrozenTrial | None":
@@ -98,7 +81,7 @@ def draw(
 ) -> None:
     """Writes the pictures that there are points for."""
     search_plots.save(search_plots.history(tried, metric, better, title), folder / PICTURES[0])
-    finished = [t for t in tried if t.state == "ok"]
+    finished = [t for t in tried if t.value is not None and t.state in FINISHED]
     if shares:
         search_plots.save(search_plots.importance(shares, len(finished), title), folder / PICTURES[1])
     names = dict.fromkeys([*shares, *(name for t in finished for name in t.values)])
@@ -118,7 +101,7 @@ def _best(study: str, best: "FrozenTrial | None", metric: str, better: Literal["
     seeds = shlex.join([f"study={study}_best", *(w for w in words if not w.startswith("seed=")), *chosen, "seed=1,2,3,4,5"])
     return [
         f"best       {metric} {best.value:.4g} ({better} is better), run {best.user_attrs['run']}: {' '.join(chosen)}",
-        f"           chosen as the best of {of}: expect less of it on another seed, and on the test part",
+        f"           chosen as the best of {of}: expect a little worse on another seed, and on the test part",
         f"again      siamese-lab train {command}",
         f"seeds      siamese-lab train -m {seeds}",
     ]
