@@ -62,7 +62,7 @@ def begin(job, values, better="low"):
     files.write_json(job.folder.path / "history.json", history)
 
 
-def source(axes, total, sampler="random", storage="sqlite", study="s", better="low", startup=10, prunes=None, seed=0, retries=2):
+def source(axes, total, sampler="random", storage="journal", study="s", better="low", startup=10, prunes=None, seed=0, retries=2):
     """The source of a search under the outputs, with the study's file."""
     from siamese_lab.runs import outputs
     from siamese_lab.sweep.search_samplers import pruner
@@ -71,7 +71,13 @@ def source(axes, total, sampler="random", storage="sqlite", study="s", better="l
         Study(study, {}, []).write()
     opened = search_storage.study(storage, outputs() / study / "search", study, better)
     opened.pruner = pruner(prunes, 2, startup)
-    return Drawn(Trials(opened, axes, sampler, seed, startup, total, retries), point, better, prunes is not None, storage)
+    return Drawn(
+        Trials(opened, axes, sampler, seed, startup, total, retries),
+        lambda values: point(values, study),
+        better,
+        prunes is not None,
+        storage,
+    )
 
 
 def go(drawn, train=lambda job: (finish(job, error(job.point)), "ok")[1]):

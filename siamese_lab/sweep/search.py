@@ -194,7 +194,7 @@ def same(study: "Study", space: "Space", fixed: Sequence[str]) -> None:
     if set(before["fixed"]) != set(now["fixed"]):
         told.append(f"the fixed overrides were {' '.join(before['fixed']) or 'none'} and are {' '.join(now['fixed']) or 'none'}")
     if told:
-        raise LabError(f"the trials of {study.study_name} were drawn from another space: {'; '.join(told)}. {ANEW.capitalize()}")
+        raise LabError(f"the trials of {study.study_name} were drawn from another space: {'; '.join(told)}: {ANEW}")
 
 
 def together(source: "Drawn", space: "Space") -> None:

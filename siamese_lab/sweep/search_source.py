@@ -41,7 +41,7 @@ class Drawn:
         self.states: dict[str, str] = {}
         self.exhausted = False
         self.new = 0  # trials told in this call
-        self._point = point
+        self._point, self._unfit = point, 0
         self._running: dict[str, Trial] = {}
         self._reported: dict[str, int] = {}
         self._there: dict[str, set[str] | LabError] = {}
@@ -51,16 +51,14 @@ class Drawn:
         with told(self.storage):
             self.trials.beat()
             self.trials.reap()
-            unfit = 0
+            self._unfit = 0
             while (self.trials.left() > 0 and not self.exhausted) or self.trials.waiting():
                 try:
                     trial, point = self.trials.ask(self.exists)
-                    job = self._take(trial, point.values)
                 except LabError as error:
-                    unfit += 1
-                    if unfit == UNFIT:
-                        raise LabError(f"none of {UNFIT} points drawn can run; the last one: {error}") from error
+                    self._count(error)
                     continue
+                job = self._take(trial, point.values)
                 if job is not None:
                     return job
         return None
@@ -129,7 +127,8 @@ class Drawn:
             job, text = self._point(values)
         except LabError as error:
             self.trials.aside(trial, "unfit", str(error))
-            raise
+            self._count(error)
+            return None
         if job.run_id in self._running:  # other words for the same run
             self._known(trial, self._running[job.run_id].number, "FAIL", None)
             return None
@@ -141,6 +140,12 @@ class Drawn:
             return None
         self._running[job.run_id] = trial
         return job
+
+    def _count(self, error: LabError) -> None:
+        """Gives up where nothing that is drawn can run."""
+        self._unfit += 1
+        if self._unfit == UNFIT:
+            raise LabError(f"none of {UNFIT} points drawn can run; the last one: {error}") from error
 
     def _known(self, trial: "Trial", number: int, state: str, value: float | None) -> None:
         """Answers a trial of a point that an earlier one has; the next one is drawn at random, since a sampler may insist on its best."""
@@ -164,9 +169,7 @@ class Drawn:
         best = read_json(folder / "metrics.json").get("best")
         better = read_json(folder / "history.json").get("better")
         if better != self.better:
-            raise LabError(
-                f"{folder} was judged by a figure that is better {better}, the search looks for one that is better {self.better}"
-            )
+            raise LabError(f"{folder} was judged by a figure better {better}, and the search looks for one better {self.better}")
         return float(best) if isinstance(best, int | float) and math.isfinite(best) else None
 
     def _history(self, folder: Path) -> list[tuple[int, float]]:

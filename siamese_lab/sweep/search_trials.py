@@ -172,11 +172,10 @@ class Trials:
         if worker is not None and worker["host"] == self.me["host"]:
             return (worker["pid"], worker["ticks"]) == (self.me["pid"], self.me["ticks"])  # an earlier search of this process
         pulse = None if worker is None else beats.get(f"alive {worker['name']}")
-        known, since = self._pulses.setdefault(trial.number, (pulse, time.monotonic()))
-        if known != pulse:
-            self._pulses[trial.number] = (pulse, time.monotonic())
+        if trial.number not in self._pulses or self._pulses[trial.number][0] != pulse:
+            self._pulses[trial.number] = (pulse, time.monotonic())  # by our own clock: those of two machines may differ
             return False
-        return time.monotonic() - since > SILENCE
+        return time.monotonic() - self._pulses[trial.number][1] > SILENCE
 
 
 def counts(trial: "FrozenTrial") -> bool:
