@@ -1,0 +1,223 @@
+"""`search=tpe`, `random`, `cmaes`, `gp`: the jobs of a sweep are drawn, each by what is known of those before it.
+
+outputs/<study>/search/trials.sqlite    the trials, shared by all processes that search
+outputs/<study>/search/*.png            the pictures
+
+Nothing but validation is looked at: a run's objective is its best headline figure there.
+"""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from siamese_lab.errors import LabError
+from siamese_lab.runs import outputs
+from siamese_lab.sweep.job import Job
+from siamese_lab.sweep.search_space import Options
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+    from siamese_lab.sweep.launching import Launcher
+    from siamese_lab.sweep.planning import Plan
+    from siamese_lab.sweep.search_source import Drawn
+    from siamese_lab.sweep.search_space import Space
+
+TO_RETRY = ("killed", "preempted", "failed", "oom", "timeout")
+"""States of runs that another call tries again."""
+
+CHECKED = 64  # combinations of options that are checked before the first job
+
+
+@dataclass(frozen=True)
+class Search:
+    """How a search draws, how long it goes on, and where it keeps what it knows.
+
+    Args:
+        sampler: "tpe" (choices and numbers), "random", "cmaes" (numbers alone, two or more), "gp" (few numbers, few trials).
+        trials: points that are tried, by all processes and calls together, at least 1. A killed run that is tried again is one point.
+        storage: "sqlite" = a file in the study's folder; "journal" = the same for a folder on a network disk, which SQLite's locks may
+            not be trusted on; or a database's URL without a password, e.g. postgresql+psycopg://user@host/name.
+        startup: trials drawn at random before anything is learnt from them, at least 1.
+        prune: what stops a run early by its validation curve: "median" (worse than half of the others were at that epoch),
+            "hyperband" (not in the best third after 1, 3, 9, ... epochs), None = nothing.
+        prune_after: epochs that every run gets, at least 0.
+        retries: further attempts at a point whose run was killed or failed, at least 0.
+        seed: of the drawing; it has nothing to do with the runs' own.
+
+    Raises:
+        ValueError: if a value is out of its range.
+    """
+
+    sampler: Literal["tpe", "random", "cmaes", "gp"] = "tpe"
+    trials: int = 40
+    storage: str = "sqlite"
+    startup: int = 10
+    prune: Literal["median", "hyperband"] | None = None
+    prune_after: int = 2
+    retries: int = 2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        from siamese_lab.sweep.search_storage import refuse_storage
+
+        if self.sampler not in ("tpe", "random", "cmaes", "gp"):
+            raise ValueError(f"sampler must be tpe, random, cmaes or gp, got {self.sampler!r}")
+        if self.prune not in (None, "median", "hyperband"):
+            raise ValueError(f"prune must be median, hyperband or null, got {self.prune!r}")
+        for name, least in (("trials", 1), ("startup", 1), ("prune_after", 0), ("retries", 0), ("seed", 0)):
+            if not getattr(self, name) >= least:
+                raise ValueError(f"{name} must be >= {least}, got {getattr(self, name)}")
+        refuse_storage(self.storage)
+
+
+def run(plan: "Plan", launcher: "Launcher", words: Sequence[str], config_dirs: Sequence[Path]) -> dict[str, str]:
+    """Searches until all points are told; prints the best one, the points by state, the importance of each axis.
+
+    Args:
+        plan: of the study, with a `space` and the section `search`.
+        launcher: where the jobs run.
+        words: as they were given.
+        config_dirs: folders with options of the user's own.
+
+    Returns:
+        {run id: state} of the runs that were drawn or answered in this call.
+
+    Raises:
+        LabError: if the space cannot be searched, if it is another one than that of the points so far, or if the storage fails.
+    """
+    from siamese_lab.sweep import planning, schedule
+
+    return carry_out(
+        plan,
+        drawn_from(plan.space, config_dirs),
+        lambda values: planning.point(list(words), list(config_dirs), values),
+        lambda source: schedule.run(source, launcher, study=plan.study),
+    )
+
+
+def carry_out(
+    plan: "Plan", space: "Space", point: Callable[[dict[str, str]], tuple[Job, str]], go: Callable[["Drawn"], dict[str, str]]
+) -> dict[str, str]:
+    """What `run` does, given how the config of a point is made and how jobs are run.
+
+    Args:
+        plan: of the study.
+        space: what is drawn from.
+        point: the job of {key: value} and its config as text.
+        go: runs the jobs of a source until it has no more; returns {run id: state}.
+    """
+    from siamese_lab.sweep import search_report, search_samplers, search_storage
+    from siamese_lab.sweep.search_source import Drawn
+    from siamese_lab.sweep.search_trials import Trials
+
+    s = settings(plan.search)
+    search_samplers.refuse(s.sampler, space)
+    folder = outputs() / plan.study / "search"
+    disk = search_storage.network_disk(outputs()) if s.storage == "sqlite" else None
+    if disk:
+        print(f"siamese-lab: {outputs()} is a network disk ({disk}), where SQLite may lose points: search.storage=journal is made for it")
+    study = search_storage.study(s.storage, folder, plan.study, direction(plan))
+    same(study, space, plan.fixed)
+    study.pruner = search_samplers.pruner(s.prune, s.prune_after, s.startup)
+    trials = Trials(study, space, s.sampler, s.seed, s.startup, s.trials, s.retries)
+    source = Drawn(trials, point, better(study), s.prune is not None, s.storage)
+    with search_storage.told(s.storage):
+        trials.reap()
+        trials.again(TO_RETRY)
+        more = source.more()
+    states: dict[str, str] = {}
+    if more:
+        together(source, space)
+        states = go(source)
+    search_report.report(source, folder, plan.fixed, s.sampler)
+    return source.states | states
+
+
+def settings(section: dict[str, Any] | None) -> Search:
+    """The section `search` of a config.
+
+    Raises:
+        LabError: if a value is out of its range.
+    """
+    try:
+        return Search(**{key: value for key, value in (section or {}).items() if key != "_target_"})
+    except (TypeError, ValueError) as error:
+        raise LabError(f"search.{error}") from error
+
+
+def drawn_from(overrides: dict[str, Any], config_dirs: Sequence[Path]) -> "Space":
+    """The space of a command line's sweep overrides."""
+    from siamese_lab.catalogue import config_dir, folders, groups, options
+    from siamese_lab.sweep.search_space import space
+
+    dirs = folders(config_dir(), config_dirs)
+    return space(overrides, {group: options(group, dirs) for group in groups(dirs)})
+
+
+def direction(plan: "Plan") -> Literal["low", "high"] | None:
+    """Which way the headline figure of the first protocol is better; None of a plan that was not composed since its study stands."""
+    from siamese_lab import binding
+
+    if plan.cfg is None:
+        return None
+    section = next(iter(plan.cfg.protocol.values()))
+    found: Literal["low", "high"] = binding.resolve(section[binding.TARGET]).better  # type: ignore[attr-defined]
+    return found
+
+
+def better(study: "Study") -> Literal["low", "high"]:
+    """Which way a study's objective is better."""
+    return "low" if study.direction.name == "MINIMIZE" else "high"
+
+
+def same(study: "Study", space: "Space", fixed: Sequence[str]) -> None:
+    """Raises a LabError if a study's trials were drawn from another space, or with other fixed overrides; notes both in a new one."""
+    from siamese_lab.sweep.search_storage import ANEW
+
+    aside = ("search", "launcher", "study", "name")
+    kept = sorted(word for word in fixed if word.partition("=")[0].split(".")[0] not in aside)
+    now = json.loads(json.dumps({"axes": space.described(), "fixed": kept}))
+    before = study.user_attrs.get("drawn from")
+    if before is None:
+        study.set_user_attr("drawn from", now)
+        return
+    told = []
+    for key in sorted(before["axes"].keys() | now["axes"].keys()):
+        old, new = before["axes"].get(key), now["axes"].get(key)
+        if old != new:
+            told.append(f"{key} was {_shown(old)} and is {_shown(new)}")
+    if set(before["fixed"]) != set(now["fixed"]):
+        told.append(f"the fixed overrides were {' '.join(before['fixed']) or 'none'} and are {' '.join(now['fixed']) or 'none'}")
+    if told:
+        raise LabError(f"the trials of {study.study_name} were drawn from another space: {'; '.join(told)}: {ANEW}")
+
+
+def together(source: "Drawn", space: "Space") -> None:
+    """Raises a LabError that names the options that do not go together, before the first job; where they are not too many to look at."""
+    groups = [axis for axis in space.axes if isinstance(axis, Options) and axis.key in space.groups]
+    if math.prod(len(axis.names) for axis in groups) > CHECKED:
+        return
+    misfits = []
+    for names in product(*(axis.names for axis in groups)):
+        chosen = {axis.key: name for axis, name in zip(groups, names, strict=True)}
+        try:
+            source.exists(chosen)
+        except LabError as error:
+            misfits.append(f"{' '.join(f'{key}={name}' for key, name in chosen.items())}: {error}")
+    if misfits:
+        raise LabError("\n".join(misfits))
+
+
+def _shown(axis: dict[str, Any] | None) -> str:
+    if axis is None:
+        return "no axis"
+    if "names" in axis:
+        return ",".join(axis["names"])
+    kinds = [name for name in ("log", "whole") if axis[name]]
+    step = f" in steps of {axis['step']:g}" if axis["step"] is not None else ""
+    return " ".join([f"{axis['low']:g} to {axis['high']:g}{step}", *(f"({kind})" for kind in kinds)])
