@@ -43,4 +43,12 @@ def _alive(pid: int) -> bool:
         return False
     except PermissionError:  # another user's
         return True
-    return True
+    return not _dead(pid)
+
+
+def _dead(pid: int) -> bool:
+    """Whether it has ended and only waits for its parent to ask how."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0] == "Z"
+    except (OSError, IndexError):
+        return False

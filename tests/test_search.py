@@ -217,7 +217,7 @@ def test_another_space_is_refused(outputs):
     study = source(spanned(*WORDS), 3).trials.study
     same(study, spanned(*WORDS), ["seed=0", "search=tpe", "search.trials=3"])
     same(study, spanned(*WORDS), ["search=random", "seed=0"])
-    with pytest.raises(LabError, match="loss was contrastive,supcon,triplet and is contrastive,triplet.*study=NAME"):
+    with pytest.raises(LabError, match=r"loss was contrastive,supcon,triplet and is contrastive,triplet.*study=NAME"):
         same(study, spanned("loss=contrastive,triplet", *WORDS[1:]), ["seed=0"])
     with pytest.raises(LabError, match=r"optimizer.lr was 0.0001 to 0.01 \(log\) and is no axis"):
         same(study, spanned(*WORDS[:2]), ["seed=0"])

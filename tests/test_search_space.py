@@ -61,7 +61,7 @@ def test_what_cannot_be_an_axis_is_refused(word, words):
 
 
 def test_all_misfits_are_told_at_once():
-    with pytest.raises(LabError, match="(?s)seed.*smaller one first"):
+    with pytest.raises(LabError, match=r"(?s)seed.*smaller one first"):
         spanned("seed=1,2", "loss.margin=interval(1,0)")
     with pytest.raises(LabError, match="needs an axis"):
         spanned()
