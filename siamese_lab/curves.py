@@ -5,12 +5,16 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from siamese_lab.errors import LabError
 from siamese_lab.files import write_bytes
+
+if TYPE_CHECKING:
+    from siamese_lab.protocols.roc import Curves
 
 POINTS = 500
 FIELDS = ("threshold", "far", "frr")
@@ -45,6 +49,11 @@ def thinned(threshold: ArrayLike, far: ArrayLike, tar: ArrayLike, different_tota
     kept = np.unique(np.linspace(0, len(columns[0]) - 1, min(POINTS, len(columns[0]))).round().astype(np.int64))
     distances, accepted, refused = (column[kept] for column in columns)
     return Curve(distances, accepted, refused, different_total, same_total)
+
+
+def of(curves: "Curves") -> Curve:
+    """What is kept of a protocol's curves."""
+    return thinned(curves.threshold, curves.far, curves.tar, curves.different_total, curves.same_total)
 
 
 def write(path: Path, found: Mapping[str, Curve]) -> None:

@@ -3,12 +3,13 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from sweep_parts import figures, process_of, sweep, until, written
 
 POINTS = [[f"loss={loss}", f"seed={seed}"] for seed in (1, 2) for loss in ("contrastive", "triplet")]
-LONG = ["trainer.max_epochs=8", "sampling.steps=16"]
+LONG = ["trainer.max_epochs=6", "sampling.steps=10"]
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,7 @@ def test_a_killed_sweep_takes_its_jobs_along_and_goes_on_exactly(jobs, outputs, 
     finished(jobs, outputs, undisturbed)
 
 
+@pytest.mark.slow
 def test_everything_killed_at_once(jobs, outputs, undisturbed):
     process = sweep("kills", outputs)
     pids = [until(lambda job=job: process_of(job)) for job in jobs[:2]]
@@ -73,6 +75,7 @@ def test_everything_killed_at_once(jobs, outputs, undisturbed):
     finished(jobs, outputs, undisturbed)
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_with_checkpoints(jobs, outputs, undisturbed):
     process = sweep("kills", outputs)
     until(lambda: process_of(jobs[0]) and process_of(jobs[1]))
@@ -91,6 +94,7 @@ def test_two_sweeps_at_once_start_nothing_twice(jobs, outputs, undisturbed):
     assert {job.run_id: figures(job) for job in jobs} == undisturbed
 
 
+@pytest.mark.slow
 def test_a_sweep_takes_over_what_a_killed_one_leaves(jobs, outputs, undisturbed):
     first = sweep("kills", outputs, slots=2)
     until(lambda: process_of(jobs[0]) and process_of(jobs[1]))
@@ -103,6 +107,7 @@ def test_a_sweep_takes_over_what_a_killed_one_leaves(jobs, outputs, undisturbed)
     assert {job.run_id: figures(job) for job in jobs} == undisturbed
 
 
+@pytest.mark.slow
 def test_what_cannot_go_on_ends_with_its_state_and_the_others_finish(outputs):
     outputs.mkdir(parents=True)
     points = [["seed=1", "optimizer.lr=1e30", "trainer.gradient_clip_val=null"], ["seed=2"], ["seed=3"]]
@@ -127,5 +132,4 @@ def _there(pid):
 
 
 def _children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children") as file:
-        return [int(word) for word in file.read().split()]
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

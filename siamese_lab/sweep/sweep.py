@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from signal import SIGINT
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.live import Live
@@ -18,9 +18,14 @@ from siamese_lab.runs import outputs
 from siamese_lab.sweep import table
 from siamese_lab.sweep.job import Job
 from siamese_lab.sweep.launched import launched
+from siamese_lab.sweep.launching import Launcher
 from siamese_lab.sweep.outcome import refused
-from siamese_lab.sweep.planning import planned, refuse_over_budget
+from siamese_lab.sweep.planning import Plan, planned, refuse_over_budget
+from siamese_lab.sweep.source import Source
 from siamese_lab.sweep.study import Study
+
+if TYPE_CHECKING:
+    from siamese_lab.sweep import schedule
 
 
 def command(
@@ -44,12 +49,9 @@ def command(
     for note in plan.notes:
         print(f"siamese-lab: {note}", file=sys.stderr)
     if plan.search is not None:
-        from siamese_lab.sweep import search
-
         refuse_mixed_code(plan.study, force)
         plan.write()
-        states = search.run(plan, launched(plan.launcher), words, config_dirs)
-        return _ended(console, plan.study, [job for job in Study.read(plan.study).jobs if job.run_id in states], [])
+        return _search(console, plan, words, config_dirs)
     rows = [table.row(job) for job in plan.jobs]
     if all(row.state == "ok" for row in rows):
         console.print(f"The study {plan.study} is finished: {len(rows)} runs.")
@@ -99,6 +101,20 @@ def run_jobs(console: Console, study: str, jobs: Sequence[Job], section: dict[st
     todo = [job for job in jobs if job.state() != "ok" and refused(job, launcher.retries) is None]
     check_all([job for job in todo if not job.attempts()], max(1, launcher.slots))
     console.print(f"Study {study}: {len(jobs)} runs, {len(jobs) - len(todo)} of them ended, {launcher.slots} at once")
+    _, stop = watched(console, schedule.Listed(jobs), launcher)
+    return _ended(console, study, jobs, stop.signals)
+
+
+def watched(console: Console, source: Source, launcher: Launcher) -> "tuple[dict[str, str], schedule.Stop]":
+    """Runs the jobs of a source and shows them meanwhile; returns {run id: state}, and what the user asked for.
+
+    Args:
+        console: gets a table that lives where it is a terminal, else a line for each job's beginning and end.
+        source: of jobs.
+        launcher: where they run.
+    """
+    from siamese_lab.sweep import schedule
+
     stop = schedule.Stop()
     live = Live(console=console, auto_refresh=False, transient=True) if sys.stdout.isatty() else None
     looked = [0.0]
@@ -107,7 +123,7 @@ def run_jobs(console: Console, study: str, jobs: Sequence[Job], section: dict[st
         if live is None or state != "running":
             console.print(f"{state:<10} {job.name}" + (f": {reason}" if reason else ""), markup=False)
 
-    def tick(running: list[schedule.Running]) -> None:
+    def tick(running: "list[schedule.Running]") -> None:
         if live is not None and time.monotonic() - looked[0] > 1:
             looked[0] = time.monotonic()
             live.update(table.table("", [table.row(one.job) for one in running]), refresh=True)
@@ -116,13 +132,27 @@ def run_jobs(console: Console, study: str, jobs: Sequence[Job], section: dict[st
         if live is not None:
             live.start()
         try:
-            schedule.run(schedule.Listed(jobs), launcher, stop, said, tick)
+            states = schedule.run(source, launcher, stop, said, tick)
         finally:
             if live is not None:
                 live.stop()
     if stop.words:
         print(f"siamese-lab: {stop.words}", file=sys.stderr)
-    return _ended(console, study, jobs, stop.signals)
+    return states, stop
+
+
+def _search(console: Console, plan: Plan, words: Sequence[str], config_dirs: Sequence[Path]) -> int:
+    from siamese_lab.sweep import search
+
+    stopped: list[int] = []
+
+    def go(source: Source) -> dict[str, str]:
+        states, stop = watched(console, source, launched(plan.launcher))
+        stopped.extend(stop.signals)
+        return states
+
+    states = search.run(plan, go, words, config_dirs)
+    return _ended(console, plan.study, [job for job in Study.read(plan.study).jobs if job.run_id in states], stopped)
 
 
 def _ended(console: Console, study: str, jobs: Sequence[Job], signals: Sequence[int]) -> int:

@@ -50,7 +50,7 @@ def checked(path: str) -> str:
         cfg = DictConfig(OmegaConf.create(Path(path).read_text(encoding="utf-8")))
         OmegaConf.set_struct(cfg, True)
         lab = assemble(cfg, samples=_samples(OmegaConf.to_yaml(cfg.data)))
-        check.describe(cfg, lab)  # type: ignore[arg-type]
+        check.describe(cfg, lab)
     except LabError as error:
         return str(error)
     except Exception as error:
