@@ -50,6 +50,7 @@ def combined(
     exclude: Sequence[Mapping[str, str]] = (),
     skip_unfit: bool = False,
     root: Path | None = None,
+    lenient: bool = False,
 ) -> Combined:
     """Composes every distinct combination of everything but the seed.
 
@@ -61,6 +62,7 @@ def combined(
         exclude: combinations that are left out.
         skip_unfit: leave out what cannot work, e.g. a miner with a loss that takes no mined tuples.
         root: the folder of train.yaml; default: the lab's.
+        lenient: a value key that fits no point is dropped: the points are not all of the study.
 
     Raises:
         LabError: with all that is wrong.
@@ -68,7 +70,7 @@ def combined(
     dirs = folders(root or config_dir(), config_dirs)
     catalogue = {group: options(group, dirs) for group in groups(dirs)}
     made = Combined()
-    distinct = _distinct(fixed, points, catalogue, config_dirs, exclude, made)
+    distinct = _distinct(fixed, points, catalogue, config_dirs, exclude, made, lenient)
     misfits: dict[str, list[str]] = {}
     for one in distinct.values():
         if one.why:
@@ -127,6 +129,7 @@ def _distinct(
     config_dirs: Sequence[Path],
     exclude: Sequence[Mapping[str, str]],
     made: Combined,
+    lenient: bool,
 ) -> dict[tuple[tuple[str, str], ...], _Combination]:
     pairs = dict(word.split("=", 1) for word in fixed)
     skeletons: dict[tuple[str, ...], dict[str, Any]] = {}
@@ -151,7 +154,7 @@ def _distinct(
         found[_key(point)] = one
     every = {key for one in found.values() for key in one.point} | set(pairs)
     nowhere = [key for key in every if _group(key) not in catalogue and key not in valid and key != "study"]
-    if nowhere:
+    if nowhere and not lenient:
         first = next(iter(found.values()))
         value = (pairs | first.point).get(nowhere[0]) or next(one.point[nowhere[0]] for one in found.values() if nowhere[0] in one.point)
         config.compose([*first.words, f"{nowhere[0]}={value}"], config_dirs)  # says what the nearest key is

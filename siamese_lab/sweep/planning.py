@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
     from omegaconf import DictConfig
 
+PROBED = 64  # combinations of options that are looked at for the keys of a search
 ASIDE = ("study", "launcher", "search", "trainer.progress")
 """Keys that do not make another study of a sweep that bears no name."""
 
@@ -127,7 +129,7 @@ def point(words: list[str], config_dirs: Sequence[Path], values: dict[str, str])
 
     fixed, _, _ = axes.read(words, _options(config_dirs))
     name = _study_name(words, config_dirs, (), ())
-    made = combined([word for word in fixed if not word.startswith("study=")], [values], config_dirs, name)
+    made = combined([word for word in fixed if not word.startswith("study=")], [values], config_dirs, name, lenient=True)
     (kept, cfg) = made.configs[0]
     return Job(name, config.resolved_hash(cfg, _fingerprint(cfg, {})), kept, cfg.trainer.devices), config.printed(cfg)
 
@@ -226,19 +228,26 @@ def _searched(
     from omegaconf import OmegaConf
 
     from siamese_lab import config
-
-    first = {group: values[0] for group, values in swept.items() if group in groups([config_dir(), *config_dirs])}
-    plain_keys = config.skeleton([f"{group}={value}" for group, value in first.items()], config_dirs)
     from siamese_lab.overrides import has
 
-    kept = [word for word in fixed if word.split("=")[0].lstrip("+") in groups() or has(plain_keys, word.split("=")[0].lstrip("+"))]
-    kept += [word for word in fixed if word.startswith(("search", "launcher")) and word not in kept]
+    known = _options(config_dirs)
+    choices = {group: values for group, values in swept.items() if group in known}
+    first = {group: values[0] for group, values in choices.items()}
+    taken = [dict(zip(choices, values, strict=True)) for values in islice(product(*choices.values()), PROBED)]
+    fixed_choices = [word for word in fixed if word.split("=")[0] in known]
+    skeletons = [config.skeleton([*fixed_choices, *(f"{k}={v}" for k, v in one.items())], config_dirs) for one in taken]
+    keys = [key for key in [*(word.split("=")[0] for word in fixed), *swept, *ranges] if key not in known and not key.startswith("+")]
+    for key in keys:
+        if not any(has(plain_keys, key) for plain_keys in skeletons):
+            value = next((word for word in fixed if word.startswith(f"{key}=")), f"{key}=1")
+            config.compose([*fixed_choices, *(f"{k}={v}" for k, v in first.items()), value], config_dirs)  # says what the nearest key is
+    kept = [word for word in fixed if word.split("=")[0] in known or word.startswith("+") or has(skeletons[0], word.split("=")[0])]
     cfg = config.compose([*kept, *(f"{group}={value}" for group, value in first.items()), f"study={name}"], config_dirs)
     parser = OverridesParser.create()
     space = {k: parser.parse_override(f"{k}={','.join(values)}") for k, values in swept.items()} | ranges
     plain: dict[str, Any] = OmegaConf.to_container(cfg)  # type: ignore[assignment]
     facts = {"key": None, "launcher": plain["launcher"], "fixed": fixed, "config_dirs": [str(f.resolve()) for f in config_dirs]}
-    shown = {k: list(values) for k, values in swept.items()} | {k: [str(o.get_value_element_as_str())] for k, o in ranges.items()}
+    shown = {k: list(values) for k, values in swept.items()} | {k: [str(o.input_line).partition("=")[2]] for k, o in ranges.items()}
     return Plan(name, shown, [], [], plain["launcher"], plain["search"], space=space, fixed=fixed, facts=facts, cfg=cfg)
 
 
