@@ -53,7 +53,7 @@ def read(words: Sequence[str], options: Mapping[str, Sequence[str]]) -> tuple[li
             axes[key] = values
             if not values or values == [""]:
                 misfits.append(f"{word} has no value: nothing would run")
-        elif value == "" and word.endswith("="):
+        elif value == "" and key and word.endswith("="):
             misfits.append(f"{word} has no value: write {key}=a,b for a sweep")
         else:
             fixed[key] = word
