@@ -8,17 +8,21 @@ INTO := --python $(BIN)/python
 ARGS ?=
 UV := 0.13.9
 
-.PHONY: help train test test-slow test-gpu lint docs format
+.PHONY: help train board test test-slow test-gpu lint docs format
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make train      train and judge a model on the embedded data set, in about a minute"
+	@echo "make board      the runs in TensorBoard; one study: make board ARGS=my_study"
 	@echo "make test       the tests; make test-slow, make test-gpu: those that take minutes, or a GPU"
 	@echo "make docs       docs/losses.md anew, from conf/ and the docstrings"
 	@echo "make lint       ruff and mypy; make format: lets ruff mend what it can"
 
 train: $(VENV)/.run
 	$(BIN)/siamese-lab train $(ARGS)
+
+board: $(VENV)/.run
+	$(BIN)/siamese-lab board $(ARGS)
 
 # A process a core, each with one thread.
 test: $(VENV)/.dev

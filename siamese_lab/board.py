@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
@@ -15,6 +15,7 @@ from siamese_lab.protocols.judged import Judged
 from siamese_lab.protocols.roc import Curves
 from siamese_lab.stats import Figure
 
+PARTS = {"test": "test part", "val": "validation part"}
 PR_POINTS = 127  # what the precision-recall tab takes
 
 
@@ -31,32 +32,37 @@ def write(
     seen: Judged | None = None,
     samples: Samples | None = None,
     ids: Tensor | None = None,
-    part: str = "test",
+    part: Literal["test", "val"] = "test",
+    drawn: Mapping[str, Curves] | None = None,
 ) -> None:
     """Adds to the run's event files: figures, hyperparameters, the config, the pictures of verification, the projector.
 
-    Tags: `best/<protocol>/<figure>` (validation, at the epoch that was chosen), `test/<protocol>/<figure>`, and under
-    `test/<protocol>/` of a protocol that has curves the pictures `distances` and `roc`, the histograms `distances/same` and
-    `distances/different`, and the curve `precision_recall`, whose threshold t is the distance (1 - t) x the largest one.
+    Tags: `best/<protocol>/<figure>` (validation, at the epoch that was chosen), `test/<protocol>/<figure>` unless the test part is
+    sealed, and under `<part>/<protocol>/` of a protocol that has curves the pictures `distances` and `roc`, the histograms
+    `distances/same` and `distances/different`, and the curve `precision_recall`, whose threshold t is the distance (1 - t) x the
+    largest one.
 
     Args:
         path: the run folder.
         cfg: from `config.compose`.
-        figures: of the test part, named "<protocol>/<figure>".
+        figures: of the part that is shown, named "<protocol>/<figure>".
         best: the validation figures at the chosen epoch, named "val/<protocol>/<figure>"; other keys are passed over.
         protocols: by name.
         chosen: by protocol, on validation.
         step: optimizer steps behind the weights that were judged.
         began: time.time() at the start of the run.
-        seen: the judged test part; None where there is none: no pictures then.
+        seen: the judged part; None where there is none: no pictures then.
         samples: where its images are, for the projector.
         ids: (N,) the sample behind each row of `seen`.
+        part: which one is shown.
+        drawn: the curves of the protocols that have them, where they are there already.
     """
     from torch.utils.tensorboard import SummaryWriter
 
     with whole(path, "*.board"), SummaryWriter(str(path), filename_suffix=".board") as writer:
         shown = {name.replace("val/", "best/", 1): value for name, value in best.items() if name.startswith("val/")}
-        shown |= {f"test/{name}": figure.value for name, figure in figures.items()}
+        if part == "test":
+            shown |= {f"test/{name}": figure.value for name, figure in figures.items()}
         for tag, value in shown.items():
             writer.add_scalar(tag, value, step)
         name = path.name if cfg.get("name") is None else str(cfg.name)
@@ -66,10 +72,11 @@ def write(
         writer.add_text("config", "    " + text.replace("\n", "\n    "), step)  # indented, it is shown as it stands
         if seen is None:
             return
-        for name, protocol in protocols.items():
-            if hasattr(protocol, "curves"):
-                prefix, threshold = f"test/{name}", chosen.get(name, {}).get("threshold")
-                _verification(writer, prefix, protocol.curves(seen), seen, threshold, _title(name, figures), step)
+        if drawn is None:
+            drawn = {name: protocol.curves(seen) for name, protocol in protocols.items() if hasattr(protocol, "curves")}
+        for name, curve in drawn.items():
+            threshold = chosen.get(name, {}).get("threshold")
+            _verification(writer, f"{part}/{name}", curve, seen, threshold, _title(name, figures, PARTS[part]), step)
         if samples is not None and ids is not None:
             board_projector.write(path, seen, samples, ids)
 
@@ -104,9 +111,9 @@ def precision_recall(curves: Curves, points: int = PR_POINTS) -> tuple[np.ndarra
     return tp, fp, curves.different_total - fp, curves.same_total - tp, precision, tp / curves.same_total
 
 
-def _title(name: str, figures: Mapping[str, Figure]) -> tuple[str, str]:
+def _title(name: str, figures: Mapping[str, Figure], part: str) -> tuple[str, str]:
     """Titles of the two pictures, with the figures they show."""
     eer, auc = figures.get(f"{name}/eer"), figures.get(f"{name}/auc")
     error = f", equal error rate {100 * eer.value:.2f} %" if eer else ""
     area = f", area under the curve {100 * auc.value:.2f} %" if auc else ""
-    return f"Distances in the test part{error}", f"Verification on the test part{area}"
+    return f"Distances in the {part}{error}", f"Verification on the {part}{area}"

@@ -8,6 +8,7 @@ import yaml
 
 from siamese_lab.errors import LabError
 
+STUDIES = "studies"  # a folder of sweeps, which are no options
 _EMPTY = "''"  # an empty word, as a shell spells it
 
 
@@ -31,7 +32,7 @@ def folders(root: Path, own: Sequence[Path]) -> list[Path]:
 
 def groups(dirs: Iterable[Path] | None = None) -> list[str]:
     """The names of all groups, sorted. `dirs`: the folders searched, in this order; default: the lab's alone."""
-    folders = [path for folder in _searched(dirs) for path in folder.iterdir() if path.is_dir()]
+    folders = [path for folder in _searched(dirs) for path in folder.iterdir() if path.is_dir() and path.name != STUDIES]
     return sorted({path.name for path in folders if any(path.rglob("*.yaml"))})
 
 

@@ -80,7 +80,7 @@ def takes(formed: str) -> tuple[str, ...]:
 
 def name(thing: Any) -> str:
     """How a message calls it."""
-    return type(thing).__name__
+    return thing.__name__ if isinstance(thing, type) else type(thing).__name__
 
 
 def fitting(group: str, fits: Callable[[Any], bool]) -> str:

@@ -1,17 +1,20 @@
 """The end of a run: its best epoch is judged, and everything that a finished run has is written."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from omegaconf import DictConfig
 
-from siamese_lab import board, files, influences, judging, opening
+from siamese_lab import board, curves, files, influences, judging, opening
 from siamese_lab.assembly import Lab, model
 from siamese_lab.board_hparams import write_columns
 from siamese_lab.callbacks.speed import Speed
 from siamese_lab.callbacks.validation import Validation
 from siamese_lab.checkpoint import BEST, LAST, restore
+from siamese_lab.protocols.judged import Judged
+from siamese_lab.protocols.roc import Curves
 from siamese_lab.runs import RunFolder
 from siamese_lab.stats import Figure
 
@@ -33,7 +36,7 @@ def conclude(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validatio
     seconds, best = speed.elapsed, validation.best
     epoch = restore(lab.module, folder.path / "checkpoints" / (BEST if best is not None else LAST))
     sealed = opening.sealed(folder)
-    part = "val" if sealed else "test"
+    part: Literal["val", "test"] = "val" if sealed else "test"
     ids = {name: samples.ids(name) for name in dict.fromkeys(("val", part))}
     seen = {name: judging.judged(lab.module, samples, rows, size) for name, rows in ids.items() if len(rows)}
     chosen = judging.choose(lab.module, samples, protocols, size, seen=seen.get("val"))
@@ -42,6 +45,9 @@ def conclude(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validatio
     figures = {name: judging.judge(lab.module, samples, name, protocols, chosen, size, seen=seen.get(name)) for name in ids}
     for name, found in figures.items():
         influences.write(influences.file(folder.path, name), found)
+    drawn = {name: error_curves(protocols, one) for name, one in seen.items()}
+    for name, by_protocol in drawn.items():
+        curves.write(curves.file(folder.path, name), {protocol: curves.of(curve) for protocol, curve in by_protocol.items()})
     schema = {"schema": files.SCHEMA_VERSION}
     names = [samples.classes[label] for label in samples.labels[lab.ids].unique().tolist()]
     files.write_json(folder.path / "classes.json", schema | {"train": names})
@@ -79,9 +85,15 @@ def conclude(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validatio
         samples=samples,
         ids=ids[part],
         part=part,
+        drawn=drawn.get(part, {}),
     )
     write_columns(folder.path.parent)
     return figures[part]
+
+
+def error_curves(protocols: Mapping[str, Any], seen: Judged) -> dict[str, Curves]:
+    """The curves of the protocols that have them."""
+    return {name: protocol.curves(seen) for name, protocol in protocols.items() if hasattr(protocol, "curves")}
 
 
 def network(lab: Lab) -> tuple[tuple[int, ...], int]:

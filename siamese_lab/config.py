@@ -71,6 +71,26 @@ def compose(words: Sequence[str] = (), config_dirs: Sequence[Path] = (), root: P
     return _checked(cfg, set(catalogue), misfits)
 
 
+def skeleton(words: Sequence[str], config_dirs: Sequence[Path] = ()) -> dict[str, Any]:
+    """The keys that a choice of options has, before any value is set or checked; for those who ask whether a key is there.
+
+    Args:
+        words: choices of options only.
+        config_dirs: folders with more options.
+
+    Raises:
+        LabError: if an option does not exist.
+    """
+    dirs = folders(config_dir(), config_dirs)
+    catalogue = {group: options(group, dirs) for group in groups(dirs)}
+    parsed, misfits = overrides.parse(words)
+    for override in parsed:
+        overrides.choice_misfits(override, catalogue, several(dirs[0]), misfits)
+    if misfits:
+        raise LabError("this cannot run:\n  " + "\n  ".join(misfits))
+    return _plain(_compose(parsed, dirs))
+
+
 def checked(cfg: DictConfig) -> DictConfig:
     """The check of `compose` for a config that Hydra's own `@hydra.main` composed.
 

@@ -54,7 +54,7 @@ def read(path: Path, figure: str) -> dict[str, float]:
         LabError: if the file is missing or broken.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as content, np.load(content, allow_pickle=False) as arrays:
             key = next((key for key in arrays.files if key.rpartition("@")[0] == figure), None)
             if key is None:
                 return {}

@@ -56,11 +56,12 @@ def open_test(folders: Sequence[RunFolder], command: str) -> None:
     """
     from dataclasses import asdict
 
-    from siamese_lab import config, judging
+    from siamese_lab import config, curves, judging
     from siamese_lab.assembly import decide, load
     from siamese_lab.batch import Samples
     from siamese_lab.binding import build
     from siamese_lab.checkpoint import trained
+    from siamese_lab.conclude import error_curves
     from siamese_lab.errors import LabError
 
     known = {folder: folder.metrics() for folder in folders}
@@ -76,7 +77,11 @@ def open_test(folders: Sequence[RunFolder], command: str) -> None:
             raise LabError(f"the data have changed since the run {folder.path} was trained: put them back, or train the study anew")
         module = trained(folder, cfg).to(decide(cfg, "auto").device)
         protocols = {str(name): build(node, trusted=False) for name, node in cfg.protocol.items()}
-        figures = judging.judge(module, samples, "test", protocols, metrics["chosen"], cfg.evaluation.batch_size)
+        size, ids = cfg.evaluation.batch_size, samples.ids("test")
+        seen = judging.judged(module, samples, ids, size) if len(ids) else None
+        figures = judging.judge(module, samples, "test", protocols, metrics["chosen"], size, seen=seen)
+        drawn = error_curves(protocols, seen) if seen is not None else {}
+        curves.write(curves.file(folder.path, "test"), {name: curves.of(curve) for name, curve in drawn.items()})
         influences.write(influences.file(folder.path, "test"), figures)
         test: Mapping[str, Any] = {name: {k: v for k, v in asdict(f).items() if k != "influence"} for name, f in figures.items()}
         files.write_json(folder.path / "metrics.json", metrics | {"test": test, "sealed": False})

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypedDict, get_type_hints
+from typing import Any, Literal, TypedDict
 
 from siamese_lab.errors import LabError
-from siamese_lab.signature import fit
+from siamese_lab.signature import fit, hints
 
 EXIT_CODES = {
     "ok": 0,
@@ -174,10 +174,10 @@ def refuse(path: Path, misfits: list[str]) -> None:
 def _misfits(found: Mapping[str, Any], *records: type) -> list[str]:
     misfits: list[str] = []
     for record in records:
-        hints = get_type_hints(record)
-        for key in hints:
+        known = hints(record)
+        for key in known:
             if key in found:
-                _fit(found[key], hints[key], key, misfits)
+                _fit(found[key], known[key], key, misfits)
             elif key in record.__required_keys__:  # type: ignore[attr-defined]
                 misfits.append(f"it lacks {key}")
     return misfits
@@ -185,7 +185,7 @@ def _misfits(found: Mapping[str, Any], *records: type) -> list[str]:
 
 def _fit(value: Any, annotation: Any, key: str, misfits: list[str]) -> None:
     """As `signature.fit`, but entries that a record does not name are nobody's business here."""
-    hints = get_type_hints(annotation) if isinstance(annotation, type) and issubclass(annotation, dict) and annotation is not dict else {}
-    if hints and isinstance(value, dict):
-        value = {name: one for name, one in value.items() if name in hints}
+    known = hints(annotation) if isinstance(annotation, type) and issubclass(annotation, dict) and annotation is not dict else {}
+    if known and isinstance(value, dict):
+        value = {name: one for name, one in value.items() if name in known}
     fit(value, annotation, key, misfits, infinite=True)

@@ -4,6 +4,7 @@ import inspect
 import math
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -31,6 +32,12 @@ def parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return dict(found.parameters)
 
 
+@cache
+def hints(record: type) -> dict[str, Any]:
+    """The annotations of a TypedDict, found once: `compare` checks the files of 1,000 runs."""
+    return get_type_hints(record)
+
+
 def fit(value: Any, annotation: Any, key: str, misfits: list[str], infinite: bool = False) -> Any:
     """Checks a value of the config against an annotation.
 
@@ -44,6 +51,8 @@ def fit(value: Any, annotation: Any, key: str, misfits: list[str], infinite: boo
     Returns:
         The value in its one spelling: a whole number where a float is asked for becomes a float.
     """
+    if type(value) is annotation and annotation is not float:  # of most values of a run's files; a float may be NaN
+        return value
     origin = get_origin(annotation)
     if origin in (Union, types.UnionType):
         return _fit_union(value, annotation, key, misfits, infinite)
@@ -90,8 +99,13 @@ def shown(value: Any) -> str:
     return f"the text {value!r}" if isinstance(value, str) else repr(value)
 
 
+@cache
+def _arms(annotation: Any) -> tuple[Any, ...]:
+    return tuple(arm for arm in get_args(annotation) if known(arm))
+
+
 def _fit_union(value: Any, annotation: Any, key: str, misfits: list[str], infinite: bool) -> Any:
-    arms = [arm for arm in get_args(annotation) if known(arm)]
+    arms = _arms(annotation)
     if not arms or (type(value) in arms and not isinstance(value, float)):
         return value
     tried = []
@@ -111,13 +125,13 @@ def _fit_record(value: Any, annotation: Any, key: str, misfits: list[str]) -> An
     if not isinstance(value, dict):
         misfits.append(f"{key} must be a mapping, got {shown(value)}")
         return value
-    hints = get_type_hints(annotation)
+    found = hints(annotation)
     dot = f"{key}." if key else ""
-    for name in value.keys() - hints.keys():
-        misfits.append(f"no key {dot}{name}{nearest(str(name), hints)}")
+    for name in value.keys() - found.keys():
+        misfits.append(f"no key {dot}{name}{nearest(str(name), found)}")
     for name in sorted(annotation.__required_keys__ - value.keys()):
-        misfits.append(f"{dot}{name} is missing: {describe(hints[name])}")
-    return {name: fit(one, hints[name], f"{dot}{name}", misfits) if name in hints else one for name, one in value.items()}
+        misfits.append(f"{dot}{name} is missing: {describe(found[name])}")
+    return {name: fit(one, found[name], f"{dot}{name}", misfits) if name in found else one for name, one in value.items()}
 
 
 def _fit_container(value: Any, annotation: Any, key: str, misfits: list[str]) -> Any:

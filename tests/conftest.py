@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import made_studies
 import parts
 import pytest
 
@@ -57,6 +58,23 @@ def done(tmp_path_factory):
     patch.setenv("SIAMESE_LAB_OUTPUTS", str(tmp_path_factory.mktemp("outputs")))
     yield run(*FEW)
     patch.undo()
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """The folder of a real run whose files `made_studies` copies."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("SIAMESE_LAB_OUTPUTS", str(tmp_path_factory.mktemp("template")))
+    folder, _ = run("sampling.batch_size=96", "sampling.steps=2", "trainer.max_epochs=1", "study=template")
+    yield folder.path
+    patch.undo()
+
+
+@pytest.fixture
+def small(template, outputs):
+    """small("name", {axis: values}, ...): a made-up study under the test's outputs, see `made_studies.study`."""
+    losses = {"loss": ["contrastive", "triplet"]}
+    return lambda name="study", axes=None, **more: made_studies.study(template, outputs, name, axes or losses, **more)
 
 
 @pytest.fixture(scope="session")

@@ -59,6 +59,11 @@ class Job:
             before = before[:-1]
         write_json(self.file("json"), {"schema": SCHEMA_VERSION, "run_id": self.run_id, "attempts": [*before, attempt]})
 
+    def forgive(self) -> None:
+        """The attempts so far no longer count against `launcher.retries`, and a run that diverged may be tried again."""
+        attempts = [attempt | {"forgiven": True} for attempt in self.attempts()]
+        write_json(self.file("json"), {"schema": SCHEMA_VERSION, "run_id": self.run_id, "attempts": attempts})
+
     def state(self) -> str:
         """The run's state, see `record.EXIT_CODES`; that of the last attempt where the run never began; else "queued"."""
         if self.folder.exists():

@@ -1,19 +1,180 @@
-"""`launcher=local`: jobs on this machine."""
+"""`launcher=local`: jobs on this machine, each a fresh process."""
 
-from typing import Literal
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Literal
+
+from siamese_lab.errors import LabError
+from siamese_lab.sweep.job import Job
+
+PRELOADED = ["siamese_lab.sweep.preloaded"]
 
 
 class Local:
-    """Starts jobs as fresh processes of this machine.
+    """Starts the jobs of a sweep on this machine.
+
+    Jobs on one device are forked off a server that has everything imported and has done nothing else; those on several are started as any
+    program. All of them are sessions of their own, and end, with a checkpoint, when the sweep does.
 
     Args:
-        slots: jobs at once.
-        gpu_share: of a GPU that a job takes.
-        timeout: seconds after which a job counts as hanging; None = never.
-        retries: further attempts in later calls.
+        slots: jobs at once, at least 1; "auto" = one a core, or `1 / gpu_share` a GPU.
+        gpu_share: of a GPU that a job takes, in (0, 1].
+        timeout: seconds, > 0, after which a job counts as hanging and is killed; None = never.
+        retries: further attempts that a failed job gets when the same command is given again, at least 0.
+
+    Raises:
+        ValueError: for values out of these ranges.
     """
 
     def __init__(
         self, slots: int | Literal["auto"] = "auto", gpu_share: float = 1.0, timeout: float | None = None, retries: int = 2
     ) -> None:
-        self.asked, self.gpu_share, self.timeout, self.retries = slots, gpu_share, timeout, retries
+        if slots != "auto" and not slots >= 1:
+            raise ValueError(f"slots must be at least 1, or auto, got {slots}: it counts jobs at once")
+        if not 0 < gpu_share <= 1:
+            raise ValueError(f"gpu_share must be in (0, 1], got {gpu_share}: 0.5 = two jobs a GPU")
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout must be > 0 seconds, got {timeout}: null = never")
+        if not retries >= 0:
+            raise ValueError(f"retries must be at least 0, got {retries}")
+        self.gpus, self.gpu_share, self.timeout, self.retries = visible_gpus(), gpu_share, timeout, retries
+        self.cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        per_gpu = int(1 / gpu_share + 1e-9)
+        self.slots = int(slots) if slots != "auto" else per_gpu * len(self.gpus) if self.gpus else self.cores
+        self._free = list(range(self.slots))
+        self._context: Any = None
+
+    @property
+    def threads(self) -> int:
+        """Of a job: the cores shared out."""
+        return max(1, self.cores // self.slots)
+
+    def start(self, job: Job) -> "Process":
+        """Starts a job; see `launching.Launcher`."""
+        if job.devices > max(self.cores, len(self.gpus)):
+            raise LabError(f"{job.name}: trainer.devices={job.devices} is more than this machine has")
+        slot = self._free.pop(0)
+        study, threads = job.file("yaml").parent.parent.resolve(), self.threads
+        environment = {"CUDA_VISIBLE_DEVICES": self.gpus[slot % len(self.gpus)]} if self.gpus and job.devices == 1 else {}
+        if job.devices > 1:
+            return Process(self._free, slot, self._program(job, study, threads, environment))
+        mine, its = multiprocessing.Pipe(duplex=False)
+        words = (str(study), job.run_id, threads, str(job.file("log").resolve()), environment, str(Path.cwd()), mine)
+        process = self._server().Process(target=child, args=words, daemon=False)
+        process.start()
+        mine.close()  # the child holds it; `its` stays with this process, and its end is what the child waits for
+        return Process(self._free, slot, process, its)
+
+    def close(self) -> None:
+        """Nothing is held but jobs, which end when this process does."""
+
+    def _server(self) -> Any:
+        if self._context is None:
+            self._context = multiprocessing.get_context("forkserver")
+            self._context.set_forkserver_preload(PRELOADED)
+        return self._context
+
+    def _program(self, job: Job, study: Path, threads: int, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", "siamese_lab.sweep.worker", str(study), job.run_id, "--threads", str(threads), "--follow-stdin"]
+        path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        with job.file("log").open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=os.environ | environment | path, start_new_session=True
+            )
+
+
+@dataclass
+class Process:
+    """A job's process, see `launching.Attempt`.
+
+    Args:
+        free: gets the slot back when the process has ended.
+        slot: which one it has.
+        process: of multiprocessing or of subprocess.
+        line: open as long as the job shall live.
+    """
+
+    free: list[int]
+    slot: int
+    process: Any
+    line: Connection | None = None
+    _code: int | None = field(default=None, init=False)
+
+    @property
+    def where(self) -> str:
+        """For the table."""
+        return f"slot {self.slot}"
+
+    def poll(self) -> int | None:
+        """Its exit code, negative for a signal; None while it runs."""
+        if self._code is None:
+            code = self.process.poll() if isinstance(self.process, subprocess.Popen) else self.process.exitcode
+            if code is not None:
+                self._code = code
+                self._end_group(signal.SIGKILL)  # processes of its own that it left behind
+                self.free.append(self.slot)
+                self.free.sort()
+                if self.line is not None:
+                    self.line.close()
+        return self._code
+
+    def stop(self) -> None:
+        """Asks it to end with a checkpoint."""
+        with suppress(ProcessLookupError):
+            os.kill(self.process.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends it with all its processes, also where it is stopped."""
+        self._end_group(signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(self.process.pid, signal.SIGKILL)
+
+    def lost(self) -> bool:
+        """This machine is the sweep's own."""
+        return False
+
+    def _end_group(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            if self._code is not None or os.getpgid(self.process.pid) == self.process.pid:  # not the server's, before its setsid
+                os.killpg(self.process.pid, number)
+
+
+def child(study: str, run_id: str, threads: int, log: str, environment: dict[str, str], folder: str, line: Connection) -> None:
+    """What the forked process does."""
+    from siamese_lab.sweep import worker
+
+    os.setsid()
+    written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(written, 1)
+    os.dup2(written, 2)
+    os.environ.update(environment)
+    os.chdir(folder)
+
+    def ended() -> None:
+        with suppress(EOFError, OSError):
+            line.recv_bytes()
+
+    worker.follow(ended)
+    code = worker.work(Path(study), run_id, threads)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def visible_gpus() -> list[str]:
+    """Names of the GPUs that jobs may use, found without touching CUDA in this process."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return [name for name in given.split(",") if name.strip() not in ("", "-1")]
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False).stdout  # noqa: S607
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [str(number) for number, line in enumerate(listed.splitlines()) if line.startswith("GPU ")]

@@ -22,7 +22,6 @@ from siamese_lab.sweep.search_space import Options
 if TYPE_CHECKING:
     from optuna import Study
 
-    from siamese_lab.sweep.launching import Launcher
     from siamese_lab.sweep.planning import Plan
     from siamese_lab.sweep.search_source import Drawn
     from siamese_lab.sweep.search_space import Space
@@ -75,12 +74,12 @@ class Search:
         refuse_storage(self.storage)
 
 
-def run(plan: "Plan", launcher: "Launcher", words: Sequence[str], config_dirs: Sequence[Path]) -> dict[str, str]:
+def run(plan: "Plan", go: Callable[["Drawn"], dict[str, str]], words: Sequence[str], config_dirs: Sequence[Path]) -> dict[str, str]:
     """Searches until all points are told; prints the best one, the points by state, the importance of each axis.
 
     Args:
         plan: of the study, with a `space` and the section `search`.
-        launcher: where the jobs run.
+        go: runs the jobs of a source until it has no more; returns {run id: state}.
         words: as they were given.
         config_dirs: folders with options of the user's own.
 
@@ -90,13 +89,13 @@ def run(plan: "Plan", launcher: "Launcher", words: Sequence[str], config_dirs: S
     Raises:
         LabError: if the space cannot be searched, if it is another one than that of the points so far, or if the storage fails.
     """
-    from siamese_lab.sweep import planning, schedule
+    from siamese_lab.sweep import planning
 
     return carry_out(
         plan,
         drawn_from(plan.space, config_dirs),
         lambda values: planning.point(list(words), list(config_dirs), values),
-        lambda source: schedule.run(source, launcher, study=plan.study),
+        go,
     )
 
 

@@ -1,0 +1,126 @@
+"""Pictures for the page: SVG whose colours are the page's own, so that one picture is readable on light and on dark."""
+
+import io
+import re
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+INK, MUTED, GRID, PAPER = "#010101", "#020202", "#030303", "#040404"
+SERIES = tuple(f"#0505{number:02x}" for number in range(1, 7))
+MARKERS = ("o", "s", "^", "D", "v", "P")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1)), (0, (8, 2)))
+
+_VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--paper"}
+_VARIABLES |= {colour: f"--series-{number}" for number, colour in enumerate(SERIES)}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of the page.
+
+    Args:
+        title: above it.
+        svg: an <svg> element that needs the page's colour variables.
+        caption: below it: what is drawn and how to read it.
+    """
+
+    title: str
+    svg: str
+    caption: str
+
+
+def sheet(width: float = 6.2, height: float = 3.9) -> tuple["Figure", "Axes"]:
+    """An empty picture of this size in inches."""
+    from matplotlib.figure import Figure  # without pyplot, which keeps every figure and picks a window system
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.patch.set_visible(False)
+    axes = figure.add_subplot()
+    axes.patch.set_visible(False)
+    axes.grid(color=GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    for spine in axes.spines.values():
+        spine.set_color(MUTED)
+        spine.set_linewidth(0.8)
+    axes.tick_params(colors=MUTED, labelcolor=INK, labelsize=9, width=0.8, length=3)
+    return figure, axes
+
+
+def labels(axes: "Axes", x: str, y: str) -> None:
+    """Names the axes."""
+    axes.set_xlabel(plain(x), color=INK, fontsize=9.5)
+    axes.set_ylabel(plain(y), color=INK, fontsize=9.5)
+
+
+def legend(axes: "Axes", columns: int = 2) -> None:
+    """The legend, above the axes where it hides nothing."""
+    handles, names = axes.get_legend_handles_labels()
+    if handles:
+        made = axes.legend(
+            handles,
+            [plain(name) for name in names],
+            loc="lower left",
+            bbox_to_anchor=(0, 1.0),
+            ncols=columns,
+            frameon=False,
+            fontsize=8.5,
+            labelcolor=INK,
+            handlelength=2.6,
+            columnspacing=1.4,
+            borderaxespad=0.2,
+        )
+        made.set_in_layout(True)
+
+
+def few_ticks(axis: "Axis") -> None:
+    """No ticks between those that are named."""
+    from matplotlib.ticker import NullLocator
+
+    axis.set_minor_locator(NullLocator())
+
+
+def in_unit(axis: "Axis", unit: str) -> None:
+    """Writes the values of a figure; shares are drawn in percent."""
+    if unit == "share":
+        axis.set_major_formatter(lambda value, _: f"{value:.3g} %")
+
+
+def plain(text: str, most: int = 60) -> str:
+    """A text that matplotlib draws as it stands: `$` begins no formula; cut where it is very long."""
+    return (text if len(text) <= most else text[: most - 1] + "…").replace("$", r"\$")
+
+
+def svg(figure: "Figure", name: str, described: str, titles: dict[str, str] | None = None) -> str:
+    """The picture as an element for a page.
+
+    Args:
+        figure: from `sheet`.
+        name: unique on the page, of letters: it goes before every id.
+        described: for those who do not see it.
+        titles: {gid of an artist: what a pointer over it is told}.
+    """
+    from matplotlib import rc_context
+
+    file = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "svg.id": None}):
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = file.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
+    for gid, words in (titles or {}).items():
+        text = text.replace(f'<g id="{gid}">', f'<g id="{gid}"><title>{escape(words)}</title>')
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r'((?:xlink:)?href="#|url\(#)', rf"\1{name}-", text)
+    for colour, variable in _VARIABLES.items():
+        text = text.replace(colour, f"var({variable})")
+    text = re.sub(r"font-family: [^;\"]+", "font-family: var(--font)", text)
+    head = f'<svg role="img" aria-label="{escape(described)}"'
+    return re.sub(r'<svg[^>]*?viewBox="([^"]*)"[^>]*>', rf'{head} viewBox="\1">', text, count=1, flags=re.DOTALL)

@@ -1,0 +1,105 @@
+"""`siamese-lab rerun`: tries again what failed of a study, or trains runs anew."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from siamese_lab import runs
+from siamese_lab.errors import LabError
+from siamese_lab.runs import RunFolder, outputs
+from siamese_lab.sweep.job import Job
+from siamese_lab.sweep.study import Study
+
+
+def command(names: Sequence[str], only_print: bool = False) -> int:
+    """Runs what is not finished of a study, whatever its attempts so far; or runs anew, from their recorded configs.
+
+    What a run that is trained anew had written is moved to `jobs/replaced` of its study.
+
+    Args:
+        names: a study; or runs.
+        only_print: print the commands that made them, and stop.
+
+    Raises:
+        LabError: if there is no such study or run, or it is running.
+    """
+    if len(names) == 1 and (outputs() / names[0] / "study.json").is_file():
+        study = Study.read(names[0])
+        jobs = [job for job in study.jobs if job.state() != "ok"]
+        if only_print:
+            print("\n".join(_words(study, job) for job in jobs or study.jobs))
+            return 0
+        return _study(study, jobs)
+    folders = [runs.find(name) for name in names]
+    if only_print:
+        for folder in folders:
+            print(_command(folder))
+        return 0
+    if busy := next((folder for folder in folders if folder.state() == "running"), None):
+        raise LabError(busy.busy())
+    code = 0
+    for name in dict.fromkeys(folder.study for folder in folders):
+        mine = [folder for folder in folders if folder.study == name]
+        if (outputs() / name / "study.json").is_file():
+            study = Study.read(name)
+            jobs = [job for job in study.jobs if job.run_id in {folder.run_id for folder in mine}]
+            for job in jobs:
+                _set_aside(job)
+            code = max(code, _study(study, jobs))
+            mine = [folder for folder in mine if folder.run_id not in {job.run_id for job in jobs}]
+        for folder in mine:
+            code = max(code, _alone(folder))
+    return code
+
+
+def _study(study: Study, jobs: Sequence[Job]) -> int:
+    from rich.console import Console
+
+    from siamese_lab.sweep import sweep
+
+    for job in jobs:
+        if job.folder.exists() and job.folder.state() == "diverged":
+            _set_aside(job)  # from its checkpoint it would diverge again
+        job.forgive()
+    return sweep.run_jobs(Console(highlight=False, soft_wrap=not sys.stdout.isatty()), study.name, jobs, study.facts["launcher"])
+
+
+def _alone(folder: RunFolder) -> int:
+    from siamese_lab import config, report
+    from siamese_lab.assembly import assemble, load
+    from siamese_lab.train import train
+
+    cfg = config.read(folder.path / "config.yaml")
+    samples = load(cfg, trusted=False)
+    if config.resolved_hash(cfg, samples.fingerprint) != folder.run_id:
+        raise LabError(f"the run {folder.path} cannot be run again: its data or its config are no longer those that it was trained with")
+    train(cfg, folder, assemble(cfg, samples=samples, trusted=False), force=True)
+    report.finished(folder, new=True)
+    return runs.EXIT_CODES[folder.state()]
+
+
+def _set_aside(job: Job) -> None:
+    if job.folder.path.exists():
+        with job.folder.held():
+            aside = job.file("yaml").parent / "replaced"
+            aside.mkdir(exist_ok=True)
+            job.folder.path.rename(aside / f"{job.run_id}-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}")
+
+
+def _command(folder: RunFolder) -> str:
+    if (outputs() / folder.study / "study.json").is_file():
+        study = Study.read(folder.study)
+        job = next((one for one in study.jobs if one.run_id == folder.run_id), None)
+        if job is not None:
+            return _words(study, job)
+    words = folder.info().get("command") or ["siamese-lab"]
+    return shlex.join(["siamese-lab", *map(str, words[1:])])
+
+
+def _words(study: Study, job: Job) -> str:
+    """The command that trains a job's run by itself."""
+    point = [f"{key}={value}" for key, value in job.point.items()]
+    dirs = [word for folder in study.facts.get("config_dirs", []) for word in ("--config-dir", folder)]
+    fixed = study.facts.get("fixed", [])
+    return shlex.join(["siamese-lab", "train", *fixed, *point, *dirs, f"study={study.name}"])

@@ -1,0 +1,50 @@
+"""`siamese-lab status`: how far a study is, as a table that lives until the study is finished."""
+
+import sys
+import time
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from siamese_lab.sweep import table
+from siamese_lab.sweep.study import Study
+
+REFRESH = 1.0  # seconds
+
+
+def command(study: str, once: bool = False) -> int:
+    """Prints the table; where a terminal watches, until no job is queued or running.
+
+    Args:
+        study: name or folder.
+        once: print it once.
+
+    Raises:
+        LabError: if there is no such study.
+    """
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    shown, going = _shown(study)
+    if once or not going or not sys.stdout.isatty():
+        console.print(shown)
+        return 0
+    with Live(shown, console=console, auto_refresh=False) as live:
+        while going:
+            time.sleep(REFRESH)
+            shown, going = _shown(study)
+            live.update(shown, refresh=True)
+    return 0
+
+
+def _shown(name: str) -> tuple[Group, bool]:
+    """The table, and whether something runs."""
+    study = Study.read(name)
+    rows = [table.row(job) for job in study.jobs]
+    running = sum(one.state == "running" for one in rows)
+    words = [table.counts([one.state for one in rows])]
+    rest = table.left(rows, max(1, running))
+    if running and rest is not None:
+        words.append(f"about {rest / 60:.0f} minutes to go" if rest >= 90 else f"about {rest:.0f} seconds to go")
+    if study.superseded:
+        words.append(f"{len(study.superseded)} earlier runs no longer count: their config or data have changed")
+    return Group(table.table(f"Study {study.name}", rows), Text("\n" + "; ".join(words))), running > 0

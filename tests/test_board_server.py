@@ -1,0 +1,126 @@
+"""`siamese-lab board`: the real server over a real small study, asked through its HTTP API and looked at in a browser."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+import pytest
+from conftest import FEW, ROOT, run
+
+from siamese_lab import board_server
+from siamese_lab.cli import main
+from siamese_lab.errors import LabError
+
+POINTS = [("loss=triplet", "loss.margin=0.2"), ("loss=triplet", "loss.margin=0.5"), ("loss=supcon", "loss.temperature=0.2")]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """The address of a server over three runs whose losses have different parameters, and their metrics."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("SIAMESE_LAB_OUTPUTS", str(tmp_path_factory.mktemp("outputs")))
+    found = [run(*FEW, *point, "study=shown", "trainer.max_epochs=2") for point in POINTS]
+    port = board_server.free("localhost", 0)
+    command = [sys.executable, "-m", "siamese_lab", "board", "shown", "--port", str(port)]
+    server = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True)
+    address = f"http://localhost:{port}"
+    until = time.monotonic() + 100
+    while time.monotonic() < until:
+        try:
+            if len(runs_of(address)) == len(POINTS):
+                break
+        except OSError:
+            pass
+        time.sleep(0.3)
+    yield address, [metrics for _, metrics in found]
+    server.send_signal(signal.SIGINT)
+    assert server.wait(30) == 0
+    server.stdout.close()
+    patch.undo()
+
+
+def ask(address, body=None):
+    request = urllib.request.Request(address, data=None if body is None else json.dumps(body).encode())  # noqa: S310 - our own server
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        return answer.read()
+
+
+def runs_of(address):
+    """The names of the runs; the columns of the study are listed as "."."""
+    return [name for name in json.loads(ask(f"{address}/data/runs")) if name != "."]
+
+
+def test_runs_have_readable_names(served):
+    names = runs_of(served[0])
+    assert len(names) == 3
+    assert sum("loss=triplet" in name and "loss.margin=0.5" in name for name in names) == 1
+    assert sum("loss=supcon" in name and "loss.temperature=0.2" in name for name in names) == 1
+
+
+def test_all_runs_have_all_their_values_and_best_figures(served):
+    address, metrics = served
+    experiment = json.loads(ask(f"{address}/data/plugin/hparams/experiment", {"experimentName": ""}))
+    columns = {column["name"] for column in experiment["hparamInfos"]}
+    assert {"loss", "loss.margin", "loss.temperature", "seed"} <= columns
+    tags = [info["name"]["tag"] for info in experiment["metricInfos"]]
+    assert tags == ["best/verification/eer"]  # the test part of a study is sealed
+    wanted = {
+        "experimentName": "",
+        "allowedStatuses": ["STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING", "STATUS_UNKNOWN"],
+        "colParams": [{"metric": {"tag": "best/verification/eer"}}],
+        "startIndex": 0,
+        "sliceSize": 100,
+    }
+    groups = json.loads(ask(f"{address}/data/plugin/hparams/session_groups", wanted))["sessionGroups"]
+    assert len(groups) == 3
+    seen = {(g["hparams"]["loss"], g["hparams"].get("loss.margin"), g["hparams"].get("loss.temperature")) for g in groups}
+    assert seen == {("triplet", 0.2, None), ("triplet", 0.5, None), ("supcon", None, 0.2)}
+    figures = sorted(value["value"] for g in groups for value in g["metricValues"] if value["name"]["tag"] == "best/verification/eer")
+    assert figures == pytest.approx(sorted(one["best"] for one in metrics), rel=1e-5)
+
+
+def test_a_browser_shows_the_table(served):
+    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+        if os.environ.get("CI") == "true":
+            pytest.fail("Chromium and its driver are needed: .ci/run installs them")
+        pytest.skip("no Chromium")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    with tempfile.TemporaryDirectory() as profile:
+        flags = ("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking")
+        for flag in (*flags, "disable-component-update", "disable-sync", f"user-data-dir={profile}"):
+            options.add_argument(f"--{flag}")
+        browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+        try:
+            browser.get(f"{served[0]}/#hparams")
+            script = (
+                "function text(n) { let t = n.textContent || ''; if (n.shadowRoot) t += text(n.shadowRoot);"
+                " for (const c of n.children || []) t += text(c); return t; } return text(document.body);"
+            )
+            WebDriverWait(browser, 60).until(lambda b: "supcon" in b.execute_script(script))
+            assert "loss.margin" in browser.execute_script(script)
+        finally:
+            browser.quit()
+
+
+def test_bad_input(outputs, capsys):
+    assert main(["board"]) == 2
+    assert "holds no run yet" in capsys.readouterr().err
+    with pytest.raises(LabError, match="no study nowhere with runs"):
+        board_server.chosen("nowhere")
+    with pytest.raises(LabError, match="--port must be 0 to 65535"):
+        board_server.free("localhost", 70000)
+    import socket
+
+    with socket.create_server(("localhost", 0)) as taken, pytest.raises(LabError, match="--port 0 takes any free one"):
+        board_server.free("localhost", taken.getsockname()[1])
