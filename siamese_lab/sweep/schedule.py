@@ -135,6 +135,7 @@ class _Sweep:
         self.elsewhere: list[Job] = []  # claimed by another sweep
         self.again: list[Job] = []  # their machine is gone
         self.lost: dict[str, int] = {}
+        self.since: dict[str, str] = {}  # when jobs ended here that the source may give again
         self.states: dict[str, str] = {}
         self.first: list[str] = []  # reasons of the first failures
         self.looked = 0.0
@@ -179,9 +180,8 @@ class _Sweep:
             attempts = job.attempts()
         except LabError:  # half-written by a kill: the worker begins it anew
             state, attempts = "killed", []
-        tried = (
-            bool(attempts) and attempts[-1]["ended"] is not None and attempts[-1]["ended"] > self.began and not self.lost.get(job.run_id)
-        )
+        since = self.since.get(job.run_id, self.began)
+        tried = bool(attempts) and attempts[-1]["ended"] is not None and attempts[-1]["ended"] > since and not self.lost.get(job.run_id)
         done = state == "ok" or (tried and state != "preempted")  # by another sweep, since this one began
         reason = None if done else self._refused(job)
         if done or reason is not None:
@@ -228,11 +228,11 @@ class _Sweep:
         one.claim.release()
 
     def _end(self, job: Job, state: str, reason: str, told: bool = True) -> None:
-        self.states[job.run_id] = state
+        self.states[job.run_id], self.since[job.run_id] = state, datetime.now(UTC).isoformat()
         self.source.ended(job, state)
         if told:
             self.said(job, state, reason)
-        self.first.append("" if state in ("ok", "pruned", "preempted") else f"{state}: {reason}")
+        self.first.append("" if state in ("ok", "pruned", "preempted", "diverged") else f"{state}: {reason}")
         alike = self.first[:ALIKE]
         if len(self.first) == ALIKE and alike[0] and len(set(alike)) == 1 and self.source.more():
             self.stop.words = f"the first {ALIKE} jobs all ended so, no further one is started"

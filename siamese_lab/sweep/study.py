@@ -1,13 +1,26 @@
 """What a study has planned so far: `outputs/<study>/study.json`. Jobs are added, never lost."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from siamese_lab.errors import LabError
 from siamese_lab.files import SCHEMA_VERSION, read_json, write_json
 from siamese_lab.runs import outputs
 from siamese_lab.sweep.job import Job
+
+
+@contextmanager
+def changing(name: str) -> Iterator[None]:
+    """While one process reads, changes and writes the study.json of a study, no other does."""
+    folder = outputs() / name
+    (folder / "jobs").mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".study.lock"):
+        yield
 
 
 @dataclass(frozen=True)
