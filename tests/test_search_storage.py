@@ -68,7 +68,7 @@ def test_everything_at_once_is_killed_and_the_next_call_goes_on(outputs):
     search.trials.reap()
     jobs = [job.run_id for job in go(search)]
     assert len(points(search.trials.all())) == 8
-    assert set(jobs) | set(before) == {t.user_attrs["run"] for t in points(search.trials.all()).values()}
+    assert set(jobs) | set(before) <= {t.user_attrs["run"] for t in points(search.trials.all()).values()}
 
 
 def test_a_half_written_line_of_a_journal_spoils_nothing(outputs):
