@@ -47,6 +47,8 @@ def served(tmp_path_factory):
 
 def ask(address, body=None):
     request = urllib.request.Request(address, data=None if body is None else json.dumps(body).encode())  # noqa: S310 - our own server
+    if body is not None:
+        request.add_header("Content-Type", "application/json")
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
         return answer.read()
 
