@@ -99,6 +99,7 @@ def quiet() -> None:
         "LeafSpec",
         "sync_dist=True",  # all processes log the same figure
         "ended before the epoch ended",  # the loader goes on at the next batch
+        "The `srun` command is available",  # a machine of a SLURM cluster: our jobs start their own processes
         "is smaller than the logging interval",  # the last step of an epoch is logged in any case
     ):
         warnings.filterwarnings("ignore", message=f".*{message}.*")
