@@ -26,7 +26,7 @@ class Attempt(Protocol):
 class Launcher(Protocol):
     """Where jobs run. All of them are fresh processes that do `worker.work(study folder, run id)`."""
 
-    slots: int  # jobs at once
+    slots: int  # jobs at once; one with a method `takes(job) -> int` says how many of them a job takes, else it is one
     timeout: float | None  # seconds until a job counts as hanging
     retries: int  # further attempts that a job gets in later calls of the same command
 

@@ -1,9 +1,9 @@
 """Before the first job of a sweep, every distinct combination goes through `check`: an error shows in seconds, not hours."""
 
 import multiprocessing
-import os
+import signal
 from collections.abc import Sequence
-from functools import lru_cache
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from siamese_lab.sweep.job import Job
 from siamese_lab.sweep.local import PRELOADED
 
 
-def check_all(jobs: Sequence[Job], processes: int) -> None:
-    """Checks one job of each combination of all but the seed, in processes of their own.
+def check_all(jobs: Sequence[Job], processes: int) -> int:
+    """Checks one job of each combination of all but the seed, each in a process of its own; returns how many there are.
+
+    What runs out of memory, or is killed for that, is let pass: it may fit where the job runs, and takes no other one along there.
 
     Args:
         jobs: to be run; their configs are written.
@@ -25,17 +27,12 @@ def check_all(jobs: Sequence[Job], processes: int) -> None:
     distinct: dict[tuple[tuple[str, str], ...], Job] = {}
     for job in jobs:
         distinct.setdefault(tuple(sorted((key, value) for key, value in job.point.items() if key != "seed")), job)
-    if not distinct:
-        return
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    files = [str(job.file("yaml").resolve()) for job in distinct.values()]
-    with context.Pool(min(processes, len(files))) as pool:
-        found = pool.map(checked, files, chunksize=1)
+    found = _each([str(job.file("yaml").resolve()) for job in distinct.values()], processes)
     wrong = [f"{job.name}: {words}" for job, words in zip(distinct.values(), found, strict=True) if words]
     if wrong:
         more = f"\n  and {len(wrong) - 10} more" if len(wrong) > 10 else ""
         raise LabError(f"{len(wrong)} of {len(found)} combinations cannot run, nothing was started:\n  " + "\n  ".join(wrong[:10]) + more)
+    return len(found)
 
 
 def checked(path: str) -> str:
@@ -44,24 +41,52 @@ def checked(path: str) -> str:
 
     from siamese_lab import check
     from siamese_lab.assembly import assemble
+    from siamese_lab.endings import out_of_memory
 
-    os.environ["OMP_NUM_THREADS"] = "1"
     try:
         cfg = DictConfig(OmegaConf.create(Path(path).read_text(encoding="utf-8")))
         OmegaConf.set_struct(cfg, True)
-        lab = assemble(cfg, samples=_samples(OmegaConf.to_yaml(cfg.data)))
-        check.describe(cfg, lab)
+        check.describe(cfg, assemble(cfg))
     except LabError as error:
         return str(error)
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
+        return "" if out_of_memory(error) else f"{type(error).__name__}: {error}"
     return ""
 
 
-@lru_cache(maxsize=4)
-def _samples(section: str) -> Any:
-    from omegaconf import OmegaConf
+def _each(files: Sequence[str], processes: int) -> list[str]:
+    """What `checked` says of each file."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    found, running = [""] * len(files), dict[Connection, tuple[int, Any]]()
+    todo = list(enumerate(files))
+    try:
+        while todo or running:
+            while todo and len(running) < processes:
+                number, file = todo.pop(0)
+                answer, its = multiprocessing.Pipe(duplex=False)
+                process = context.Process(target=_answer, args=(file, its), daemon=True)
+                process.start()
+                its.close()
+                running[answer] = (number, process)
+            ended = wait(list(running))
+            for ready in [one for one in running if one in ended]:
+                number, process = running.pop(ready)
+                try:
+                    found[number] = ready.recv()
+                except EOFError:  # it was killed
+                    continue
+                finally:
+                    process.join()
+    finally:
+        for _, process in running.values():
+            process.kill()
+    return found
 
-    from siamese_lab.assembly import load
 
-    return load(OmegaConf.create({"data": OmegaConf.create(section)}))
+def _answer(file: str, told: Connection) -> None:
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the sweep, which ends its checks
+    torch.set_num_threads(1)
+    told.send(checked(file))

@@ -56,10 +56,11 @@ def work(study: Path, run_id: str, threads: int | None = None) -> int:
 
 
 def _train(cfg: "DictConfig", run_id: str) -> int:  # type: ignore[name-defined] # noqa: F821
-    from siamese_lab import config, runs
+    from siamese_lab import config, owner, runs
     from siamese_lab.assembly import assemble, load
     from siamese_lab.checkpoint import newest
     from siamese_lab.errors import LabError
+    from siamese_lab.sweep.job import Job
     from siamese_lab.train import train
 
     samples = load(cfg)
@@ -69,7 +70,14 @@ def _train(cfg: "DictConfig", run_id: str) -> int:  # type: ignore[name-defined]
     begun = _begun(folder)
     if begun and folder.state() == "ok":
         return 0
-    goes_on = begun and newest(folder.path / "checkpoints").path is not None
+    if begun and folder.info()["state"] == "running" and owner.there(folder.info()):
+        raise LabError(folder.busy())  # before its checkpoints are looked at: what is half-written there is not left over
+    try:
+        goes_on = begun and newest(folder.path / "checkpoints").path is not None
+    except LabError as error:  # none of them is whole
+        print(f"siamese-lab: begins anew: {error}", file=sys.stderr)
+        Job(cfg.study, run_id, {}).set_aside()
+        goes_on = False
     train(cfg, folder, assemble(cfg, samples=samples), force=not goes_on, resume=goes_on)
     return runs.EXIT_CODES[folder.state()]
 
