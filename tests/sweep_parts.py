@@ -85,3 +85,9 @@ def figures(job):
     """What a run computed."""
     metrics = job.folder.metrics()
     return {key: metrics[key] for key in ("val", "best", "chosen", "epoch", "history")}
+
+
+def servers(pid):
+    """The numbers of the processes that a sweep forks its jobs from."""
+    children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    return [child for child in children if b"forkserver" in Path(f"/proc/{child}/cmdline").read_bytes()]

@@ -144,8 +144,9 @@ class Process:
                 self._code = code
                 self._end_group(signal.SIGKILL)  # processes of its own that it left behind
                 self.give_back(self.slots)
-                if self.line is not None:
-                    self.line.close()
+                for line in (self.line, getattr(self.process, "stdin", None)):
+                    if line is not None:
+                        line.close()
         return self._code
 
     def stop(self) -> None:
