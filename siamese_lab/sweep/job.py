@@ -85,7 +85,7 @@ class Job:
         if self.folder.exists():
             return self.folder.state()
         attempts = self.attempts()
-        if not attempts or attempts[-1]["state"] == "ok":  # what it had written was removed since
+        if not attempts or attempts[-1]["state"] == "ok" or attempts[-1].get("forgiven"):  # what it had written was moved away
             return "queued"
         last = attempts[-1]
         return "killed" if last["state"] == "running" and "by" in last and owner.gone(last["by"]) else str(last["state"])

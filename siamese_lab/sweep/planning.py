@@ -12,9 +12,9 @@ from siamese_lab.errors import LabError
 from siamese_lab.files import write_text
 from siamese_lab.provenance import code_hash, versions
 from siamese_lab.runs import outputs, refuse_study
-from siamese_lab.sweep import earlier, study_file
+from siamese_lab.sweep import earlier, search_done, study_file
 from siamese_lab.sweep.job import Job
-from siamese_lab.sweep.study import Study, Superseded
+from siamese_lab.sweep.study import Study, Superseded, changing
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -61,17 +61,17 @@ class Plan:
 
     def write(self) -> None:
         """Writes the configs of the jobs and study.json; jobs of earlier plans stay, unless they no longer answer their points."""
-        before = earlier.before(self.study)
-        mine, gone = {job.run_id for job in self.jobs}, {one.run_id for one in self.superseded}
-        others = [job for job in (before.jobs if before else []) if job.run_id not in mine | gone]
-        folder = outputs() / self.study / "jobs"
-        folder.mkdir(parents=True, exist_ok=True)
-        for run_id, text in self.configs.items():
-            write_text(folder / f"{run_id}.yaml", text)
-        axes = {key: list(values) for key, values in (before.axes if before else {}).items()}
-        for key, values in self.axes.items():
-            axes[key] = list(dict.fromkeys([*axes.get(key, []), *values]))
-        Study(self.study, axes, [*others, *self.jobs], self.superseded, self.facts).write()
+        with changing(self.study):
+            before = earlier.before(self.study)
+            mine, gone = {job.run_id for job in self.jobs}, {one.run_id for one in self.superseded}
+            others = [job for job in (before.jobs if before else []) if job.run_id not in mine | gone]
+            folder = outputs() / self.study / "jobs"
+            for run_id, text in self.configs.items():
+                write_text(folder / f"{run_id}.yaml", text)
+            axes = {key: list(values) for key, values in (before.axes if before else {}).items()}
+            for key, values in self.axes.items():
+                axes[key] = list(dict.fromkeys([*axes.get(key, []), *values]))
+            Study(self.study, axes, [*others, *self.jobs], self.superseded, self.facts).write()
 
 
 def planned(
@@ -104,6 +104,9 @@ def planned(
     name = asked.name or _study_name(every, config_dirs, zips, cases)
     _refuse_name(name)
     found = earlier.still(name, key)
+    if found is None and search_done.told(name, key) is not None:
+        study = Study.read(name)
+        return Plan(name, study.axes, [], [], study.facts["launcher"], study.facts["search"], fixed=study.facts["fixed"], facts=study.facts)
     if found is None:
         return _made(every, config_dirs, zips, cases, skip_unfit, asked, name, key)
     study, jobs = found
@@ -176,6 +179,8 @@ def _made(
         raise LabError(f"{next(iter(ranges))} has no end of values: write a list, a,b,c, or look for the best with search=tpe")
     listed = [axes.case(one) for one in cases]
     fixed = [word for word in fixed if not word.startswith("study=")]
+    if searching and (zips or cases):
+        raise LabError("a search draws each axis by itself: leave out --zip and --case, or search=...")
     if searching:
         return _searched(name, fixed, swept, ranges, every, config_dirs, key)
     made = combined(fixed, axes.points(swept, zips, listed), config_dirs, name, asked.exclude, skip_unfit)
@@ -237,16 +242,26 @@ def _searched(
     fixed_choices = [word for word in fixed if word.split("=")[0] in known]
     skeletons = [config.skeleton([*fixed_choices, *(f"{k}={v}" for k, v in one.items())], config_dirs) for one in taken]
     keys = [key for key in [*(word.split("=")[0] for word in fixed), *swept, *ranges] if key not in known and not key.startswith("+")]
-    for key in keys:
-        if not any(has(plain_keys, key) for plain_keys in skeletons):
-            value = next((word for word in fixed if word.startswith(f"{key}=")), f"{key}=1")
+    for one in keys:
+        if not any(has(plain_keys, one) for plain_keys in skeletons):
+            value = next((word for word in fixed if word.startswith(f"{one}=")), f"{one}=1")
             config.compose([*fixed_choices, *(f"{k}={v}" for k, v in first.items()), value], config_dirs)  # says what the nearest key is
     kept = [word for word in fixed if word.split("=")[0] in known or word.startswith("+") or has(skeletons[0], word.split("=")[0])]
     cfg = config.compose([*kept, *(f"{group}={value}" for group, value in first.items()), f"study={name}"], config_dirs)
     parser = OverridesParser.create()
-    space = {k: parser.parse_override(f"{k}={','.join(values)}") for k, values in swept.items()} | ranges
+    parsed = {override.key_or_group: override for override in map(parser.parse_override, every)}
+    space = {k: override for k, override in parsed.items() if k in swept or k in ranges}
     plain: dict[str, Any] = OmegaConf.to_container(cfg)  # type: ignore[assignment]
-    facts = {"key": None, "launcher": plain["launcher"], "fixed": fixed, "config_dirs": [str(f.resolve()) for f in config_dirs]}
+    roots = [str(cfg.data.root)] if cfg.data.get("root") else []
+    facts = {
+        "key": key,
+        "stamp": earlier.stamp(roots),
+        "roots": roots,
+        "launcher": plain["launcher"],
+        "search": plain["search"],
+        "fixed": fixed,
+        "config_dirs": [str(folder.resolve()) for folder in config_dirs],
+    }
     shown = {k: list(values) for k, values in swept.items()} | {k: [str(o.input_line).partition("=")[2]] for k, o in ranges.items()}
     return Plan(name, shown, [], [], plain["launcher"], plain["search"], space=space, fixed=fixed, facts=facts, cfg=cfg)
 

@@ -43,12 +43,16 @@ def command(names: Sequence[str], only_print: bool = False) -> int:
         return 0
     if busy := next((folder for folder in folders if folder.state() == "running"), None):
         raise LabError(busy.busy())
+    from siamese_lab import config
+
     code = 0
     for name in dict.fromkeys(folder.study for folder in folders):
         mine = [folder for folder in folders if folder.study == name]
         if (outputs() / name / "study.json").is_file():
             study = Study.read(name)
             jobs = [job for job in study.jobs if job.run_id in {folder.run_id for folder in mine}]
+            for job in jobs:
+                config.read(job.file("yaml"))  # refused while nothing has been touched
             for job in jobs:
                 job.set_aside()
             code = max(code, _study(study, jobs))

@@ -91,6 +91,7 @@ class _Sweep:
         self.elsewhere: list[tuple[float, Job]] = []  # claimed by another sweep, or trained by another process; when to look again
         self.again: list[Job] = []  # their machine is gone, or there was no room for them
         self.lost: dict[str, int] = {}
+        self.since: dict[str, str] = {}  # when jobs ended here that the source may give again
         self.states: dict[str, str] = {}
         self.first: list[str] = []  # how the first attempts of this sweep failed; "" = they did not
         self.looked = 0.0
@@ -143,7 +144,7 @@ class _Sweep:
         if claim is None:
             self._wait(job, LOOK)
             return
-        done = settled(job, self.began, self.launcher.retries)
+        done = settled(job, self.since.get(job.run_id, self.began), self.launcher.retries)
         if done is not None or trained(job):
             claim.release()
             if done is None:
@@ -197,7 +198,7 @@ class _Sweep:
             self.stop.words = f"the first {ALIKE} jobs all failed, for one reason, and no further one is started: {printable(reason)}"
 
     def _end(self, job: Job, state: str, reason: str) -> None:
-        self.states[job.run_id] = state
+        self.states[job.run_id], self.since[job.run_id] = state, _now()
         self.source.ended(job, state)
         if state != "ok" or reason or self._attempted(job):
             self.said(job, state, reason)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from siamese_lab.errors import LabError
+from siamese_lab.files import write_text
 from siamese_lab.runs import outputs
 from siamese_lab.sweep.job import Job
 from siamese_lab.sweep.search_space import Options
@@ -46,7 +47,7 @@ class Search:
             "hyperband" (not in the best third after 1, 3, 9, ... epochs), None = nothing.
         prune_after: epochs that every run gets, at least 0.
         retries: further attempts at a point whose run was killed or failed, at least 0.
-        seed: of the drawing; it has nothing to do with the runs' own.
+        seed: of the drawing, at least 0; it has nothing to do with the runs' own.
 
     Raises:
         ValueError: if a value is out of its range.
@@ -74,45 +75,58 @@ class Search:
         refuse_storage(self.storage)
 
 
-def run(plan: "Plan", go: Callable[["Drawn"], dict[str, str]], words: Sequence[str], config_dirs: Sequence[Path]) -> dict[str, str]:
+def run(
+    plan: "Plan",
+    go: Callable[["Drawn"], dict[str, str]],
+    check: Callable[[Sequence[Job]], None],
+    config_dirs: Sequence[Path],
+    skip_unfit: bool = False,
+) -> dict[str, str]:
     """Searches until all points are told; prints the best one, the points by state, the importance of each axis.
 
     Args:
         plan: of the study, with a `space` and the section `search`.
         go: runs the jobs of a source until it has no more; returns {run id: state}.
-        words: as they were given.
+        check: refuses jobs that cannot run, before the first one is begun.
         config_dirs: folders with options of the user's own.
+        skip_unfit: look past options that do not go together, instead of refusing the search.
 
     Returns:
-        {run id: state} of the runs that were drawn or answered in this call.
+        {run id: state} of all points of the search so far.
 
     Raises:
         LabError: if the space cannot be searched, if it is another one than that of the points so far, or if the storage fails.
     """
-    from siamese_lab.sweep import planning
+    from siamese_lab.sweep import planning, search_done
 
-    return carry_out(
-        plan,
-        drawn_from(plan.space, config_dirs),
-        lambda values: planning.point(list(words), list(config_dirs), values),
-        go,
-    )
+    known = search_done.told(plan.study, plan.facts["key"])
+    if known is not None:
+        print("\n".join(known["lines"]))
+        return dict(known["states"])
+    words = [*plan.fixed, f"study={plan.study}"]
+    space = drawn_from(plan.space, config_dirs)
+    return carry_out(plan, space, lambda values: planning.point(words, list(config_dirs), values), go, check, skip_unfit)
 
 
 def carry_out(
-    plan: "Plan", space: "Space", point: Callable[[dict[str, str]], tuple[Job, str]], go: Callable[["Drawn"], dict[str, str]]
+    plan: "Plan",
+    space: "Space",
+    point: Callable[[dict[str, str]], tuple[Job, str]],
+    go: Callable[["Drawn"], dict[str, str]],
+    check: Callable[[Sequence[Job]], None] = lambda jobs: None,
+    skip_unfit: bool = False,
 ) -> dict[str, str]:
-    """What `run` does, given how the config of a point is made and how jobs are run.
+    """What `run` does, given how the config of a point is made.
 
     Args:
         plan: of the study.
         space: what is drawn from.
         point: the job of {key: value} and its config as text.
-        go: runs the jobs of a source until it has no more; returns {run id: state}.
+        go, check, skip_unfit: as for `run`.
     """
-    from siamese_lab.sweep import search_report, search_samplers, search_storage
+    from siamese_lab.sweep import search_done, search_report, search_samplers, search_storage
     from siamese_lab.sweep.search_source import Drawn
-    from siamese_lab.sweep.search_trials import Trials
+    from siamese_lab.sweep.search_trials import Trials, ended, points
 
     s = settings(plan.search)
     search_samplers.refuse(s.sampler, space)
@@ -121,20 +135,24 @@ def carry_out(
     if disk:
         print(f"siamese-lab: {outputs()} is a network disk ({disk}), where SQLite may lose points: search.storage=journal is made for it")
     study = search_storage.study(s.storage, folder, plan.study, direction(plan))
-    same(study, space, plan.fixed)
-    study.pruner = search_samplers.pruner(s.prune, s.prune_after, s.startup)
-    trials = Trials(study, space, s.sampler, s.seed, s.startup, s.trials, s.retries)
-    source = Drawn(trials, point, better(study), s.prune is not None, s.storage)
     with search_storage.told(s.storage):
+        same(study, space, plan.fixed)
+        study.pruner = search_samplers.pruner(s.prune, s.prune_after, s.startup)
+        trials = Trials(study, space, s.sampler, s.seed, s.startup, s.trials, s.retries)
+        source = Drawn(trials, point, better(study), s.prune is not None, s.storage)
         trials.reap()
         trials.again(TO_RETRY)
         more = source.more()
-    states: dict[str, str] = {}
     if more:
-        together(source, space)
-        states = go(source)
-    search_report.report(source, folder, plan.fixed, s.sampler)
-    return source.states | states
+        together(source, space, check, skip_unfit)
+        go(source)
+    lines = search_report.report(source, folder, plan.fixed, s.sampler)
+    print("\n".join(lines))
+    with search_storage.told(s.storage):
+        states = {t.user_attrs["run"]: ended(t) for t in points(trials.all()).values() if t.state.is_finished() and "run" in t.user_attrs}
+        if trials.settled() and (source.exhausted or trials.left() <= 0):
+            search_done.note(plan.study, plan.facts.get("key"), lines, states)
+    return states
 
 
 def settings(section: dict[str, Any] | None) -> Search:
@@ -196,20 +214,34 @@ def same(study: "Study", space: "Space", fixed: Sequence[str]) -> None:
         raise LabError(f"the trials of {study.study_name} were drawn from another space: {'; '.join(told)}: {ANEW}")
 
 
-def together(source: "Drawn", space: "Space") -> None:
-    """Raises a LabError that names the options that do not go together, before the first job; where they are not too many to look at."""
+def together(source: "Drawn", space: "Space", check: Callable[[Sequence[Job]], None], skip_unfit: bool) -> None:
+    """Looks at each combination of options before the first job, where they are not too many.
+
+    Raises:
+        LabError: that names those that do not go together, or that `check` refuses.
+    """
     groups = [axis for axis in space.axes if isinstance(axis, Options) and axis.key in space.groups]
     if math.prod(len(axis.names) for axis in groups) > CHECKED:
         return
-    misfits = []
+    misfits, probes = [], []
     for names in product(*(axis.names for axis in groups)):
         chosen = {axis.key: name for axis, name in zip(groups, names, strict=True)}
         try:
-            source.exists(chosen)
+            probes.append(source.probe(chosen))
         except LabError as error:
             misfits.append(f"{' '.join(f'{key}={name}' for key, name in chosen.items())}: {error}")
-    if misfits:
+    if misfits and not skip_unfit:
         raise LabError("\n".join(misfits))
+    if source.trials.all():  # they went through the check when the search was begun
+        return
+    files = [job.file("yaml") for job, _ in probes]
+    try:
+        for (_, text), file in zip(probes, files, strict=True):
+            write_text(file, text)
+        check([job for job, _ in probes])
+    finally:
+        for file in files:
+            file.unlink(missing_ok=True)
 
 
 def _shown(axis: dict[str, Any] | None) -> str:

@@ -25,8 +25,8 @@ FINISHED = ("ok", "timeout")
 PICTURES = ("history.png", "importance.png", "values.png")
 
 
-def report(source: "Drawn", folder: Path, fixed: Sequence[str], sampler: str) -> None:
-    """Prints how a search stands; draws it where it is not drawn yet.
+def report(source: "Drawn", folder: Path, fixed: Sequence[str], sampler: str) -> list[str]:
+    """How a search stands, in words; draws its pictures where they are not drawn yet.
 
     Args:
         source: of the jobs.
@@ -54,7 +54,7 @@ def report(source: "Drawn", folder: Path, fixed: Sequence[str], sampler: str) ->
         draw(folder, tried, shares, space, metric, source.better, study.study_name)
     drawn = [name for name in PICTURES if (folder / name).exists()]
     lines.append(f"pictures   {folder}/{{{','.join(drawn)}}}" if len(drawn) > 1 else f"pictures   {folder / drawn[0]}")
-    print("\n".join(lines))
+    return lines
 
 
 def one(trial: "FrozenTrial") -> Tried:

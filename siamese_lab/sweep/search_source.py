@@ -1,25 +1,24 @@
 """The jobs of a search: each next one is drawn by what is known of those before it."""
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from filelock import FileLock
-
 from siamese_lab.errors import LabError
 from siamese_lab.files import read_json, write_text
-from siamese_lab.runs import outputs
 from siamese_lab.sweep.job import Job
 from siamese_lab.sweep.search_storage import quietly, told
 from siamese_lab.sweep.search_trials import Trials
-from siamese_lab.sweep.study import Study
+from siamese_lab.sweep.study import Study, changing
 
 if TYPE_CHECKING:
     from optuna import Trial
 
 AGAIN = ("killed", "preempted")  # states of runs that nothing is wrong with: they are tried again in the same call
+LOOK = 1.0  # seconds between two looks at a storage that had nothing to draw
 UNFIT = 50  # drawings in a row that cannot run, after which the search gives up
 
 
@@ -41,13 +40,15 @@ class Drawn:
         self.states: dict[str, str] = {}
         self.exhausted = False
         self.new = 0  # trials told in this call
-        self._point, self._unfit = point, 0
+        self._point, self._unfit, self._idle = point, 0, -LOOK
         self._running: dict[str, Trial] = {}
         self._reported: dict[str, int] = {}
         self._there: dict[str, set[str] | LabError] = {}
 
     def next(self) -> Job | None:
         """Draws until there is a point to train; None where none is left, or none for now."""
+        if time.monotonic() - self._idle < LOOK:
+            return None
         with told(self.storage):
             self.trials.beat()
             self.trials.reap()
@@ -61,6 +62,7 @@ class Drawn:
                 job = self._take(trial, point.values)
                 if job is not None:
                     return job
+        self._idle = time.monotonic()
         return None
 
     def more(self) -> bool:
@@ -86,6 +88,7 @@ class Drawn:
     def ended(self, job: Job, state: str) -> None:
         """Tells how a run ended; one that was killed is tried again."""
         self.states[job.run_id] = state
+        self._idle = -LOOK
         trial = self._running.pop(job.run_id, None)
         self._reported.pop(job.run_id, None)
         if trial is None:
@@ -103,15 +106,22 @@ class Drawn:
         """
         name = repr(sorted(chosen.items()))
         if name not in self._there:
-            probe = chosen | {axis.key: axis.first for axis in self.trials.space.axes if axis.key not in chosen}
             try:
-                self._there[name] = set(self._point(probe)[0].point)
+                self._there[name] = set(self.probe(chosen)[0].point)
             except LabError as error:
                 self._there[name] = error
         found = self._there[name]
         if isinstance(found, LabError):
             raise found
         return found
+
+    def probe(self, chosen: dict[str, str]) -> tuple[Job, str]:
+        """The job and config of these options, with numbers from the middle of their axes.
+
+        Raises:
+            LabError: if the options do not go together.
+        """
+        return self._point(chosen | {axis.key: axis.first for axis in self.trials.space.axes if axis.key not in chosen})
 
     def _take(self, trial: "Trial", values: dict[str, str]) -> Job | None:
         """The job of a trial; None for one that is answered at once, or set aside."""
@@ -183,10 +193,8 @@ class Drawn:
 
 def _enlist(job: Job, text: str) -> None:
     """Writes a job's config and adds it to study.json, which other processes write too."""
-    folder = outputs() / job.study
-    (folder / "jobs").mkdir(parents=True, exist_ok=True)
-    write_text(job.file("yaml"), text)
-    with FileLock(folder / ".study.lock"):
+    with changing(job.study):
         known = Study.read(job.study)
+        write_text(job.file("yaml"), text)
         if job.run_id not in {one.run_id for one in known.jobs}:
             replace(known, jobs=[*known.jobs, job]).write()

@@ -133,16 +133,23 @@ class Trials:
         Args:
             states: of `record.EXIT_CODES`.
         """
+        for failed in self._due():
+            if ended(failed[-1]) in states:
+                with quietly():
+                    attrs = {"attempt": len(failed) + 1, "point": failed[-1].user_attrs["point"]}
+                    self.study.enqueue_trial(failed[-1].params, user_attrs=attrs)
+
+    def settled(self) -> bool:
+        """Whether no trial is running or waiting, and no point that failed has an attempt left."""
+        return not self._due() and all(t.state.is_finished() for t in self.all())
+
+    def _due(self) -> "list[list[FrozenTrial]]":
+        """The trials of each point that has failed so far and has an attempt left."""
         of: dict[str, list[FrozenTrial]] = {}
         for t in self.all():
             if counts(t) or (t.state.name == "WAITING" and "attempt" in t.user_attrs):
                 of.setdefault(key(t), []).append(t)
-        for tried in of.values():
-            failed = [t for t in tried if t.state.name == "FAIL"]
-            if len(failed) == len(tried) <= self.retries and ended(failed[-1]) in states:
-                with quietly():
-                    attrs = {"attempt": len(failed) + 1, "point": failed[-1].user_attrs["point"]}
-                    self.study.enqueue_trial(failed[-1].params, user_attrs=attrs)
+        return [tried for tried in of.values() if all(t.state.name == "FAIL" for t in tried) and len(tried) <= self.retries]
 
     def beat(self) -> None:
         """Gives a sign of life, where it is time for one."""

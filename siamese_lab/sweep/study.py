@@ -1,9 +1,13 @@
 """What a study has planned so far: `outputs/<study>/study.json`. Jobs are added, never lost."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from siamese_lab.errors import LabError
 from siamese_lab.files import SCHEMA_VERSION, read_json, write_json
@@ -24,6 +28,15 @@ def located(name: str) -> str | None:
     if folder.parent != outputs().resolve():
         os.environ["SIAMESE_LAB_OUTPUTS"] = str(folder.parent)
     return folder.name
+
+
+@contextmanager
+def changing(name: str) -> Iterator[None]:
+    """While one process reads, changes and writes the study.json of a study, no other does."""
+    folder = outputs() / name
+    (folder / "jobs").mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".study.lock"):
+        yield
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from signal import SIGINT
@@ -51,8 +51,9 @@ def command(
         print(f"siamese-lab: {note}", file=sys.stderr)
     if plan.search is not None:
         refuse_mixed_code(plan.study, force)
-        plan.write()
-        return _search(console, plan, words, config_dirs)
+        if plan.cfg is not None:
+            plan.write()
+        return _search(console, plan, config_dirs, skip_unfit)
     rows = [table.row(job) for job in plan.jobs]
     if all(row.state == "ok" for row in rows):
         console.print(f"The study {plan.study} is finished: {len(rows)} runs.")
@@ -148,31 +149,42 @@ def watched(console: Console, source: Source, launcher: Launcher) -> tuple[dict[
     return states, stop
 
 
-def _search(console: Console, plan: Plan, words: Sequence[str], config_dirs: Sequence[Path]) -> int:
+def _search(console: Console, plan: Plan, config_dirs: Sequence[Path], skip_unfit: bool) -> int:
     from siamese_lab.sweep import search
 
     stopped: list[int] = []
+    launcher: list[Launcher] = []  # made once, and not at all by a search that is finished
+
+    def where() -> Launcher:
+        launcher[:] = launcher or [launched(plan.launcher)]
+        return launcher[0]
+
+    def check(jobs: Sequence[Job]) -> None:
+        from siamese_lab.sweep.trial_run import check_all
+
+        check_all(jobs, max(1, where().slots))
 
     def go(source: Source) -> dict[str, str]:
-        states, stop = watched(console, source, launched(plan.launcher))
+        states, stop = watched(console, source, where())
         stopped.extend(stop.signals)
         return states
 
-    states = search.run(plan, go, words, config_dirs)
-    return _ended(console, plan.study, [job for job in Study.read(plan.study).jobs if job.run_id in states], stopped)
+    states = search.run(plan, go, check, config_dirs, skip_unfit)
+    jobs = [job for job in Study.read(plan.study).jobs if job.run_id in states]
+    return _ended(console, plan.study, jobs, stopped, fine=("ok", "pruned", "diverged"))
 
 
-def _ended(console: Console, study: str, jobs: Sequence[Job], signals: Sequence[int]) -> int:
-    """Prints how the jobs ended; returns the exit code."""
+def _ended(console: Console, study: str, jobs: Sequence[Job], signals: Sequence[int], fine: Collection[str] = ("ok", "pruned")) -> int:
+    """Prints how the jobs ended; returns the exit code, 0 if all are in a state that is `fine`: a search learns from one that diverged."""
     rows = [table.row(job) for job in jobs]
     console.print()
     console.print(table.table(f"Study {study}", rows))
     console.print(f"\n{table.counts([row.state for row in rows])}")
-    fine = all(row.state in ("ok", "pruned") for row in rows)
-    _next(console, study, again=not fine)
+    good = all(row.state in fine for row in rows)
+    _next(console, study, again=not good)
     if signals:
         return INTERRUPTED if signals[0] == SIGINT else EXIT_CODES["preempted"]
-    return 0 if fine else 1
+    return 0 if good else 1
 
 
 def _next(console: Console, study: str, again: bool = False) -> None:
