@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from siamese_lab import owner
 from siamese_lab.sweep.job import Job
+from siamese_lab.sweep.server import context
 
-PRELOADED = ["siamese_lab.sweep.preloaded"]
 VANISHED = 255  # what multiprocessing says of a process whose server is gone, be it there or not
 FIRST_TO_GO = 500  # of 1000, added to a job's badness: where memory runs out the kernel ends a job, not the sweep
 
@@ -53,7 +53,6 @@ class Local:
         per_gpu = int(1 / gpu_share + 1e-9)
         self.slots = int(slots) if slots != "auto" else per_gpu * len(self.gpus) if self.gpus else self.cores
         self._free = list(range(self.slots))
-        self._context: Any = None
 
     @property
     def threads(self) -> int:
@@ -75,7 +74,7 @@ class Local:
         else:
             mine, line = multiprocessing.Pipe(duplex=False)
             words = (str(study), job.run_id, threads, str(job.file("log").resolve()), environment, str(Path.cwd()), mine)
-            process = self._server().Process(target=child, args=words, daemon=False)
+            process = context().Process(target=child, args=words, daemon=False)
             process.start()
             mine.close()  # the child holds it; `line` stays with this process, and its end is what the child waits for
         self._free = [slot for slot in self._free if slot not in slots]
@@ -92,12 +91,6 @@ class Local:
 
     def _give_back(self, slots: list[int]) -> None:
         self._free = sorted([*self._free, *slots])
-
-    def _server(self) -> Any:
-        if self._context is None:
-            self._context = multiprocessing.get_context("forkserver")
-            self._context.set_forkserver_preload(PRELOADED)
-        return self._context
 
     def _program(self, job: Job, study: Path, threads: int, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", "siamese_lab.sweep.worker", str(study), job.run_id, "--threads", str(threads), "--follow-stdin"]

@@ -15,7 +15,7 @@ from siamese_lab.errors import INTERRUPTED, LabError
 from siamese_lab.provenance import code_hash
 from siamese_lab.record import EXIT_CODES
 from siamese_lab.runs import outputs
-from siamese_lab.sweep import table
+from siamese_lab.sweep import server, table
 from siamese_lab.sweep.job import Job
 from siamese_lab.sweep.launched import launched
 from siamese_lab.sweep.launching import Launcher
@@ -46,7 +46,7 @@ def command(
         0 if all jobs are finished, 1 if some are not, 130 or 75 after a signal.
     """
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-    plan = planned(words, config_dirs, zips, cases, skip_unfit)
+    plan = planned(words, config_dirs, zips, cases, skip_unfit, anew=server.forked)
     for note in plan.notes:
         print(f"siamese-lab: {note}", file=sys.stderr)
     if plan.search is not None:
