@@ -45,7 +45,8 @@ def main() -> None:
         runs = sorted(Path(folder).glob("overhead/*/run.json"))
         training = [json.loads(path.with_name("metrics.json").read_text())["training"]["seconds"] for path in runs]
         whole = [json.loads(path.read_text())["seconds"] for path in runs]
-    print(f"{len(runs)} runs, {slots} at once: training {sum(training) / len(runs):.1f} s each, begun to finished {sum(whole) / len(runs):.1f} s")
+    each, lived = sum(training) / len(runs), sum(whole) / len(runs)
+    print(f"{len(runs)} runs, {slots} at once: training {each:.1f} s each, {lived:.1f} s from begun to finished")
     print(f"wall {wall:.1f} s x {slots} / {sum(training):.1f} s = {wall * slots / sum(training):.3f}")
     print(f"the same command again: {again:.2f} s")
 

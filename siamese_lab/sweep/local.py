@@ -1,5 +1,6 @@
 """`launcher=local`: jobs on this machine, each a fresh process."""
 
+import gc
 import math
 import multiprocessing
 import os
@@ -168,6 +169,7 @@ def child(study: str, run_id: str, threads: int, log: str, environment: dict[str
     from siamese_lab.sweep import worker
 
     os.setsid()
+    gc.freeze()  # what the server has imported is looked through no more
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO))
     try:
@@ -208,7 +210,7 @@ def visible_gpus() -> list[str]:
     """Names of the GPUs that jobs may use, found without touching CUDA in this process."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
-        return [name for name in given.split(",") if name.strip() not in ("", "-1")]
+        return [name.strip() for name in given.split(",") if name.strip() not in ("", "-1")]
     try:
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False).stdout  # noqa: S607
     except (OSError, subprocess.TimeoutExpired):

@@ -1,6 +1,8 @@
 """What the server that jobs are forked from has imported: all that a run needs, and nothing that starts a thread or touches a GPU."""
 
-import gc
+import os
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's and scipy's would start their threads here; the cores are shared out among jobs anyway
 
 import matplotlib.backends.backend_agg
 import matplotlib.figure
@@ -8,8 +10,8 @@ import torch.utils.tensorboard
 
 import siamese_lab.sweep.worker
 import siamese_lab.train
+from siamese_lab.plots import rehearse
 
-gc.collect()
-gc.freeze()  # jobs need not look through it again and again, and share its memory
+rehearse()
 
 __all__ = ["matplotlib", "siamese_lab", "torch"]

@@ -1,7 +1,6 @@
 """`siamese-lab rerun`: tries again what failed of a study, or trains runs anew."""
 
 import shlex
-import sys
 from collections.abc import Sequence
 
 from siamese_lab import runs
@@ -9,9 +8,9 @@ from siamese_lab.errors import LabError
 from siamese_lab.runs import RunFolder, outputs
 from siamese_lab.sweep import table
 from siamese_lab.sweep.job import Job
+from siamese_lab.sweep.launching import Launcher
+from siamese_lab.sweep.local import Local
 from siamese_lab.sweep.study import Study, located
-
-LOCAL = {"_target_": "siamese_lab.sweep.local.Local"}
 
 
 def command(names: Sequence[str], only_print: bool = False) -> int:
@@ -63,7 +62,6 @@ def command(names: Sequence[str], only_print: bool = False) -> int:
 
 
 def _study(study: Study, jobs: Sequence[Job]) -> int:
-    from rich.console import Console
 
     from siamese_lab import config
     from siamese_lab.sweep import sweep
@@ -76,11 +74,12 @@ def _study(study: Study, jobs: Sequence[Job]) -> int:
     try:
         for job in jobs:  # the study may come from elsewhere
             config.read(job.file("yaml"))
-        launcher = launched(study.facts.get("launcher") or LOCAL, trusted=False)
+        section = study.facts.get("launcher")
+        launcher: Launcher = launched(section, trusted=False) if section else Local()
     except LabError as error:
         words = "if it is your own, give its command again, `siamese-lab train -m ...`: what has failed is no longer counted"
         raise LabError(f"{error}\n{words}") from error
-    return sweep.run_jobs(Console(highlight=False, soft_wrap=not sys.stdout.isatty()), study.name, jobs, launcher)
+    return sweep.run_jobs(table.console(), study.name, jobs, launcher)
 
 
 def _alone(folder: RunFolder) -> int:

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
@@ -23,7 +23,7 @@ def command(study: str, once: bool = False) -> int:
     Raises:
         LabError: if there is no such study.
     """
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = table.console()
     study = located(study) or study
     shown, going = _shown(study)
     if once or not going or not sys.stdout.isatty():

@@ -45,7 +45,7 @@ def command(
     Returns:
         0 if all jobs are finished, 1 if some are not, 130 or 75 after a signal.
     """
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = table.console()
     plan = planned(words, config_dirs, zips, cases, skip_unfit, anew=server.forked)
     for note in plan.notes:
         print(f"siamese-lab: {note}", file=sys.stderr)
