@@ -127,6 +127,43 @@ def test_a_study_file(tmp_path):
     assert len(planning.planned([*SMALL, "study=mine", "seed=1,2,3,4"], own).jobs) == 12  # the command line wins
 
 
+def test_exclusions_may_name_a_seed_spell_numbers_otherwise_and_have_spaces(tmp_path):
+    own = written(
+        tmp_path,
+        """
+        axes: {loss: [triplet], loss.margin: [0.2, 0.50], name: [c d, e]}
+        seeds: [1, 2]
+        exclude: [{seed: 1, name: c d}, {loss.margin: 0.5, name: e}]
+        budget: {time: 10:00:00}
+        """,
+    )
+    found = planning.planned([*SMALL, "study=mine"], own)
+    assert found.budget == {"time": "10:00:00"}
+    assert not [p for p in points(found) if p["seed"] == "1" and "c" in p["name"]]
+    assert not [p for p in points(found) if p["loss.margin"] in ("0.5", "0.50") and p["name"] == "e"]
+    assert found.jobs
+
+
+def test_a_search_takes_no_exclusions(tmp_path):
+    own = written(tmp_path, "axes: {loss.margin: 'interval(0,1)'}\nexclude: [{loss: triplet}]")
+    with pytest.raises(LabError, match="a search cannot leave out"):
+        planning.planned([*SMALL, "study=mine", "search=tpe"], own)
+
+
+def test_every_misspelt_option_and_key_is_told_at_once():
+    with pytest.raises(LabError) as error:
+        planning.planned([*WORDS, "loss=triplt,contrastve", "backbone=lenet,conv5"])
+    assert all(name in str(error.value) for name in ("loss=triplt", "loss=contrastve", "backbone=conv5"))
+    with pytest.raises(LabError) as error:
+        planning.planned([*WORDS, "loss=triplet", "loss.magrin=1,2", "sampling.stepz=3,4"])
+    assert all(name in str(error.value) for name in ("loss.magrin", "sampling.stepz"))
+
+
+def test_a_folder_of_options_that_is_none_is_refused(tmp_path):
+    with pytest.raises(LabError, match="--config-dir needs a folder"):
+        planning.planned([*WORDS, "seed=1,2"], [tmp_path / "nowhere"])
+
+
 BAD_FILES = {
     "a: [1]": "no key a",
     "axis: {seed: [1]}": "no key axis: did you mean axes?",
@@ -138,6 +175,9 @@ BAD_FILES = {
     "axes: {seed: [1, 2]": "is no yaml",
     "cases: [loss]": "cases must be a list of mappings",
     "budget: {rnus: 3}": "no key budget.rnus: did you mean runs?",
+    "seeds: [1]\nbudget: {runs: many}": "budget.runs must be a whole number >= 1, got 'many'",
+    "seeds: [1]\nbudget: {time: soon}": "budget.time must be HH:MM:SS, got 'soon'",
+    "seeds: [1, 2]\nexclude: [{sed: 1}]": "exclude names sed, which no run of this study sets: did you mean seed?",
 }
 
 

@@ -83,9 +83,8 @@ def half_widths(parts: Crossed, levels: np.ndarray | np.float64, by_seeds: np.nd
     seeds' scatter is known from the many identities anyway. With seeds or identities alone it is Student's t exactly.
 
     Why not Satterthwaite's degrees of freedom: they come from the estimated shares, so a small scatter of 3 seeds, by chance,
-    gives many degrees and a narrow interval. In normal theory, over every mix of the three parts, that errs in up to 7.8 % with
-    3 seeds and 12.8 % with 2; this rule in 1.7 to 5.7 % with 3 and more, 0.6 to 5.3 % with 2, where 5 % are meant, and in at
-    most 1.1 % (1.3 % with 2 seeds) where 1 % is. Power 1 (Banerjee's rule) never exceeds 5 % but falls below 1 %.
+    gives many degrees and a narrow interval. Of 4,000 simulated studies a mix, that erred in up to 7.7 % with 3 seeds and 13.7 %
+    with 2; this rule in 1.5 to 6.0 % with 3 and 5, 0.5 to 4.5 % with 2, where 5 % are meant, and in at most 1.1 % where 1 % is.
 
     Args:
         parts: with a variance above 0.

@@ -10,6 +10,7 @@ import numpy as np
 from siamese_lab import stats
 from siamese_lab.compare.crossed import LEVEL, crossed, half_widths, p_value, seeds_needed
 
+ROUNDING = 1e-12  # a scatter as small against the value is rounding
 Over = Literal["seeds and identities", "seeds", "identities", "nothing"]
 
 
@@ -134,6 +135,8 @@ def _matrix(rows: int, influences: Sequence[Mapping[str, float]]) -> tuple[np.nd
             table[row] = np.fromiter(map(influence.get, names, repeat(0.0)), dtype=np.float64, count=len(names))
         else:
             return None, "other identities with each seed"
+    if not np.isfinite(table).all():
+        return None, "influences that are no numbers"
     return table, ""
 
 
@@ -143,6 +146,8 @@ def _estimate(values: np.ndarray, influence: np.ndarray | None, note: str, level
     if seeds == 1 and influence is None:
         return Estimate(value, seeds=seeds, note=f"one seed and {note}")
     parts = crossed(values if seeds > 1 else None, influence)
+    if parts.variance <= (ROUNDING * value) ** 2 and value:  # a few coarse figures may agree by chance: that proves nothing
+        return Estimate(value, seeds=seeds, note="; ".join(filter(None, [note, "no scatter to judge by"])))
     half = float(half_widths(parts, np.float64(LEVEL))) if parts.variance > 0 else 0.0
     p = needed = None
     if level is not None:

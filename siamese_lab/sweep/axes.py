@@ -1,6 +1,7 @@
 """From words with several values to points: grids, axes that go together, lists. Knows nothing of configs."""
 
 import itertools
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 
@@ -10,6 +11,10 @@ from hydra.errors import HydraException
 
 from siamese_lab.errors import LabError
 from siamese_lab.overrides import first_line
+
+OF_ALL = ("study", "launcher", "search")  # what a study has one of
+
+MOST = 100_000  # points; a range without thought must not fill the memory
 
 Point = dict[str, str]  # key -> value, as a word of the command line has it
 
@@ -37,11 +42,16 @@ def read(words: Sequence[str], options: Mapping[str, Sequence[str]]) -> tuple[li
         except (HydraException, ValueError, RecursionError) as error:
             misfits.append(f"{word or repr(word)} is no override: write key=value, key=a,b or group=option ({first_line(error)})")
             continue
-        key = override.key_or_group
+        key = f"+{override.key_or_group}" if override.is_add() else override.key_or_group
+        if override.is_delete():
+            misfits.append(f"{word} would leave out what every run needs: choose another option or value instead, {key}=...")
+            continue
         for known in (fixed, axes, ranges):
             known.pop(key, None)
         value = override.value()
-        if isinstance(value, IntervalSweep):
+        if key in options and isinstance(value, dict):
+            misfits.append(f"{word}: in a sweep {key} takes an option; write a value as {key}.KEY=...")
+        elif isinstance(value, IntervalSweep):
             ranges[key] = override
         elif isinstance(value, Glob):
             found = value.filter(list(options.get(key, ())))
@@ -49,7 +59,7 @@ def read(words: Sequence[str], options: Mapping[str, Sequence[str]]) -> tuple[li
             if not found:
                 misfits.append(f"{word} fits no option of {key}")
         elif override.is_sweep_override():
-            values = list(dict.fromkeys(map(str, override.sweep_iterator(transformer=Transformer.encode))))
+            values = list(dict.fromkeys(map(str, itertools.islice(override.sweep_iterator(transformer=Transformer.encode), MOST + 1))))
             axes[key] = values
             if not values or values == [""]:
                 misfits.append(f"{word} has no value: nothing would run")
@@ -74,6 +84,8 @@ def case(text: str) -> Point:
         raise LabError(f"--case {text!r} is no list of key=value: {error}") from error
     if not pairs or not all(key and equals and value for key, equals, value in pairs):
         raise LabError(f"--case must be 'key=value key=value ...', got {text!r}")
+    if bad := [key for key, _, _ in pairs if key.split(".")[0] in OF_ALL]:
+        raise LabError(f"{bad[0]} is the same for all runs of a study: write it beside the cases, not into {text!r}")
     return {key: value for key, _, value in pairs}
 
 
@@ -86,8 +98,10 @@ def points(axes: Mapping[str, Sequence[str]], zips: Sequence[str] = (), cases: S
         cases: points of a list.
 
     Raises:
-        LabError: for a zip of axes that are none, or of different lengths.
+        LabError: for a zip of axes that are none, or of different lengths; for a key that both axes and cases have; for too many.
     """
+    if both := [key for key in axes if any(key in one for one in cases)]:
+        raise LabError(f"{both[0]} is both an axis and in a case, which one counts cannot be told: leave one of them out")
     together: list[list[Point]] = []
     zipped: set[str] = set()
     for words in zips:
@@ -106,4 +120,6 @@ def points(axes: Mapping[str, Sequence[str]], zips: Sequence[str] = (), cases: S
     seeds = [one for one in single if "seed" in one[0]]
     rest = [one for one in single if "seed" not in one[0]]
     parts = [*seeds, *([list(cases)] if cases else []), *together, *rest]
+    if math.prod(map(len, parts)) > MOST:
+        raise LabError(f"this sweep has more than {MOST:,} points: leave values out, or look for the best with search=tpe")
     return [{key: value for one in chosen for key, value in one.items()} for chosen in itertools.product(*parts)]

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from siamese_lab import config, limits, overrides
 from siamese_lab.binding import resolve
-from siamese_lab.catalogue import config_dir, folders, groups, options
+from siamese_lab.catalogue import config_dir, folders, groups, nearest, options
 from siamese_lab.combination import refuse_misfits
 from siamese_lab.errors import LabError
 from siamese_lab.sweep.axes import Point
@@ -98,6 +98,9 @@ def combined(
         if one.cfg is None or one.why:
             continue
         cfg = _seeded(one.cfg, point.get("seed"))
+        values = dict(word.split("=", 1) for word in fixed) | point | {"seed": str(cfg.seed)}
+        if any("seed" in other and matches(values, other) for other in exclude):
+            continue
         shown = one.kept | {"seed": str(cfg.seed)}
         identity = config.resolved_hash(cfg)
         if identity not in known:
@@ -106,6 +109,11 @@ def combined(
     if not made.configs:
         raise LabError("nothing is left of this sweep: every combination is excluded or cannot work")
     return made
+
+
+def matches(values: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Whether an exclusion fits a point; numbers are compared as numbers, 0.5 and 0.50 are one."""
+    return all(key in values and _same(values[key], value) for key, value in other.items())
 
 
 def misfit(cfg: DictConfig) -> str | None:
@@ -133,6 +141,7 @@ def _distinct(
 ) -> dict[tuple[tuple[str, str], ...], _Combination]:
     pairs = dict(word.split("=", 1) for word in fixed)
     skeletons: dict[tuple[str, ...], dict[str, Any]] = {}
+    misfits: dict[str, None] = {}  # in the order found
     found: dict[tuple[tuple[str, str], ...], _Combination] = {}
     valid: set[str] = set()
     for point in points:
@@ -142,23 +151,32 @@ def _distinct(
         values = {key: value for key, value in (pairs | asked).items() if _group(key) not in catalogue}
         choices = [f"{key}={value}" for key, value in (pairs | asked).items() if key not in values]
         if tuple(choices) not in skeletons:
-            skeletons[tuple(choices)] = config.skeleton(choices, config_dirs)
+            try:
+                skeletons[tuple(choices)] = config.skeleton(choices, config_dirs)
+            except LabError as error:
+                misfits |= dict.fromkeys(str(error).split("\n  ")[1:] or [str(error)])
+                skeletons[tuple(choices)] = {}
         plain = skeletons[tuple(choices)]
         known = {key for key in values if key.startswith("+") or overrides.has(plain, key)}
         valid |= known
         kept = {key: value for key, value in asked.items() if key not in values or key in known}
         words = [*choices, *(f"{key}={value}" for key, value in values.items() if key in known)]
         one = _Combination(asked, kept, words)
-        if any(all((pairs | asked).get(key) == value for key, value in other.items()) for other in exclude):
+        if any("seed" not in other and matches(pairs | asked, other) for other in exclude):
             one.why = "excluded"
         found[_key(point)] = one
+    if misfits:
+        raise LabError("this sweep cannot run:\n  " + "\n  ".join(misfits))
     every = {key for one in found.values() for key in one.point} | set(pairs)
     nowhere = [key for key in every if _group(key) not in catalogue and key not in valid and key != "study"]
     if nowhere and not lenient:
         first = next(iter(found.values()))
-        value = (pairs | first.point).get(nowhere[0]) or next(one.point[nowhere[0]] for one in found.values() if nowhere[0] in one.point)
-        config.compose([*first.words, f"{nowhere[0]}={value}"], config_dirs)  # says what the nearest key is
+        values = pairs | {key: value for one in found.values() for key, value in one.point.items()}
+        config.compose([*first.words, *(f"{key}={values[key]}" for key in sorted(nowhere))], config_dirs)  # says what the nearest keys are
         raise LabError(f"no key {nowhere[0]}")
+    for other in exclude:
+        if unknown := [key for key in other if key not in every and key != "seed"]:
+            raise LabError(f"exclude names {unknown[0]}, which no run of this study sets{nearest(unknown[0], every | {'seed'})}")
     made.notes += _collapsed(found.values())
     return found
 
@@ -192,6 +210,13 @@ def _seeded(cfg: DictConfig, seed: str | None) -> DictConfig:
     copy.seed = int(seed)
     OmegaConf.set_struct(copy, True)
     return copy
+
+
+def _same(a: str, b: str) -> bool:
+    try:
+        return a == b or float(a) == float(b)
+    except ValueError:
+        return False
 
 
 def _group(key: str) -> str:

@@ -8,7 +8,7 @@ from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from siamese_lab.catalogue import config_dir, groups, nearest, options
+from siamese_lab.catalogue import config_dir, folders, groups, nearest, options
 from siamese_lab.errors import LabError
 from siamese_lab.files import write_text
 from siamese_lab.provenance import code_hash, versions
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 PROBED = 64  # combinations of options that are looked at for the keys of a search
 ASIDE = ("study", "launcher", "search", "trainer.progress")
 """Keys that do not make another study of a sweep that bears no name."""
+
+
+_PRINTS: dict[str, str] = {}  # of data that a search has loaded already: it asks for one point after the other
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,8 @@ def point(words: list[str], config_dirs: Sequence[Path], values: dict[str, str])
     name = _study_name(words, config_dirs, (), ())
     made = combined([word for word in fixed if not word.startswith("study=")], [values], config_dirs, name, lenient=True)
     (kept, cfg) = made.configs[0]
-    return Job(name, config.resolved_hash(cfg, _fingerprint(cfg, {})), kept, cfg.trainer.devices), config.printed(cfg)
+    prints = _fingerprint(cfg, _PRINTS, earlier.stamp([str(cfg.data.root)] if cfg.data.get("root") else []))
+    return Job(name, config.resolved_hash(cfg, prints), kept, cfg.trainer.devices), config.printed(cfg)
 
 
 def refuse_over_budget(plan: Plan) -> None:
@@ -168,7 +172,7 @@ def _made(
     from siamese_lab.sweep.combining import combined
 
     fixed, swept, ranges = axes.read(every, _options(config_dirs))
-    if bad := [one for one in [*swept, *ranges] if one.split(".")[0] in ("study", "launcher", "search")]:
+    if bad := [one for one in [*swept, *ranges] if one.split(".")[0] in axes.OF_ALL]:
         raise LabError(f"{bad[0]} takes one value: a study has one launcher, one search and one name")
     searching = any(word.startswith("search=") and word != "search=null" for word in fixed)
     if not (swept or ranges or cases) and asked.path is None:
@@ -184,6 +188,8 @@ def _made(
     fixed = [word for word in fixed if not word.startswith("study=")]
     if searching and (zips or cases):
         raise LabError("a search draws each axis by itself: leave out --zip and --case, or search=...")
+    if searching and asked.exclude:
+        raise LabError(f"a search cannot leave out what {asked.path} excludes: take exclude out of it, or leave out search=...")
     if searching:
         return _searched(name, fixed, swept, ranges, every, config_dirs, key)
     made = combined(fixed, axes.points(swept, zips, listed), config_dirs, name, asked.exclude, skip_unfit)
@@ -269,11 +275,11 @@ def _searched(
     return Plan(name, shown, [], [], plain["launcher"], plain["search"], space=space, fixed=fixed, facts=facts, cfg=cfg)
 
 
-def _fingerprint(cfg: "DictConfig", known: dict[str, str]) -> str:
-    """Of the data that a config names, which are loaded once."""
+def _fingerprint(cfg: "DictConfig", known: dict[str, str], stamp: str | None = None) -> str:
+    """Of the data that a config names, which are loaded once for each `stamp`."""
     from siamese_lab.assembly import load
 
-    section = json.dumps(_plain(cfg.data), sort_keys=True)
+    section = json.dumps([_plain(cfg.data), stamp], sort_keys=True)
     if section not in known:
         known[section] = load(cfg).fingerprint
     return known[section]
@@ -300,7 +306,7 @@ def _study_name(every: Sequence[str], config_dirs: Sequence[Path], zips: Sequenc
 
 
 def _options(config_dirs: Sequence[Path]) -> dict[str, list[str]]:
-    dirs = [config_dir(), *config_dirs]
+    dirs = folders(config_dir(), config_dirs)
     return {group: options(group, dirs) for group in groups(dirs)}
 
 

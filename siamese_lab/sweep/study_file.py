@@ -1,6 +1,7 @@
 """Study files: sweeps written down, `studies/NAME.yaml` in conf/ or a folder of your own. They are read before anything is composed."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,9 @@ from siamese_lab.errors import LabError
 from siamese_lab.files import check_yaml
 
 KEYS = ("name", "axes", "zip", "cases", "seeds", "overrides", "exclude", "budget")
+
+READ_OTHERWISE = ("null", "true", "false")
+"""Texts that Hydra's grammar takes for something else unless they are quoted."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +77,12 @@ def read(path: Path) -> StudyFile:
         fixed = _words(overrides, "overrides", misfits)
     cases = [_case(case, "cases", misfits) for case in _list(found, "cases", misfits)]
     zips = [",".join(_words(keys, "zip", misfits)) for keys in _list(found, "zip", misfits)]
-    exclude = [dict(pair.split("=", 1) for pair in _case(one, "exclude", misfits).split()) for one in _list(found, "exclude", misfits)]
+    exclude = [
+        {str(key): word(value) for key, value in one.items()} for one in _list(found, "exclude", misfits) if _case(one, "exclude", misfits)
+    ]
     budget = _mapping(found, "budget", misfits)
     misfits += [f"no key budget.{key}{nearest(str(key), ('runs', 'time'))}" for key in budget if key not in ("runs", "time")]
+    _check_budget(budget, misfits)
     name = found.get("name")
     if name is not None and not isinstance(name, str):
         misfits.append(f"name must be text, got {name!r}")
@@ -94,7 +101,23 @@ def word(value: object) -> str:
         return f"[{','.join(map(word, value))}]"
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{word(one)}" for key, one in value.items()) + "}"
-    return repr(value) if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return repr(value)
+    text = str(value)
+    if text.lower() in READ_OTHERWISE or (not text.startswith(("[", "{")) and re.search(r"""[,()\[\]{}"'=\\]|^\s|\s$|^$""", text)):
+        text = re.sub(r"(\\+)(?='|$)", r"\1\1", text)  # Hydra takes a backslash for itself but before a quote
+        return "'" + text.replace("'", "\\'") + "'"
+    return text
+
+
+def _check_budget(budget: dict[str, Any], misfits: list[str]) -> None:
+    runs, time = budget.get("runs"), budget.get("time")
+    if runs is not None and (type(runs) is not int or runs < 1):
+        misfits.append(f"budget.runs must be a whole number >= 1, got {runs!r}")
+    if type(time) is int:  # yaml reads 10:00:00 as a number of base 60
+        budget["time"] = time = f"{time // 3600:02d}:{time // 60 % 60:02d}:{time % 60:02d}"
+    if time is not None and not (isinstance(time, str) and re.fullmatch(r"\d+:[0-5]\d:[0-5]\d", time)):
+        misfits.append(f"budget.time must be HH:MM:SS, got {time!r}")
 
 
 def _sweep(key: str, values: object, misfits: list[str]) -> str:
@@ -135,4 +158,4 @@ def _case(value: object, key: str, misfits: list[str]) -> str:
     if not isinstance(value, dict) or not value:
         misfits.append(f"{key} must be a list of mappings, key: value, got {value!r}")
         return ""
-    return " ".join(f"{one}={word(what)}" for one, what in value.items())
+    return " ".join(shlex.quote(f"{one}={word(what)}") for one, what in value.items())
