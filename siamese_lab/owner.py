@@ -21,6 +21,16 @@ def gone(info: dict[str, Any]) -> bool:
     return None not in (began, info.get("ticks")) and began != info["ticks"]
 
 
+def there(info: dict[str, Any]) -> bool:
+    """Whether the process that a run.json names is known to be there: on this machine, and not ended."""
+    return info["host"] == socket.gethostname() and not gone(info)
+
+
+def stopped(pid: int) -> bool:
+    """Whether a process stands still until it gets SIGCONT, and can react to nothing but SIGKILL."""
+    return _letter(pid) in ("T", "t")
+
+
 def named(info: dict[str, Any]) -> str:
     """The process that a run.json names, and what to do about it."""
     elsewhere = "; if that process is gone, write killed in place of running into its run.json"
@@ -43,12 +53,12 @@ def _alive(pid: int) -> bool:
         return False
     except PermissionError:  # another user's
         return True
-    return not _dead(pid)
+    return _letter(pid) != "Z"  # it has ended, and only waits for its parent to ask how
 
 
-def _dead(pid: int) -> bool:
-    """Whether it has ended and only waits for its parent to ask how."""
+def _letter(pid: int) -> str:
+    """The state of a process, as ps shows it; "" where that cannot be told."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0] == "Z"
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
     except (OSError, IndexError):
-        return False
+        return ""

@@ -12,13 +12,15 @@ SCRIPT = """
 import json, sys
 from siamese_lab.sweep import schedule
 from siamese_lab.sweep.local import Local
+from siamese_lab.sweep.source import Listed
+from siamese_lab.sweep.stop import Stop
 from siamese_lab.sweep.study import Study
 
 if __name__ == "__main__":
     study, options = sys.argv[1], json.loads(sys.argv[2])
-    stop = schedule.Stop()
+    stop = Stop()
     with stop.listening():
-        states = schedule.run(schedule.Listed(Study.read(study).jobs), Local(**options), stop)
+        states = schedule.run(Listed(Study.read(study).jobs), Local(**options), stop)
     print(json.dumps(states))
 """
 
@@ -83,3 +85,9 @@ def figures(job):
     """What a run computed."""
     metrics = job.folder.metrics()
     return {key: metrics[key] for key in ("val", "best", "chosen", "epoch", "history")}
+
+
+def servers(pid):
+    """The numbers of the processes that a sweep forks its jobs from."""
+    children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    return [child for child in children if b"forkserver" in Path(f"/proc/{child}/cmdline").read_bytes()]

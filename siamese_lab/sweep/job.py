@@ -8,10 +8,14 @@ outputs/<study>/jobs/<run id>.lock      held by the sweep that has claimed the j
 outputs/<study>/<run id>/               the run folder
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from siamese_lab import owner
+from siamese_lab.errors import LabError
 from siamese_lab.files import SCHEMA_VERSION, read_json, write_json
 from siamese_lab.runs import RunFolder, outputs
 
@@ -47,14 +51,22 @@ class Job:
         return " ".join(f"{key}={value}" for key, value in self.point.items()) or self.run_id
 
     def attempts(self) -> list[dict[str, Any]]:
-        """Those so far, oldest first: each has `started`, `ended`, `state`, `reason`, `where`."""
+        """Those so far, oldest first: each has `started`, `ended`, `state`, `reason`, `where`, and `by`: the sweep's process.
+
+        Raises:
+            LabError: if the file is broken.
+        """
         path = self.file("json")
-        found: list[dict[str, Any]] = read_json(path)["attempts"] if path.exists() else []
+        found = read_json(path).get("attempts") if path.exists() else []
+        if not isinstance(found, list) or not all(isinstance(one, dict) and {"started", "ended", "state"} <= one.keys() for one in found):
+            raise LabError(f"{path} is not what siamese-lab writes: remove it, the attempts at this job are then counted anew")
         return found
 
     def note(self, **attempt: Any) -> None:
-        """Adds an attempt, or puts in order the last one if it has the same `started`."""
-        before = self.attempts()
+        """Adds an attempt, or puts in order the last one if it has the same `started`; a broken file is written anew."""
+        before: list[dict[str, Any]] = []
+        with suppress(LabError):
+            before = self.attempts()
         if before and before[-1]["started"] == attempt["started"]:
             before = before[:-1]
         write_json(self.file("json"), {"schema": SCHEMA_VERSION, "run_id": self.run_id, "attempts": [*before, attempt]})
@@ -65,9 +77,27 @@ class Job:
         write_json(self.file("json"), {"schema": SCHEMA_VERSION, "run_id": self.run_id, "attempts": attempts})
 
     def state(self) -> str:
-        """The run's state, see `record.EXIT_CODES`; that of the last attempt where the run never began; else "queued"."""
+        """The run's state, see `record.EXIT_CODES`; that of the last attempt where the run never began; else "queued".
+
+        Raises:
+            LabError: if a file that tells it is broken.
+        """
         if self.folder.exists():
             return self.folder.state()
         attempts = self.attempts()
-        known = bool(attempts) and attempts[-1]["state"] != "ok" and not attempts[-1].get("forgiven")
-        return str(attempts[-1]["state"]) if known else "queued"  # what was moved away is to be run again
+        if not attempts or attempts[-1]["state"] == "ok" or attempts[-1].get("forgiven"):  # what it had written was moved away
+            return "queued"
+        last = attempts[-1]
+        return "killed" if last["state"] == "running" and "by" in last and owner.gone(last["by"]) else str(last["state"])
+
+    def set_aside(self) -> None:
+        """Moves what the run has written to `jobs/replaced`: it is begun anew.
+
+        Raises:
+            LabError: if it is running.
+        """
+        if self.folder.path.exists():
+            with self.folder.held():
+                aside = self.file("yaml").parent / "replaced"
+                aside.mkdir(exist_ok=True)
+                self.folder.path.rename(aside / f"{self.run_id}-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}")

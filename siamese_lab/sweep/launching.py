@@ -8,7 +8,9 @@ from siamese_lab.sweep.job import Job
 class Attempt(Protocol):
     """A job that was started."""
 
-    where: str  # for the table, e.g. "slot 0" or "node 10.0.0.2"
+    @property
+    def where(self) -> str:
+        """For the table, e.g. "slot 0" or "node 10.0.0.2"."""
 
     def poll(self) -> int | None:
         """Its exit code; None while it runs or waits for its turn."""
@@ -26,9 +28,17 @@ class Attempt(Protocol):
 class Launcher(Protocol):
     """Where jobs run. All of them are fresh processes that do `worker.work(study folder, run id)`."""
 
-    slots: int  # jobs at once
-    timeout: float | None  # seconds until a job counts as hanging
-    retries: int  # further attempts that a job gets in later calls of the same command
+    @property
+    def slots(self) -> int:
+        """Jobs at once. A launcher with a method `takes(job) -> int` says how many of them a job takes, else it is one."""
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds until a job counts as hanging; None = never."""
+
+    @property
+    def retries(self) -> int:
+        """Further attempts that a job gets in later calls of the same command."""
 
     def start(self, job: Job) -> Attempt:
         """Starts a job whose config lies at `job.file("yaml")`; its output is appended to `job.file("log")`."""

@@ -1,20 +1,25 @@
 """`launcher=local`: jobs on this machine, each a fresh process."""
 
+import gc
+import math
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
-from siamese_lab.errors import LabError
+from siamese_lab import owner
 from siamese_lab.sweep.job import Job
+from siamese_lab.sweep.server import context
 
-PRELOADED = ["siamese_lab.sweep.preloaded"]
+VANISHED = 255  # what multiprocessing says of a process whose server is gone, be it there or not
+FIRST_TO_GO = 500  # of 1000, added to a job's badness: where memory runs out the kernel ends a job, not the sweep
 
 
 class Local:
@@ -24,7 +29,7 @@ class Local:
     program. All of them are sessions of their own, and end, with a checkpoint, when the sweep does.
 
     Args:
-        slots: jobs at once, at least 1; "auto" = one a core, or `1 / gpu_share` a GPU.
+        slots: jobs at once, at least 1; "auto" = one a core, or `1 / gpu_share` a GPU. A job on several devices takes as many of them.
         gpu_share: of a GPU that a job takes, in (0, 1].
         timeout: seconds, > 0, after which a job counts as hanging and is killed; None = never.
         retries: further attempts that a failed job gets when the same command is given again, at least 0.
@@ -45,41 +50,48 @@ class Local:
         if not retries >= 0:
             raise ValueError(f"retries must be at least 0, got {retries}")
         self.gpus, self.gpu_share, self.timeout, self.retries = visible_gpus(), gpu_share, timeout, retries
-        self.cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.cores = cores()
         per_gpu = int(1 / gpu_share + 1e-9)
         self.slots = int(slots) if slots != "auto" else per_gpu * len(self.gpus) if self.gpus else self.cores
         self._free = list(range(self.slots))
-        self._context: Any = None
 
     @property
     def threads(self) -> int:
-        """Of a job: the cores shared out."""
+        """Of a slot: the cores shared out."""
         return max(1, self.cores // self.slots)
+
+    def takes(self, job: Job) -> int:
+        """How many of the slots a job takes."""
+        return min(job.devices, self.slots)
 
     def start(self, job: Job) -> "Process":
         """Starts a job; see `launching.Launcher`."""
-        if job.devices > max(self.cores, len(self.gpus)):
-            raise LabError(f"{job.name}: trainer.devices={job.devices} is more than this machine has")
-        slot = self._free.pop(0)
-        study, threads = job.file("yaml").parent.parent.resolve(), self.threads
-        environment = {"CUDA_VISIBLE_DEVICES": self.gpus[slot % len(self.gpus)]} if self.gpus and job.devices == 1 else {}
+        slots = self._chosen(job)
+        study, threads = job.file("yaml").parent.parent.resolve(), self.threads * len(slots)
+        environment = {"CUDA_VISIBLE_DEVICES": ",".join(gpus_of(slots, self.gpus, job.devices))} if self.gpus else {}
+        line = None
         if job.devices > 1:
-            return Process(self._free, slot, self._program(job, study, threads, environment))
-        mine, its = multiprocessing.Pipe(duplex=False)
-        words = (str(study), job.run_id, threads, str(job.file("log").resolve()), environment, str(Path.cwd()), mine)
-        process = self._server().Process(target=child, args=words, daemon=False)
-        process.start()
-        mine.close()  # the child holds it; `its` stays with this process, and its end is what the child waits for
-        return Process(self._free, slot, process, its)
+            process: Any = self._program(job, study, threads, environment)
+        else:
+            mine, line = multiprocessing.Pipe(duplex=False)
+            words = (str(study), job.run_id, threads, str(job.file("log").resolve()), environment, str(Path.cwd()), mine)
+            process = context().Process(target=child, args=words, daemon=False)
+            process.start()
+            mine.close()  # the child holds it; `line` stays with this process, and its end is what the child waits for
+        self._free = [slot for slot in self._free if slot not in slots]
+        return Process(self._give_back, slots, process, line)
 
     def close(self) -> None:
         """Nothing is held but jobs, which end when this process does."""
 
-    def _server(self) -> Any:
-        if self._context is None:
-            self._context = multiprocessing.get_context("forkserver")
-            self._context.set_forkserver_preload(PRELOADED)
-        return self._context
+    def _chosen(self, job: Job) -> list[int]:
+        """Free slots for a job, of unlike GPUs as far as there are."""
+        gpus = max(1, len(self.gpus))
+        first = [slot for i, slot in enumerate(self._free) if slot % gpus not in {other % gpus for other in self._free[:i]}]
+        return [*first, *(slot for slot in self._free if slot not in first)][: self.takes(job)]
+
+    def _give_back(self, slots: list[int]) -> None:
+        self._free = sorted([*self._free, *slots])
 
     def _program(self, job: Job, study: Path, threads: int, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", "siamese_lab.sweep.worker", str(study), job.run_id, "--threads", str(threads), "--follow-stdin"]
@@ -95,34 +107,40 @@ class Process:
     """A job's process, see `launching.Attempt`.
 
     Args:
-        free: gets the slot back when the process has ended.
-        slot: which one it has.
+        give_back: gets the slots when the process has ended.
+        slots: those that it has.
         process: of multiprocessing or of subprocess.
         line: open as long as the job shall live.
     """
 
-    free: list[int]
-    slot: int
+    give_back: Callable[[list[int]], None]
+    slots: list[int]
     process: Any
     line: Connection | None = None
     _code: int | None = field(default=None, init=False)
+    _known: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._known = owner.this() | {"pid": self.process.pid, "ticks": owner.ticks(self.process.pid)}
 
     @property
     def where(self) -> str:
         """For the table."""
-        return f"slot {self.slot}"
+        return f"slot {', '.join(map(str, self.slots))}"
 
     def poll(self) -> int | None:
         """Its exit code, negative for a signal; None while it runs."""
         if self._code is None:
             code = self.process.poll() if isinstance(self.process, subprocess.Popen) else self.process.exitcode
+            if code == VANISHED:  # the server was killed: the job goes on, but nobody is told how it ends
+                code = None if owner.there(self._known) else -signal.SIGKILL
             if code is not None:
                 self._code = code
                 self._end_group(signal.SIGKILL)  # processes of its own that it left behind
-                self.free.append(self.slot)
-                self.free.sort()
-                if self.line is not None:
-                    self.line.close()
+                self.give_back(self.slots)
+                for line in (self.line, getattr(self.process, "stdin", None)):
+                    if line is not None:
+                        line.close()
         return self._code
 
     def stop(self) -> None:
@@ -151,7 +169,13 @@ def child(study: str, run_id: str, threads: int, log: str, environment: dict[str
     from siamese_lab.sweep import worker
 
     os.setsid()
-    written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    gc.freeze()  # what the server has imported is looked through no more
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO))
+    try:
+        written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError:  # a full disk: the run itself may fit, or says so
+        written = os.open(os.devnull, os.O_WRONLY)
     os.dup2(written, 1)
     os.dup2(written, 2)
     os.environ.update(environment)
@@ -168,11 +192,25 @@ def child(study: str, run_id: str, threads: int, log: str, environment: dict[str
     os._exit(code)
 
 
+def gpus_of(slots: list[int], gpus: list[str], devices: int) -> list[str]:
+    """The GPUs that a job in these slots uses: theirs, and where it needs more, the next ones."""
+    return list(dict.fromkeys([*(gpus[slot % len(gpus)] for slot in slots), *gpus]))[:devices]
+
+
+def cores() -> int:
+    """Processors that this process may use: those it is bound to, and no more than its control group is given time on."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # no control groups, or no limit: "max"
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()
+        there = min(there, max(1, math.ceil(int(quota) / int(period))))
+    return there
+
+
 def visible_gpus() -> list[str]:
     """Names of the GPUs that jobs may use, found without touching CUDA in this process."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
-        return [name for name in given.split(",") if name.strip() not in ("", "-1")]
+        return [name.strip() for name in given.split(",") if name.strip() not in ("", "-1")]
     try:
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False).stdout  # noqa: S607
     except (OSError, subprocess.TimeoutExpired):

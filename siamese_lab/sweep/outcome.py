@@ -63,12 +63,14 @@ def used_up(job: Job) -> int:
 
 
 def refused(job: Job, retries: int) -> str | None:
-    """Why a job that has not finished is not tried again; None where it is."""
-    if job.state() == "diverged" and not (job.attempts() or [{}])[-1].get("forgiven"):
+    """Why a job that has not finished is not tried again; None where it is, as where a kill has left its files half-written."""
+    try:
+        state, attempts, used = job.state(), job.attempts(), used_up(job)
+    except LabError:
+        return None
+    if state == "diverged" and not (attempts and attempts[-1].get("forgiven")):
         return "it diverged and would again"
-    if used_up(job) > retries:
-        return f"it failed {used_up(job)} times"
-    return None
+    return f"it failed {used} times" if used > retries else None
 
 
 def _by_code(code: int, asked: str | None) -> str:

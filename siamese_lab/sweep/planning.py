@@ -1,8 +1,9 @@
 """What a sweep asks for: its jobs, with their run ids. A plan made before of the same words, options and data is not made again."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +84,7 @@ def planned(
     zips: Sequence[str] = (),
     cases: Sequence[str] = (),
     skip_unfit: bool = False,
+    anew: Callable[[Callable[[], Plan]], Plan] = lambda make: make(),
 ) -> Plan:
     """Makes the plan of a sweep, and checks all of it.
 
@@ -92,6 +94,7 @@ def planned(
         zips: "key,key": axes that go together.
         cases: "key=value key=value": points of a list.
         skip_unfit: leave out combinations that cannot work.
+        anew: calls what makes a plan where none of before holds, which needs torch.
 
     Raises:
         LabError: with all that is wrong.
@@ -111,7 +114,7 @@ def planned(
         study = Study.read(name)
         return Plan(name, study.axes, [], [], study.facts["launcher"], study.facts["search"], fixed=study.facts["fixed"], facts=study.facts)
     if found is None:
-        return _made(every, config_dirs, zips, cases, skip_unfit, asked, name, key)
+        return anew(partial(_made, every, config_dirs, zips, cases, skip_unfit, asked, name, key))
     study, jobs = found
     facts = study.facts
     more = {"budget": facts.get("budget", {}), "fixed": facts.get("fixed", []), "superseded": study.superseded, "facts": facts}

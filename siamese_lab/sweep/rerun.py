@@ -1,15 +1,16 @@
 """`siamese-lab rerun`: tries again what failed of a study, or trains runs anew."""
 
 import shlex
-import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from siamese_lab import runs
 from siamese_lab.errors import LabError
 from siamese_lab.runs import RunFolder, outputs
+from siamese_lab.sweep import table
 from siamese_lab.sweep.job import Job
-from siamese_lab.sweep.study import Study
+from siamese_lab.sweep.launching import Launcher
+from siamese_lab.sweep.local import Local
+from siamese_lab.sweep.study import Study, located
 
 
 def command(names: Sequence[str], only_print: bool = False) -> int:
@@ -24,11 +25,14 @@ def command(names: Sequence[str], only_print: bool = False) -> int:
     Raises:
         LabError: if there is no such study or run, or it is running.
     """
-    if len(names) == 1 and (outputs() / names[0] / "study.json").is_file():
-        study = Study.read(names[0])
-        jobs = [job for job in study.jobs if job.state() != "ok"]
+    if len(names) == 1 and (name := located(names[0])) is not None:
+        study = Study.read(name)
+        jobs = [row.job for row in map(table.row, study.jobs) if row.state != "ok"]
         if only_print:
             print("\n".join(_words(study, job) for job in jobs or study.jobs))
+            return 0
+        if not jobs:
+            print(f"The study {study.name} is finished: {len(study.jobs)} runs. To train one of them anew: siamese-lab rerun RUN")
             return 0
         return _study(study, jobs)
     folders = [runs.find(name) for name in names]
@@ -38,6 +42,8 @@ def command(names: Sequence[str], only_print: bool = False) -> int:
         return 0
     if busy := next((folder for folder in folders if folder.state() == "running"), None):
         raise LabError(busy.busy())
+    from siamese_lab import config
+
     code = 0
     for name in dict.fromkeys(folder.study for folder in folders):
         mine = [folder for folder in folders if folder.study == name]
@@ -45,7 +51,9 @@ def command(names: Sequence[str], only_print: bool = False) -> int:
             study = Study.read(name)
             jobs = [job for job in study.jobs if job.run_id in {folder.run_id for folder in mine}]
             for job in jobs:
-                _set_aside(job)
+                config.read(job.file("yaml"))  # refused while nothing has been touched
+            for job in jobs:
+                job.set_aside()
             code = max(code, _study(study, jobs))
             mine = [folder for folder in mine if folder.run_id not in {job.run_id for job in jobs}]
         for folder in mine:
@@ -54,15 +62,24 @@ def command(names: Sequence[str], only_print: bool = False) -> int:
 
 
 def _study(study: Study, jobs: Sequence[Job]) -> int:
-    from rich.console import Console
 
+    from siamese_lab import config
     from siamese_lab.sweep import sweep
+    from siamese_lab.sweep.launched import launched
 
     for job in jobs:
-        if job.folder.exists() and job.folder.state() == "diverged":
-            _set_aside(job)  # from its checkpoint it would diverge again
+        if table.row(job).state == "diverged":
+            job.set_aside()  # from its checkpoint it would diverge again
         job.forgive()
-    return sweep.run_jobs(Console(highlight=False, soft_wrap=not sys.stdout.isatty()), study.name, jobs, study.facts["launcher"])
+    try:
+        for job in jobs:  # the study may come from elsewhere
+            config.read(job.file("yaml"))
+        section = study.facts.get("launcher")
+        launcher: Launcher = launched(section, trusted=False) if section else Local()
+    except LabError as error:
+        words = "if it is your own, give its command again, `siamese-lab train -m ...`: what has failed is no longer counted"
+        raise LabError(f"{error}\n{words}") from error
+    return sweep.run_jobs(table.console(), study.name, jobs, launcher)
 
 
 def _alone(folder: RunFolder) -> int:
@@ -77,14 +94,6 @@ def _alone(folder: RunFolder) -> int:
     train(cfg, folder, assemble(cfg, samples=samples, trusted=False), force=True)
     report.finished(folder, new=True)
     return runs.EXIT_CODES[folder.state()]
-
-
-def _set_aside(job: Job) -> None:
-    if job.folder.path.exists():
-        with job.folder.held():
-            aside = job.file("yaml").parent / "replaced"
-            aside.mkdir(exist_ok=True)
-            job.folder.path.rename(aside / f"{job.run_id}-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}")
 
 
 def _command(folder: RunFolder) -> str:

@@ -1,38 +1,40 @@
 """Runs the jobs of a study in a launcher's slots. Several sweeps may do so at once on one study: each job is claimed by a lock."""
 
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import FrameType
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
-from siamese_lab.errors import LabError
+from siamese_lab import owner
+from siamese_lab.errors import LabError, printable
+from siamese_lab.sweep.claiming import claimed, settled, trained
 from siamese_lab.sweep.job import Job
 from siamese_lab.sweep.launching import Attempt, Launcher
-from siamese_lab.sweep.outcome import refused, settle
+from siamese_lab.sweep.outcome import settle
 from siamese_lab.sweep.source import Source
+from siamese_lab.sweep.stop import Stop
 
 POLL = 0.05  # seconds
 LOOK = 1.0  # seconds between two looks at whether a job is worth while, or free again
-GRACE = 60.0  # seconds for a checkpoint, once a job was asked to end
+BUSY = 30.0  # seconds until a job is looked at again whose run another machine seems to train
+GRACE = 60.0  # seconds for a checkpoint, once a job was asked to end because the sweep is
+SHORT = 10.0  # seconds for one, once it was asked to end for another reason
 ALIKE = 3  # first jobs that fail for one reason, after which no further one is started
 LOST = 5  # times that a job is started again since its machine is gone
 
 
 @dataclass
 class Running:
-    """A job that runs, with the lock that claims it."""
+    """A job that runs, with the lock that claims it and the slots that it takes."""
 
     job: Job
     attempt: Attempt
     claim: FileLock
     started: str
+    slots: int = 1
     began: float = field(default_factory=time.monotonic)
     asked: str | None = None  # to end: "timeout", "pruned" or "preempted"
     asked_at: float = 0.0
@@ -47,52 +49,6 @@ class Running:
     def seconds(self) -> float:
         """Since it was started."""
         return time.monotonic() - self.began
-
-
-class Listed:
-    """A source of jobs: a list."""
-
-    def __init__(self, jobs: Iterable[Job]) -> None:
-        self.jobs = list(jobs)
-
-    def next(self) -> Job | None:
-        """The next one."""
-        return self.jobs.pop(0) if self.jobs else None
-
-    def more(self) -> bool:
-        """Whether there are any left."""
-        return bool(self.jobs)
-
-    def worthwhile(self, job: Job) -> bool:
-        """All are."""
-        return True
-
-    def ended(self, job: Job, state: str) -> None:
-        """Nothing follows from it."""
-
-
-class Stop:
-    """What the user has asked for meanwhile: signals come here while jobs run."""
-
-    def __init__(self) -> None:
-        self.signals: list[int] = []
-        self.words: str | None = None
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """SIGINT and SIGTERM come here; afterwards to whoever had them before."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self._heard) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _heard(self, number: int, frame: FrameType | None) -> None:
-        self.signals.append(number)
 
 
 def run(
@@ -130,86 +86,92 @@ def run(
 class _Sweep:
     def __init__(self, source: Source, launcher: Launcher, stop: Stop, said: Callable[[Job, str, str], None]) -> None:
         self.source, self.launcher, self.stop, self.said = source, launcher, stop, said
-        self.began = datetime.now(UTC).isoformat()
+        self.began, self.process = _now(), owner.this()
         self.running: list[Running] = []
-        self.elsewhere: list[Job] = []  # claimed by another sweep
-        self.again: list[Job] = []  # their machine is gone
+        self.elsewhere: list[tuple[float, Job]] = []  # claimed by another sweep, or trained by another process; when to look again
+        self.again: list[Job] = []  # their machine is gone, or there was no room for them
         self.lost: dict[str, int] = {}
         self.since: dict[str, str] = {}  # when jobs ended here that the source may give again
         self.states: dict[str, str] = {}
-        self.first: list[str] = []  # reasons of the first failures
+        self.first: list[str] = []  # how the first attempts of this sweep failed; "" = they did not
         self.looked = 0.0
 
     def step(self) -> bool:
         """Does what there is to do now; whether there is more to come."""
         for one in list(self.running):
             self._watch(one)
-        look = time.monotonic() - self.looked > LOOK
-        if look:
+        if look := time.monotonic() - self.looked > LOOK:
             self.looked = time.monotonic()
             for one in self.running:
                 if not self.source.worthwhile(one.job):
                     one.ask("pruned")
         if self.stop.signals or self.stop.words:
             for one in self.running:
-                one.ask("preempted")
+                if self.stop.signals:
+                    one.ask("preempted")
                 if len(self.stop.signals) > 1:
                     one.attempt.kill()
             return bool(self.running)
         if look:
-            for waiting in list(self.elsewhere):
-                if len(self.running) < self.launcher.slots:
-                    self.elsewhere.remove(waiting)
-                    self._begin(waiting)
-        while len(self.running) < self.launcher.slots and not self.stop.words:
+            self.again += [job for at, job in self.elsewhere if at <= self.looked]
+            self.elsewhere = [(at, job) for at, job in self.elsewhere if at > self.looked]
+        while self._free() > 0 and not self.stop.words:
             job = self.again.pop(0) if self.again else self.source.next()
             if job is None:
+                break
+            if self.running and self._takes(job) > self._free():
+                self.again.insert(0, job)
                 break
             self._begin(job)
         return bool(self.running or self.elsewhere or self.again or self.source.more())
 
+    def _wait(self, job: Job, seconds: float) -> None:
+        self.elsewhere.append((time.monotonic() + seconds, job))
+
+    def _takes(self, job: Job) -> int:
+        return self.launcher.takes(job) if hasattr(self.launcher, "takes") else 1
+
+    def _free(self) -> int:
+        return self.launcher.slots - sum(one.slots for one in self.running)
+
     def _begin(self, job: Job) -> None:
-        claim = FileLock(job.file("lock"))
+        """Starts a job, unless another sweep has it or there is nothing to do."""
         try:
-            claim.acquire(timeout=0)
-        except Timeout:
-            self.elsewhere.append(job)
+            claim = claimed(job)
+        except OSError as error:
+            self._end(job, "failed", f"it cannot be claimed: {job.file('lock')}: {error.strerror}")
             return
-        try:
-            state = job.state()
-            attempts = job.attempts()
-        except LabError:  # half-written by a kill: the worker begins it anew
-            state, attempts = "killed", []
-        since = self.since.get(job.run_id, self.began)
-        tried = bool(attempts) and attempts[-1]["ended"] is not None and attempts[-1]["ended"] > since and not self.lost.get(job.run_id)
-        done = state == "ok" or (tried and state != "preempted")  # by another sweep, since this one began
-        reason = None if done else self._refused(job)
-        if done or reason is not None:
+        if claim is None:
+            self._wait(job, LOOK)
+            return
+        done = settled(job, self.since.get(job.run_id, self.began), self.launcher.retries)
+        if done is not None or trained(job):
             claim.release()
-            self._end(job, state, reason or "", told=reason is not None or tried)
+            if done is None:
+                self._wait(job, LOOK)
+            else:
+                self._end(job, *done)
             return
-        started = datetime.now(UTC).isoformat(timespec="milliseconds")
+        started = _now()
         try:
             attempt = self.launcher.start(job)
-        except BaseException:
+        except Exception as error:  # of one job: the others go on
+            words = str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
+            self._note(job, started=started, ended=_now(), state="failed", reason=words, where="")
             claim.release()
-            raise
-        self.running.append(Running(job, attempt, claim, started))
+            self._failed(job, "failed", words)
+            return
+        self.running.append(Running(job, attempt, claim, started, self._takes(job)))
         self._note(job, started=started, ended=None, state="running", reason="", where=attempt.where)
         self.said(job, "running", attempt.where)
 
-    def _refused(self, job: Job) -> str | None:
-        with suppress(LabError):
-            return refused(job, self.launcher.retries)
-        return None
-
     def _watch(self, one: Running) -> None:
+        """Looks at a job that runs; asks it to end, or makes it, where it is time."""
         code = one.attempt.poll()
         if code is None:
             if one.asked is None and self.launcher.timeout is not None and one.seconds > self.launcher.timeout:
                 one.ask("timeout")
-            grace = GRACE if one.asked == "preempted" else GRACE / 6
-            if one.asked is not None and time.monotonic() - one.asked_at > grace:
+            if one.asked is not None and time.monotonic() - one.asked_at > (GRACE if one.asked == "preempted" else SHORT):
                 one.attempt.kill()
             return
         self.running.remove(one)
@@ -219,29 +181,48 @@ class _Sweep:
             self._note(job, started=one.started, ended=_now(), state="lost", reason="its machine is gone", where=one.attempt.where)
             self.said(job, "lost", "its machine is gone: it is started again")
             self.again.append(job)
-        elif code == 2 and one.asked is None and job.folder.exists() and job.folder.state() == "running":
-            self.elsewhere.append(job)  # somebody trains the same run outside of the study
+        elif code == 2 and one.asked is None and _busy(job):  # somebody trains the same run outside of this sweep
+            self._note(job, started=one.started, ended=_now(), state="preempted", reason="it is trained elsewhere", where=one.attempt.where)
+            self._wait(job, BUSY)
         else:
             state, reason = settle(job, code, one.asked)
             self._note(job, started=one.started, ended=_now(), state=state, reason=reason, where=one.attempt.where)
-            self._end(job, state, reason)
+            self._failed(job, state, reason)
         one.claim.release()
 
-    def _end(self, job: Job, state: str, reason: str, told: bool = True) -> None:
-        self.states[job.run_id], self.since[job.run_id] = state, datetime.now(UTC).isoformat()
+    def _failed(self, job: Job, state: str, reason: str) -> None:
+        """An attempt has ended; if the first ones all failed for one reason, so would the others."""
+        self.first.append(f"{state}: {reason}" if state == "failed" else "")
+        self._end(job, state, reason)
+        if len(self.first) == ALIKE and self.first[0] and len(set(self.first)) == 1 and (self.source.more() or self.again):
+            self.stop.words = f"the first {ALIKE} jobs all failed, for one reason, and no further one is started: {printable(reason)}"
+
+    def _end(self, job: Job, state: str, reason: str) -> None:
+        self.states[job.run_id], self.since[job.run_id] = state, _now()
         self.source.ended(job, state)
-        if told:
+        if state != "ok" or reason or self._attempted(job):
             self.said(job, state, reason)
-        self.first.append("" if state in ("ok", "pruned", "preempted", "diverged") else f"{state}: {reason}")
-        alike = self.first[:ALIKE]
-        if len(self.first) == ALIKE and alike[0] and len(set(alike)) == 1 and self.source.more():
-            self.stop.words = f"the first {ALIKE} jobs all ended so, no further one is started"
+
+    def _attempted(self, job: Job) -> bool:
+        """Whether a job that is finished was not finished when this sweep began."""
+        try:
+            attempts = job.attempts()
+        except LabError:
+            return True
+        return bool(attempts) and (attempts[-1]["ended"] or "") > self.began
 
     def _note(self, job: Job, **attempt: object) -> None:
         try:
-            job.note(**attempt)
-        except (OSError, LabError) as error:  # a full disk ends no sweep
-            print(f"siamese-lab: cannot note how {job.name} went: {error}", file=sys.stderr)
+            job.note(**attempt, by=self.process)
+        except OSError as error:  # a full disk ends no sweep
+            print(f"siamese-lab: cannot note how {job.name} went: {error.strerror}", file=sys.stderr)
+
+
+def _busy(job: Job) -> bool:
+    try:
+        return job.folder.exists() and job.folder.state() == "running"
+    except LabError:
+        return False
 
 
 def _now() -> str:

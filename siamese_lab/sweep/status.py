@@ -3,18 +3,18 @@
 import sys
 import time
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
 from siamese_lab.sweep import table
-from siamese_lab.sweep.study import Study
+from siamese_lab.sweep.study import Study, located
 
 REFRESH = 1.0  # seconds
 
 
 def command(study: str, once: bool = False) -> int:
-    """Prints the table; where a terminal watches, until no job is queued or running.
+    """Prints the table; where a terminal watches, until no job is queued or running, or Ctrl-C.
 
     Args:
         study: name or folder.
@@ -23,7 +23,8 @@ def command(study: str, once: bool = False) -> int:
     Raises:
         LabError: if there is no such study.
     """
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = table.console()
+    study = located(study) or study
     shown, going = _shown(study)
     if once or not going or not sys.stdout.isatty():
         console.print(shown)
@@ -37,7 +38,7 @@ def command(study: str, once: bool = False) -> int:
 
 
 def _shown(name: str) -> tuple[Group, bool]:
-    """The table, and whether something runs."""
+    """The table, and whether something runs or is still to run."""
     study = Study.read(name)
     rows = [table.row(job) for job in study.jobs]
     running = sum(one.state == "running" for one in rows)
@@ -47,4 +48,5 @@ def _shown(name: str) -> tuple[Group, bool]:
         words.append(f"about {rest / 60:.0f} minutes to go" if rest >= 90 else f"about {rest:.0f} seconds to go")
     if study.superseded:
         words.append(f"{len(study.superseded)} earlier runs no longer count: their config or data have changed")
-    return Group(table.table(f"Study {study.name}", rows), Text("\n" + "; ".join(words))), running > 0
+    going = any(one.state in ("running", "queued") for one in rows)
+    return Group(table.table(f"Study {study.name}", rows), Text("\n" + "; ".join(words))), going

@@ -1,5 +1,6 @@
 """What a study has planned so far: `outputs/<study>/study.json`. Jobs are added, never lost."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -12,6 +13,21 @@ from siamese_lab.errors import LabError
 from siamese_lab.files import SCHEMA_VERSION, read_json, write_json
 from siamese_lab.runs import outputs
 from siamese_lab.sweep.job import Job
+
+
+def located(name: str) -> str | None:
+    """The name of the study that a user means by its name or its folder; None where there is none.
+
+    Where the folder lies elsewhere, `outputs()` is there from then on: its jobs and runs are looked for beside it.
+    """
+    if name and (outputs() / name / "study.json").is_file() and (outputs() / name).resolve().parent == outputs().resolve():
+        return name
+    if not (name and (Path(name) / "study.json").is_file()):
+        return None
+    folder = Path(name).resolve()
+    if folder.parent != outputs().resolve():
+        os.environ["SIAMESE_LAB_OUTPUTS"] = str(folder.parent)
+    return folder.name
 
 
 @contextmanager

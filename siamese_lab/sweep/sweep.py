@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from signal import SIGINT
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
@@ -15,13 +15,14 @@ from siamese_lab.errors import INTERRUPTED, LabError
 from siamese_lab.provenance import code_hash
 from siamese_lab.record import EXIT_CODES
 from siamese_lab.runs import outputs
-from siamese_lab.sweep import table
+from siamese_lab.sweep import server, table
 from siamese_lab.sweep.job import Job
 from siamese_lab.sweep.launched import launched
 from siamese_lab.sweep.launching import Launcher
 from siamese_lab.sweep.outcome import refused
 from siamese_lab.sweep.planning import Plan, planned, refuse_over_budget
-from siamese_lab.sweep.source import Source
+from siamese_lab.sweep.source import Listed, Source
+from siamese_lab.sweep.stop import Stop
 from siamese_lab.sweep.study import Study
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ def command(
     Returns:
         0 if all jobs are finished, 1 if some are not, 130 or 75 after a signal.
     """
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-    plan = planned(words, config_dirs, zips, cases, skip_unfit)
+    console = table.console()
+    plan = planned(words, config_dirs, zips, cases, skip_unfit, anew=server.forked)
     for note in plan.notes:
         print(f"siamese-lab: {note}", file=sys.stderr)
     if plan.search is not None:
@@ -61,7 +62,7 @@ def command(
     refuse_mixed_code(plan.study, force)
     refuse_over_budget(plan)
     plan.write()
-    return run_jobs(console, plan.study, plan.jobs, plan.launcher)
+    return run_jobs(console, plan.study, plan.jobs, launched(plan.launcher))
 
 
 def refuse_mixed_code(study: str, force: bool) -> None:
@@ -86,27 +87,29 @@ def refuse_mixed_code(study: str, force: bool) -> None:
         )
 
 
-def run_jobs(console: Console, study: str, jobs: Sequence[Job], section: dict[str, Any]) -> int:
+def run_jobs(console: Console, study: str, jobs: Sequence[Job], launcher: Launcher) -> int:
     """Checks and runs jobs whose configs are written, and prints how they ended; returns the exit code.
 
     Args:
         console: to print to.
         study: its name.
         jobs: in the order in which they are started.
-        section: the launcher's section of the config.
+        launcher: where they run.
     """
-    from siamese_lab.sweep import schedule
     from siamese_lab.sweep.trial_run import check_all
 
-    launcher = launched(section)
-    todo = [job for job in jobs if job.state() != "ok" and refused(job, launcher.retries) is None]
-    check_all([job for job in todo if not job.attempts()], max(1, launcher.slots))
+    rows = [table.row(job) for job in jobs]
+    todo = [row for row in rows if row.state != "ok" and refused(row.job, launcher.retries) is None]
+    if new := [row.job for row in todo if row.state == "queued"]:
+        began = time.monotonic()
+        number = check_all(new, max(1, launcher.slots))
+        console.print(f"Study {study}: {number} combinations checked in {time.monotonic() - began:.0f} s, each can run")
     console.print(f"Study {study}: {len(jobs)} runs, {len(jobs) - len(todo)} of them ended, {launcher.slots} at once")
-    _, stop = watched(console, schedule.Listed(jobs), launcher)
+    _, stop = watched(console, Listed(jobs), launcher)
     return _ended(console, study, jobs, stop.signals)
 
 
-def watched(console: Console, source: Source, launcher: Launcher) -> "tuple[dict[str, str], schedule.Stop]":
+def watched(console: Console, source: Source, launcher: Launcher) -> tuple[dict[str, str], Stop]:
     """Runs the jobs of a source and shows them meanwhile; returns {run id: state}, and what the user asked for.
 
     Args:
@@ -116,18 +119,22 @@ def watched(console: Console, source: Source, launcher: Launcher) -> "tuple[dict
     """
     from siamese_lab.sweep import schedule
 
-    stop = schedule.Stop()
+    stop = Stop()
     live = Live(console=console, auto_refresh=False, transient=True) if sys.stdout.isatty() else None
     looked = [0.0]
+    ended: list[str] = []
 
     def said(job: Job, state: str, reason: str) -> None:
+        if state not in ("running", "lost"):
+            ended.append(state)
         if live is None or state != "running":
             console.print(f"{state:<10} {job.name}" + (f": {reason}" if reason else ""), markup=False)
 
     def tick(running: "list[schedule.Running]") -> None:
         if live is not None and time.monotonic() - looked[0] > 1:
             looked[0] = time.monotonic()
-            live.update(table.table("", [table.row(one.job) for one in running]), refresh=True)
+            title = f"{table.counts([*ended, *['running'] * len(running)])}"
+            live.update(table.table(title, [table.row(one.job) for one in running]), refresh=True)
 
     with stop.listening():
         if live is not None:

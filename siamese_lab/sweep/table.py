@@ -1,5 +1,7 @@
 """A study as a table: each job with its state, how far it is, its best validation figure, and why it ended as it did."""
 
+import os
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -7,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from siamese_lab.errors import LabError, printable
@@ -17,6 +20,15 @@ from siamese_lab.sweep.job import Job
 
 LONG = 60  # jobs above which a table leaves out most of those that went well
 COLOURS = {"ok": "green", "running": "cyan", "queued": "bright_black", "pruned": "bright_black", "preempted": "yellow"}
+
+
+WIDE = 160  # columns where no terminal says how many it has
+
+
+def console() -> Console:
+    """Where tables are printed; a file or a pipe gets lines of their full length, as far as that is of use."""
+    here = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if here else WIDE)
 
 
 @dataclass(frozen=True)

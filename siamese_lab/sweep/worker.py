@@ -16,6 +16,7 @@ from pathlib import Path
 FOREIGN = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "NODE_RANK", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED", "SLURM_NTASKS")
 """Variables that would make Lightning take a job for a part of another."""
 
+GONE = 75  # exit code, as record.EXIT_CODES says of "preempted"
 GRACE = 30.0  # seconds for a checkpoint once the sweep is gone
 
 
@@ -36,8 +37,10 @@ def work(study: Path, run_id: str, threads: int | None = None) -> int:
     import torch
     from omegaconf import OmegaConf
 
-    from siamese_lab.errors import LabError
+    from siamese_lab.endings import out_of_memory
+    from siamese_lab.errors import INTERRUPTED, LabError
     from siamese_lab.files import check_yaml
+    from siamese_lab.record import EXIT_CODES
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -49,17 +52,18 @@ def work(study: Path, run_id: str, threads: int | None = None) -> int:
         print(f"siamese-lab: {error}", file=sys.stderr, flush=True)
         return error.exit_code
     except KeyboardInterrupt:
-        return 130
-    except BaseException:
+        return INTERRUPTED
+    except BaseException as error:
         traceback.print_exc()
-        return 1
+        return EXIT_CODES["oom" if out_of_memory(error) else "failed"]
 
 
 def _train(cfg: "DictConfig", run_id: str) -> int:  # type: ignore[name-defined] # noqa: F821
-    from siamese_lab import config, runs
+    from siamese_lab import config, owner, runs
     from siamese_lab.assembly import assemble, load
     from siamese_lab.checkpoint import newest
     from siamese_lab.errors import LabError
+    from siamese_lab.sweep.job import Job
     from siamese_lab.train import train
 
     samples = load(cfg)
@@ -69,7 +73,14 @@ def _train(cfg: "DictConfig", run_id: str) -> int:  # type: ignore[name-defined]
     begun = _begun(folder)
     if begun and folder.state() == "ok":
         return 0
-    goes_on = begun and newest(folder.path / "checkpoints").path is not None
+    if begun and folder.info()["state"] == "running" and owner.there(folder.info()):
+        raise LabError(folder.busy())  # before its checkpoints are looked at: what is half-written there is not left over
+    try:
+        goes_on = begun and newest(folder.path / "checkpoints").path is not None
+    except LabError as error:  # none of them is whole
+        print(f"siamese-lab: begins anew: {error}", file=sys.stderr)
+        Job(cfg.study, run_id, {}).set_aside()
+        goes_on = False
     train(cfg, folder, assemble(cfg, samples=samples), force=not goes_on, resume=goes_on)
     return runs.EXIT_CODES[folder.state()]
 
@@ -96,7 +107,7 @@ def follow(ended: Callable[[], object]) -> None:
         ended()
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(GRACE)
-        os._exit(75)
+        os._exit(GONE)
 
     threading.Thread(target=watch, daemon=True).start()
 
