@@ -37,7 +37,7 @@ def test_as_many_points_as_asked_for_and_no_more_over_several_calls(outputs, sam
 def test_the_same_seed_draws_the_same_points(outputs):
     axes = spanned(*WORDS)
     one, two, other = (
-        [job.point for job in go(source(axes, 12, "tpe", study=name, startup=5, seed=seed))]
+        [job.point for job in go(source(axes, 8, "tpe", study=name, startup=4, seed=seed))]
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     )
     assert one == two != other
@@ -214,8 +214,11 @@ def test_cmaes_refuses_choices_and_single_axes():
 
 
 def test_another_space_is_refused(outputs):
-    study = source(spanned(*WORDS), 3).trials.study
+    drawn = source(spanned(*WORDS), 3)
+    study = drawn.trials.study
+    same(study, spanned("loss=triplet,supcon"), ["seed=0"])  # of a search that was refused before its first point
     same(study, spanned(*WORDS), ["seed=0", "search=tpe", "search.trials=3"])
+    go(drawn)
     same(study, spanned(*WORDS), ["search=random", "seed=0"])
     with pytest.raises(LabError, match=r"loss was contrastive,supcon,triplet and is contrastive,triplet.*study=NAME"):
         same(study, spanned("loss=contrastive,triplet", *WORDS[1:]), ["seed=0"])

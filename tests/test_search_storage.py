@@ -34,7 +34,7 @@ def told(process):
     return {word: [run for what, run in lines if what == word] for word in ("began", "ended")}
 
 
-@pytest.mark.parametrize("storage", ["sqlite", "journal"])
+@pytest.mark.parametrize("storage", ["sqlite", pytest.param("journal", marks=pytest.mark.slow)])
 def test_two_processes_share_a_search_and_one_is_killed(outputs, storage):
     total = 14
     stays, dies = searching(outputs, 0.2, total, storage), searching(outputs, 0.5, total, storage)
@@ -122,6 +122,7 @@ def test_a_network_disk_is_known_by_its_mount():
     assert "nfs4" in search_storage.NETWORK
 
 
+@pytest.mark.slow
 def test_a_process_that_only_writes_does_not_wait_for_ever(outputs):
     """SQLite's writers wait for each other instead of failing at once."""
     began = time.monotonic()
