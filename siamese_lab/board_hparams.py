@@ -12,7 +12,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from siamese_lab.errors import LabError
 from siamese_lab.files import write_bytes
-from siamese_lab.opening import PLAIN
 from siamese_lab.runs import RunFolder
 
 Value = bool | int | float | str
@@ -55,7 +54,7 @@ def write_columns(study: Path) -> None:
     with FileLock(study / ".board.lock"):  # two runs that end together must not each leave the other out
         known = list(_described(study))
         headlines = dict.fromkeys(name for info in known for name in info["headlines"])
-        parts = ("best", "test") if study.name == PLAIN else ("best",)  # the test part of a study is sealed
+        parts = ("best",) if (study / "study.json").exists() else ("best", "test")  # the test part of a planned study is sealed
         tags = {f"{part}/{name}": f"{part} {name.replace('/', ' ')}" for name in headlines for part in parts}
         buffer, now = io.BytesIO(), time.time()
         records = RecordWriter(buffer)

@@ -98,7 +98,7 @@ def test_data_without_validation_make_no_study(outputs, tmp_path):
         (tmp_path / "images" / f"{name}").mkdir(parents=True)
         for k in range(4):
             Image.fromarray(rng.integers(0, 255, (16, 16), dtype=np.uint8)).save(tmp_path / "images" / f"{name}" / f"{k}.png")
-    words = ["data=folder", f"data.root={tmp_path / 'images'}", "data.size=16", "data.split=[0.6,0.0,0.4]", "study=blind"]
+    words = ["data=folder", f"data.root={tmp_path / 'images'}", "data.size=16", "data.val_share=0.0", "study=blind"]
     with pytest.raises(LabError, match="no validation part"):
         train.finished(config.compose(words))
 

@@ -36,23 +36,22 @@ def told(process):
 
 @pytest.mark.parametrize("storage", ["sqlite", pytest.param("journal", marks=pytest.mark.slow)])
 def test_two_processes_share_a_search_and_one_is_killed(outputs, storage):
-    total = 14
-    stays, dies = searching(outputs, 0.2, total, storage), searching(outputs, 0.5, total, storage)
-    read = [dies.stdout.readline().split()[0] for _ in range(5)]
-    assert read == ["began", "ended", "began", "ended", "began"]
-    dies.send_signal(signal.SIGKILL)  # in the middle of a run
-    one, other = told(stays), told(dies)
+    total = 10
+    dies = searching(outputs, 600, total, storage)
+    assert "began" in dies.stdout.readline()
+    stays = searching(outputs, 0.1, total, storage)
+    first = stays.stdout.readline().split()[1]
+    dies.kill()  # in the middle of its first run
+    one = told(stays)
+    assert not told(dies)["ended"]
     assert dies.returncode == -signal.SIGKILL
     search = source(spanned(*WORDS), total, storage=storage)
     assert [t.state.name for t in points(search.trials.all()).values()] == ["COMPLETE"] * total
-    began = Counter([*one["began"], *other["began"]])
-    lost = [t for t in search.trials.all() if t.state.name == "FAIL" and counts(t)]
+    lost = [t.user_attrs["run"] for t in search.trials.all() if t.state.name == "FAIL" and counts(t)]
     assert len(lost) == 1
-    assert lost[0].user_attrs["run"] in one["ended"]  # tried again by the one that was left
+    assert lost[0] in one["ended"]  # tried again by the one that was left
     known = {t.user_attrs["run"] for t in points(search.trials.all()).values()}
-    assert len(known) == total
-    assert known >= began.keys()
-    assert all(count == 1 or run == lost[0].user_attrs["run"] for run, count in began.items())  # nothing is trained twice
+    assert Counter([first, *one["began"]]) == Counter(known)  # nothing is trained twice
     assert go(source(spanned(*WORDS), total, storage=storage)) == []
 
 
@@ -67,7 +66,7 @@ def test_everything_at_once_is_killed_and_the_next_call_goes_on(outputs):
     search.trials.reap()
     jobs = [job.run_id for job in go(search)]
     assert len(points(search.trials.all())) == 8
-    assert set(jobs) | set(before) == {t.user_attrs["run"] for t in points(search.trials.all()).values()}
+    assert set(jobs) | set(before) <= {t.user_attrs["run"] for t in points(search.trials.all()).values()}
 
 
 def test_a_half_written_line_of_a_journal_spoils_nothing(outputs):

@@ -85,6 +85,7 @@ def test_ctrl_c_stops_with_checkpoints(jobs, outputs, undisturbed):
     finished(jobs, outputs, undisturbed)
 
 
+@pytest.mark.slow
 def test_two_sweeps_at_once_start_nothing_twice(jobs, outputs, undisturbed):
     both = [sweep("kills", outputs, slots=2) for _ in range(2)]  # one thread a job, as undisturbed
     for process in both:

@@ -69,4 +69,5 @@ class Job:
         if self.folder.exists():
             return self.folder.state()
         attempts = self.attempts()
-        return str(attempts[-1]["state"]) if attempts else "queued"
+        known = bool(attempts) and attempts[-1]["state"] != "ok" and not attempts[-1].get("forgiven")
+        return str(attempts[-1]["state"]) if known else "queued"  # what was moved away is to be run again

@@ -47,7 +47,7 @@ class Search:
             "hyperband" (not in the best third after 1, 3, 9, ... epochs), None = nothing.
         prune_after: epochs that every run gets, at least 0.
         retries: further attempts at a point whose run was killed or failed, at least 0.
-        seed: of the drawing; it has nothing to do with the runs' own.
+        seed: of the drawing, at least 0; it has nothing to do with the runs' own.
 
     Raises:
         ValueError: if a value is out of its range.

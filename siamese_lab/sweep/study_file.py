@@ -43,7 +43,7 @@ class StudyFile:
 def named(words: Sequence[str], config_dirs: Sequence[Path]) -> Path | None:
     """The file that a word `study=NAME` names; None where there is none."""
     name = next((word.partition("=")[2] for word in reversed(words) if word.startswith("study=")), None)
-    if name is None or not re.fullmatch(r"[\w.-]+", name):
+    if name is None or not re.fullmatch(r"[\w.-]{1,100}", name, re.ASCII):
         return None
     return next((path for folder in (config_dir(), *config_dirs) if (path := folder / STUDIES / f"{name}.yaml").is_file()), None)
 
