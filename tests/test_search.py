@@ -37,8 +37,7 @@ def test_as_many_points_as_asked_for_and_no_more_over_several_calls(outputs, sam
 def test_the_same_seed_draws_the_same_points(outputs):
     axes = spanned(*WORDS)
     one, two, other = (
-        [job.point for job in go(source(axes, 12, "tpe", study=name, startup=5, seed=seed))]
-        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+        [job.point for job in go(source(axes, 8, "tpe", study=name, startup=4, seed=seed))] for name, seed in (("a", 1), ("b", 1), ("c", 2))
     )
     assert one == two != other
 
@@ -183,6 +182,21 @@ def test_a_process_of_another_machine_counts_as_gone_after_a_silence(outputs, mo
     assert states(ours) == ["ok"] * 3
 
 
+def test_a_process_that_is_killed_while_it_draws_holds_nothing_up(outputs, monkeypatch):
+    monkeypatch.setattr(search_trials, "PATIENCE", 0.1)
+    ours = source(spanned(*WORDS), 3)
+    ours.trials.study.ask()  # by a process that had no time to put its name to it
+    jobs = [ours.next(), ours.next(), ours.next()]
+    assert [job is None for job in jobs] == [False, False, True]  # it may still draw the third
+    assert ours.more()
+    before = len(ours.trials.all())
+    assert ours.next() is None
+    assert len(ours.trials.all()) == before
+    monkeypatch.setattr(search_trials, "NAMELESS", 0.0)
+    monkeypatch.setattr(ours, "_idle", -1.0)
+    assert ours.next() is not None
+
+
 def test_two_sources_share_the_points(outputs):
     one, two = source(spanned(*WORDS), 6), source(spanned(*WORDS), 6)
     two.trials.me |= {"pid": os.getppid(), "ticks": owner.ticks(os.getppid())}
@@ -214,8 +228,11 @@ def test_cmaes_refuses_choices_and_single_axes():
 
 
 def test_another_space_is_refused(outputs):
-    study = source(spanned(*WORDS), 3).trials.study
+    drawn = source(spanned(*WORDS), 3)
+    study = drawn.trials.study
+    same(study, spanned("loss=triplet,supcon"), ["seed=0"])  # of a search that was refused before its first point
     same(study, spanned(*WORDS), ["seed=0", "search=tpe", "search.trials=3"])
+    go(drawn)
     same(study, spanned(*WORDS), ["search=random", "seed=0"])
     with pytest.raises(LabError, match=r"loss was contrastive,supcon,triplet and is contrastive,triplet.*study=NAME"):
         same(study, spanned("loss=contrastive,triplet", *WORDS[1:]), ["seed=0"])

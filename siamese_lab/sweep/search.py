@@ -145,6 +145,7 @@ def carry_out(
         more = source.more()
     if more:
         together(source, space, check, skip_unfit)
+        plan.write()
         go(source)
     lines = search_report.report(source, folder, plan.fixed, s.sampler)
     print("\n".join(lines))
@@ -200,7 +201,7 @@ def same(study: "Study", space: "Space", fixed: Sequence[str]) -> None:
     kept = sorted(word for word in fixed if word.partition("=")[0].split(".")[0] not in aside)
     now = json.loads(json.dumps({"axes": space.described(), "fixed": kept}))
     before = study.user_attrs.get("drawn from")
-    if before is None:
+    if before is None or not study.get_trials(deepcopy=False):  # of a search that was refused
         study.set_user_attr("drawn from", now)
         return
     told = []
@@ -237,6 +238,7 @@ def together(source: "Drawn", space: "Space", check: Callable[[Sequence[Job]], N
     files = [job.file("yaml") for job, _ in probes]
     try:
         for (_, text), file in zip(probes, files, strict=True):
+            file.parent.mkdir(exist_ok=True)
             write_text(file, text)
         check([job for job, _ in probes])
     finally:

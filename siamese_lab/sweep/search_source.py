@@ -53,7 +53,7 @@ class Drawn:
             self.trials.beat()
             self.trials.reap()
             self._unfit = 0
-            while (self.trials.left() > 0 and not self.exhausted) or self.trials.waiting():
+            while (self.trials.free() > 0 and not self.exhausted) or self.trials.waiting():
                 try:
                     trial, point = self.trials.ask(self.exists)
                 except LabError as error:

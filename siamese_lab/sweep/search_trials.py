@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from siamese_lab import owner
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 BEAT = 30.0  # seconds between two signs of life of a process
 SILENCE = 300.0  # seconds without one after which a process of another machine counts as gone
+PATIENCE = 5.0  # seconds for another process to draw its point; where it takes longer, the lock of the job keeps two from training it
+NAMELESS = 60.0  # seconds after which a trial counts as gone that no process has put its name to: it does so once it has drawn
 ASIDE = ("repeats", "surplus", "unfit")  # why a trial is not a point of the search
 FRESH = 10_000  # random drawings after which nothing new is left to draw
 
@@ -68,7 +71,16 @@ class Trials:
                 self.aside(trial, "unfit", str(error))
                 raise
             trial.set_user_attr("point", point.values)
+        self._let_draw(trial.number)
         return trial, point
+
+    def _let_draw(self, number: int) -> None:
+        """Waits until the trials before one have drawn their points, in other processes: one of them may be the same."""
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until and any(
+            t.number < number and pending(t) and not self._gone(t, self.study.user_attrs) for t in self.all()
+        ):
+            time.sleep(0.02)
 
     def twin(self, trial: "Trial", values: Mapping[str, str]) -> "FrozenTrial | None":
         """An earlier trial of the same point, but for failed ones where this is a further attempt; None where there is none."""
@@ -79,13 +91,17 @@ class Trials:
     def beyond(self, trial: "Trial") -> bool:
         """Whether the points of the trials before this one are all that the search may try, and its own is not among them."""
         before = [t for t in self.all() if t.number < trial.number]
-        drawn = sum(t.state.name == "RUNNING" and "point" not in t.user_attrs for t in before)  # by others, who may yet put them aside
+        drawn = sum(map(pending, before))  # by others, who may yet put them aside
         known = {key(t) for t in before if counts(t)}
         return key(trial) not in known and len(known) + drawn >= self.total
 
     def left(self) -> int:
-        """Points that may still be drawn."""
+        """Points that are still to be begun."""
         return self.total - len(points(self.all()))
+
+    def free(self) -> int:
+        """Points that may be drawn now: those left, without what other processes are drawing."""
+        return self.left() - sum(map(pending, self.all()))
 
     def waiting(self) -> bool:
         """Whether a point waits to be tried again."""
@@ -178,6 +194,8 @@ class Trials:
             return True
         if worker is not None and worker["host"] == self.me["host"]:
             return (worker["pid"], worker["ticks"]) == (self.me["pid"], self.me["ticks"])  # an earlier search of this process
+        if worker is None and trial.datetime_start is not None and (datetime.now() - trial.datetime_start).total_seconds() > NAMELESS:
+            return True
         pulse = None if worker is None else beats.get(f"alive {worker['name']}")
         if trial.number not in self._pulses or self._pulses[trial.number][0] != pulse:
             self._pulses[trial.number] = (pulse, time.monotonic())  # by our own clock: those of two machines may differ
@@ -189,6 +207,11 @@ def counts(trial: "FrozenTrial") -> bool:
     """Whether a trial is of a point of the search that was begun."""
     attrs = trial.user_attrs
     return trial.state.name != "WAITING" and "point" in attrs and not any(why in attrs for why in ASIDE)
+
+
+def pending(trial: "FrozenTrial") -> bool:
+    """Whether a process is drawing the point of a trial."""
+    return trial.state.name == "RUNNING" and "point" not in trial.user_attrs
 
 
 def ended(trial: "FrozenTrial") -> str:

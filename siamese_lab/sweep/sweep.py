@@ -51,8 +51,6 @@ def command(
         print(f"siamese-lab: {note}", file=sys.stderr)
     if plan.search is not None:
         refuse_mixed_code(plan.study, force)
-        if plan.cfg is not None:
-            plan.write()
         return _search(console, plan, config_dirs, skip_unfit)
     rows = [table.row(job) for job in plan.jobs]
     if all(row.state == "ok" for row in rows):
