@@ -1,5 +1,6 @@
 """What a finished run shows in TensorBoard. Event files are a view: nothing reads them back."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,6 @@ from siamese_lab.protocols.roc import Curves
 from siamese_lab.stats import Figure
 
 PARTS = {"test": "test part", "val": "validation part"}
-DPI = 100  # of the pictures
 PR_POINTS = 127  # what the precision-recall tab takes
 
 
@@ -71,9 +71,8 @@ def write(
             shown |= {f"test/{name}": figure.value for name, figure in figures.items()}
         for tag, value in shown.items():
             writer.add_scalar(tag, value, step)
-        name = path.name if cfg.get("name") is None else str(cfg.name)
-        for summary in board_hparams.session(board_hparams.hyperparameters(cfg), name, began):
-            writer.file_writer.add_summary(summary)
+        writer.file_writer.add_summary(board_hparams.started(board_hparams.hyperparameters(cfg), _line(path, cfg), began))
+        writer.file_writer.add_summary(board_hparams.ended("ok", time.time()))
         text = OmegaConf.to_yaml(cfg, resolve=True)
         writer.add_text("config", "    " + text.replace("\n", "\n    "), step)  # indented, it is shown as it stands
         if seen is None:
@@ -93,9 +92,14 @@ def write(
             board_projector.write(path, seen, samples, ids, "test" if part == "test" else "validation")
 
 
+def _line(path: Path, cfg: DictConfig) -> str:
+    """What the run's line in HPARAMS is called; the id keeps runs of one name on lines of their own."""
+    return path.name if cfg.get("name") is None else f"{cfg.name} {path.name}"
+
+
 def _add(writer: Any, prefix: str, pictures: Mapping[str, Any], step: int) -> None:
     for name, picture in pictures.items():
-        writer.add_image(f"{prefix}/{name}", plots.pixels(picture, DPI), step, dataformats="HWC")
+        writer.add_image(f"{prefix}/{name}", plots.pixels(picture), step, dataformats="HWC")
 
 
 def _verification(

@@ -33,8 +33,8 @@ def pictures(found: Confusion, samples: Samples, title: str) -> dict[str, "Figur
         present = torch.cat([asked, taken]).unique()
         if 2 <= len(present) <= MOST and (kind == "classes" or bool((asked != taken).any())):
             shares = matrix(torch.searchsorted(present, asked), torch.searchsorted(present, taken), len(present))
-            words = f"{title}: what each class is taken for" if kind == "classes" else f"{title}: what each {kind} is taken for"
-            made["matrix"] = _matrix(shares, [names[code] for code in present.tolist()], words)
+            heading = f"{title}: what each class is taken for" if kind == "classes" else f"{title}: what each {kind} is taken for"
+            made["matrix"] = _matrix(shares, [names[code] for code in present.tolist()], heading)
             break
     some = frequent(*labels, found.wrong)
     if len(some):
@@ -76,7 +76,7 @@ def matrix(asked: Tensor, taken: Tensor, classes: int) -> NDArray[np.float64]:
         classes: C.
     """
     counts = torch.bincount(asked * classes + taken, minlength=classes**2).view(classes, classes).double()
-    return (counts / counts.sum(1, keepdim=True)).numpy()  # type: ignore[no-any-return]
+    return (counts / counts.sum(1, keepdim=True)).numpy()
 
 
 def _matrix(shares: NDArray[np.float64], names: list[str], title: str) -> "Figure":

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 COLUMNS = 4  # strips side by side
 LONGEST = 34  # letters of a name: its end, where a path differs
-HEIGHT = 76  # points that a thumbnail is high
-LINE = 9.5  # points from one line of words to the next
+HEIGHT = 62  # points that a thumbnail is high
+LINE = 8.5  # points from one line of words to the next
 GAP = 10  # points between strips
 INK, ALARM = "#222222", "#B03A00"
 
@@ -38,7 +38,7 @@ def sheet(images: Sequence[Tensor], words: Sequence[str], title: str, wrong: Seq
     wide = side * sum(some.shape[3] for some in shown)
     columns, lines = min(COLUMNS, len(words)), max((text.count("\n") + 1 for text in words), default=1)
     rows = math.ceil(len(words) / columns)
-    across, down = max(wide, LONGEST * 4.6) + GAP, HEIGHT + lines * LINE + GAP
+    across, down = max(wide, LONGEST * 4.1) + GAP, HEIGHT + lines * LINE + GAP
     width, height, top = columns * across + GAP, rows * down + 34, 26.0
     if width < 430:  # the title needs its room
         across, width = across + (430 - width) / columns, 430.0
@@ -51,7 +51,7 @@ def sheet(images: Sequence[Tensor], words: Sequence[str], title: str, wrong: Seq
         strip = torch.cat([some[place] for some in shown], 2).permute(1, 2, 0).numpy()
         axes.imshow(strip, extent=(x, x + wide, y + HEIGHT, y), interpolation="nearest", aspect="auto")
         colour = ALARM if wrong is not None and wrong[place] else INK
-        axes.text(x, y + HEIGHT + 3, text, fontsize=7, va="top", color=colour, linespacing=1.15, parse_math=False)
+        axes.text(x, y + HEIGHT + 3, text, fontsize=6.2, va="top", color=colour, linespacing=1.15, parse_math=False)
     axes.set(xlim=(0, width), ylim=(height, 0))  # last: each image sets its own
     return figure
 

@@ -74,6 +74,7 @@ def roc(curves: Curves, threshold: float | None = None, title: str = "") -> "Fig
         style: dict[str, Any] = {"color": DIFFERENT, "marker": "D", "markersize": 6, "markeredgecolor": "white", "linestyle": "none"}
         axes.plot([max(x, least)], [y], label=_accepted(curves, threshold), zorder=5, clip_on=False, **style)
     axes.set_xscale("log")
+    axes.minorticks_off()  # half the time of a picture
     axes.set_xlim(least, 1)
     axes.set_ylim(0, 1.01)
     axes.set_xlabel("false accept rate: share of the different pairs")
@@ -151,8 +152,8 @@ def pixels(figure: "Figure", dpi: int = 120) -> NDArray[np.uint8]:
 def _sheet(title: str) -> tuple["Figure", "Axes"]:
     from matplotlib.figure import Figure  # without pyplot, which keeps every figure and picks a window system
 
-    figure = Figure(figsize=(6.4, 4.8), layout="constrained", facecolor="white")
-    axes = figure.add_subplot()
+    figure = Figure(figsize=(6.4, 4.8), facecolor="white")
+    axes = figure.add_axes((0.115, 0.26, 0.845, 0.67))  # a layout engine would take longer than all the rest
     axes.set_title(title, fontsize=11)
     axes.grid(color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -162,4 +163,4 @@ def _sheet(title: str) -> tuple["Figure", "Axes"]:
 
 def _below(axes: "Axes") -> None:
     """The legend, where it hides no curve."""
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False, fontsize=8)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, frameon=False, fontsize=8)

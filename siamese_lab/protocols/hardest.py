@@ -43,8 +43,8 @@ def hardest(judged: Judged, top: int, tile: int = 2048, rows: int = ROWS) -> tup
             if left < ends:
                 same = (a == b).triu_(first + 1 - left)
                 found["same"] = _merged(found["same"], -d, same, first, left, top)  # so that the hardest is the smallest
-    same, different = (_pairs(judged, kept, places) for _, places in found.values())
-    return Hardest(*(column.flip(0) for column in same)), different
+    farthest, nearest = (_pairs(judged, kept, places) for _, places in found.values())
+    return Hardest(*(column.flip(0) for column in farthest)), nearest
 
 
 def _merged(best: tuple[Tensor, Tensor], d: Tensor, counts: Tensor | None, row: int, column: int, top: int) -> tuple[Tensor, Tensor]:
