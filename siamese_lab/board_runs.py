@@ -77,8 +77,11 @@ class Reader:
 
     def tested(self) -> set[str]:
         """The runs whose test figures are known."""
-        log = self._read(self.study / "openings.json", lambda path: read_json(path)["openings"]) or []
-        return {run_id for entry in log for run_id in entry["runs"]}
+        path = self.study / "openings.json"
+        found: set[str] | None = self._read(
+            path, lambda path: {run_id for entry in read_json(path)["openings"] for run_id in entry["runs"]}
+        )
+        return found or set()
 
     def test(self, run: Shown) -> Points:
         """The test figures of a run whose study was opened after it had ended: its event files lack them."""
