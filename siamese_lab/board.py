@@ -1,5 +1,6 @@
 """What a finished run shows in TensorBoard. Event files are a view: nothing reads them back."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -8,9 +9,10 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from siamese_lab import board_hparams, board_projector, plots
+from siamese_lab import board_confusion, board_hparams, board_pairs, board_projector, plots
 from siamese_lab.batch import Samples
-from siamese_lab.event_files import whole
+from siamese_lab.confusion import Confusion
+from siamese_lab.event_files import whole, without_tensorflow
 from siamese_lab.protocols.judged import Judged
 from siamese_lab.protocols.roc import Curves
 from siamese_lab.stats import Figure
@@ -34,13 +36,15 @@ def write(
     ids: Tensor | None = None,
     part: Literal["test", "val"] = "test",
     drawn: Mapping[str, Curves] | None = None,
+    confused: Mapping[str, Confusion] | None = None,
 ) -> None:
     """Adds to the run's event files: figures, hyperparameters, the config, the pictures of verification, the projector.
 
     Tags: `best/<protocol>/<figure>` (validation, at the epoch that was chosen), `test/<protocol>/<figure>` unless the test part is
-    sealed, and under `<part>/<protocol>/` of a protocol that has curves the pictures `distances` and `roc`, the histograms
+    sealed; under `<part>/<protocol>/` of a protocol that has curves the pictures `distances`, `roc` and `det`, the histograms
     `distances/same` and `distances/different`, and the curve `precision_recall`, whose threshold t is the distance (1 - t) x the
-    largest one.
+    largest one; of one that recognises the pictures `matrix` and `confusions`; and `<part>/pairs/farthest_same` and
+    `<part>/pairs/nearest_different`.
 
     Args:
         path: the run folder.
@@ -56,7 +60,9 @@ def write(
         ids: (N,) the sample behind each row of `seen`.
         part: which one is shown.
         drawn: the curves of the protocols that have them, where they are there already.
+        confused: what the protocols that recognise took for what, from `confusion.of`.
     """
+    without_tensorflow()
     from torch.utils.tensorboard import SummaryWriter
 
     with whole(path, "*.board"), SummaryWriter(str(path), filename_suffix=".board") as writer:
@@ -65,9 +71,8 @@ def write(
             shown |= {f"test/{name}": figure.value for name, figure in figures.items()}
         for tag, value in shown.items():
             writer.add_scalar(tag, value, step)
-        name = path.name if cfg.get("name") is None else str(cfg.name)
-        for summary in board_hparams.session(board_hparams.hyperparameters(cfg), name, began):
-            writer.file_writer.add_summary(summary)
+        writer.file_writer.add_summary(board_hparams.started(board_hparams.hyperparameters(cfg), _line(path, cfg), began))
+        writer.file_writer.add_summary(board_hparams.ended("ok", time.time()))
         text = OmegaConf.to_yaml(cfg, resolve=True)
         writer.add_text("config", "    " + text.replace("\n", "\n    "), step)  # indented, it is shown as it stands
         if seen is None:
@@ -77,19 +82,35 @@ def write(
         for name, curve in drawn.items():
             threshold = chosen.get(name, {}).get("threshold")
             _verification(writer, f"{part}/{name}", curve, seen, threshold, _title(name, figures, PARTS[part]), step)
-        if samples is not None and ids is not None:
-            board_projector.write(path, seen, samples, ids)
+        if samples is None:
+            return
+        for name, trials in (confused or {}).items():
+            _add(writer, f"{part}/{name}", board_confusion.pictures(trials, samples, f"{name}, {PARTS[part]}"), step)
+        if ids is not None:
+            threshold = next((values["threshold"] for values in chosen.values() if "threshold" in values), None)
+            _add(writer, f"{part}/pairs", board_pairs.pictures(seen, samples, ids, threshold, PARTS[part]), step)
+            board_projector.write(path, seen, samples, ids, "test" if part == "test" else "validation")
+
+
+def _line(path: Path, cfg: DictConfig) -> str:
+    """What the run's line in HPARAMS is called; the id keeps runs of one name on lines of their own."""
+    return path.name if cfg.get("name") is None else f"{cfg.name} {path.name}"
+
+
+def _add(writer: Any, prefix: str, pictures: Mapping[str, Any], step: int) -> None:
+    for name, picture in pictures.items():
+        writer.add_image(f"{prefix}/{name}", plots.pixels(picture), step, dataformats="HWC")
 
 
 def _verification(
-    writer: Any, prefix: str, curves: Curves, seen: Judged, threshold: float | None, titles: tuple[str, str], step: int
+    writer: Any, prefix: str, curves: Curves, seen: Judged, threshold: float | None, titles: tuple[str, ...], step: int
 ) -> None:
     pictures = {
         "distances": plots.distances(curves, seen.distance, threshold, titles[0]),
         "roc": plots.roc(curves, threshold, titles[1]),
+        "det": plots.det(curves, threshold, titles[2]),
     }
-    for name, picture in pictures.items():
-        writer.add_image(f"{prefix}/{name}", plots.pixels(picture), step, dataformats="HWC")
+    _add(writer, prefix, pictures, step)
     kinds = {"same": (curves.same_histogram, curves.same_total), "different": (curves.different_histogram, curves.different_total)}
     middles = (curves.bins[1:] + curves.bins[:-1]) / 2
     for name, (counts, total) in kinds.items():
@@ -111,9 +132,9 @@ def precision_recall(curves: Curves, points: int = PR_POINTS) -> tuple[np.ndarra
     return tp, fp, curves.different_total - fp, curves.same_total - tp, precision, tp / curves.same_total
 
 
-def _title(name: str, figures: Mapping[str, Figure], part: str) -> tuple[str, str]:
-    """Titles of the two pictures, with the figures they show."""
+def _title(name: str, figures: Mapping[str, Figure], part: str) -> tuple[str, ...]:
+    """Titles of the three pictures, with the figures they show."""
     eer, auc = figures.get(f"{name}/eer"), figures.get(f"{name}/auc")
     error = f", equal error rate {100 * eer.value:.2f} %" if eer else ""
     area = f", area under the curve {100 * auc.value:.2f} %" if auc else ""
-    return f"Distances in the {part}{error}", f"Verification on the {part}{area}"
+    return f"Distances in the {part}{error}", f"Verification on the {part}{area}", f"Error trade-off on the {part}{error}"

@@ -17,11 +17,12 @@ from siamese_lab.seeds import generator
 POINTS = 2000  # beyond, the tab crawls
 FEWEST = 20  # images of an identity that are shown even where there are many identities
 SIDE = 64  # pixels of a thumbnail at most
+CONFIG = "projector_config.pbtxt"
 SPRITE = 8192  # pixels a side that browsers take
 
 
 def write(path: Path, seen: Judged, samples: Samples, ids: Tensor, name: str = "test", points: int = POINTS) -> None:
-    """Writes `projector_config.pbtxt`, and a folder `projector` with the embeddings, what is known of them and the thumbnails.
+    """Writes `projector_config.pbtxt` and a folder `projector` with the embeddings, what is known of them and the thumbnails.
 
     Args:
         path: the run folder.
@@ -43,11 +44,14 @@ def write(path: Path, seen: Judged, samples: Samples, ids: Tensor, name: str = "
     picture = io.BytesIO()
     Image.fromarray(sprite(images).permute(1, 2, 0).numpy()).save(picture, "PNG")
     write_bytes(folder / "sprite.png", picture.getvalue())
-    info = EmbeddingInfo(tensor_name=name, tensor_path="projector/tensors.tsv", metadata_path="projector/metadata.tsv")
-    info.tensor_shape.extend([len(rows), seen.z.shape[1]])
-    info.sprite.image_path = "projector/sprite.png"
-    info.sprite.single_image_dim.extend([images.shape[3], images.shape[2]])  # width, height
-    write_text(path / "projector_config.pbtxt", str(ProjectorConfig(embeddings=[info])))
+    # two descriptions, since TensorBoard takes no files from outside of the folder that one lies in: for `tensorboard --logdir` of the
+    # run's folder, and for `siamese-lab board`, which links to the folder of the files
+    for place, prefix in ((path, "projector/"), (folder, "")):
+        info = EmbeddingInfo(tensor_name=name, tensor_path=f"{prefix}tensors.tsv", metadata_path=f"{prefix}metadata.tsv")
+        info.tensor_shape.extend([len(rows), seen.z.shape[1]])
+        info.sprite.image_path = f"{prefix}sprite.png"
+        info.sprite.single_image_dim.extend([images.shape[3], images.shape[2]])  # width, height
+        write_text(place / CONFIG, str(ProjectorConfig(embeddings=[info])))
 
 
 def chosen(labels: Tensor, points: int = POINTS) -> Tensor:

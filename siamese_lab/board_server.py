@@ -1,29 +1,27 @@
 """`siamese-lab board`: TensorBoard over a study, or over all, with names that a reader understands."""
 
-import re
-import shutil
+import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from siamese_lab.board_hparams import write_columns
+from siamese_lab.board_view import View
 from siamese_lab.errors import LabError
-from siamese_lab.files import read_json
+from siamese_lab.event_files import without_tensorflow
 from siamese_lab.runs import outputs
 
-REFRESH = 5.0  # seconds until a new run is seen
-LONGEST = 120  # letters of a name; folders on most disks take 255 bytes
-COLUMNS = "events.out.tfevents.columns"
+REFRESH = 5  # seconds until TensorBoard looks for new data
+OURS = REFRESH + 1.0  # seconds until the view is brought up to date: what it takes away is gone when TensorBoard looks
+HIGHEST = 65535  # of a port
 
 
 def command(study: str | None, host: str = "localhost", port: int = 6006) -> int:
-    """Serves until Ctrl-C.
+    """Serves until Ctrl-C, or until it is told to end.
 
     Args:
         study: a name or a folder; None = all studies.
@@ -34,23 +32,21 @@ def command(study: str | None, host: str = "localhost", port: int = 6006) -> int
         LabError: if there is nothing to show, or the port is taken.
     """
     folders = chosen(study)
-    port = free(host, port)
-    with view(folders) as folder:
-        print(f"TensorBoard at http://{host}:{port}/, Ctrl-C ends it", flush=True)
-        server = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--host", host, "--port", str(port)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            _, words = server.communicate()
-        except KeyboardInterrupt:
-            server.terminate()
-            server.wait()
-            return 0
-    if server.returncode not in (0, -15):
-        raise LabError(f"TensorBoard ended: {words.strip().splitlines()[-1] if words.strip() else server.returncode}", 1)
+    _refuse(host, port)
+    with tempfile.TemporaryDirectory(prefix="siamese-lab-board-", ignore_cleanup_errors=True) as scratch, _ending() as end:
+        view = View(Path(scratch), folders)
+        shown = view.refresh()
+        address = _serve(Path(scratch), host, port)
+        what = f"the study {folders[0].name}" if len(folders) == 1 else f"{len(folders)} studies"
+        print(f"TensorBoard shows {what}, {shown:,} {'run' if shown == 1 else 'runs'}, at {address}\nCtrl-C ends it", flush=True)
+        failed = ""
+        while not end.wait(OURS):
+            try:
+                view.refresh()
+            except (OSError, LabError) as error:  # a disk that is full, a study that is being moved: what was shown stays
+                if str(error) != failed:
+                    print(f"siamese-lab: new runs are not shown: {error}", file=sys.stderr)
+                failed = str(error)
     return 0
 
 
@@ -60,104 +56,72 @@ def chosen(study: str | None) -> list[Path]:
     Raises:
         LabError: if there is no such study, or no run at all.
     """
-    known = sorted({path.parent.parent for path in outputs().glob("*/*/run.json")})
+    begun = {path.parent.parent for path in outputs().glob("*/*/run.json")}
+    known = sorted(begun | {path.parent for path in outputs().glob("*/study.json")})
     if study is None:
         if not known:
             raise LabError(f"{outputs()} holds no run yet: `siamese-lab train` makes one")
         return known
     for path in (Path(study), outputs() / study):
-        if study and path.is_dir() and any(path.glob("*/run.json")):
-            return [path]
+        if study and ((path / "study.json").is_file() or any(path.glob("*/run.json"))):
+            return [path.resolve()]
     names = ", ".join(path.name for path in known[:10]) or "none"
-    raise LabError(f"no study {study or repr(study)} with runs: there are {names} under {outputs()}")
+    more = f" and {len(known) - 10} more" if len(known) > 10 else ""
+    raise LabError(f"no study {study or repr(study)} with runs: there are {names}{more} under {outputs()}")
 
 
-def free(host: str, port: int) -> int:
-    """The port, or a free one for 0.
+def _refuse(host: str, port: int) -> None:
+    """Raises a LabError if that cannot be listened on."""
+    if not 0 <= port <= HIGHEST:
+        raise LabError(f"--port must be 0 to {HIGHEST}, got {port}")
+    try:
+        kind, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.create_server(place[:2], family=kind):
+            pass
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        hint = (
+            "another TensorBoard may run there; --port 0 takes any free one"
+            if isinstance(error, OSError) and port
+            else "give another --host"
+        )
+        if isinstance(error, socket.gaierror):
+            hint = "give another --host, e.g. localhost, or 0.0.0.0 for all who can reach this machine"
+        raise LabError(f"cannot listen on {host}:{port}: {reason}: {hint}") from error
+
+
+def _serve(folder: Path, host: str, port: int) -> str:
+    """Starts TensorBoard in this process, with its data server, which ends with it; returns the address.
 
     Raises:
-        LabError: if it cannot be listened on.
+        LabError: if it cannot be started.
     """
-    if not 0 <= port <= 65535:
-        raise LabError(f"--port must be 0 to 65535, got {port}")
+    without_tensorflow()
+    from tensorboard import default, program
+    from tensorboard.data import server_ingester
+
     try:
-        with socket.create_server((host, port)) as server:
-            return int(server.getsockname()[1])
-    except OSError as error:
-        hint = "another TensorBoard may run there; --port 0 takes any free one" if port else "give another --host"
-        raise LabError(f"cannot listen on {host}:{port}: {error.strerror or error}: {hint}") from error
+        server_ingester.get_server_binary()
+        fast = "true"
+    except server_ingester.NoDataServerError:  # a system that it is not built for: slower with many runs
+        fast = "false"
+    board: Any = program.TensorBoard(plugins=default.get_plugins())
+    words = {"logdir": folder, "host": host, "port": port, "reload_interval": REFRESH, "load_fast": fast}
+    board.configure(argv=("siamese-lab", *(f"--{key}={value}" for key, value in words.items())))
+    try:
+        return str(board.launch())
+    except (program.TensorBoardServerException, SystemExit) as error:
+        raise LabError(f"TensorBoard does not start on {host}:{port}: {error}", 1) from error
 
 
 @contextmanager
-def view(folders: list[Path]) -> Iterator[Path]:
-    """A folder of links with readable names, kept up to date within it.
-
-    Args:
-        folders: of studies; of several each gets a folder of its own.
-    """
-    with tempfile.TemporaryDirectory(prefix="siamese-lab-board-") as scratch:
-        done = threading.Event()
-
-        def keep() -> None:
-            while not done.wait(REFRESH):
-                with suppress(OSError):
-                    for folder in folders:
-                        link(folder, Path(scratch) / folder.name if len(folders) > 1 else Path(scratch))
-
-        for folder in folders:
-            with suppress(OSError):  # a disk that takes nothing more: the columns are as they were
-                write_columns(folder)
-            link(folder, Path(scratch) / folder.name if len(folders) > 1 else Path(scratch))
-        thread = threading.Thread(target=keep, daemon=True)
-        thread.start()
-        try:
-            yield Path(scratch)
-        finally:
-            done.set()
-            thread.join()
-
-
-def link(study: Path, into: Path) -> None:
-    """Links all runs of a study, and its columns, by their names; links that are there stay."""
-    into.mkdir(exist_ok=True)
-    if (study / COLUMNS).exists():
-        shutil.copy(study / COLUMNS, into / COLUMNS)
-    for run_id, name in names(study).items():
-        target = into / name
-        if not target.is_symlink() and any((study / run_id).glob("events.out.tfevents.*")):
-            target.symlink_to((study / run_id).resolve(), target_is_directory=True)
-
-
-def names(study: Path) -> dict[str, str]:
-    """{run id: a name that no other run has}: the values of its axes, its own name, or the options by which runs differ."""
-    found: dict[str, str] = {}
-    infos = {path.parent.name: _info(path) for path in sorted(study.glob("*/run.json"))}
-    points = _points(study)
-    hparams: dict[str, dict[str, Any]] = {run_id: info.get("hparams", {}) for run_id, info in infos.items()}
-    keys = list(dict.fromkeys(key for values in hparams.values() for key in values))
-    differing = [key for key in keys if len({str(values.get(key)) for values in hparams.values()}) > 1]
-    for run_id, values in hparams.items():
-        point = points.get(run_id) or {key: values[key] for key in differing if key in values}
-        found[run_id] = _safe(" ".join(f"{key}={value}" for key, value in point.items())) or run_id
-    counts: dict[str, int] = {}
-    for name in found.values():
-        counts[name] = counts.get(name, 0) + 1
-    return {run_id: name if counts[name] == 1 else f"{name} {run_id}" for run_id, name in found.items()}
-
-
-def _points(study: Path) -> dict[str, dict[str, str]]:
+def _ending() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets, and every other signal that asks a process to end: the folder of links is then removed."""
+    event = threading.Event()
+    kinds = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {kind: signal.signal(kind, lambda *_: event.set()) for kind in kinds}
     try:
-        return {job["run_id"]: dict(job["point"]) for job in read_json(study / "study.json")["jobs"]}
-    except (LabError, KeyError, TypeError, ValueError):
-        return {}
-
-
-def _info(path: Path) -> dict[str, Any]:
-    with suppress(LabError):
-        return read_json(path)
-    return {}
-
-
-def _safe(name: str) -> str:
-    """As a folder may be called on any disk."""
-    return re.sub(r"[^\w=.,+ -]", "_", name)[:LONGEST].strip().lstrip(".")
+        yield event
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig
 
-from siamese_lab import board, curves, files, influences, judging, opening
+from siamese_lab import board, confusion, curves, files, influences, judging, opening
 from siamese_lab.assembly import Lab, model
 from siamese_lab.board_hparams import write_columns
 from siamese_lab.callbacks.speed import Speed
@@ -86,6 +86,7 @@ def conclude(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validatio
         ids=ids[part],
         part=part,
         drawn=drawn.get(part, {}),
+        confused=confusion.of(lab.module, samples, part, protocols, size, seen.get(part)),
     )
     write_columns(folder.path.parent)
     return figures[part]

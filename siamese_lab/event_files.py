@@ -1,9 +1,18 @@
-"""What happens to TensorBoard's event files where they cannot be written: they are never half there, and nothing hangs or is said twice."""
+"""What happens to TensorBoard's event files where they cannot be written: they are never half there, and nothing hangs or is said twice.
+And how TensorBoard is kept from importing TensorFlow."""
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
+
+
+def without_tensorflow() -> None:
+    """From here on TensorBoard uses its own stand-in for TensorFlow's file functions, also where TensorFlow is installed, which takes
+    seconds to import and memory of the device. It looks for a module of this name."""
+    sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
 
 
 @contextmanager

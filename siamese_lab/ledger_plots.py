@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,13 +9,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from siamese_lab.board_projector import thumbnails
+from siamese_lab.contact_sheet import COLUMNS, short
 from siamese_lab.ledger_lists import Lists, Twins
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLUMNS = 4  # strips side by side
-LONGEST = 34  # letters of a name: its end, where a path differs
 GAP = 2  # pixels between two thumbnails
 
 
@@ -32,7 +30,7 @@ def suspects(lists: Lists, top: int) -> "Figure | None":
     images = [lists.samples.gather(lists.ids[some]) for some in (places, lists.typical[lists.labels[places]], others)]
     shares = (100 * lists.suspicion[places]).tolist()
     words = [
-        f"{rank}: labelled {_short(lists.named(place)[1])}\nlike {_short(lists.names[like])}\nsuspicion {share:.0f} %"
+        f"{rank}: labelled {short(lists.named(place)[1])}\nlike {short(lists.names[like])}\nsuspicion {share:.0f} %"
         for rank, (place, like, share) in enumerate(zip(places.tolist(), lists.resembles[:n].tolist(), shares, strict=True), 1)
     ]
     return _strips(images, words, "Likely wrong labels: the image | the most typical of its label | the nearest of another label")
@@ -49,8 +47,8 @@ def duplicates(lists: Lists, top: int) -> "Figure | None":
     words = []
     for rank, (a, b, distance, grey) in enumerate(zip(*(column.tolist() for column in twins), strict=True), 1):
         one, other = lists.named(a)[1], lists.named(b)[1]
-        second = "the same label" if one == other else _short(other)
-        words.append(f"{rank}: {_short(one)}\n{second}\n{100 * distance:.1f} % apart, {grey:.1f} grey levels")
+        second = "the same label" if one == other else short(other)
+        words.append(f"{rank}: {short(one)}\n{second}\n{100 * distance:.1f} % apart, {grey:.1f} grey levels")
     images = [lists.samples.gather(lists.ids[some]) for some in (twins.left, twins.right)]
     return _strips(images, words, "Likely duplicates: distance in % of the usual one to the nearest image, mean difference of the pixels")
 
@@ -73,18 +71,3 @@ def _strips(images: Sequence[Tensor], words: Sequence[str], title: str) -> "Figu
         axes.set_title(text, fontsize=6.5, parse_math=False, loc="left")
         axes.set_axis_off()
     return figure
-
-
-def _short(name: str) -> str:
-    """The end of a long name; letters that the picture's font lacks are escaped."""
-    known = _letters()
-    name = "".join(c if ord(c) in known else c.encode("unicode_escape").decode() for c in name)
-    return name if len(name) <= LONGEST else "…" + name[1 - LONGEST :]
-
-
-@cache
-def _letters() -> frozenset[int]:
-    """What the font of the pictures can show."""
-    from matplotlib import font_manager
-
-    return frozenset(font_manager.get_font(font_manager.findfont(font_manager.FontProperties())).get_charmap())

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 from torch import nn
 
 from siamese_lab.protocols.roc import Curves
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 SAME, DIFFERENT, INK = "#0072B2", "#D55E00", "#222222"  # blue and vermilion of Okabe and Ito, told apart by all
 FEW = 10  # false accepts below which a rate is mostly chance
 DECADES = 8  # that a logarithmic axis shows at most
+RATES = (1e-6, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)  # that normal-deviate axes name
+HIGHEST = 0.8  # rate that they show
 
 
 def distances(curves: Curves, distance: nn.Module, threshold: float | None = None, title: str = "") -> "Figure":
@@ -71,10 +74,44 @@ def roc(curves: Curves, threshold: float | None = None, title: str = "") -> "Fig
         style: dict[str, Any] = {"color": DIFFERENT, "marker": "D", "markersize": 6, "markeredgecolor": "white", "linestyle": "none"}
         axes.plot([max(x, least)], [y], label=_accepted(curves, threshold), zorder=5, clip_on=False, **style)
     axes.set_xscale("log")
+    axes.minorticks_off()  # half the time of a picture
     axes.set_xlim(least, 1)
     axes.set_ylim(0, 1.01)
     axes.set_xlabel("false accept rate: share of the different pairs")
     axes.set_ylabel("true accept rate: share of the same pairs")
+    _below(axes)
+    return figure
+
+
+def det(curves: Curves, threshold: float | None = None, title: str = "") -> "Figure":
+    """The detection error trade-off: false reject over false accept rate on normal-deviate axes, where two normal distributions of
+    distances give a straight line.
+
+    Args:
+        curves: from `Verification.curves`.
+        threshold: the accepted distance, whose point is marked.
+        title: of the picture.
+    """
+    figure, axes = _sheet(title)
+    least = max(1 / curves.different_total, 10.0**-DECADES) / 2, max(1 / curves.same_total, 10.0**-DECADES) / 2  # no axis has a 0
+    far, frr = (ndtri(np.clip(rates, end, 1 - end)) for rates, end in zip((curves.far, 1 - curves.tar), least, strict=True))
+    high = float(ndtri(HIGHEST))
+    seen = (far <= high) & (frr <= high)
+    low = [min(float(rates[seen].min(initial=0.0)), float(ndtri(0.01))) - 0.1 for rates in (far, frr)]
+    line = np.linspace(min(low), high, 2)
+    axes.plot(line, line, color="#BBBBBB", linewidth=0.9, label="equal errors")
+    axes.plot(far, frr, color=SAME, linewidth=1.8, label=f"{curves.same_total:,} same, {curves.different_total:,} different pairs")
+    if threshold is not None:
+        x, y = at(curves, threshold)
+        style: dict[str, Any] = {"color": DIFFERENT, "marker": "D", "markersize": 6, "markeredgecolor": "white", "linestyle": "none"}
+        place = [ndtri(max(x, least[0])), ndtri(max(1 - y, least[1]))]
+        axes.plot(*([one] for one in place), label=_accepted(curves, threshold), zorder=5, clip_on=False, **style)
+    for axis, start in ((axes.xaxis, low[0]), (axes.yaxis, low[1])):
+        shown = [rate for rate in RATES if start <= ndtri(rate) <= high]
+        axis.set_ticks([float(ndtri(rate)) for rate in shown], [f"{100 * rate:g}" for rate in shown])
+    axes.set(xlim=(low[0], high), ylim=(low[1], high))
+    axes.set_xlabel("false accept rate, % of the different pairs")
+    axes.set_ylabel("false reject rate, % of the same pairs")
     _below(axes)
     return figure
 
@@ -125,8 +162,7 @@ def _sheet(title: str) -> tuple["Figure", "Axes"]:
     from matplotlib.figure import Figure  # without pyplot, which keeps every figure and picks a window system
 
     figure = Figure(figsize=(6.4, 4.8), facecolor="white")
-    figure.subplots_adjust(left=0.11, right=0.97, top=0.93, bottom=0.26)  # a layout engine takes longer than all of the drawing
-    axes = figure.add_subplot()
+    axes = figure.add_axes((0.115, 0.26, 0.845, 0.67))  # a layout engine would take longer than all the rest
     axes.set_title(title, fontsize=11)
     axes.grid(color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -136,4 +172,4 @@ def _sheet(title: str) -> tuple["Figure", "Axes"]:
 
 def _below(axes: "Axes") -> None:
     """The legend, where it hides no curve."""
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False, fontsize=8)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, frameon=False, fontsize=8)

@@ -2,7 +2,7 @@
 
 from siamese_lab.batch import Episodes
 from siamese_lab.protocols.judged import Judged
-from siamese_lab.protocols.recognition import Compare, check_compare, error, named
+from siamese_lab.protocols.recognition import Compare, Outcomes, check_compare, error, named, outcomes
 from siamese_lab.stats import Figure
 
 REMEDY = "add their files to data.root (Omniglot's are all_runs.zip), or take protocol=[one_shot], which draws its own"
@@ -46,6 +46,10 @@ class GivenTrials:
             LabError: if the data have no trials of this name.
         """
         return {"error": error(judged, self._given(judged), self.compare, intervals=influences, independent=True)}
+
+    def outcomes(self, judged: Judged) -> Outcomes:
+        """What each query was taken for."""
+        return outcomes(judged, self._given(judged), self.compare)
 
     def _given(self, judged: Judged) -> Episodes:
         episodes: Episodes = named(judged.trials, self.trials, "trials", REMEDY)

@@ -5,7 +5,7 @@ import torch
 from siamese_lab.batch import Episodes
 from siamese_lab.protocols.episodes import draw_episodes
 from siamese_lab.protocols.judged import Judged
-from siamese_lab.protocols.recognition import Compare, check_compare, error, named
+from siamese_lab.protocols.recognition import Compare, Outcomes, check_compare, error, named, outcomes
 from siamese_lab.stats import Figure
 
 
@@ -68,6 +68,10 @@ class OneShot:
         """
         drawn = self._draw(judged, self.episodes)
         return {"error": error(judged, drawn, self.compare, intervals=influences, independent=False)}
+
+    def outcomes(self, judged: Judged) -> Outcomes:
+        """What each query of these episodes was taken for."""
+        return outcomes(judged, self._draw(judged, self.episodes), self.compare)
 
     def _draw(self, judged: Judged, episodes: int) -> Episodes:
         groups = None

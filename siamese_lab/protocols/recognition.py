@@ -21,11 +21,14 @@ Compare = Literal["nearest", "mean"]
 @dataclass(frozen=True)
 class Outcomes:
     """T = E x Q trials: `wrong` (T,) bool; `query` (T,) label; `blocker` (T,) label of the one class that stands in the way of a
-    wrong trial, -1 where there are none or several."""
+    wrong trial, -1 where there are none or several; `asked` (T,) the query's row; `taken` (T,) the row of the support image that it
+    was taken for: of the nearest class, or, where another is as near as its own, of that one."""
 
     wrong: Tensor
     query: Tensor
     blocker: Tensor
+    asked: Tensor
+    taken: Tensor
 
 
 @torch.no_grad()
@@ -45,21 +48,27 @@ def outcomes(judged: Judged, episodes: Episodes, compare: Compare) -> Outcomes:
     labels = judged.labels.to(z.device)
     way, shot, per = *support.shape[1:], query.shape[1]
     step = max(1, ENTRIES // (per * way * shot * z.shape[1]))
-    wrong, blocker = [], []
+    wrong, blocker, taken = [], [], []
     for s, q, t in zip(support.split(step), query.split(step), truth.split(step), strict=True):
         if (s.flatten(1)[:, None] == q[..., None]).any():
             raise LabError("a support set holds one of its own queries, which any model would recognise: correct the trials")
         pair = (len(s), per, way * shot)
         left, right = q[..., None].expand(pair).flatten(), s.flatten(1)[:, None].expand(pair).flatten()
-        d = distance(z[left], z[right]).view(len(s), per, way, shot)
-        d = d.amin(-1) if compare == "nearest" else d.mean(-1)  # (e, Q, way)
+        shots = distance(z[left], z[right]).view(len(s), per, way, shot)
+        d = shots.amin(-1) if compare == "nearest" else shots.mean(-1)  # (e, Q, way)
         own = d.gather(2, t[..., None])
         before = (~(d > own)).scatter(2, t[..., None], False)  # the other classes that are not strictly farther
         blockers = before.sum(2)
         first = labels[s[..., 0]].gather(1, before.int().argmax(2))  # (e, Q)
         wrong.append((blockers > 0).flatten().cpu())
         blocker.append(torch.where(blockers == 1, first, -1).flatten().cpu())
-    return Outcomes(torch.cat(wrong), labels[query].flatten().cpu(), torch.cat(blocker))
+        other = d.scatter(2, t[..., None], torch.inf).argmin(2)
+        nearest = torch.where(blockers > 0, other, t)  # (e, Q) the class that is answered
+        of_it = nearest[..., None, None].expand(-1, -1, 1, shot)
+        one = shots.gather(2, of_it).argmin(3)  # (e, Q, 1) its nearest shot
+        taken.append(s.gather(1, of_it[:, :, 0]).gather(2, one).flatten().cpu())
+    asked = query.flatten().cpu()
+    return Outcomes(torch.cat(wrong), labels[query].flatten().cpu(), torch.cat(blocker), asked, torch.cat(taken))
 
 
 def error(judged: Judged, episodes: Episodes, compare: Compare, *, intervals: bool, independent: bool) -> Figure:

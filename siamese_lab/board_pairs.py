@@ -1,0 +1,49 @@
+"""Pictures of the hardest pairs: both images, their distance, and whether the threshold gets them wrong."""
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from siamese_lab.batch import Samples
+from siamese_lab.contact_sheet import sheet, short
+from siamese_lab.plots import words
+from siamese_lab.protocols.hardest import ROWS, Hardest, hardest
+from siamese_lab.protocols.judged import Judged
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TOP = 24  # pairs of each kind
+
+
+def pictures(seen: Judged, samples: Samples, ids: Tensor, threshold: float | None, part: str) -> dict[str, "Figure"]:
+    """`farthest_same` and `nearest_different`, each where there are such pairs.
+
+    Args:
+        seen: the embeddings (N, D).
+        samples: where the images are.
+        ids: (N,) the sample behind each embedding.
+        threshold: the accepted distance, where one was chosen; pairs on its wrong side are in the colour of errors.
+        part: "test part" or "validation part".
+    """
+    same, different = hardest(seen, TOP)
+    measured = words(seen.distance)
+    limit = "" if threshold is None else f"; accepted up to {threshold:.3g}"
+    some = f" (of some {ROWS:,} images)" if len(seen.z) > ROWS else ""
+    titles = {
+        "farthest_same": (same, f"Same identity, farthest apart, {part}{some}: {measured}{limit}"),
+        "nearest_different": (different, f"Different identities, nearest, {part}{some}: {measured}{limit}"),
+    }
+    return {kind: _drawn(pairs, kind, seen, samples, ids, threshold, title) for kind, (pairs, title) in titles.items() if len(pairs.left)}
+
+
+def _drawn(pairs: Hardest, kind: str, seen: Judged, samples: Samples, ids: Tensor, threshold: float | None, title: str) -> "Figure":
+    labels = seen.labels.cpu()
+    texts, wrong = [], []
+    for a, b, d in zip(*(column.tolist() for column in pairs), strict=True):
+        names = [short(seen.classes[int(labels[row])]) for row in ((a,) if kind == "farthest_same" else (a, b))]
+        accepted = threshold is not None and d <= threshold
+        verdict = "" if threshold is None else ", accepted" if accepted else ", refused"
+        texts.append("\n".join([f"{d:.3g}{verdict}", *names]))
+        wrong.append(threshold is not None and accepted != (kind == "farthest_same"))
+    return sheet([samples.gather(ids[rows]) for rows in (pairs.left, pairs.right)], texts, title, wrong)
