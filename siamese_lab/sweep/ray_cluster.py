@@ -2,20 +2,28 @@
 
 import logging
 import os
-import signal
+import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from importlib.util import find_spec
 from typing import Any, Literal
 
-from siamese_lab.errors import LabError
+from siamese_lab.errors import LabError, printable
+from siamese_lab.sweep import on_node
 from siamese_lab.sweep.job import Job
+from siamese_lab.sweep.local import cores, visible_gpus
+from siamese_lab.sweep.ray_place import AT_ONCE, Place, Placed
 
-REACH = 15  # seconds for a cluster to answer
-LOST = -1000  # in place of an exit code: the node is gone
+REACH = 15.0  # seconds for a cluster to answer
+LOOK = 2.0  # seconds between two looks at which nodes there are
+STORE = 80 * 2**20  # bytes of shared memory that a cluster of our own takes, the least that Ray allows: jobs exchange files, not objects
+QUIET = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray warns that this will be its way; jobs without a GPU are shown none, see `Place`
+    "RAY_raylet_start_wait_time_s": "60",  # a machine with all its cores at work takes its time
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent anywhere
+}
+PROBE = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='CRITICAL')"
 
 
 class Ray:
@@ -25,16 +33,17 @@ class Ray:
     disk that all nodes share.
 
     Args:
-        address: of a cluster, "host:port" or "auto"; None = one on this machine for as long as the sweep runs.
-        slots: jobs at once, at least 1; "auto" = as many as the cluster has CPUs, or GPUs, for.
-        cpus_per_job: CPUs that a job takes, > 0; its threads are as many, at least 1.
-        gpus_per_job: GPUs that a job takes, >= 0; 0.5 = two jobs a GPU.
+        address: of a cluster, "host:port", or "auto": the one that this machine is a node of; None = one on this machine alone, for as long
+            as the sweep runs.
+        slots: jobs at once, at least 1; "auto" = as many as the cluster has CPUs and GPUs for, also when nodes come or go.
+        cpus_per_job: CPUs that a job takes, > 0; its threads are as many, at least 1. With `trainer.devices` as many times as many.
+        gpus_per_job: GPUs that a job takes, >= 0; 0.5 = two jobs a GPU, 0 = it sees none. With `trainer.devices` as many times as many.
         timeout: seconds, > 0, after which a job counts as hanging and is killed; None = never.
         retries: further attempts that a failed job gets when the same command is given again, at least 0.
 
     Raises:
         ValueError: for values out of these ranges.
-        LabError: if Ray is not installed, or no cluster answers.
+        LabError: if Ray is not installed.
     """
 
     def __init__(
@@ -48,126 +57,137 @@ class Ray:
     ) -> None:
         if slots != "auto" and not slots >= 1:
             raise ValueError(f"slots must be at least 1, or auto, got {slots}: it counts jobs at once")
-        if not cpus_per_job > 0 or not gpus_per_job >= 0:
-            raise ValueError(f"cpus_per_job must be > 0 and gpus_per_job >= 0, got {cpus_per_job} and {gpus_per_job}")
+        if not 0 < cpus_per_job < float("inf"):
+            raise ValueError(f"cpus_per_job must be > 0, got {cpus_per_job}")
+        if not gpus_per_job >= 0 or (gpus_per_job > 1 and gpus_per_job != int(gpus_per_job)):
+            raise ValueError(f"gpus_per_job must be a share of a GPU, from 0 to 1, or a whole number of them, got {gpus_per_job}")
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout must be > 0 seconds, got {timeout}: null = never")
         if not retries >= 0:
             raise ValueError(f"retries must be at least 0, got {retries}")
+        if find_spec("ray") is None:
+            raise LabError("launcher=ray needs Ray: pip install 'siamese-lab[ray]'")
         self.address, self.asked, self.timeout, self.retries = address, slots, timeout, retries
         self.cpus, self.gpus = cpus_per_job, gpus_per_job
         self._ray: Any = None
+        self._looked, self._rooms = float("-inf"), 1
 
     @property
     def slots(self) -> int:
-        """Jobs at once, by what the cluster has now."""
+        """Jobs at once, by what the cluster has now.
+
+        Raises:
+            LabError: if it does not answer.
+        """
+        if self._ray is None and self.address is not None:
+            self._cluster()  # one that is not there is said before anything is begun
         if self.asked != "auto":
             return int(self.asked)
-        there = self._cluster().cluster_resources()
-        by_cpu = int(there.get("CPU", 0) / self.cpus)
-        return max(1, min(by_cpu, int(there.get("GPU", 0) / self.gpus)) if self.gpus else by_cpu)
+        if time.monotonic() - self._looked > LOOK:
+            nodes = [{"CPU": float(cores()), "GPU": float(len(visible_gpus()))}] if self._ray is None else self._nodes()
+            self._rooms = max(1, rooms(nodes, self.cpus, self.gpus))  # none now: nodes may come
+            self._looked = time.monotonic()
+        return self._rooms
 
-    def start(self, job: Job) -> "Placed":
-        """Starts a job; see `launching.Launcher`."""
+    def takes(self, job: Job) -> int:
+        """How many of the slots a job takes."""
+        return min(job.devices, self.slots)
+
+    def start(self, job: Job) -> Placed:
+        """Starts a job; see `launching.Launcher`.
+
+        Raises:
+            LabError: if no node is large enough for it, or the cluster does not answer.
+        """
         ray = self._cluster()
-        options = {"num_cpus": self.cpus * job.devices, "num_gpus": self.gpus * job.devices, "max_restarts": 0, "max_task_retries": 0}
-        place = ray.remote(Place).options(**options).remote()
-        study, log = str(job.file("yaml").parent.parent.resolve()), str(job.file("log").resolve())
-        code = place.work.remote(study, job.run_id, max(1, int(self.cpus)), log, str(Path.cwd()), list(filter(None, sys.path)))
-        return Placed(ray, place, code)
+        cpus, gpus = self.cpus * job.devices, self.gpus if job.devices == 1 else max(1, self.gpus) * job.devices * (self.gpus > 0)
+        nodes = self._nodes()
+        if nodes and not rooms(nodes, cpus, gpus):
+            raise LabError(
+                f"{job.name} needs {cpus:g} CPUs and {gpus:g} GPUs on one node, and none has them: "
+                "launcher.cpus_per_job, launcher.gpus_per_job and trainer.devices decide it"
+            )
+        on_node.take_over(job)
+        limits = {"num_cpus": cpus, "num_gpus": gpus, "max_restarts": 0, "max_task_retries": 0, "max_concurrency": AT_ONCE}
+        place = ray.remote(Place).options(**limits).remote()
+        return Placed(ray, job, place, place.work.remote(on_node.order(job, max(1, int(self.cpus))), gpus > 0), place.node.remote())
 
     def close(self) -> None:
         """Leaves the cluster; one that was started here ends."""
         if self._ray is not None:
             self._ray.shutdown()
+            self._ray = None
+
+    def _nodes(self) -> list[dict[str, float]]:
+        """What the nodes that live have in all."""
+        return [node["Resources"] for node in self._cluster().nodes() if node["Alive"]]
 
     def _cluster(self) -> Any:
-        if self._ray is None:
-            os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray warns that this will be its way
-            os.environ.setdefault("RAY_raylet_start_wait_time_s", str(2 * REACH))
-            try:
-                import ray
-            except ImportError as error:
-                raise LabError("launcher=ray needs Ray: pip install 'siamese-lab[ray]'") from error
-            if self.address not in (None, "auto", "local"):
-                _refuse_silent(str(self.address))
-            try:
-                ray.init(address=self.address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-            except (ConnectionError, RuntimeError, ValueError) as error:
-                words = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-                raise LabError(f"no Ray cluster at launcher.address={self.address}: {words}: start one with `ray start --head`") from error
-            self._ray = ray
-        return self._ray
+        if self._ray is not None:
+            return self._ray
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
+        import ray
+
+        own: dict[str, Any] = (
+            {"num_cpus": cores(), "object_store_memory": STORE, "include_dashboard": False} if self.address is None else {}
+        )
+        if self.address is not None:
+            refuse_silent(self.address)
+        try:
+            ray.init(address=self.address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **own)
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            raise LabError(f"Ray does not start: {_first_line(error)}") from error
+        self._ray = ray
+        return ray
 
 
-class Place:
-    """An actor that holds a job's share of a node and runs its process there."""
+def rooms(nodes: list[dict[str, float]], cpus: float, gpus: float) -> int:
+    """How many jobs fit on nodes at once, none of them across two.
 
-    def work(self, study: str, run_id: str, threads: int, log: str, folder: str, path: list[str]) -> int:
-        """Runs the job to its end; returns its exit code. The process ends with this one."""
-        command = [sys.executable, "-m", "siamese_lab.sweep.worker", study, run_id, "--threads", str(threads), "--follow-stdin"]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path)}
-        with Path(log).open("ab") as words:
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                command, stdin=subprocess.PIPE, stdout=words, stderr=words, env=environment, cwd=folder, start_new_session=True
-            )
-        self.process = process
-        return process.wait()
-
-    def signal(self, number: int) -> None:
-        """Sends a signal to the job and its processes."""
-        process = getattr(self, "process", None)
-        if process is not None and process.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
+    Args:
+        nodes: what each has: {"CPU": ..., "GPU": ...}.
+        cpus: of a job.
+        gpus: of a job.
+    """
+    shares = [(node.get("CPU", 0) / cpus, node.get("GPU", 0) / gpus if gpus else float("inf")) for node in nodes]
+    return sum(int(min(both) + 1e-9) for both in shares)
 
 
-@dataclass
-class Placed:
-    """A job on the cluster, see `launching.Attempt`."""
+def refuse_silent(address: str, seconds: float = REACH) -> None:
+    """Sees to it that a Ray cluster answers at an address; Ray itself would try for minutes.
 
-    ray: Any
-    place: Any
-    result: Any
-    where: str = "ray"
-    _code: int | None = field(default=None, init=False)
+    It is asked by a process of its own, which can be ended.
 
-    def poll(self) -> int | None:
-        """Its exit code; None while it runs or waits for its turn."""
-        if self._code is None:
-            ready, _ = self.ray.wait([self.result], timeout=0)
-            if ready:
-                try:
-                    self._code = self.ray.get(self.result)
-                except self.ray.exceptions.RayError:
-                    self._code = LOST
-                self.ray.kill(self.place)
-        return self._code
+    Args:
+        address: "host:port", or "auto".
+        seconds: until it is given up.
 
-    def stop(self) -> None:
-        """Asks it to end with a checkpoint."""
-        self.place.signal.remote(int(signal.SIGTERM))
-
-    def kill(self) -> None:
-        """Ends it at once: its process ends with the actor."""
-        self.place.signal.remote(int(signal.SIGKILL))
-        time.sleep(0.1)
-        self.ray.kill(self.place)
-
-    def lost(self) -> bool:
-        """Whether its node, or Ray's process there, is gone."""
-        return self._code == LOST
-
-
-def _refuse_silent(address: str) -> None:
-    """Raises a LabError if nothing listens at an address: Ray itself would try for minutes."""
-    import socket
-
-    host, _, port = address.rpartition(":")
+    Raises:
+        LabError: if none does.
+    """
+    end = time.monotonic() + seconds
     try:
-        with socket.create_connection((host, int(port)), timeout=REACH):
-            return
-    except (OSError, ValueError) as error:
+        if "://" in address:
+            raise LabError("only a machine that is a node of the cluster can start a sweep there, by host:port or auto")
+        if address != "auto":
+            host, _, port = address.rpartition(":")
+            with socket.create_connection((host, int(port)), timeout=seconds):
+                pass
+        subprocess.run(  # noqa: S603 - our own interpreter
+            [sys.executable, "-c", PROBE, address], capture_output=True, text=True, check=True, timeout=end - time.monotonic()
+        )
+    except (LabError, OSError, ValueError, subprocess.SubprocessError) as error:
+        words = str(error)
+        if isinstance(error, subprocess.TimeoutExpired):
+            words = f"nothing that answers as Ray does within {seconds:g} s"
+        elif isinstance(error, subprocess.CalledProcessError):
+            words = (error.stderr.strip().splitlines() or [f"Ray ended with exit code {error.returncode}"])[-1]
         raise LabError(
-            f"no Ray cluster at launcher.address={address}: {error}: it must be host:port of `ray start --head`, auto, or null"
+            f"no Ray cluster at launcher.address={printable(address)}: {printable(words)}: it must be host:port of `ray start --head`, "
+            "auto on a node of the cluster, or null for one on this machine"
         ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return printable((str(error).strip().splitlines() or [type(error).__name__])[0])
