@@ -70,8 +70,8 @@ class Slurm:
             raise LabError("launcher=slurm needs submitit: pip install 'siamese-lab[slurm]'")
         if cluster == "slurm" and not (shutil.which("sbatch") and shutil.which("srun")):
             raise LabError(
-                "launcher=slurm needs SLURM's sbatch and srun, and they are not found: start the sweep on a machine that submits jobs, or try "
-                "it out on this one with launcher.cluster=local"
+                "launcher=slurm needs SLURM's sbatch and srun, and they are not found: start the sweep on a machine that submits jobs, "
+                "or try it out on this one with launcher.cluster=local"
             )
         self.cluster, self.slots, self.timeout, self.retries = cluster, slots, timeout, retries
         self.cpus, self.gpus, self.queue = cpus_per_task, gpus_per_node, Queue()
