@@ -19,7 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.util import tensor_util
 
-from siamese_lab import board, board_hparams, board_projector, plots
+from siamese_lab import board, board_hparams, board_projector, opening, plots
 from siamese_lab.batch import TEST, Samples
 from siamese_lab.config import compose
 from siamese_lab.distances.squared_euclidean import SquaredEuclidean
@@ -65,6 +65,7 @@ def run(tmp_path_factory):
     board.write(path.parent / "77aa", other, {}, BEST, {"verification": Verification()}, {}, step=1, began=time.time())
     (path.parent / "dead").mkdir()
     (path.parent / "dead" / "run.json").write_text("{")
+    opening.note(path.parent, ["3f2a"], "the run itself")  # as every run that computes test figures does
     board_hparams.write_columns(path.parent)
     return path, protocols["verification"].curves(judged), chosen["verification"]["threshold"], figures, judged
 

@@ -105,8 +105,8 @@ def test_jobs_are_stopped_killed_and_gone_on_with(outputs, quick):
         assert not killed.lost()
         assert all(gone(pid) for pid in pids)
         assert stopped.where == f"node {os.uname().nodename}"
+        launcher.cpus = 1000
         with pytest.raises(LabError, match=r"needs 1000 CPUs and 0 GPUs on one node"):
-            launcher.cpus = 1000
             launcher.start(large)
         launcher.cpus = 0.5
         states = schedule.run(Listed([first, second]), launcher, Stop())

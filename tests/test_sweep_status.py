@@ -38,6 +38,7 @@ def study(finished, tmp_path, monkeypatch):
     """A copy of it."""
     outputs, jobs = finished
     shutil.copytree(outputs, tmp_path / "outputs")
+    monkeypatch.delenv("COLUMNS", raising=False)  # xdist sets it: the tables would be narrow
     monkeypatch.setenv("SIAMESE_LAB_OUTPUTS", str(tmp_path / "outputs"))
     return jobs
 

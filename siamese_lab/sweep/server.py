@@ -3,7 +3,10 @@
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +21,14 @@ def context() -> Any:
     """Of multiprocessing, whose `Process` is forked off the server; the server is started with the first one."""
     made = multiprocessing.get_context("forkserver")
     made.set_forkserver_preload(PRELOADED)
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # the server inherits it: a terminal sends Ctrl-C to all, also while it imports
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.signal(signal.SIGINT, before)
     return made
 
 
@@ -77,6 +88,8 @@ def _answer(work: Callable[[], Any], told: Connection, environment: dict[str, st
     os.chdir(folder)
     torch.set_num_threads(1)
     try:
-        told.send(work())
+        found: Any = work()
     except LabError as error:
-        told.send(error)
+        found = error
+    with suppress(ConnectionError):  # the sweep has ended meanwhile
+        told.send(found)
