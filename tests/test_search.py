@@ -10,7 +10,8 @@ from search_parts import WORDS, begin, error, finish, go, point, source, spanned
 from siamese_lab import config, files, owner
 from siamese_lab.errors import LabError
 from siamese_lab.sweep import search_trials
-from siamese_lab.sweep.search import TO_RETRY, Search, same, settings
+from siamese_lab.sweep.search import TO_RETRY, Search, settings
+from siamese_lab.sweep.search_same import refuse_other
 from siamese_lab.sweep.search_samplers import refuse
 from siamese_lab.sweep.search_trials import counts, ended, points
 from siamese_lab.sweep.study import Study
@@ -230,16 +231,16 @@ def test_cmaes_refuses_choices_and_single_axes():
 def test_another_space_is_refused(outputs):
     drawn = source(spanned(*WORDS), 3)
     study = drawn.trials.study
-    same(study, spanned("loss=triplet,supcon"), ["seed=0"])  # of a search that was refused before its first point
-    same(study, spanned(*WORDS), ["seed=0", "search=tpe", "search.trials=3"])
+    refuse_other(study, spanned("loss=triplet,supcon"), ["seed=0"])  # of a search that was refused before its first point
+    refuse_other(study, spanned(*WORDS), ["seed=0", "search=tpe", "search.trials=3"])
     go(drawn)
-    same(study, spanned(*WORDS), ["search=random", "seed=0"])
+    refuse_other(study, spanned(*WORDS), ["search=random", "seed=0"])
     with pytest.raises(LabError, match=r"loss was contrastive,supcon,triplet and is contrastive,triplet.*study=NAME"):
-        same(study, spanned("loss=contrastive,triplet", *WORDS[1:]), ["seed=0"])
+        refuse_other(study, spanned("loss=contrastive,triplet", *WORDS[1:]), ["seed=0"])
     with pytest.raises(LabError, match=r"optimizer.lr was 0.0001 to 0.01 \(log\) and is no axis"):
-        same(study, spanned(*WORDS[:2]), ["seed=0"])
+        refuse_other(study, spanned(*WORDS[:2]), ["seed=0"])
     with pytest.raises(LabError, match="fixed overrides were seed=0 and are seed=1"):
-        same(study, spanned(*WORDS), ["seed=1"])
+        refuse_other(study, spanned(*WORDS), ["seed=1"])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from search_parts import HAVE, WORDS, spanned
 
 from siamese_lab.errors import LabError
-from siamese_lab.sweep.search_space import Numbers, Options
+from siamese_lab.sweep.search_axes import Numbers, Options
 
 
 def exists(chosen):

@@ -12,7 +12,8 @@ from siamese_lab.runs import outputs
 from siamese_lab.sweep import table
 from siamese_lab.sweep.job import Job
 from siamese_lab.sweep.launched import launched
-from siamese_lab.sweep.planning import Plan, planned
+from siamese_lab.sweep.plan_record import Plan
+from siamese_lab.sweep.planning import planned
 
 
 def command(words: list[str], config_dirs: Sequence[Path], zips: Sequence[str], cases: Sequence[str], skip_unfit: bool = False) -> int:

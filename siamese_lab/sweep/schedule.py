@@ -100,6 +100,7 @@ class _Sweep:
         """Does what there is to do now; whether there is more to come."""
         for one in list(self.running):
             self._watch(one)
+        self.stop.look()
         if look := time.monotonic() - self.looked > LOOK:
             self.looked = time.monotonic()
             for one in self.running:

@@ -6,7 +6,6 @@ outputs/<study>/search/*.png            the pictures
 Nothing but validation is looked at: a run's objective is its best headline figure there.
 """
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,12 +17,12 @@ from siamese_lab.errors import LabError
 from siamese_lab.files import write_text
 from siamese_lab.runs import outputs
 from siamese_lab.sweep.job import Job
-from siamese_lab.sweep.search_space import Options
+from siamese_lab.sweep.search_axes import Options
 
 if TYPE_CHECKING:
     from optuna import Study
 
-    from siamese_lab.sweep.planning import Plan
+    from siamese_lab.sweep.plan_record import Plan
     from siamese_lab.sweep.search_source import Drawn
     from siamese_lab.sweep.search_space import Space
 
@@ -97,7 +96,7 @@ def run(
     Raises:
         LabError: if the space cannot be searched, if it is another one than that of the points so far, or if the storage fails.
     """
-    from siamese_lab.sweep import planning, search_done
+    from siamese_lab.sweep import search_done, search_plan
 
     known = search_done.told(plan.study, plan.facts["key"])
     if known is not None:
@@ -105,7 +104,7 @@ def run(
         return dict(known["states"])
     words = [*plan.fixed, f"study={plan.study}"]
     space = drawn_from(plan.space, config_dirs)
-    return carry_out(plan, space, lambda values: planning.point(words, list(config_dirs), values), go, check, skip_unfit)
+    return carry_out(plan, space, lambda values: search_plan.point(words, list(config_dirs), values), go, check, skip_unfit)
 
 
 def carry_out(
@@ -124,7 +123,7 @@ def carry_out(
         point: the job of {key: value} and its config as text.
         go, check, skip_unfit: as for `run`.
     """
-    from siamese_lab.sweep import search_done, search_report, search_samplers, search_storage
+    from siamese_lab.sweep import search_done, search_report, search_same, search_samplers, search_storage
     from siamese_lab.sweep.search_source import Drawn
     from siamese_lab.sweep.search_trials import Trials, ended, points
 
@@ -136,7 +135,7 @@ def carry_out(
         print(f"siamese-lab: {outputs()} is a network disk ({disk}), where SQLite may lose points: search.storage=journal is made for it")
     study = search_storage.study(s.storage, folder, plan.study, direction(plan))
     with search_storage.told(s.storage):
-        same(study, space, plan.fixed)
+        search_same.refuse_other(study, space, plan.fixed)
         study.pruner = search_samplers.pruner(s.prune, s.prune_after, s.startup)
         trials = Trials(study, space, s.sampler, s.seed, s.startup, s.trials, s.retries)
         source = Drawn(trials, point, better(study), s.prune is not None, s.storage)
@@ -193,28 +192,6 @@ def better(study: "Study") -> Literal["low", "high"]:
     return "low" if study.direction.name == "MINIMIZE" else "high"
 
 
-def same(study: "Study", space: "Space", fixed: Sequence[str]) -> None:
-    """Raises a LabError if a study's trials were drawn from another space, or with other fixed overrides; notes both in a new one."""
-    from siamese_lab.sweep.search_storage import ANEW
-
-    aside = ("search", "launcher", "study", "name")
-    kept = sorted(word for word in fixed if word.partition("=")[0].split(".")[0] not in aside)
-    now = json.loads(json.dumps({"axes": space.described(), "fixed": kept}))
-    before = study.user_attrs.get("drawn from")
-    if before is None or not study.get_trials(deepcopy=False):  # of a search that was refused
-        study.set_user_attr("drawn from", now)
-        return
-    told = []
-    for key in sorted(before["axes"].keys() | now["axes"].keys()):
-        old, new = before["axes"].get(key), now["axes"].get(key)
-        if old != new:
-            told.append(f"{key} was {_shown(old)} and is {_shown(new)}")
-    if set(before["fixed"]) != set(now["fixed"]):
-        told.append(f"the fixed overrides were {' '.join(before['fixed']) or 'none'} and are {' '.join(now['fixed']) or 'none'}")
-    if told:
-        raise LabError(f"the trials of {study.study_name} were drawn from another space: {'; '.join(told)}: {ANEW}")
-
-
 def together(source: "Drawn", space: "Space", check: Callable[[Sequence[Job]], None], skip_unfit: bool) -> None:
     """Looks at each combination of options before the first job, where they are not too many.
 
@@ -244,13 +221,3 @@ def together(source: "Drawn", space: "Space", check: Callable[[Sequence[Job]], N
     finally:
         for file in files:
             file.unlink(missing_ok=True)
-
-
-def _shown(axis: dict[str, Any] | None) -> str:
-    if axis is None:
-        return "no axis"
-    if "names" in axis:
-        return ",".join(axis["names"])
-    kinds = [name for name in ("log", "whole") if axis[name]]
-    step = f" in steps of {axis['step']:g}" if axis["step"] is not None else ""
-    return " ".join([f"{axis['low']:g} to {axis['high']:g}{step}", *(f"({kind})" for kind in kinds)])

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese_lab.sweep.search_space import Axis, Drawn, Numbers, Space
+from siamese_lab.sweep.search_axes import Axis, Drawn, Numbers
+from siamese_lab.sweep.search_space import Space
 
 ENOUGH = 10  # finished points from which importances are estimated
 BINS = 5  # that a numeric axis is cut into

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from siamese_lab.files import write_bytes
-from siamese_lab.sweep.search_space import Axis, Numbers
+from siamese_lab.sweep.search_axes import Axis, Numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

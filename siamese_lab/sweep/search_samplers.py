@@ -4,7 +4,8 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from siamese_lab.errors import LabError
-from siamese_lab.sweep.search_space import Numbers, Space
+from siamese_lab.sweep.search_axes import Numbers
+from siamese_lab.sweep.search_space import Space
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner

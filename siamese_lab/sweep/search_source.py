@@ -27,7 +27,7 @@ class Drawn:
 
     Args:
         trials: of the search.
-        point: the job and config of {key: value}, see `planning.point`.
+        point: the job and config of {key: value}, see `search_plan.point`.
         better: which way the objective is.
         prunes: whether running ones are looked at.
         storage: for messages, see `Search`.

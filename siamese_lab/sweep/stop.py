@@ -2,17 +2,28 @@
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 
 class Stop:
-    """What the user has asked for meanwhile: signals come here while jobs run."""
+    """What the user has asked for meanwhile: signals come here while jobs run.
 
-    def __init__(self) -> None:
+    Args:
+        seconds: after which no further job is started; None = no such time.
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
         self.signals: list[int] = []
         self.words: str | None = None
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def look(self) -> None:
+        """Sets `words` where the time is over."""
+        if self.words is None and self._end is not None and time.monotonic() > self._end:
+            self.words = "budget.time is over, no further job is started"
 
     @contextmanager
     def listening(self) -> Iterator[None]:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 
 from siamese_lab.errors import INTERRUPTED, LabError
+from siamese_lab.limits import duration
 from siamese_lab.provenance import code_hash
 from siamese_lab.record import EXIT_CODES
 from siamese_lab.runs import outputs
@@ -20,7 +21,8 @@ from siamese_lab.sweep.job import Job
 from siamese_lab.sweep.launched import launched
 from siamese_lab.sweep.launching import Launcher
 from siamese_lab.sweep.outcome import refused
-from siamese_lab.sweep.planning import Plan, planned, refuse_over_budget
+from siamese_lab.sweep.plan_record import Plan
+from siamese_lab.sweep.planning import planned, refuse_over_budget
 from siamese_lab.sweep.source import Listed, Source
 from siamese_lab.sweep.stop import Stop
 from siamese_lab.sweep.study import Study
@@ -60,7 +62,8 @@ def command(
     refuse_mixed_code(plan.study, force)
     refuse_over_budget(plan)
     plan.write()
-    return run_jobs(console, plan.study, plan.jobs, launched(plan.launcher))
+    limit = duration(plan.budget.get("time"))
+    return run_jobs(console, plan.study, plan.jobs, launched(plan.launcher), None if limit is None else limit.total_seconds())
 
 
 def refuse_mixed_code(study: str, force: bool) -> None:
@@ -85,7 +88,7 @@ def refuse_mixed_code(study: str, force: bool) -> None:
         )
 
 
-def run_jobs(console: Console, study: str, jobs: Sequence[Job], launcher: Launcher) -> int:
+def run_jobs(console: Console, study: str, jobs: Sequence[Job], launcher: Launcher, seconds: float | None = None) -> int:
     """Checks and runs jobs whose configs are written, and prints how they ended; returns the exit code.
 
     Args:
@@ -93,6 +96,7 @@ def run_jobs(console: Console, study: str, jobs: Sequence[Job], launcher: Launch
         study: its name.
         jobs: in the order in which they are started.
         launcher: where they run.
+        seconds: after which no further one is started; None = no such time.
     """
     from siamese_lab.sweep.trial_run import check_all
 
@@ -103,21 +107,22 @@ def run_jobs(console: Console, study: str, jobs: Sequence[Job], launcher: Launch
         number = check_all(new, max(1, launcher.slots))
         console.print(f"Study {study}: {number} combinations checked in {time.monotonic() - began:.0f} s, each can run")
     console.print(f"Study {study}: {len(jobs)} runs, {len(jobs) - len(todo)} of them ended, {launcher.slots} at once")
-    _, stop = watched(console, Listed(jobs), launcher)
+    _, stop = watched(console, Listed(jobs), launcher, seconds)
     return _ended(console, study, jobs, stop.signals)
 
 
-def watched(console: Console, source: Source, launcher: Launcher) -> tuple[dict[str, str], Stop]:
+def watched(console: Console, source: Source, launcher: Launcher, seconds: float | None = None) -> tuple[dict[str, str], Stop]:
     """Runs the jobs of a source and shows them meanwhile; returns {run id: state}, and what the user asked for.
 
     Args:
         console: gets a table that lives where it is a terminal, else a line for each job's beginning and end.
         source: of jobs.
         launcher: where they run.
+        seconds: after which no further one is started; None = no such time.
     """
     from siamese_lab.sweep import schedule
 
-    stop = Stop()
+    stop = Stop(seconds)
     live = Live(console=console, auto_refresh=False, transient=True) if sys.stdout.isatty() else None
     looked = [0.0]
     ended: list[str] = []
