@@ -77,7 +77,8 @@ def test_ctrl_c_at_any_moment_leaves_no_process_and_no_traceback(outputs, moment
     group = [process.pid, *_children(process.pid)]
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
     out, err = process.communicate(timeout=100)
-    assert process.returncode == 130, err
+    # Python ends by the signal itself where Ctrl-C met an exec() of text, as dataclasses do: a shell calls both 130
+    assert process.returncode in (130, -signal.SIGINT), err
     assert "Traceback" not in err
     until(lambda: not any(_alive(pid) for pid in group))
     if moment == "run":

@@ -169,6 +169,7 @@ def child(study: str, run_id: str, threads: int, log: str, environment: dict[str
     from siamese_lab.sweep import worker
 
     os.setsid()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # which the server does not hear
     gc.freeze()  # what the server has imported is looked through no more
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO))

@@ -3,10 +3,9 @@
 import multiprocessing
 import os
 import signal
-import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from multiprocessing import forkserver
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,14 +20,9 @@ def context() -> Any:
     """Of multiprocessing, whose `Process` is forked off the server; the server is started with the first one."""
     made = multiprocessing.get_context("forkserver")
     made.set_forkserver_preload(PRELOADED)
-    if threading.current_thread() is threading.main_thread():
-        before = signal.signal(
-            signal.SIGINT, signal.SIG_IGN
-        )  # the server inherits it: a terminal sends Ctrl-C to all, also while it imports
-        try:
-            forkserver.ensure_running()
-        finally:
-            signal.signal(signal.SIGINT, before)
+    resource_tracker.ensure_running()  # what the server's start does first; it would let Ctrl-C through
+    with _uninterrupted():  # the server inherits it: a terminal sends Ctrl-C to all, also while it imports
+        forkserver.ensure_running()
     return made
 
 
@@ -60,7 +54,8 @@ def forked_all(works: Sequence[Callable[[], T]], processes: int) -> list[T | Lab
                 number, work = todo.pop(0)
                 answer, its = multiprocessing.Pipe(duplex=False)
                 process = context().Process(target=_answer, args=(work, its, *where), daemon=True)
-                process.start()
+                with _uninterrupted():  # the new process would find half of what it is to be told
+                    process.start()
                 its.close()
                 running[answer] = (number, process)
             ended = wait(list(running))
@@ -77,6 +72,16 @@ def forked_all(works: Sequence[Callable[[], T]], processes: int) -> list[T | Lab
         for _, process in running.values():
             process.kill()
     return found
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C is heard at the end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _answer(work: Callable[[], Any], told: Connection, environment: dict[str, str], folder: str) -> None:
