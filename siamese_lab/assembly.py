@@ -126,6 +126,11 @@ def model(cfg: DictConfig, shape: tuple[int, ...], classes: int, *, steps: int =
         raise LabError(str(error)) from error
 
 
+def network(lab: Lab) -> tuple[tuple[int, ...], int]:
+    """What the data decide of the network: the shape of an image and the number of training classes."""
+    return tuple(lab.samples.images.shape[1:]), int(lab.labels.max()) + 1
+
+
 def refuse_chunks(module: SiameseModule) -> None:
     """Sees to it that a batch may go through the backbone in chunks without changing the result.
 

@@ -21,6 +21,7 @@ words: list[str], config_dirs: list[Path], zips: list[str], cases: list[str], sk
 
 import argparse
 import difflib
+import gc
 import os
 import re
 import sys
@@ -108,7 +109,16 @@ def _do(verb: Verb, arguments: dict[str, Any]) -> int:
             print(printed(cfg), end="")
             return 0
         arguments["cfg"] = cfg
-    return import_module(verb.module).command(**arguments) or 0
+    return _imported(verb.module).command(**arguments) or 0
+
+
+def _imported(module: str) -> Any:
+    """A module. Nothing that is imported is garbage, and looking for it takes a sixth of the time."""
+    gc.disable()
+    try:
+        return import_module(module)
+    finally:
+        gc.enable()
 
 
 def _is_study(arguments: dict[str, Any]) -> bool:
@@ -123,7 +133,7 @@ def _sweep(verb: Verb, arguments: dict[str, Any]) -> int:
     words = arguments.pop("overrides")
     _warn_of_repeats(words)
     module = "siamese_lab.sweep.sweep" if verb.module == "siamese_lab.train" else verb.module
-    return import_module(module).command(words=words, **arguments) or 0
+    return _imported(module).command(words=words, **arguments) or 0
 
 
 def _parser(name: str, verb: Verb) -> argparse.ArgumentParser:

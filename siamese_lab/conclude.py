@@ -1,14 +1,15 @@
 """The end of a run: its best epoch is judged, and everything that a finished run has is written."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, Literal
 
 from omegaconf import DictConfig
+from torch import Tensor
 
-from siamese_lab import board, confusion, curves, files, influences, judging, opening
-from siamese_lab.assembly import Lab, model
+from siamese_lab import board, confusion, curves, files, influences, judging, opening, untrained
+from siamese_lab.assembly import Lab
 from siamese_lab.board_hparams import write_columns
 from siamese_lab.callbacks.speed import Speed
 from siamese_lab.callbacks.validation import Validation
@@ -37,8 +38,9 @@ def conclude(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validatio
     epoch = restore(lab.module, folder.path / "checkpoints" / (BEST if best is not None else LAST))
     sealed = opening.sealed(folder)
     part: Literal["val", "test"] = "val" if sealed else "test"
-    ids = {name: samples.ids(name) for name in dict.fromkeys(("val", part))}
-    seen = {name: judging.judged(lab.module, samples, rows, size) for name, rows in ids.items() if len(rows)}
+    ids: dict[str, Tensor] = {name: samples.ids(name) for name in dict.fromkeys(("val", part))}
+    seen = _kept(lab, validation)
+    seen |= {name: judging.judged(lab.module, samples, rows, size) for name, rows in ids.items() if len(rows) and name not in seen}
     chosen = judging.choose(lab.module, samples, protocols, size, seen=seen.get("val"))
     if not sealed:
         opening.note(folder.path.parent, [folder.run_id], "the run itself")
@@ -56,7 +58,7 @@ def conclude(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validatio
         "sealed": sealed,
         "test": plain(figures.get("test", {})),
         "val": plain(figures["val"]),
-        "untrained": plain(_untrained(cfg, lab, part)),
+        "untrained": plain(untrained.figures(cfg, lab, part, folder.path.parent / "untrained" if sealed else None)),
         "best": best[validation.monitor] if best is not None else None,
         "chosen": chosen,
         "epoch": epoch,
@@ -97,20 +99,11 @@ def error_curves(protocols: Mapping[str, Any], seen: Judged) -> dict[str, Curves
     return {name: protocol.curves(seen) for name, protocol in protocols.items() if hasattr(protocol, "curves")}
 
 
-def network(lab: Lab) -> tuple[tuple[int, ...], int]:
-    """What the data decide of the network: the shape of an image and the number of training classes."""
-    return tuple(lab.samples.images.shape[1:]), int(lab.labels.max()) + 1
-
-
 def plain(figures: dict[str, Figure]) -> dict[str, dict[str, Any]]:
     """Figures as metrics.json holds them: without their influences."""
     return {name: {key: value for key, value in asdict(figure).items() if key != "influence"} for name, figure in figures.items()}
 
 
-def _untrained(cfg: DictConfig, lab: Lab, part: str) -> dict[str, Figure]:
-    """The figures of the same network with its starting weights: what any number has to be held against."""
-    start = model(cfg, *network(lab)).to(lab.module.device)
-    size, val = cfg.evaluation.batch_size, lab.samples.ids("val")
-    seen = judging.judged(start, lab.samples, val, size) if len(val) else None
-    chosen = judging.choose(start, lab.samples, lab.protocols, size, seen=seen)
-    return judging.judge(start, lab.samples, part, lab.protocols, chosen, size, influences=False, seen=seen if part == "val" else None)
+def _kept(lab: Lab, validation: Validation) -> dict[str, Judged]:
+    """The validation part, where it was embedded by the best epoch's weights in this process."""
+    return {} if validation.seen is None else {"val": replace(validation.seen, distance=lab.module.encoder()["distance"])}

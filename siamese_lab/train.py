@@ -7,14 +7,14 @@ from contextlib import suppress
 from omegaconf import DictConfig
 
 from siamese_lab import config, cost, files, opening, ranks, report, runs
-from siamese_lab.assembly import Lab, assemble, load
+from siamese_lab.assembly import Lab, assemble, load, network
 from siamese_lab.board_hparams import hyperparameters
 from siamese_lab.callbacks.speed import Speed
 from siamese_lab.callbacks.stopping import Stopping
 from siamese_lab.callbacks.validation import Validation
 from siamese_lab.catalogue import config_dir
 from siamese_lab.checkpoint import Start, newest, restore
-from siamese_lab.conclude import conclude, network
+from siamese_lab.conclude import conclude
 from siamese_lab.endings import Ending, ending
 from siamese_lab.errors import LabError, Lost, Stopped
 from siamese_lab.event_files import quiet_threads

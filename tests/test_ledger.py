@@ -170,7 +170,7 @@ def test_any_run_can_have_one(outputs, capsys, words):
 
 @pytest.mark.parametrize(("words", "kills"), [
     (["trainer.ema=0.9"], ["step@19", "step@13"]),
-    (["trainer.devices=2"], ["step@19"]),
+    pytest.param(["trainer.devices=2"], ["step@19"], marks=pytest.mark.slow),
 ], ids=["one process", "two processes"])  # fmt: skip
 def test_a_killed_runs_lists_are_those_of_the_uninterrupted_one(tmp_path, words, kills):
     survives(tmp_path, [LEDGER, *words], kills)

@@ -139,9 +139,9 @@ def survives(tmp_path, words, kills):
 
 
 @pytest.mark.parametrize(("words", "kills"), [
-    (PK, ["step@19", "step@13"]),  # the second within the epoch that the first had interrupted
+    pytest.param(PK, ["step@19", "step@13"], marks=pytest.mark.slow),  # the second within the epoch that the first had interrupted
     ([*PAIRS, *WORKERS], ["step@32"]),
-    (TRIPLETS, ["step@28", "step@1", "step@9"]),
+    pytest.param(TRIPLETS, ["step@28", "step@1", "step@9"], marks=pytest.mark.slow),
     ([*PK, *WORKERS], ["writing@5", "renaming@4"]),
 ], ids=["pk", "hard_pairs", "hard_triplets", "during a checkpoint"])  # fmt: skip
 def test_a_killed_run_ends_as_the_uninterrupted_one(tmp_path, words, kills):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import FEW, run
 
-from siamese_lab import assembly, config, influences, opening, train
+from siamese_lab import assembly, config, influences, opening, train, untrained
 from siamese_lab.batch import TEST
 from siamese_lab.cli import main
 from siamese_lab.errors import LabError
@@ -46,6 +46,24 @@ def test_a_run_of_a_study_computes_no_test_figure(sealed):
     assert metrics["val"]["verification/eer"]["low"] is not None
     assert not influences.file(folder.path, "test").exists()
     assert not (folder.path.parent / "openings.json").exists()
+
+
+def test_runs_that_begin_alike_judge_the_untrained_network_once(outputs, monkeypatch):
+    judged, computed = untrained._judged, []
+    monkeypatch.setattr(untrained, "_judged", lambda *given: computed.append(given) or judged(*given))
+    words = [*FEW, "study=alike", "trainer.max_epochs=1"]
+    folder, first = run(*words, "loss=contrastive")
+    _, other = run(*words, "loss=triplet")
+    assert len(computed) == 1
+    assert first["untrained"] == other["untrained"]
+    assert first["untrained"]["verification/eer"]["value"] != first["val"]["verification/eer"]["value"]
+    _, unlike = run(*words, "loss=contrastive", "seed=5")
+    assert len(computed) == 2
+    assert unlike["untrained"] != first["untrained"]
+    for file in (folder.path.parent / "untrained").iterdir():
+        file.write_text(file.read_text()[:40])  # as a disk may leave it
+    _, again = run(*words, "loss=contrastive", force=True)
+    assert again["untrained"] == first["untrained"]
 
 
 def test_noise_in_the_test_labels_changes_no_digit(sealed):

@@ -11,7 +11,8 @@ from siamese_lab import together
 from siamese_lab.batch import Samples
 from siamese_lab.callbacks.stopping import Stopping
 from siamese_lab.files import SCHEMA_VERSION, write_json
-from siamese_lab.judging import judge
+from siamese_lab.judging import judge, judged
+from siamese_lab.protocols.judged import Judged
 
 Entry = dict[str, float]  # epoch, step, and the figures of one validation, named "val/<protocol>/<figure>"
 
@@ -48,6 +49,7 @@ class Validation(pl.Callback):
         self.monitor = f"val/{first}/{protocol.headline}"
         self.better = protocol.better
         self.history: list[Entry] = []
+        self.seen: Judged | None = None  # of the best entry, unless that was before a resume
 
     @property
     def best(self) -> Entry | None:
@@ -69,12 +71,15 @@ class Validation(pl.Callback):
         if not self.due(trainer):
             return
         with self.stopping.at_once():
-            figures = judge(pl_module, self.samples, "val", self.protocols, {}, self.batch_size, influences=False)
+            seen = judged(pl_module, self.samples, self.samples.ids("val"), self.batch_size)
+            figures = judge(pl_module, self.samples, "val", self.protocols, {}, self.batch_size, influences=False, seen=seen)
         told = together.from_first(torch.tensor([figure.value for figure in figures.values()], dtype=torch.float64)).tolist()
         values = {f"val/{name}": value for name, value in zip(figures, told, strict=True)}
         for name, value in values.items():
             pl_module.log(name, value, prog_bar=name == self.monitor)
         self.history.append({"epoch": trainer.current_epoch, "step": trainer.global_step, **values})
+        if self.best is self.history[-1]:
+            self.seen = seen
         if self.kept is not None:
             known = {"monitor": self.monitor, "better": self.better, "max_epochs": trainer.max_epochs}
             write_json(self.kept, {"schema": SCHEMA_VERSION, **known, "entries": self.history})
@@ -86,7 +91,7 @@ class Validation(pl.Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """From the checkpoint."""
-        self.history = [dict(entry) for entry in state["history"]]
+        self.history, self.seen = [dict(entry) for entry in state["history"]], None
 
     def _stop_if_impatient(self, trainer: pl.Trainer) -> None:
         if self.patience is not None and self.history:
