@@ -97,9 +97,9 @@ def _line(path: Path, cfg: DictConfig) -> str:
     return path.name if cfg.get("name") is None else f"{cfg.name} {path.name}"
 
 
-def _add(writer: Any, prefix: str, pictures: Mapping[str, Any], step: int) -> None:
+def _add(writer: Any, prefix: str, pictures: Mapping[str, np.ndarray], step: int) -> None:
     for name, picture in pictures.items():
-        writer.add_image(f"{prefix}/{name}", plots.pixels(picture), step, dataformats="HWC")
+        writer.add_image(f"{prefix}/{name}", picture, step, dataformats="HWC")
 
 
 def _verification(
@@ -110,7 +110,7 @@ def _verification(
         "roc": plots.roc(curves, threshold, titles[1]),
         "det": plots.det(curves, threshold, titles[2]),
     }
-    _add(writer, prefix, pictures, step)
+    _add(writer, prefix, {name: plots.pixels(picture) for name, picture in pictures.items()}, step)
     kinds = {"same": (curves.same_histogram, curves.same_total), "different": (curves.different_histogram, curves.different_total)}
     middles = (curves.bins[1:] + curves.bins[:-1]) / 2
     for name, (counts, total) in kinds.items():

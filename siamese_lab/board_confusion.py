@@ -10,6 +10,7 @@ from torch import Tensor
 from siamese_lab.batch import Samples
 from siamese_lab.confusion import Confusion
 from siamese_lab.contact_sheet import sheet, short
+from siamese_lab.plots import pixels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,8 +19,8 @@ MOST = 40  # classes, or groups, whose matrix can be read
 TOP = 24  # confusions shown with their images
 
 
-def pictures(found: Confusion, samples: Samples, title: str) -> dict[str, "Figure"]:
-    """`matrix`, where there are few enough classes, or groups that are confused; `confusions`, where anything was.
+def pictures(found: Confusion, samples: Samples, title: str) -> dict[str, NDArray[np.uint8]]:
+    """As uint8 (H, W, 3): `matrix`, where there are few enough classes, or groups that are confused; `confusions`, where anything was.
 
     Args:
         found: the trials.
@@ -34,7 +35,7 @@ def pictures(found: Confusion, samples: Samples, title: str) -> dict[str, "Figur
         if 2 <= len(present) <= MOST and (kind == "classes" or bool((asked != taken).any())):
             shares = matrix(torch.searchsorted(present, asked), torch.searchsorted(present, taken), len(present))
             heading = f"{title}: what each class is taken for" if kind == "classes" else f"{title}: what each {kind} is taken for"
-            made["matrix"] = _matrix(shares, [names[code] for code in present.tolist()], heading)
+            made["matrix"] = pixels(_matrix(shares, [names[code] for code in present.tolist()], heading))
             break
     some = frequent(*labels, found.wrong)
     if len(some):

@@ -1,7 +1,7 @@
 """Pictures of the hardest pairs: both images, their distance, and whether the threshold gets them wrong."""
 
-from typing import TYPE_CHECKING
-
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from siamese_lab.batch import Samples
@@ -10,14 +10,11 @@ from siamese_lab.plots import words
 from siamese_lab.protocols.hardest import ROWS, Hardest, hardest
 from siamese_lab.protocols.judged import Judged
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 TOP = 24  # pairs of each kind
 
 
-def pictures(seen: Judged, samples: Samples, ids: Tensor, threshold: float | None, part: str) -> dict[str, "Figure"]:
-    """`farthest_same` and `nearest_different`, each where there are such pairs.
+def pictures(seen: Judged, samples: Samples, ids: Tensor, threshold: float | None, part: str) -> dict[str, NDArray[np.uint8]]:
+    """`farthest_same` and `nearest_different` as uint8 (H, W, 3), each where there are such pairs.
 
     Args:
         seen: the embeddings (N, D).
@@ -37,7 +34,9 @@ def pictures(seen: Judged, samples: Samples, ids: Tensor, threshold: float | Non
     return {kind: _drawn(pairs, kind, seen, samples, ids, threshold, title) for kind, (pairs, title) in titles.items() if len(pairs.left)}
 
 
-def _drawn(pairs: Hardest, kind: str, seen: Judged, samples: Samples, ids: Tensor, threshold: float | None, title: str) -> "Figure":
+def _drawn(
+    pairs: Hardest, kind: str, seen: Judged, samples: Samples, ids: Tensor, threshold: float | None, title: str
+) -> NDArray[np.uint8]:
     labels = seen.labels.cpu()
     texts, wrong = [], []
     for a, b, d in zip(*(column.tolist() for column in pairs), strict=True):

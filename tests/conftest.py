@@ -1,6 +1,7 @@
 """What all tests share: their own cache and outputs, and a small real problem."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import made_studies
@@ -35,6 +36,12 @@ def run(*overrides, force=False):
     folder = runs.folder(cfg.study, config.resolved_hash(cfg, samples.fingerprint))
     train(cfg, folder, assemble(cfg, samples=samples), force=force)
     return folder, files.read_json(folder.path / "metrics.json")
+
+
+def pytest_collection_modifyitems(items):
+    """Files with few tests first, which are the ones with long tests: a worker that begins one at the end would keep all others waiting."""
+    number = Counter(item.path for item in items)
+    items.sort(key=lambda item: (number[item.path], item.path))
 
 
 @pytest.fixture(scope="session", autouse=True)
