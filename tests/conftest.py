@@ -38,6 +38,11 @@ def run(*overrides, force=False):
     return folder, files.read_json(folder.path / "metrics.json")
 
 
+def mostly_slow(names, quick):
+    """Parameters of a test, of which a few of every kind belong to `make test` and the others to `make test-slow`."""
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
 def pytest_collection_modifyitems(items):
     """Files with few tests first, which are the ones with long tests: a worker that begins one at the end would keep all others waiting."""
     number = Counter(item.path for item in items)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import SMALL
+from conftest import SMALL, mostly_slow
 
 from siamese_lab import config
 from siamese_lab.assembly import assemble
@@ -57,7 +57,7 @@ def test_labels_that_say_nothing_are_seen(tmp_path, capsys, loss):
     assert "Look at the labels" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("loss", options("loss"))
+@pytest.mark.parametrize("loss", mostly_slow(options("loss"), ("contrastive", "triplet", "supcon", "arcface", "prototypical", "smooth_ap")))
 def test_a_sound_training_is_left_in_peace(tmp_path, capsys, loss):
     doctor = trained(tmp_path, f"loss={loss}")
     assert len(doctor.looks) == doctor.looks.maxlen

@@ -159,6 +159,7 @@ def test_every_write_that_fails(failing, tmp_path, capsys):
     assert at > 40
 
 
+@pytest.mark.slow
 def test_the_disk_of_temporary_files_plays_no_part(disk, tmp_path, monkeypatch):
     """Another file system, and a full one: Lightning's own checkpoints go through it."""
     temporary = disk("size=4k")

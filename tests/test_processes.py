@@ -135,7 +135,7 @@ def test_a_process_that_hangs_for_another_one_ends_too(tmp_path):
     assert only(tmp_path).state() == "killed"
 
 
-@pytest.mark.parametrize("told", ["first", "other"])
+@pytest.mark.parametrize("told", ["first", pytest.param("other", marks=pytest.mark.slow)])
 def test_a_signal_to_either_stops_both_after_the_same_step(tmp_path, told):
     process = begun(tmp_path, ["-m", "siamese_lab"], LONG, "epoch 2/")
     (other,) = followers(tmp_path)

@@ -140,7 +140,7 @@ def survives(tmp_path, words, kills):
 
 @pytest.mark.parametrize(("words", "kills"), [
     pytest.param(PK, ["step@19", "step@13"], marks=pytest.mark.slow),  # the second within the epoch that the first had interrupted
-    ([*PAIRS, *WORKERS], ["step@32"]),
+    pytest.param([*PAIRS, *WORKERS], ["step@32"], marks=pytest.mark.slow),
     pytest.param(TRIPLETS, ["step@28", "step@1", "step@9"], marks=pytest.mark.slow),
     ([*PK, *WORKERS], ["writing@5", "renaming@4"]),
 ], ids=["pk", "hard_pairs", "hard_triplets", "during a checkpoint"])  # fmt: skip

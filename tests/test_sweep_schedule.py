@@ -98,6 +98,7 @@ def test_what_a_kill_has_left_half_written_is_begun_anew(outputs, harm):
     assert figures(job) == whole
 
 
+@pytest.mark.slow
 def test_jobs_outlive_the_server_that_they_were_forked_from(outputs):
     outputs.mkdir(parents=True)
     jobs = written("served", ["seed=1"], ["seed=2"], ["seed=3"], common=["trainer.max_epochs=6"])
@@ -124,6 +125,7 @@ def test_a_job_that_hangs_when_its_sweep_is_killed_is_taken_over(outputs):
     assert [attempt["state"] for attempt in job.attempts()] == ["running", "ok"]
 
 
+@pytest.mark.slow
 def test_a_run_that_somebody_resumes_is_waited_for(outputs):
     outputs.mkdir(parents=True)
     (job,) = written("resumed", ["seed=1"], common=LONG)

@@ -7,7 +7,7 @@ import sys
 import parts
 import pytest
 import torch
-from conftest import FEW, SMALL, run
+from conftest import FEW, SMALL, mostly_slow, run
 
 from siamese_lab import config, files, influences
 from siamese_lab.assembly import assemble, load
@@ -16,19 +16,26 @@ from siamese_lab.cli import main
 from siamese_lab.errors import LabError
 
 
-@pytest.mark.parametrize("loss", options("loss"))
+LOSSES = ("contrastive", "bce", "triplet", "supcon", "circle", "arcface", "soft_triple", "prototypical", "weighted_sum")
+
+
+@pytest.mark.parametrize("loss", mostly_slow(options("loss"), LOSSES))
 def test_every_loss_beats_the_untrained_network_with_no_other_override(outputs, loss):
-    _, metrics = run(*FEW, f"loss={loss}", "trainer.max_epochs=8")
+    _, metrics = run(*FEW, f"loss={loss}", "trainer.max_epochs=8", "trainer.validate_every=8")
     eer, start = metrics["test"]["verification/eer"]["value"], metrics["untrained"]["verification/eer"]["value"]
     assert eer < 0.9 * start
 
 
-@pytest.mark.parametrize("sampling", [s for s in options("sampling") if s != "pk"])
+@pytest.mark.parametrize(
+    "sampling", mostly_slow([s for s in options("sampling") if s != "pk"], ("episodes", "hard_pairs", "hard_triplets", "random_pairs"))
+)
 def test_every_sampling_trains(outputs, sampling):
     loss = "triplet" if "triplets" in sampling else "contrastive"
     loss = "prototypical" if sampling == "episodes" else loss
     batch = [f"sampling.{key}={value}" for key, value in parts.batch_of(sampling, 96).items()]
-    _, metrics = run(*batch, "sampling.steps=30", f"sampling={sampling}", f"loss={loss}", "trainer.max_epochs=8")
+    _, metrics = run(
+        *batch, "sampling.steps=30", f"sampling={sampling}", f"loss={loss}", "trainer.max_epochs=8", "trainer.validate_every=8"
+    )
     assert metrics["test"]["verification/eer"]["value"] < 0.9 * metrics["untrained"]["verification/eer"]["value"]
 
 

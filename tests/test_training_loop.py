@@ -73,7 +73,10 @@ def test_the_bar_shows_loss_and_validation_figure(tmp_path):
 
 @pytest.mark.parametrize(
     ("number", "code", "words"),
-    [(signal.SIGINT, 130, "stopped by SIGINT after step"), (signal.SIGTERM, 75, "stopped by SIGTERM after step")],
+    [
+        pytest.param(signal.SIGINT, 130, "stopped by SIGINT after step", marks=pytest.mark.slow),
+        (signal.SIGTERM, 75, "stopped by SIGTERM after step"),
+    ],
     ids=["SIGINT", "SIGTERM"],
 )
 def test_a_signal_ends_a_run_as_preempted(tmp_path, number, code, words):
