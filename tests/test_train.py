@@ -15,7 +15,6 @@ from siamese_lab.catalogue import options
 from siamese_lab.cli import main
 from siamese_lab.errors import LabError
 
-
 LOSSES = ("contrastive", "bce", "triplet", "supcon", "circle", "arcface", "soft_triple", "prototypical", "weighted_sum")
 
 
