@@ -48,7 +48,7 @@ def finished(folder: RunFolder, new: bool = False) -> None:
     console.print("\nnext")
     chosen = "threshold" in metrics["chosen"].get("verification", {})
     judge = f"verify {folder.short} a.png b.png" if chosen else f"evaluate {folder.short} --protocol retrieval"
-    for line in (f"tensorboard --logdir {folder.path.parent}", f"siamese-lab {judge}", "siamese-lab train loss=triplet miner=batch_hard"):
+    for line in (f"siamese-lab board {folder.path.parent.name}", f"siamese-lab {judge}", "siamese-lab train loss=triplet miner=batch_hard"):
         console.print(f"  {line}")
 
 
