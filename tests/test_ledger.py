@@ -168,9 +168,10 @@ def test_any_run_can_have_one(outputs, capsys, words):
     assert {row["resembles"] for row in rows} - {""}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "kills"), [
     (["trainer.ema=0.9"], ["step@19", "step@13"]),
-    pytest.param(["trainer.devices=2"], ["step@19"], marks=pytest.mark.slow),
+    (["trainer.devices=2"], ["step@19"]),
 ], ids=["one process", "two processes"])  # fmt: skip
 def test_a_killed_runs_lists_are_those_of_the_uninterrupted_one(tmp_path, words, kills):
     survives(tmp_path, [LEDGER, *words], kills)

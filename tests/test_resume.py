@@ -164,6 +164,7 @@ def test_ten_kills(tmp_path, words):
     survives(tmp_path, words, [f"step@{draw.randint(1, 9)}" for _ in range(10)])
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path):
     words = [*SMALL, *FEW, "trainer.checkpoint_every=5"]
     for name in ("whole", "killed"):
@@ -194,6 +195,7 @@ def test_only_a_whole_checkpoint_is_taken(done, tmp_path, harm):
     assert "last.ckpt" in found.broken[0]
 
 
+@pytest.mark.slow
 def test_the_limit_of_time_judges_and_goes_on_later(tmp_path):
     words = [*SMALL, "sampling.batch_size=96", "trainer.max_epochs=4", "trainer.validate_every=1"]
     for name in ("whole", "late"):

@@ -100,6 +100,7 @@ def test_a_signal_ends_a_run_as_preempted(tmp_path, number, code, words):
     assert "its state is preempted" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_ordinary_hydra_app_gives_the_same_run(tmp_path):
     words = [*SMALL, *FEW, "trainer.max_epochs=1"]
     app = [sys.executable, "-m", "siamese_lab.train", *words]
