@@ -1,9 +1,12 @@
 """Searches by the command line, with real trainings on the small problem."""
 
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
-from conftest import FEW, SMALL
+from conftest import FEW, ROOT, SMALL
 
 from siamese_lab import cli, config, files
 from siamese_lab.sweep import search_done
@@ -11,12 +14,17 @@ from siamese_lab.sweep.search import direction
 from siamese_lab.sweep.study import Study
 
 SHORT = [*SMALL, *FEW, "trainer.max_epochs=1", "sampling.steps=2", "backbone=lenet", "seed=0", "launcher.slots=2", "study=hunt"]
+PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 SPACE = ["loss=contrastive,supcon", "loss.margin=interval(0.2,1)", "optimizer.lr=tag(log,interval(1e-4,1e-2))"]
 
 
+def line(*words):
+    """`train -m`, with what is not of lenet left out."""
+    return ["train", "-m", *(word for word in SHORT if not word.startswith("backbone.width")), *words]
+
+
 def lab(*words):
-    """`siamese-lab train -m`, with what is not of lenet left out."""
-    return cli.main(["train", "-m", *(word for word in SHORT if not word.startswith("backbone.width")), *words])
+    return cli.main(line(*words))
 
 
 @pytest.fixture
@@ -60,6 +68,19 @@ def test_a_search_over_two_losses_trains_reports_and_goes_on(hunt, capsys):
 
     assert lab("search=tpe", "search.trials=4", "loss=contrastive,triplet", *SPACE[1:]) == 2
     assert "drawn from another space: loss was contrastive,supcon and is contrastive,triplet" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("storage", ["sqlite", "journal"])
+def test_two_searches_that_begin_together_share_the_points(outputs, storage):
+    words = line("search=tpe", "search.trials=4", "search.startup=2", f"search.storage={storage}", "launcher.slots=1", *SPACE)
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    both = [subprocess.Popen([sys.executable, "-m", "siamese_lab", *words], env=env, text=True, **PIPES) for _ in range(2)]
+    for process in both:
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+    assert [job.state() for job in Study.read("hunt").jobs] == ["ok"] * 4
+    assert len(list(outputs.glob("hunt/*/run.json"))) == 4
 
 
 def test_options_that_do_not_go_together_are_told_before_anything_runs(outputs, capsys):

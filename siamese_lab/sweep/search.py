@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from siamese_lab.errors import LabError
-from siamese_lab.files import write_text
 from siamese_lab.runs import outputs
 from siamese_lab.sweep.job import Job
 from siamese_lab.sweep.search_axes import Options
@@ -77,7 +76,7 @@ class Search:
 def run(
     plan: "Plan",
     go: Callable[["Drawn"], dict[str, str]],
-    check: Callable[[Sequence[Job]], None],
+    check: Callable[[Sequence[tuple[Job, str]]], None],
     config_dirs: Sequence[Path],
     skip_unfit: bool = False,
 ) -> dict[str, str]:
@@ -112,7 +111,7 @@ def carry_out(
     space: "Space",
     point: Callable[[dict[str, str]], tuple[Job, str]],
     go: Callable[["Drawn"], dict[str, str]],
-    check: Callable[[Sequence[Job]], None] = lambda jobs: None,
+    check: Callable[[Sequence[tuple[Job, str]]], None] = lambda jobs: None,
     skip_unfit: bool = False,
 ) -> dict[str, str]:
     """What `run` does, given how the config of a point is made.
@@ -192,7 +191,7 @@ def better(study: "Study") -> Literal["low", "high"]:
     return "low" if study.direction.name == "MINIMIZE" else "high"
 
 
-def together(source: "Drawn", space: "Space", check: Callable[[Sequence[Job]], None], skip_unfit: bool) -> None:
+def together(source: "Drawn", space: "Space", check: Callable[[Sequence[tuple[Job, str]]], None], skip_unfit: bool) -> None:
     """Looks at each combination of options before the first job, where they are not too many.
 
     Raises:
@@ -212,12 +211,4 @@ def together(source: "Drawn", space: "Space", check: Callable[[Sequence[Job]], N
         raise LabError("\n".join(misfits))
     if source.trials.all():  # they went through the check when the search was begun
         return
-    files = [job.file("yaml") for job, _ in probes]
-    try:
-        for (_, text), file in zip(probes, files, strict=True):
-            file.parent.mkdir(exist_ok=True)
-            write_text(file, text)
-        check([job for job, _ in probes])
-    finally:
-        for file in files:
-            file.unlink(missing_ok=True)
+    check(probes)

@@ -104,7 +104,7 @@ def run_jobs(console: Console, study: str, jobs: Sequence[Job], launcher: Launch
     todo = [row for row in rows if row.state != "ok" and refused(row.job, launcher.retries) is None]
     if new := [row.job for row in todo if row.state == "queued"]:
         began = time.monotonic()
-        number = check_all(new, max(1, launcher.slots))
+        number = check_all([(job, job.file("yaml").read_text(encoding="utf-8")) for job in new], max(1, launcher.slots))
         console.print(f"Study {study}: {number} combinations checked in {time.monotonic() - began:.0f} s, each can run")
     console.print(f"Study {study}: {len(jobs)} runs, {len(jobs) - len(todo)} of them ended, {launcher.slots} at once")
     _, stop = watched(console, Listed(jobs), launcher, seconds)
@@ -162,7 +162,7 @@ def _search(console: Console, plan: Plan, config_dirs: Sequence[Path], skip_unfi
         launcher[:] = launcher or [launched(plan.launcher)]
         return launcher[0]
 
-    def check(jobs: Sequence[Job]) -> None:
+    def check(jobs: Sequence[tuple[Job, str]]) -> None:
         from siamese_lab.sweep.trial_run import check_all
 
         check_all(jobs, max(1, where().slots))

@@ -2,38 +2,37 @@
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from siamese_lab.errors import LabError
 from siamese_lab.sweep.job import Job
 from siamese_lab.sweep.server import forked_all
 
 
-def check_all(jobs: Sequence[Job], processes: int) -> int:
+def check_all(jobs: Sequence[tuple[Job, str]], processes: int) -> int:
     """Checks one job of each combination of all but the seed, each in a process of its own; returns how many there are.
 
     What runs out of memory, or is killed for that, is let pass: it may fit where the job runs, and takes no other one along there.
 
     Args:
-        jobs: to be run; their configs are written.
+        jobs: to be run, each with its config as text.
         processes: at once.
 
     Raises:
         LabError: with all that is wrong.
     """
-    distinct: dict[tuple[tuple[str, str], ...], Job] = {}
-    for job in jobs:
-        distinct.setdefault(tuple(sorted((key, value) for key, value in job.point.items() if key != "seed")), job)
-    found = forked_all([partial(checked, str(job.file("yaml").resolve())) for job in distinct.values()], processes)
-    wrong = [f"{job.name}: {words}" for job, words in zip(distinct.values(), found, strict=True) if words]
+    distinct: dict[tuple[tuple[str, str], ...], tuple[Job, str]] = {}
+    for job, text in jobs:
+        distinct.setdefault(tuple(sorted((key, value) for key, value in job.point.items() if key != "seed")), (job, text))
+    found = forked_all([partial(checked, text) for _, text in distinct.values()], processes)
+    wrong = [f"{job.name}: {words}" for (job, _), words in zip(distinct.values(), found, strict=True) if words]
     if wrong:
         more = f"\n  and {len(wrong) - 10} more" if len(wrong) > 10 else ""
         raise LabError(f"{len(wrong)} of {len(found)} combinations cannot run, nothing was started:\n  " + "\n  ".join(wrong[:10]) + more)
     return len(found)
 
 
-def checked(path: str) -> str:
-    """What is wrong with the config in a file; "" if nothing is."""
+def checked(text: str) -> str:
+    """What is wrong with a config; "" if nothing is."""
     from omegaconf import DictConfig, OmegaConf
 
     from siamese_lab import check
@@ -41,7 +40,7 @@ def checked(path: str) -> str:
     from siamese_lab.endings import out_of_memory
 
     try:
-        cfg = DictConfig(OmegaConf.create(Path(path).read_text(encoding="utf-8")))
+        cfg = DictConfig(OmegaConf.create(text))
         OmegaConf.set_struct(cfg, True)
         check.describe(cfg, assemble(cfg))
     except LabError as error:
