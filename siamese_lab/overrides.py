@@ -139,6 +139,11 @@ def _hint(key: str, plain: Mapping[str, Any], catalogue: Catalogue, dirs: Sequen
     last = key.rpartition(".")[2]
     same = [k for k in keys if k.rpartition(".")[2] == last]
     close = difflib.get_close_matches(key, keys, n=1, cutoff=0.7)
+    if not same and not close and group in catalogue and rest:
+        theirs = {name: _keys(_yaml(group, name, dirs)) for name in catalogue[group]}
+        if like := difflib.get_close_matches(rest, sorted({k for found in theirs.values() for k in found}), n=1, cutoff=0.7):
+            owners = [f"{group}={name}" for name, found in theirs.items() if like[0] in found]
+            return f": did you mean {group}.{like[0]}, a parameter of {' or '.join(owners[:4])}?"
     if not same and not close:
         nearby = difflib.get_close_matches(last, {k.rpartition(".")[2] for k in keys}, n=1, cutoff=0.6)
         close = [k for k in keys if nearby and k.rpartition(".")[2] == nearby[0]][:3]

@@ -64,6 +64,10 @@ def test_ranges_and_globs_of_hydra():
 
 
 REFUSED = {
+    "no option has the key, nor has the usual one": (
+        ["loss=supcon,triplet", "loss.magrin=0.1,0.2"],
+        "no key loss.magrin: did you mean loss.margin, a ",
+    ),
     "no option has the key": (["loss=triplet,contrastive", "loss.magrin=0.1,0.2"], "no key loss.magrin: did you mean loss.margin?"),
     "no such option": (["loss=triplt,contrastive"], "no loss=triplt: did you mean triplet?"),
     "a value of another type": (["loss=triplet", "loss.margin=0.1,abc"], "loss.margin must be a number, got the text 'abc'"),
