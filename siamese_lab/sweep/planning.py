@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from siamese_lab.catalogue import nearest
 from siamese_lab.errors import LabError
@@ -14,9 +14,6 @@ from siamese_lab.sweep.naming import all_options, refuse_name, study_name
 from siamese_lab.sweep.plan_record import Plan
 from siamese_lab.sweep.prints import fingerprint
 from siamese_lab.sweep.study import Study
-
-if TYPE_CHECKING:
-    pass
 
 
 def planned(

@@ -62,7 +62,6 @@ def command(names: Sequence[str], only_print: bool = False) -> int:
 
 
 def _study(study: Study, jobs: Sequence[Job]) -> int:
-
     from siamese_lab import config
     from siamese_lab.sweep import sweep
     from siamese_lab.sweep.launched import launched
