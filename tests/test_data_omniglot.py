@@ -161,6 +161,7 @@ def unpacked(tmp_path_factory):
 
 
 @real
+@pytest.mark.slow
 def test_unpacked_folders_give_the_same(unpacked):
     a, b = load(), Omniglot(root=str(unpacked)).load()
     assert b.fingerprint == a.fingerprint

@@ -66,12 +66,10 @@ def begun(folder, program, words, line):
     raise AssertionError(process.wait())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "kills"),
-    [
-        pytest.param(TRIPLETS, ["step@28"], marks=pytest.mark.slow),
-        (["trainer.ema=0.9", "trainer.sync_batchnorm=true"], ["step@19"]),
-    ],
+    [(TRIPLETS, ["step@28"]), (["trainer.ema=0.9", "trainer.sync_batchnorm=true"], ["step@19", "step@13"])],
     ids=["hard_triplets", "synchronised"],
 )
 def test_a_killed_run_of_two_ends_as_the_uninterrupted_one(tmp_path, words, kills):

@@ -56,7 +56,7 @@ def test_a_run_that_needs_more_memory_than_there_is_takes_no_other_along(outputs
     assert "allocate" in large.attempts()[0]["reason"]
 
 
-@pytest.mark.parametrize("moment", [pytest.param("plan", marks=pytest.mark.slow), "check", "run"])
+@pytest.mark.parametrize("moment", [pytest.param("plan", marks=pytest.mark.slow), "check", pytest.param("run", marks=pytest.mark.slow)])
 def test_ctrl_c_at_any_moment_leaves_no_process_and_no_traceback(outputs, moment):
     words = [*SMALL, *FEW, "trainer.max_epochs=500", "seed=1,2,3", "loss=supcon,triplet,contrastive", "study=stopped"]
     process = subprocess.Popen(

@@ -86,6 +86,7 @@ def test_a_cluster_that_is_not_there():
 
 
 @needs_ray
+@pytest.mark.slow
 def test_jobs_are_stopped_killed_and_gone_on_with(outputs, quick):
     outputs.mkdir(parents=True)
     quiet = written("quiet", *POINTS[:2], common=LONG)

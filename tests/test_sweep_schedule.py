@@ -111,6 +111,7 @@ def test_jobs_outlive_the_server_that_they_were_forked_from(outputs):
     assert [len(job.attempts()) for job in jobs] == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_a_job_that_hangs_when_its_sweep_is_killed_is_taken_over(outputs):
     outputs.mkdir(parents=True)
     (job,) = written("hangs", ["seed=1"], common=["trainer.max_epochs=6"])

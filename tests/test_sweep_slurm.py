@@ -37,6 +37,7 @@ def test_a_machine_without_slurm():
         Slurm()
 
 
+@pytest.mark.slow
 def test_a_killed_job_takes_no_other_along_and_goes_on(outputs):
     outputs.mkdir(parents=True)
     quiet = written("quiet", *POINTS, common=LONG)
