@@ -9,7 +9,7 @@ the two in turn; `ms` is the median of its steps, `MB` its peak resident memory 
 place. A side that needs more than --gigabytes of address space, or --seconds for its first step, has a dash. Wanted: our speed at least
 0.95 of theirs everywhere; for the triplet losses of 1,024 images and more, 5 times theirs or a tenth of their memory.
 
-Offline: the rate of multiply-adds of siamese_lab.sampling.neighbours, beside that of the bare matrix products of the same tiles; wanted:
+Offline: the rate of multiply-adds of siamese_lab.metrics.neighbours, beside that of the bare matrix products of the same tiles; wanted:
 0.6 of it, within 64 MB beside the embeddings and the result.
 """
 
@@ -110,7 +110,6 @@ def side(name: str, kind: str, size: int, gigabytes: float) -> dict[str, float]:
 
 
 def ours(kind: str) -> Callable:
-    from siamese_lab.batch import Embedded
     from siamese_lab.distances.cosine import Cosine
     from siamese_lab.distances.euclidean import Euclidean
     from siamese_lab.losses.contrastive import ContrastiveLoss
@@ -119,6 +118,7 @@ def ours(kind: str) -> Callable:
     from siamese_lab.losses.triplet import TripletLoss
     from siamese_lab.miners.batch_hard import BatchHard
     from siamese_lab.miners.semi_hard import SemiHard
+    from siamese_lab.structures.embedded import Embedded
 
     loss, miner, distance = {
         "triplet": (TripletLoss(), None, Euclidean()),
@@ -170,7 +170,7 @@ def offline(queries: int, rows: int, k: int = 50) -> None:
     from torch.nn import functional as F
 
     from siamese_lab.distances.cosine import Cosine
-    from siamese_lab.sampling.neighbours import COLUMNS, ROWS, nearest_others
+    from siamese_lab.metrics.neighbours import COLUMNS, ROWS, nearest_others
 
     torch.manual_seed(0)
     z, labels = F.normalize(torch.randn(rows, DIM)), torch.arange(rows) // 10

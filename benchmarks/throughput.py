@@ -116,10 +116,10 @@ def export(data: list[str], folder: Path, root: Path | None) -> None:
     import numpy as np
     from PIL import Image
 
-    from siamese_lab.assembly import load
-    from siamese_lab.config import compose
+    from siamese_lab.config.compose import compose
+    from siamese_lab.data.load import load_data
 
-    samples = load(compose([*data, *LAB]))
+    samples = load_data(compose([*data, *LAB]))
     ids = samples.ids("train")
     images, labels = samples.gather(ids).numpy(), samples.labels[ids].unique(return_inverse=True)[1].numpy()
     np.savez(folder / "train.npz", images=images, labels=labels)

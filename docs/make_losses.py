@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from siamese_lab import show
-from siamese_lab.binding import TARGET, build, resolve
-from siamese_lab.catalogue import option_file, options
-from siamese_lab.combination import refuse_misfits
-from siamese_lab.errors import LabError
+from siamese_lab.config.compatibility import refuse_misfits
+from siamese_lab.config.groups import option_file, option_names
+from siamese_lab.config.instantiate import TARGET, build, resolve_target
+from siamese_lab.config.options import option_parameters, source
+from siamese_lab.core.errors import LabError
 
 HEAD = """# Losses, distances, miners, samplings
 
@@ -39,7 +39,7 @@ def text() -> str:
     """The whole document."""
     parts = [HEAD, "## What goes together", "", *combinations(), ""]
     for group, title in GROUPS.items():
-        parts += [f"## {title}", "", *itertools.chain.from_iterable(section(group, option) for option in options(group))]
+        parts += [f"## {title}", "", *itertools.chain.from_iterable(section(group, option) for option in option_names(group))]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -47,7 +47,7 @@ def section(group: str, option: str) -> list[str]:
     """What is said of one option."""
     path = option_file(group, option)
     content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    target = resolve(content[TARGET])
+    target = resolve_target(content[TARGET])
     doc = inspect.getdoc(target) or ""
     abilities = {name: getattr(target, name, None) for name in ("eats", "gives", "needs")}
     facts = [f"{name} {value}" for name, value in abilities.items() if isinstance(value, str)]
@@ -55,9 +55,9 @@ def section(group: str, option: str) -> list[str]:
         facts += [f"comes with `distance={own_distance(option)}`"]
     lines = [f"### `{group}={option}`", "", body(doc), ""]
     lines += [f"{'; '.join(facts).capitalize()}.", ""] if facts else []
-    if said := show.source(doc):
+    if said := source(doc):
         lines += [f"Source: {said}", ""]
-    if parameters := show.option_parameters(path):
+    if parameters := option_parameters(path):
         lines += ["| parameter | default | meaning |", "|---|---|---|"]
         lines += [f"| `{group}.{p.name}` | {cell(p.default)} | {cell(p.note)} |" for p in parameters] + [""]
     return lines
@@ -81,13 +81,13 @@ def cell(value: str) -> str:
 
 def combinations() -> list[str]:
     """For each loss the miners, with a sampling that gives labels, and the samplings, with miner=all, that it takes."""
-    parts = {(group, option): made(group, option) for group in ("loss", "miner", "sampling") for option in options(group)}
+    parts = {(group, option): made(group, option) for group in ("loss", "miner", "sampling") for option in option_names(group)}
     lines = ["| loss | miners, with `sampling=pk` | samplings, with `miner=all` |", "|---|---|---|"]
-    for loss in options("loss"):
+    for loss in option_names("loss"):
         head = parts["loss", loss], made("distance", own_distance(loss))
-        miners = [m for m in options("miner") if fits(*head, parts["miner", m], parts["sampling", "pk"])]
-        samplings = [s for s in options("sampling") if fits(*head, parts["miner", "all"], parts["sampling", s])]
-        lines.append(f"| `{loss}` | {listed(miners, options('miner'))} | {listed(samplings, options('sampling'))} |")
+        miners = [m for m in option_names("miner") if fits(*head, parts["miner", m], parts["sampling", "pk"])]
+        samplings = [s for s in option_names("sampling") if fits(*head, parts["miner", "all"], parts["sampling", s])]
+        lines.append(f"| `{loss}` | {listed(miners, option_names('miner'))} | {listed(samplings, option_names('sampling'))} |")
     return lines
 
 

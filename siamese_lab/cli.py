@@ -15,7 +15,7 @@ A verb's module is imported once its words are parsed, so that help answers at o
     board       study: str | None, host: str, port: int
     compare     names: list[str], by: str | None, metric: str | None, format: str, report: Path | None, open_test: bool, force: bool
 
-`train -m` (or of a study file) is `siamese_lab.sweep.sweep`, and `plan` is `siamese_lab.sweep.plan`; both take
+`train -m` (or of a study file) is `siamese_lab.commands.sweep`, and `plan` is `siamese_lab.commands.plan`; both take
 words: list[str], config_dirs: list[Path], zips: list[str], cases: list[str], skip_unfit: bool; and the sweep force: bool.
 """
 
@@ -30,8 +30,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
-from siamese_lab.errors import INTERRUPTED, LabError, printable
-from siamese_lab.verbs import VERBS, Verb
+from siamese_lab.commands.arguments import VERBS, Verb
+from siamese_lab.core.errors import INTERRUPTED, LabError
+from siamese_lab.core.text import printable
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -100,13 +101,13 @@ def _do(verb: Verb, arguments: dict[str, Any]) -> int:
         for key in ("zips", "cases", "skip_unfit"):
             del arguments[key]
     if "overrides" in arguments:
-        from siamese_lab.config import compose, printed
+        from siamese_lab.config.compose import compose, config_text
 
         given = arguments.pop("overrides")
         cfg = compose(given, arguments.pop("config_dirs"))  # a misspelt key does not wait for torch
         _warn_of_repeats(given)
         if arguments.pop("cfg") == "job":
-            print(printed(cfg), end="")
+            print(config_text(cfg), end="")
             return 0
         arguments["cfg"] = cfg
     return _imported(verb.module).command(**arguments) or 0
@@ -122,9 +123,9 @@ def _imported(module: str) -> Any:
 
 
 def _is_study(arguments: dict[str, Any]) -> bool:
-    from siamese_lab.sweep.study_file import named
+    from siamese_lab.sweep.planning.study_file import study_given
 
-    return named(arguments["overrides"], arguments["config_dirs"]) is not None
+    return study_given(arguments["overrides"], arguments["config_dirs"]) is not None
 
 
 def _sweep(verb: Verb, arguments: dict[str, Any]) -> int:
@@ -132,7 +133,7 @@ def _sweep(verb: Verb, arguments: dict[str, Any]) -> int:
         raise LabError("--cfg prints the config of one run: leave the -m out, or see what a sweep would do with `siamese-lab plan`")
     words = arguments.pop("overrides")
     _warn_of_repeats(words)
-    module = "siamese_lab.sweep.sweep" if verb.module == "siamese_lab.train" else verb.module
+    module = "siamese_lab.commands.sweep" if verb.module == "siamese_lab.commands.train" else verb.module
     return _imported(module).command(words=words, **arguments) or 0
 
 

@@ -4,9 +4,10 @@ import os
 from collections import Counter
 from pathlib import Path
 
-import made_studies
-import parts
 import pytest
+
+from tests import _parts as parts
+from tests.compare import _studies as made_studies
 
 ROOT = Path(__file__).parent.parent
 
@@ -27,15 +28,18 @@ FEW = ["sampling.batch_size=96", "sampling.steps=12"]
 
 def run(*overrides, force=False):
     """Trains on the small problem, in this process; returns the run's folder and its metrics."""
-    from siamese_lab import config, files, runs
-    from siamese_lab.assembly import assemble, load
-    from siamese_lab.train import train
+    from siamese_lab.config.compose import compose, resolved_hash
+    from siamese_lab.core.files import read_json
+    from siamese_lab.data.load import load_data
+    from siamese_lab.runs.folder import run_folder
+    from siamese_lab.training.assemble import assemble
+    from siamese_lab.training.run import train
 
-    cfg = config.compose([*SMALL, *overrides])
-    samples = load(cfg)
-    folder = runs.folder(cfg.study, config.resolved_hash(cfg, samples.fingerprint))
+    cfg = compose([*SMALL, *overrides])
+    samples = load_data(cfg)
+    folder = run_folder(cfg.study, resolved_hash(cfg, samples.fingerprint))
     train(cfg, folder, assemble(cfg, samples=samples), force=force)
-    return folder, files.read_json(folder.path / "metrics.json")
+    return folder, read_json(folder.path / "metrics.json")
 
 
 def mostly_slow(names, quick):

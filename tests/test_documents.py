@@ -7,8 +7,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import ROOT, SMALL
 from nbclient import NotebookClient
+
+from tests.conftest import ROOT, SMALL
 
 
 def test_a_loss_is_added_in_five_minutes(tmp_path):
@@ -57,14 +58,14 @@ def test_the_readme_is_short_and_begins_with_code():
 
 
 def test_the_readmes_overrides_compose():
-    from siamese_lab.config import compose
-    from siamese_lab.sweep.planning import planned
+    from siamese_lab.config.compose import compose
+    from siamese_lab.sweep.planning.planner import plan_study
 
     commands = re.findall(r"^siamese-lab (?:train|check) (.+?)\s*(?:#.*)?$", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
     assert commands
     for command in commands:
         words = command.replace("FOLDER", "somewhere").split()
-        assert planned(words[1:]).jobs if words[0] == "-m" else compose(words)
+        assert plan_study(words[1:]).jobs if words[0] == "-m" else compose(words)
 
 
 def test_nothing_of_this_machine_is_committed():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from siamese_lab import provenance
+from siamese_lab.runs.provenance import code_hash
 
 ROOT = Path(__file__).parent.parent
 
@@ -47,14 +47,14 @@ def call(words: list[str], cwd: Path) -> str:
 
 
 def test_the_package_and_its_configs_are_those_of_the_wheel(installed: Path, tmp_path: Path) -> None:
-    code = "import siamese_lab; from siamese_lab.catalogue import config_dir; print(siamese_lab.__file__); print(config_dir())"
+    code = "import siamese_lab; from siamese_lab.core.paths import config_dir; print(siamese_lab.__file__); print(config_dir())"
     for place in call([str(installed / "python"), "-c", code], tmp_path).split():
         assert Path(place).is_relative_to(installed.parent)
 
 
 def test_the_wheel_has_every_source_and_option(installed: Path, tmp_path: Path) -> None:
-    code = "from siamese_lab import provenance; print(provenance.code_hash())"
-    assert call([str(installed / "python"), "-c", code], tmp_path).strip() == provenance.code_hash()
+    code = "from siamese_lab.runs.provenance import code_hash; print(code_hash())"
+    assert call([str(installed / "python"), "-c", code], tmp_path).strip() == code_hash()
 
 
 def test_the_console_script_works_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:

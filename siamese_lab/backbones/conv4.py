@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from siamese_lab.backbones.head import Head, count_features
+from siamese_lab.backbones._head import Head, count_features
 
 
 class Conv4(nn.Sequential):

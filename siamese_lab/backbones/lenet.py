@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from siamese_lab.backbones.head import Head, count_features
+from siamese_lab.backbones._head import Head, count_features
 
 
 class LeNet(nn.Sequential):

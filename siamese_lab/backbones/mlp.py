@@ -6,7 +6,7 @@ from math import prod
 
 from torch import nn
 
-from siamese_lab.backbones.head import Head
+from siamese_lab.backbones._head import Head
 
 
 class MLP(nn.Sequential):

@@ -10,9 +10,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from siamese_lab import together
-from siamese_lab.batch import Batch, Embedded
-from siamese_lab.errors import LabError
+from siamese_lab.core.errors import LabError
+from siamese_lab.distributed import collectives
+from siamese_lab.structures.batch import Batch
+from siamese_lab.structures.embedded import Embedded
 
 ROWS = 64  # of a batch, for the spread and the order of its embeddings
 FAILED = 1  # exit code
@@ -108,7 +109,7 @@ class Doctor(pl.Callback):
     def _say(self, words: str) -> None:
         if self.action == "stop":
             raise LabError(f"the doctor ends the run at {words} (callback.doctor.action=warn goes on)", FAILED)
-        if together.rank() == 0:
+        if collectives.rank() == 0:
             print(f"siamese-lab: doctor, {words}", file=sys.stderr, flush=True)
 
 

@@ -7,11 +7,16 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from siamese_lab import ledger_lists, ledger_plots, plots, together
-from siamese_lab.batch import Batch, Embedded, Episode, Pairs, Triplets, Tuples
-from siamese_lab.callbacks.mining import Mining
-from siamese_lab.errors import Stopped
-from siamese_lab.judging import embed
+from siamese_lab.audit import label_noise
+from siamese_lab.audit.plots import draw_duplicates, draw_suspects
+from siamese_lab.core.errors import Stopped
+from siamese_lab.distributed import collectives
+from siamese_lab.evaluation.evaluator import embed_ids
+from siamese_lab.plots import verification as plots
+from siamese_lab.structures.batch import Batch
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Episode, Pairs, Triplets, Tuples
+from siamese_lab.training.mining import Mining
 
 
 class Notes(NamedTuple):
@@ -105,16 +110,16 @@ class Ledger(pl.Callback):
         module.to(trainer.strategy.root_device)  # Lightning has put it on the CPU
         views, module.views = module.views, 1
         try:
-            z = embed(module, loader.samples, loader.ids, size)
+            z = embed_ids(module, loader.samples, loader.ids, size)
         finally:
             module.views = views
-        if together.rank() or self.notes is None:
+        if collectives.rank() or self.notes is None:
             return
         notes = Notes(*(values.cpu() for values in self.notes))
-        lists = ledger_lists.made(z, loader.samples, loader.ids, loader.labels, module.encoder()["distance"], notes.strangers())
-        ledger_lists.write(Path(trainer.default_root_dir), lists, notes)
+        lists = label_noise.build_lists(z, loader.samples, loader.ids, loader.labels, module.encoder()["distance"], notes.strangers())
+        label_noise.write_lists(Path(trainer.default_root_dir), lists, notes)
         if trainer.logger is not None:
-            pictures = {"suspects": ledger_plots.suspects(lists, self.top), "duplicates": ledger_plots.duplicates(lists, self.top)}
+            pictures = {"suspects": draw_suspects(lists, self.top), "duplicates": draw_duplicates(lists, self.top)}
             for name, picture in pictures.items():
                 if picture is not None:
                     trainer.logger.experiment.add_image(  # type: ignore[attr-defined]

@@ -8,9 +8,10 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.text import printable
 from siamese_lab.data.images import MAX_BYTES, BrokenImageError
 from siamese_lab.data.source import Source
-from siamese_lab.errors import LabError, printable
 
 MAX_MEMBERS = 2_000_000
 MAX_TOTAL = 1 << 36  # bytes unpacked

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from siamese_lab.errors import LabError
+from siamese_lab.core.errors import LabError
 
 
 def cache_folder(*parts: str) -> Path:

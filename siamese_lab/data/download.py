@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.text import printable
 from siamese_lab.data.cache import progress
-from siamese_lab.errors import LabError, printable
 
 BLOCK = 1 << 18
 

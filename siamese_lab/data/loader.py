@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from siamese_lab import together
-from siamese_lab.batch import Batch, Samples
-from siamese_lab.sampling.drawing import Drawn
+from siamese_lab.distributed import collectives
+from siamese_lab.structures.batch import Batch, DrawnBatch
+from siamese_lab.structures.samples import Samples
 
 AHEAD = 2  # batches that each worker has in hand
 
@@ -56,6 +56,6 @@ class BatchLoader:
         finally:  # an epoch may end early
             pool.shutdown(cancel_futures=True)
 
-    def _gather(self, epoch: int, step: int, drawn: Drawn) -> Batch:
-        ids, mine = self.ids[drawn.ids], together.share(len(drawn.ids))
+    def _gather(self, epoch: int, step: int, drawn: DrawnBatch) -> Batch:
+        ids, mine = self.ids[drawn.ids], collectives.share(len(drawn.ids))
         return Batch(self.samples.gather(ids[mine]), ids, self.labels[drawn.ids], drawn.tuples, epoch, step, mine.start)

@@ -5,8 +5,8 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 
-from siamese_lab.batch import Samples
 from siamese_lab.data.loader import BatchLoader
+from siamese_lab.structures.samples import Samples
 
 
 class SiameseData(pl.LightningDataModule):

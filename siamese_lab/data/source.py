@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.text import printable
 from siamese_lab.data.images import MAX_BYTES, BrokenImageError
-from siamese_lab.errors import LabError, printable
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.text import printable
 from siamese_lab.data.cache import cache_folder, progress
 from siamese_lab.data.images import VERSION as DECODER
 from siamese_lab.data.images import BrokenImageError, Fit, quiet
 from siamese_lab.data.source import Source
-from siamese_lab.errors import LabError, printable
 
 VERSION = 1  # of the files' layout
 CHUNK_BYTES = 1 << 25  # decoded pixels held in memory while building

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.distances.tiled import tiled
+from siamese_lab.distances._tiled import tiled
 
 
 class Chi2(nn.Module):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siamese_lab.distances.tiled import tiled
+from siamese_lab.distances._tiled import tiled
 
 
 class HiddenL1(nn.Module):

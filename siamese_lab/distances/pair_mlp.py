@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.distances.tiled import tiled
+from siamese_lab.distances._tiled import tiled
 
 
 class PairMLP(nn.Module):

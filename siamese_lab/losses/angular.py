@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siamese_lab.batch import Embedded, Tuples
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Tuples
 
 
 class AngularLoss(nn.Module):

@@ -4,8 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siamese_lab.batch import Embedded, Tuples, pair_distances
-from siamese_lab.losses.shared import each_kind
+from siamese_lab.losses._reductions import each_kind
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Tuples, pair_distances
 
 
 class BCELoss(nn.Module):

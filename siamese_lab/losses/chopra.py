@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.batch import Embedded, Tuples, pair_distances
-from siamese_lab.losses.shared import each_kind
+from siamese_lab.losses._reductions import each_kind
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Tuples, pair_distances
 
 DECAY = 2.77  # the paper's; 4 ln 2 = 2.7726, so that both kinds of pairs cost the same, Q / 2, at the distance Q / 2
 

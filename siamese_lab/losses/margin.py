@@ -5,8 +5,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.batch import Embedded, Tuples, as_pairs
-from siamese_lab.losses.shared import each_kind
+from siamese_lab.losses._reductions import each_kind
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Tuples, as_pairs
 
 
 class MarginLoss(nn.Module):

@@ -5,9 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.batch import Embedded, Tuples, as_episode
-from siamese_lab.losses.log_sums import log_sum
+from siamese_lab.losses._log_sums import log_sum
 from siamese_lab.losses.prototypical import classified
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Tuples, as_episode
 
 
 class MatchingLoss(nn.Module):

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siamese_lab.batch import Embedded, Tuples
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Tuples
 
 
 class NPairLoss(nn.Module):

@@ -2,8 +2,9 @@
 
 from torch import Tensor, nn
 
-from siamese_lab.batch import Embedded, Tuples
-from siamese_lab.losses.class_weights import batch, cosines, cross_entropy, directions
+from siamese_lab.losses._class_weights import batch, cosines, cross_entropy, directions
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Tuples
 
 
 class NormSoftmaxLoss(nn.Module):

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.batch import Embedded, Tuples
-from siamese_lab.losses.log_sums import log_sum
+from siamese_lab.losses._log_sums import log_sum
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Tuples
 
 
 class NTXentLoss(nn.Module):

@@ -2,9 +2,10 @@
 
 from torch import Tensor, nn
 
-from siamese_lab.batch import Embedded, Tuples
-from siamese_lab.losses.class_weights import batch, cosines, directions, facts, own_class
-from siamese_lab.losses.log_sums import log_one_plus_sum
+from siamese_lab.losses._class_weights import batch, cosines, directions, facts, own_class
+from siamese_lab.losses._log_sums import log_one_plus_sum
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Tuples
 
 
 class ProxyAnchorLoss(nn.Module):

@@ -5,8 +5,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from siamese_lab import pml
-from siamese_lab.batch import Embedded, Pairs, Triplets, Tuples, as_triplets
+from siamese_lab.adapters import pytorch_metric_learning as adapter
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Pairs, Triplets, Tuples, as_triplets
 
 OF_LABELS = ("FastAPLoss", "InstanceLoss", "NCALoss", "PNPLoss", "RankedListLoss", "SmoothAPLoss")
 OF_TRIPLETS = ("DynamicSoftMarginLoss", "MarginLoss", "TripletMarginLoss")
@@ -41,8 +42,8 @@ class PytorchMetricLearning(nn.Module):
         super().__init__()
         arguments = dict(arguments or {})
         given = {"num_classes": classes, "embedding_size": dim, "descriptors_dim": dim}
-        self.loss = pml.made("losses", name, arguments, given)
-        asks = pml.accepted(type(self.loss))
+        self.loss = adapter.build_component("losses", name, arguments, given)
+        asks = adapter.accepted_parameters(type(self.loss))
         owns = any(key in asks and asks[key].default is asks[key].empty for key in GIVEN)
         self.eats = "labels" if owns or name in OF_LABELS else "triplets" if name in OF_TRIPLETS else "pairs"
         self.draws = getattr(self.loss, "triplets_per_anchor", "all") != "all"  # it draws its own triplets
@@ -57,7 +58,7 @@ class PytorchMetricLearning(nn.Module):
         if not count:
             value = e.zero()
         else:
-            with pml.drawn(e.z.device, DRAW, *e.where):
+            with adapter.seeded(e.z.device, DRAW, *e.where):
                 value = self.loss(z, labels, handed, **references).sum()  # a few give it as (1,)
         number = labels.new_tensor(count)
         return e.zero() + value, {"active": number, "tuples": number}

@@ -5,8 +5,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.batch import Embedded, Tuples, as_triplets
-from siamese_lab.losses import all_triplets
+from siamese_lab.losses import _all_triplets as all_triplets
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Tuples, as_triplets
 
 
 class QuadrupletLoss(nn.Module):

@@ -2,8 +2,9 @@
 
 from torch import Tensor, nn
 
-from siamese_lab.batch import Embedded, Tuples
-from siamese_lab.losses.shared import misranked
+from siamese_lab.losses._reductions import misranked
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Tuples
 
 
 class SmoothAPLoss(nn.Module):

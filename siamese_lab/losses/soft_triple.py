@@ -4,8 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siamese_lab.batch import Embedded, Tuples
-from siamese_lab.losses.class_weights import batch, cosines, cross_entropy, directions, own_class
+from siamese_lab.losses._class_weights import batch, cosines, cross_entropy, directions, own_class
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Tuples
 
 
 class SoftTripleLoss(nn.Module):

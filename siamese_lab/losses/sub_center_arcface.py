@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.batch import Embedded, Tuples
+from siamese_lab.losses._class_weights import batch, cosines, cross_entropy, directions, own_class, with_margin
 from siamese_lab.losses.arcface import check
-from siamese_lab.losses.class_weights import batch, cosines, cross_entropy, directions, own_class, with_margin
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Tuples
 
 
 class SubCenterArcFaceLoss(nn.Module):

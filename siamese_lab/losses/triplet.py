@@ -4,8 +4,9 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from siamese_lab.batch import Embedded, Tuples
-from siamese_lab.losses import all_triplets
+from siamese_lab.losses import _all_triplets as all_triplets
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Tuples
 
 
 class TripletLoss(nn.Module):

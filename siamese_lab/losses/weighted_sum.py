@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from siamese_lab.batch import Embedded, Tuples
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Tuples
 
 DEMANDING = ("labels", "pairs", "triplets", "episodes")
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.batch import Embedded
+from siamese_lab.structures.embedded import Embedded
 
 
 class XBM(nn.Module):

@@ -1,6 +1,6 @@
 """No mining."""
 
-from siamese_lab.batch import Embedded
+from siamese_lab.structures.embedded import Embedded
 
 
 class AllTuples:

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from siamese_lab.batch import Embedded, Triplets
-from siamese_lab.miners.strips import Strip, joined, pairs
+from siamese_lab.miners._strips import Strip, joined, pairs
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Triplets
 
 PORTION = 2**21  # triplets that are looked at at once
 

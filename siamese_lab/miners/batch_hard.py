@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from siamese_lab.batch import Embedded, Triplets
-from siamese_lab.miners.strips import Strip, joined
+from siamese_lab.miners._strips import Strip, joined
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Triplets
 
 
 class BatchHard:

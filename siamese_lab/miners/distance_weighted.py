@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from siamese_lab.batch import Embedded, Triplets
-from siamese_lab.miners.strips import Strip, joined, pairs, table
-from siamese_lab.seeds import generator
+from siamese_lab.core.random import generator
+from siamese_lab.miners._strips import Strip, joined, pairs, table
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Triplets
 
 PURPOSE = 200  # of the random stream, see seeds.generator
 

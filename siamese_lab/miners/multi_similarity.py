@@ -2,8 +2,9 @@
 
 import torch
 
-from siamese_lab.batch import Embedded, Pairs
-from siamese_lab.miners.strips import strips
+from siamese_lab.miners._strips import strips
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Pairs
 
 
 class MultiSimilarity:

@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 
-from siamese_lab import pml
-from siamese_lab.batch import Embedded, Pairs, Triplets
+from siamese_lab.adapters import pytorch_metric_learning as adapter
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Pairs, Triplets
 
 DRAW = 102  # purpose of a random stream, see seeds.generator
 
@@ -34,7 +35,7 @@ class PytorchMetricLearning:
     gives = "triplets"  # that of conf/miner/pytorch_metric_learning.yaml; an object's own follows from the name
 
     def __init__(self, *, seed: int = 0, name: str = "BatchHardMiner", arguments: Mapping[str, Any] | None = None) -> None:
-        self.miner = pml.made("miners", name, dict(arguments or {}), {})
+        self.miner = adapter.build_component("miners", name, dict(arguments or {}), {})
         self.seed = seed
         points = torch.randn(24, 8, generator=torch.Generator().manual_seed(0))
         self.gives = "triplets" if isinstance(self(Embedded(points, torch.arange(24) % 4)), Triplets) else "pairs"
@@ -42,7 +43,7 @@ class PytorchMetricLearning:
     @torch.no_grad()
     def __call__(self, e: Embedded) -> Pairs | Triplets:
         """Triplets, or pairs seen from their left ends."""
-        with pml.drawn(e.z.device, self.seed, DRAW, *e.where):
+        with adapter.seeded(e.z.device, self.seed, DRAW, *e.where):
             found = self.miner(e.z.detach(), e.labels)
         ids, anchors = e.rows(), len(e.z[: e.anchors])
         if len(found) == 3:

@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor
 
-from siamese_lab.batch import Embedded, Triplets
-from siamese_lab.miners.strips import Strip, joined, pairs
-from siamese_lab.seeds import generator
+from siamese_lab.core.random import generator
+from siamese_lab.miners._strips import Strip, joined, pairs
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Triplets
 
 PURPOSE = 201  # of the random stream, see seeds.generator
 

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from siamese_lab.batch import Embedded, Triplets
-from siamese_lab.miners.strips import Strip, joined, pairs, table
+from siamese_lab.miners._strips import Strip, joined, pairs, table
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Triplets
 
 FEW = 16  # positives of an anchor up to which one look at all negatives for each of them is faster than sorting the negatives
 

@@ -1,9 +1,9 @@
 """Recognition trials that a data set's publisher fixed, such as Omniglot's 20 official one-shot runs."""
 
-from siamese_lab.batch import Episodes
-from siamese_lab.protocols.judged import Judged
-from siamese_lab.protocols.recognition import Compare, Outcomes, check_compare, error, named, outcomes
-from siamese_lab.stats import Figure
+from siamese_lab.metrics.recognition import Compare, Outcomes, check_compare, error, named, outcomes
+from siamese_lab.statistics.influence import Figure
+from siamese_lab.structures.embedded_set import EmbeddedSet
+from siamese_lab.structures.samples import Episodes
 
 REMEDY = "add their files to data.root (Omniglot's are all_runs.zip), or take protocol=[one_shot], which draws its own"
 
@@ -31,15 +31,15 @@ class GivenTrials:
     def __init__(self, trials: str, compare: Compare = "nearest") -> None:
         self.trials, self.compare = trials, check_compare(compare)
 
-    def fits(self, judged: Judged) -> None:
+    def fits(self, judged: EmbeddedSet) -> None:
         """Raises what `judge` would of these trials, whatever the embeddings."""
         self._given(judged)
 
-    def choose(self, judged: Judged) -> dict[str, float]:
+    def choose(self, judged: EmbeddedSet) -> dict[str, float]:
         """Nothing is chosen."""
         return {}
 
-    def judge(self, judged: Judged, chosen: dict[str, float], influences: bool = True) -> dict[str, Figure]:
+    def judge(self, judged: EmbeddedSet, chosen: dict[str, float], influences: bool = True) -> dict[str, Figure]:
         """The error over the trials.
 
         Raises:
@@ -47,10 +47,10 @@ class GivenTrials:
         """
         return {"error": error(judged, self._given(judged), self.compare, intervals=influences, independent=True)}
 
-    def outcomes(self, judged: Judged) -> Outcomes:
+    def outcomes(self, judged: EmbeddedSet) -> Outcomes:
         """What each query was taken for."""
         return outcomes(judged, self._given(judged), self.compare)
 
-    def _given(self, judged: Judged) -> Episodes:
+    def _given(self, judged: EmbeddedSet) -> Episodes:
         episodes: Episodes = named(judged.trials, self.trials, "trials", REMEDY)
         return episodes

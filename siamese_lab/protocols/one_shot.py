@@ -2,11 +2,11 @@
 
 import torch
 
-from siamese_lab.batch import Episodes
-from siamese_lab.protocols.episodes import draw_episodes
-from siamese_lab.protocols.judged import Judged
-from siamese_lab.protocols.recognition import Compare, Outcomes, check_compare, error, named, outcomes
-from siamese_lab.stats import Figure
+from siamese_lab.metrics.episodes import draw_episodes
+from siamese_lab.metrics.recognition import Compare, Outcomes, check_compare, error, named, outcomes
+from siamese_lab.statistics.influence import Figure
+from siamese_lab.structures.embedded_set import EmbeddedSet
+from siamese_lab.structures.samples import Episodes
 
 
 class OneShot:
@@ -52,15 +52,15 @@ class OneShot:
         self.way, self.shot, self.queries, self.episodes = way, shot, queries, episodes
         self.within, self.compare, self.seed = within, check_compare(compare), seed
 
-    def fits(self, judged: Judged) -> None:
+    def fits(self, judged: EmbeddedSet) -> None:
         """Raises what `judge` would of these labels and groups, whatever the embeddings."""
         self._draw(judged, 1)
 
-    def choose(self, judged: Judged) -> dict[str, float]:
+    def choose(self, judged: EmbeddedSet) -> dict[str, float]:
         """Nothing is chosen."""
         return {}
 
-    def judge(self, judged: Judged, chosen: dict[str, float], influences: bool = True) -> dict[str, Figure]:
+    def judge(self, judged: EmbeddedSet, chosen: dict[str, float], influences: bool = True) -> dict[str, Figure]:
         """The error over the episodes that the seed draws from these labels.
 
         Raises:
@@ -69,11 +69,11 @@ class OneShot:
         drawn = self._draw(judged, self.episodes)
         return {"error": error(judged, drawn, self.compare, intervals=influences, independent=False)}
 
-    def outcomes(self, judged: Judged) -> Outcomes:
+    def outcomes(self, judged: EmbeddedSet) -> Outcomes:
         """What each query of these episodes was taken for."""
         return outcomes(judged, self._draw(judged, self.episodes), self.compare)
 
-    def _draw(self, judged: Judged, episodes: int) -> Episodes:
+    def _draw(self, judged: EmbeddedSet, episodes: int) -> Episodes:
         groups = None
         if self.within is not None:
             groups = named(judged.groups, self.within, "group", "set within=null to draw across all classes")

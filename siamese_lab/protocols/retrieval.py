@@ -5,11 +5,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from siamese_lab.errors import LabError
-from siamese_lab.protocols.judged import Judged
-from siamese_lab.protocols.ranking import MEASURES, blocks, measures, without_others
-from siamese_lab.protocols.tiles import Sorted, by_label, check_tile
-from siamese_lab.stats import Figure, influences, interval
+from siamese_lab.core.errors import LabError
+from siamese_lab.metrics.ranking import MEASURES, blocks, measures, without_others
+from siamese_lab.metrics.tiles import Sorted, by_label, check_tile
+from siamese_lab.statistics.influence import Figure, influences, interval
+from siamese_lab.structures.embedded_set import EmbeddedSet
 
 
 class Retrieval:
@@ -40,16 +40,16 @@ class Retrieval:
     def __init__(self, tile: int = 2048) -> None:
         self.tile = check_tile(tile)
 
-    def fits(self, judged: Judged) -> None:
+    def fits(self, judged: EmbeddedSet) -> None:
         """Raises what `judge` would of these labels, whatever the embeddings."""
         self._rows(judged)
 
-    def choose(self, judged: Judged) -> dict[str, float]:
+    def choose(self, judged: EmbeddedSet) -> dict[str, float]:
         """Nothing is chosen."""
         return {}
 
     @torch.no_grad()
-    def judge(self, judged: Judged, chosen: dict[str, float], influences: bool = True) -> dict[str, Figure]:
+    def judge(self, judged: EmbeddedSet, chosen: dict[str, float], influences: bool = True) -> dict[str, Figure]:
         """The figures; `influences=False` gives values alone.
 
         Raises:
@@ -66,13 +66,13 @@ class Retrieval:
             figures[MEASURES[k]] = figure
         return figures
 
-    def _rows(self, judged: Judged) -> Sorted:
+    def _rows(self, judged: EmbeddedSet) -> Sorted:
         rows = by_label(judged)
         if not len(rows.z) or int(rows.sizes.max()) < 2:
             raise LabError(f"retrieval needs an identity with two images, but {len(rows.z):,} images have none: use other data")
         return rows
 
-    def _values(self, rows: Sorted, judged: Judged, leave_out: bool) -> tuple[Tensor, Tensor | None]:
+    def _values(self, rows: Sorted, judged: EmbeddedSet, leave_out: bool) -> tuple[Tensor, Tensor | None]:
         identities, parts = len(rows.names), []
         total = torch.zeros(identities, len(MEASURES), dtype=torch.float64)
         freed, asked = torch.zeros_like(total), torch.zeros(identities, dtype=torch.float64)

@@ -7,13 +7,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from siamese_lab.errors import LabError
-from siamese_lab.protocols import leave_out, roc
-from siamese_lab.protocols.judged import Judged
-from siamese_lab.protocols.pairs import AllPairs, ListedPairs, SamePairs
-from siamese_lab.protocols.scores import Counts, Grid, GridCounter, count, landmarks
-from siamese_lab.protocols.tiles import Sorted, by_label, check_tile
-from siamese_lab.stats import Figure
+from siamese_lab.core.errors import LabError
+from siamese_lab.metrics import leave_one_out, roc
+from siamese_lab.metrics.pairs import AllPairs, ListedPairs, SamePairs
+from siamese_lab.metrics.threshold_counts import Counts, Grid, GridCounter, count, landmarks
+from siamese_lab.metrics.tiles import Sorted, by_label, check_tile
+from siamese_lab.statistics.influence import Figure
+from siamese_lab.structures.embedded_set import EmbeddedSet
 
 FEW = 10  # false accepts that must be expected at a FAR for it to be resolved
 SAMPLE = 2048  # rows whose different-label distances say where thresholds are needed
@@ -67,15 +67,15 @@ class Verification:
             raise ValueError(f"grid must be >= 64 thresholds, got {grid}: the intervals would be coarse")
         self.pairs, self.far, self.seed, self.grid, self.tile = pairs, tuple(far), seed, grid, check_tile(tile)
 
-    def fits(self, judged: Judged) -> None:
+    def fits(self, judged: EmbeddedSet) -> None:
         """Raises what `judge` would of these labels, whatever the embeddings."""
         self._source(by_label(judged), judged)
 
-    def choose(self, judged: Judged) -> dict[str, float]:
+    def choose(self, judged: EmbeddedSet) -> dict[str, float]:
         """The threshold (a distance) of the best balanced accuracy on these pairs."""
         return {"threshold": roc.best_threshold(self._count(judged, None, by_identity=False)[0])}
 
-    def judge(self, judged: Judged, chosen: dict[str, float], influences: bool = True) -> dict[str, Figure]:
+    def judge(self, judged: EmbeddedSet, chosen: dict[str, float], influences: bool = True) -> dict[str, Figure]:
         """The figures; those at the threshold only where `chosen` has one. `influences=False` gives values alone."""
         threshold = chosen.get("threshold")
         counts, grid, names = self._count(judged, threshold, by_identity=influences)
@@ -99,7 +99,7 @@ class Verification:
         return figures if grid is None else self._with_intervals(figures, grid, names)
 
     @torch.no_grad()
-    def curves(self, judged: Judged, bins: int = 100) -> roc.Curves:
+    def curves(self, judged: EmbeddedSet, bins: int = 100) -> roc.Curves:
         """What plots are drawn from: at most 2000 points of the ROC curve and histograms of both kinds over shared bins."""
         source, same, sample = self._prepare(by_label(judged), judged)
         low, high = float(torch.minimum(same.distance.min(), sample.min())), float(torch.maximum(same.distance.max(), sample.max()))
@@ -108,25 +108,25 @@ class Verification:
         return roc.curves(counts, edges)
 
     def _with_intervals(self, figures: dict[str, Figure], grid: Grid, names: tuple[str, ...]) -> dict[str, Figure]:
-        measures: dict[str, leave_out.Measure] = {"eer": roc.eer, "auc": roc.auc}
-        rejected, accepted, wrong = leave_out.erring_at(grid, leave_out.column_of_eer(grid))
+        measures: dict[str, leave_one_out.Measure] = {"eer": roc.eer, "auc": roc.auc}
+        rejected, accepted, wrong = leave_one_out.erring_at(grid, leave_one_out.column_of_eer(grid))
         erring = {"eer": min(rejected, wrong), "auc": min(rejected, wrong)}
         for limit in self.far:
             name = f"tar@far={far_name(limit)}"
             measures[name] = partial(roc.tar_at, limit=limit, smooth=True)
-            erring[name] = min(leave_out.erring_at(grid, leave_out.column_of_far(grid, limit)))
+            erring[name] = min(leave_one_out.erring_at(grid, leave_one_out.column_of_far(grid, limit)))
         if grid.at is not None:
             here = grid.at + 1  # after the point (0, 0)
             measures["accuracy"] = lambda far, tar: (1 - far[..., here] + tar[..., here]) / 2
             measures["false_accept"] = lambda far, tar: far[..., here]
             measures["false_reject"] = lambda far, tar: 1 - tar[..., here]
-            rejected, accepted, wrong = leave_out.erring_at(grid, grid.at)
+            rejected, accepted, wrong = leave_one_out.erring_at(grid, grid.at)
             erring |= {"accuracy": min(rejected, wrong), "false_accept": wrong, "false_reject": min(rejected, accepted)}
-        without = leave_out.without_each(grid, list(measures.values()))  # (C, measures)
-        return {name: leave_out.with_interval(figures[name], without[:, k], names, erring[name]) for k, name in enumerate(measures)}
+        without = leave_one_out.without_each(grid, list(measures.values()))  # (C, measures)
+        return {name: leave_one_out.with_interval(figures[name], without[:, k], names, erring[name]) for k, name in enumerate(measures)}
 
     @torch.no_grad()
-    def _count(self, judged: Judged, threshold: float | None, by_identity: bool) -> tuple[Counts, Grid | None, tuple[str, ...]]:
+    def _count(self, judged: EmbeddedSet, threshold: float | None, by_identity: bool) -> tuple[Counts, Grid | None, tuple[str, ...]]:
         rows = by_label(judged)
         source, same, sample = self._prepare(rows, judged)
         extra = landmarks(sample, 512, low_end=True)  # no more than where `choose` looks for a gap
@@ -140,7 +140,7 @@ class Verification:
         counts = count(same.distance, source.different(), extra, grid)
         return counts, None if grid is None else grid.result(), rows.names
 
-    def _prepare(self, rows: Sorted, judged: Judged) -> tuple[AllPairs | ListedPairs, SamePairs, Tensor]:
+    def _prepare(self, rows: Sorted, judged: EmbeddedSet) -> tuple[AllPairs | ListedPairs, SamePairs, Tensor]:
         """Where the pairs come from, the same-label ones, and a sample of different-label distances."""
         source = self._source(rows, judged)
         some = rows
@@ -152,7 +152,7 @@ class Verification:
             sample = [next(iter(source.different())).distance.flatten()]
         return source, source.same(), torch.cat(sample)
 
-    def _source(self, rows: Sorted, judged: Judged) -> AllPairs | ListedPairs:
+    def _source(self, rows: Sorted, judged: EmbeddedSet) -> AllPairs | ListedPairs:
         source: AllPairs | ListedPairs
         if self.pairs == "all":
             source = AllPairs(rows, judged.distance, self.tile)

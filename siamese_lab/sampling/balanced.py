@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from siamese_lab.sampling.drawing import Classes, Drawn, check_batch
-from siamese_lab.seeds import generator
+from siamese_lab.core.random import generator
+from siamese_lab.sampling._class_index import Classes, check_batch
+from siamese_lab.structures.batch import DrawnBatch
 
 
 class Balanced:
@@ -62,12 +63,12 @@ class Balanced:
         """No table of embeddings is needed."""
         return False
 
-    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[Drawn]:
+    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed and the epoch."""
         drawn = [torch.multinomial(self.weight, self.per_batch, generator=generator(self.seed, 15, epoch, s)) for s in range(self.steps)]
         ids = self._dealt(torch.cat(drawn), generator(self.seed, 16, epoch))  # (steps x P, K)
         for batch in ids.view(self.steps, -1):
-            yield Drawn(batch, None)
+            yield DrawnBatch(batch, None)
 
     def _dealt(self, classes: Tensor, g: torch.Generator) -> Tensor:
         """K images (M, K) for each of `classes` (M,): every class's images in shuffled lists, dealt in the order of `classes`."""

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from siamese_lab.batch import Episode
-from siamese_lab.sampling.drawing import Classes, Drawn, check_batch, distinct
-from siamese_lab.seeds import generator
+from siamese_lab.core.random import generator
+from siamese_lab.sampling._class_index import Classes, check_batch, distinct
+from siamese_lab.structures.batch import DrawnBatch
+from siamese_lab.structures.tuples import Episode
 
 
 class Episodes:
@@ -54,10 +55,10 @@ class Episodes:
         """No table of embeddings is needed."""
         return False
 
-    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[Drawn]:
+    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed and the epoch."""
         classes = self.able[distinct(len(self.able), self.way, self.steps, generator(self.seed, 13, epoch))]  # (steps, way)
         rows = torch.arange(self.way * self.each).view(self.way, self.each)
         for step in range(self.steps):
             ids = self.classes.images(classes[step], self.each, generator(self.seed, 14, epoch, step))  # (way, shot + queries)
-            yield Drawn(ids.flatten(), Episode(rows[:, : self.shot].flatten(), rows[:, self.shot :].flatten()))
+            yield DrawnBatch(ids.flatten(), Episode(rows[:, : self.shot].flatten(), rows[:, self.shot :].flatten()))

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.sampling.drawing import Classes, Drawn, check_batch
-from siamese_lab.sampling.hard import HardNegatives
+from siamese_lab.core.random import generator
+from siamese_lab.sampling._class_index import Classes, check_batch
+from siamese_lab.sampling._hard_negatives import HardNegatives
 from siamese_lab.sampling.random_triplets import drawn_triplets
-from siamese_lab.seeds import generator
+from siamese_lab.structures.batch import DrawnBatch
 
 
 class HardTriplets:
@@ -64,7 +65,7 @@ class HardTriplets:
         """The table (N, neighbours) of each training image's nearest images of other classes."""
         return self.negatives.mine(z, distance)
 
-    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[Drawn]:
+    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed, the epoch and the table."""
         for step in range(self.steps):
             g = generator(self.seed, 5, epoch, step)

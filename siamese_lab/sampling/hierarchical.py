@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from siamese_lab.sampling.drawing import Classes, Drawn, check_batch, distinct
-from siamese_lab.seeds import generator
+from siamese_lab.core.random import generator
+from siamese_lab.sampling._class_index import Classes, check_batch, distinct
+from siamese_lab.structures.batch import DrawnBatch
 
 
 class Hierarchical:
@@ -71,7 +72,7 @@ class Hierarchical:
         """No table of embeddings is needed."""
         return False
 
-    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[Drawn]:
+    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed and the epoch."""
         groups = self._groups(epoch)  # (steps,)
         lists = {group: iter(self._classes(epoch, group, int((groups == group).sum()))) for group in groups.unique().tolist()}
@@ -79,7 +80,7 @@ class Hierarchical:
             classes = next(lists[group])  # (P,)
             each = -(-self.batch_size // len(classes))
             ids = self.classes.images(classes, each, generator(self.seed, 10, epoch, step))  # (P, K)
-            yield Drawn(ids.T.flatten()[: self.batch_size], None)
+            yield DrawnBatch(ids.T.flatten()[: self.batch_size], None)
 
     def _groups(self, epoch: int) -> Tensor:
         """(steps,) groups in proportion to their classes, each as often as it should be but for less than one."""

@@ -6,9 +6,10 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from siamese_lab.sampling.drawing import Classes, Drawn, check_batch
+from siamese_lab.core.random import generator
+from siamese_lab.sampling._class_index import Classes, check_batch
 from siamese_lab.sampling.random_pairs import drawn_pairs
-from siamese_lab.seeds import generator
+from siamese_lab.structures.batch import DrawnBatch
 
 
 class LAPPairs:
@@ -122,7 +123,7 @@ class LAPPairs:
             found.append(torch.where(left, rows[partner], self.classes.other(rows, g)))
         return torch.stack(found, 1)
 
-    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[Drawn]:
+    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed, the epoch and the table."""
         g = generator(self.seed, 9, epoch)
         twin = self.classes.cycle(g)

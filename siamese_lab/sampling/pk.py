@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from siamese_lab.sampling.drawing import Classes, Drawn, check_batch, distinct
-from siamese_lab.seeds import generator
+from siamese_lab.core.random import generator
+from siamese_lab.sampling._class_index import Classes, check_batch, distinct
+from siamese_lab.structures.batch import DrawnBatch
 
 
 class PK:
@@ -46,12 +47,12 @@ class PK:
         """No table of embeddings is needed."""
         return False
 
-    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[Drawn]:
+    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed and the epoch."""
         classes = self._classes(epoch)  # (steps, P)
         for step in range(self.steps):
             ids = self.classes.images(classes[step], self.per_class, generator(self.seed, 1, epoch, step))  # (P, K)
-            yield Drawn(ids.flatten(), None)
+            yield DrawnBatch(ids.flatten(), None)
 
     def _classes(self, epoch: int) -> Tensor:
         """(steps, P) classes, no class twice in a batch: the last batch that a shuffled list cannot fill is left out."""

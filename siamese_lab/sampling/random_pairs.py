@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from siamese_lab.batch import Pairs
-from siamese_lab.sampling.drawing import Classes, Drawn, check_batch
-from siamese_lab.seeds import generator
+from siamese_lab.core.random import generator
+from siamese_lab.sampling._class_index import Classes, check_batch
+from siamese_lab.structures.batch import DrawnBatch
+from siamese_lab.structures.tuples import Pairs
 
 
 class RandomPairs:
@@ -44,7 +45,7 @@ class RandomPairs:
         """No table of embeddings is needed."""
         return False
 
-    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[Drawn]:
+    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed and the epoch."""
         for step in range(self.steps):
             g = generator(self.seed, 2, epoch, step)
@@ -55,7 +56,7 @@ class RandomPairs:
             yield drawn_pairs(left, right, same)
 
 
-def drawn_pairs(left: Tensor, right: Tensor, same: Tensor) -> Drawn:
+def drawn_pairs(left: Tensor, right: Tensor, same: Tensor) -> DrawnBatch:
     """A batch of the images `left` (P,) then `right` (P,), and the pairs over its rows."""
     rows = torch.arange(len(left))
-    return Drawn(torch.cat([left, right]), Pairs(rows, rows + len(left), same))
+    return DrawnBatch(torch.cat([left, right]), Pairs(rows, rows + len(left), same))

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from siamese_lab.batch import Triplets
-from siamese_lab.sampling.drawing import Classes, Drawn, check_batch
-from siamese_lab.seeds import generator
+from siamese_lab.core.random import generator
+from siamese_lab.sampling._class_index import Classes, check_batch
+from siamese_lab.structures.batch import DrawnBatch
+from siamese_lab.structures.tuples import Triplets
 
 
 class RandomTriplets:
@@ -39,7 +40,7 @@ class RandomTriplets:
         """No table of embeddings is needed."""
         return False
 
-    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[Drawn]:
+    def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed and the epoch."""
         for step in range(self.steps):
             g = generator(self.seed, 3, epoch, step)
@@ -48,7 +49,7 @@ class RandomTriplets:
             yield drawn_triplets(anchor, positive, self.classes.other(anchor, g))
 
 
-def drawn_triplets(anchor: Tensor, positive: Tensor, negative: Tensor) -> Drawn:
+def drawn_triplets(anchor: Tensor, positive: Tensor, negative: Tensor) -> DrawnBatch:
     """A batch of the images `anchor`, `positive`, `negative`, (T,) each, and the triplets over its rows."""
     rows, t = torch.arange(len(anchor)), len(anchor)
-    return Drawn(torch.cat([anchor, positive, negative]), Triplets(rows, rows + t, rows + 2 * t))
+    return DrawnBatch(torch.cat([anchor, positive, negative]), Triplets(rows, rows + t, rows + 2 * t))

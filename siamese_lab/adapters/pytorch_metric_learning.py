@@ -1,0 +1,120 @@
+"""Losses and miners of pytorch-metric-learning by name, with their arguments checked like ours."""
+
+import importlib
+import inspect
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.random import generator
+from siamese_lab.core.text import nearest
+from siamese_lab.core.typecheck import fit_type, parameters
+
+BASES = {"losses": "BaseMetricLossFunction", "miners": "BaseMiner"}
+UNFIT = {
+    "CrossBatchMemory": "it is memory=xbm here",
+    "MultipleLosses": "it is loss=weighted_sum here",
+    "SelfSupervisedLoss": "it takes two views of each image",
+    "VICRegLoss": "it takes two views of each image, and no labels",
+    "ManifoldLoss": "it takes no labels",
+    "HistogramLoss": "it indexes tensors in a way that PyTorch gives up, and will then silently compute something else",
+    "EmbeddingsAlreadyPackagedAsTriplets": "it is sampling=random_triplets here",
+    "GenericPairLoss": "it is a base class",
+}
+OBJECTS = frozenset({"distance", "reducer", "embedding_regularizer", "weight_regularizer", "weight_init_func", "collect_stats"})
+"""Parameters that take objects of theirs: their defaults are kept."""
+
+
+def build_component(part: str, name: str, arguments: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+    """An object of a class of pytorch_metric_learning.
+
+    Args:
+        part: "losses" or "miners".
+        name: of the class, e.g. "CircleLoss".
+        arguments: of its constructor, plain values; all others keep their defaults.
+        given: what the run knows, by the library's names; given to what asks for it without a default.
+
+    Raises:
+        LabError: if the library is not installed.
+        ValueError: if there is no such class, or the arguments do not fit it.
+    """
+    target = find_class(part, name)
+    known = accepted_parameters(target)
+    misfits: list[str] = []
+    values = {}
+    for key, value in arguments.items():
+        if key in OBJECTS:
+            misfits.append(f"arguments.{key} cannot be given: {name} keeps its own default")
+        elif key not in known:
+            takes = ", ".join(sorted(known)) or "none"
+            misfits.append(f"no key arguments.{key}{nearest(key, known)} ({name} of pytorch-metric-learning takes: {takes})")
+        else:
+            values[key] = fit_type(value, annotation(known[key], value), f"arguments.{key}", misfits)
+    lacking = {key for key, p in known.items() if p.default is p.empty and key not in values}
+    misfits += [f"arguments.{key} is missing: {name} needs it" for key in sorted(lacking - given.keys())]
+    if misfits:
+        raise ValueError("; ".join(misfits))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of NumPy 2, in LargeMarginSoftmaxLoss and SphereFaceLoss
+            return target(**values, **{key: given[key] for key in lacking})
+    except (ValueError, TypeError, AssertionError) as error:
+        raise ValueError(f"arguments do not suit {name}: {str(error).strip() or 'its own check fails'}") from error
+
+
+def find_class(part: str, name: str) -> Any:
+    """The class of that name, and nothing else of the library.
+
+    Raises:
+        LabError: if the library is not installed.
+        ValueError: if there is no such class, or it has no place here.
+    """
+    try:
+        module = importlib.import_module(f"pytorch_metric_learning.{part}")
+    except ModuleNotFoundError as error:
+        raise LabError(f"this needs the package {error.name}, which is not installed: pip install siamese-lab[pml]") from error
+    base = getattr(module, BASES[part])
+    fitting = {key for key, one in vars(module).items() if inspect.isclass(one) and issubclass(one, base) and one is not base} - set(UNFIT)
+    if name in UNFIT and hasattr(module, name):
+        raise ValueError(f"name must be another one than {name}: {UNFIT[name]}")
+    if name not in fitting:
+        raise ValueError(f"name must be one of the {part} of pytorch-metric-learning, got {name!r}{nearest(str(name), fitting)}")
+    return getattr(module, name)
+
+
+def accepted_parameters(target: type) -> dict[str, inspect.Parameter]:
+    """The parameters that a class and those it is derived from name, without those that take objects."""
+    known: dict[str, inspect.Parameter] = {}
+    for one in inspect.getmro(target):
+        general = one.__module__.rpartition(".")[2] in ("mixins", "base_metric_loss_function", "generic_pair_loss", "base_miner")
+        if general or not one.__module__.startswith(("pytorch_metric_learning.losses", "pytorch_metric_learning.miners")):
+            continue
+        own = list(parameters(vars(one)["__init__"]).items()) if "__init__" in vars(one) else []
+        for name, p in own[1:]:  # the first is self
+            if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and name not in OBJECTS:
+                known.setdefault(name, p)
+    return known
+
+
+def annotation(p: inspect.Parameter, value: Any) -> Any:
+    """What a value has to fit: the parameter's annotation, else the kind of its default."""
+    if p.annotation is not p.empty and p.default is not None:
+        return p.annotation
+    if isinstance(p.default, bool):
+        return bool
+    if isinstance(p.default, int | float):  # scale=64 does not mean whole numbers alone
+        return int if type(value) is int else float
+    return str | int if isinstance(p.default, str) else Any  # triplets_per_anchor is "all" or a number
+
+
+@contextmanager
+def seeded(device: torch.device, *where: int) -> Iterator[None]:
+    """Autocast off, and torch's own random numbers, of which the library draws, a function of `where`; as they were afterwards."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), torch.autocast(device.type, enabled=False):
+        torch.manual_seed(generator(*where).initial_seed())
+        yield

@@ -1,0 +1,84 @@
+"""What a finished run shows: figures with their intervals beside the untrained encoder's. Prints, never computes."""
+
+from collections import defaultdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from siamese_lab.core.text import format_value
+from siamese_lab.runs.folder import RunFolder
+from siamese_lab.runs.seal import is_sealed
+
+
+def print_run(folder: RunFolder, new: bool = False) -> None:
+    """Prints the figures of a run, what was decided, and where to look next.
+
+    Args:
+        folder: of a run in state ok.
+        new: whether it has just been trained; else the way to force another training is named.
+    """
+    metrics, info = folder.metrics(), folder.info()
+    console = Console(highlight=False, soft_wrap=True)
+    if not new:
+        console.print(f"{folder.path} is finished: these are its figures. To train it anew: the same command with --force\n")
+    if is_sealed(folder):
+        print_figures(console, "Validation figures", metrics["val"], {"untrained": metrics["untrained"]})
+        if metrics["sealed"]:
+            console.print(f"The test part of a study is sealed: `siamese-lab compare {folder.study} --open-test` opens it.")
+        else:
+            console.print()
+            print_figures(console, "Test figures", metrics["test"], {})
+    elif metrics["test"]:
+        print_figures(console, "Test figures", metrics["test"], {"untrained": metrics["untrained"]})
+    else:
+        console.print("The data have no test part: there are no figures.")
+    training, known = metrics["training"], defaultdict(lambda: "unknown", info["decided"])
+    rate = training["images_per_second"]
+    apart = {"label": "no identity of the test part was trained on", "image": "test images are new, their identities are not"}
+    console.print(f"\ndata       {apart[metrics['data']['disjoint']]}")
+    console.print(
+        f"checkpoint after epoch {metrics['epoch']}, of {training['steps']} steps in {training['seconds']:.0f} s"
+        + (f", {rate:,.0f} images/s" if rate else "")
+    )
+    console.print(
+        f"machine    {known['accelerator']}, precision {known['precision']}, {known['layout']}, "
+        f"allocator {known['allocator']}, {known['threads']} threads"
+    )
+    console.print(f"run        {folder.path}")
+    console.print("\nnext")
+    chosen = "threshold" in metrics["chosen"].get("verification", {})
+    judge = f"verify {folder.short} a.png b.png" if chosen else f"evaluate {folder.short} --protocol retrieval"
+    for line in (f"siamese-lab board {folder.path.parent.name}", f"siamese-lab {judge}", "siamese-lab train loss=triplet miner=batch_hard"):
+        console.print(f"  {line}")
+
+
+def print_figures(console: Console, title: str, found: dict[str, dict[str, Any]], beside: dict[str, dict[str, dict[str, Any]]]) -> None:
+    """Prints figures as a table, and below it what is to be said of some of them.
+
+    Args:
+        console: where.
+        title: of the table.
+        found: {"<protocol>/<figure>": a Figure's fields}.
+        beside: further columns with the values of the same figures, by heading.
+    """
+    made = Table(title=title, title_justify="left", box=None, pad_edge=False, title_style="bold")
+    made.add_column("figure", no_wrap=True)
+    made.add_column("value", justify="right", no_wrap=True)
+    made.add_column("95 % interval", justify="right", no_wrap=True)
+    for heading in beside:
+        made.add_column(heading, justify="right", no_wrap=True)
+    made.add_column("better", no_wrap=True)
+    for name, figure in found.items():
+        others = [format_value(column[name]["value"], column[name]["unit"]) if name in column else "" for column in beside.values()]
+        made.add_row(name, format_value(figure["value"], figure["unit"]), format_interval(figure), *others, figure["better"])
+    console.print(made)
+    for note in dict.fromkeys(figure["note"] for figure in found.values() if figure["note"]):  # below: the table fits 80 columns
+        console.print(f"{note}: {', '.join(name for name, figure in found.items() if figure['note'] == note)}")
+
+
+def format_interval(figure: dict[str, Any]) -> str:
+    """The interval as text; empty where there is none."""
+    if figure["low"] is None:
+        return ""
+    return f"{format_value(figure['low'], figure['unit'])} to {format_value(figure['high'], figure['unit'])}"

@@ -1,0 +1,62 @@
+"""`siamese-lab board`: TensorBoard over a study, or over all, with names that a reader understands."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.paths import outputs
+from siamese_lab.tensorboard.logdir import View
+from siamese_lab.tensorboard.server import REFRESH, _ending, _refuse, _serve
+
+OURS = REFRESH + 1.0  # seconds until the view is brought up to date: what it takes away is gone when TensorBoard looks
+
+
+def command(study: str | None, host: str = "localhost", port: int = 6006) -> int:
+    """Serves until Ctrl-C, or until it is told to end.
+
+    Args:
+        study: a name or a folder; None = all studies.
+        host: to listen on.
+        port: 0 = any free one.
+
+    Raises:
+        LabError: if there is nothing to show, or the port is taken.
+    """
+    folders = chosen(study)
+    _refuse(host, port)
+    with tempfile.TemporaryDirectory(prefix="siamese-lab-board-", ignore_cleanup_errors=True) as scratch, _ending() as end:
+        view = View(Path(scratch), folders)
+        shown = view.refresh()
+        address = _serve(Path(scratch), host, port)
+        what = f"the study {folders[0].name}" if len(folders) == 1 else f"{len(folders)} studies"
+        print(f"TensorBoard shows {what}, {shown:,} {'run' if shown == 1 else 'runs'}, at {address}\nCtrl-C ends it", flush=True)
+        failed = ""
+        while not end.wait(OURS):
+            try:
+                view.refresh()
+            except (OSError, LabError) as error:  # a disk that is full, a study that is being moved: what was shown stays
+                if str(error) != failed:
+                    print(f"siamese-lab: new runs are not shown: {error}", file=sys.stderr)
+                failed = str(error)
+    return 0
+
+
+def chosen(study: str | None) -> list[Path]:
+    """The folders to show.
+
+    Raises:
+        LabError: if there is no such study, or no run at all.
+    """
+    begun = {path.parent.parent for path in outputs().glob("*/*/run.json")}
+    known = sorted(begun | {path.parent for path in outputs().glob("*/study.json")})
+    if study is None:
+        if not known:
+            raise LabError(f"{outputs()} holds no run yet: `siamese-lab train` makes one")
+        return known
+    for path in (Path(study), outputs() / study):
+        if study and ((path / "study.json").is_file() or any(path.glob("*/run.json"))):
+            return [path.resolve()]
+    names = ", ".join(path.name for path in known[:10]) or "none"
+    more = f" and {len(known) - 10} more" if len(known) > 10 else ""
+    raise LabError(f"no study {study or repr(study)} with runs: there are {names}{more} under {outputs()}")

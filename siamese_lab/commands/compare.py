@@ -1,0 +1,171 @@
+"""`siamese-lab compare`: which runs differ, and whether the difference is real."""
+
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from siamese_lab.compare.analysis import marginal
+from siamese_lab.compare.analysis.build import build_comparison, chosen_metric, without_metric
+from siamese_lab.compare.analysis.comparison import Comparison, Part, Run
+from siamese_lab.compare.report import formats
+from siamese_lab.compare.selection.axes import told_apart
+from siamese_lab.compare.selection.mixing import refuse_mixed, remarks
+from siamese_lab.compare.selection.select import SEED, Selection, again, select_runs, with_influences
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.files import write_text
+from siamese_lab.evaluation.unseal import open_test_part
+from siamese_lab.runs.folder import RunFolder
+from siamese_lab.runs.seal import PLAIN, read_openings
+
+PRINTED: Mapping[str, Callable[[Comparison], str]] = {
+    "md": formats.markdown,
+    "latex": formats.latex,
+    "csv": formats.comma_separated,
+    "json": formats.as_json,
+}
+
+
+def command(
+    names: list[str],
+    by: str | None = None,
+    metric: str | None = None,
+    format: str = "table",
+    report: Path | None = None,
+    open_test: bool = False,
+    force: bool = False,
+) -> int:
+    """Compares runs by one figure and prints what can be said.
+
+    Args:
+        names: of studies or runs.
+        by: axes to compare, averaged over the others; None = every configuration.
+        metric: "<protocol>/<figure>"; None = the one that checkpoints were chosen by.
+        format: what is printed: "table" in words, or "md", "latex", "csv", "json", "html" and nothing else.
+        report: where the page goes; None = with the table of one study, into its folder; else nowhere.
+        open_test: compare the test part, computing its figures first; the opening is logged.
+        force: compare what is not comparable, and runs that their limit of time ended.
+
+    Raises:
+        LabError: if there is nothing to compare, or what there is must not be.
+    """
+    if report is not None and not report.parent.is_dir():
+        raise LabError(f"--report needs a file in a folder that is there, got {report}")
+    selection = select_runs(names, force)
+    comparison = compare_runs(selection, by=by, metric=metric, open_test=open_test, force=force)
+    place = report
+    if place is None and format == "table" and selection.study is not None:
+        place = selection.study / report_name(by, metric, open_test)
+    if place is not None:
+        place = _written(comparison, place, asked=report is not None)  # first: whoever reads what is printed may stop reading
+    if format == "table":
+        formats.table(comparison, Console(highlight=False, soft_wrap=True))
+        next_steps(comparison, place)
+    elif format == "html":
+        from siamese_lab.compare.report.html import html_page
+
+        print(html_page(comparison), end="")
+    else:
+        print(PRINTED[format](comparison), end="")
+    return 0
+
+
+def _written(comparison: Comparison, place: Path, asked: bool) -> Path | None:
+    """Writes the page; where it was not asked for, a folder that takes no file keeps nobody from reading the table."""
+    from siamese_lab.compare.report.html import html_page
+
+    try:
+        write_text(place, html_page(comparison))
+    except OSError as error:
+        words = f"the page {place} cannot be written: {error.strerror}"
+        if asked:
+            raise LabError(words) from error
+        print(f"siamese-lab: {words}", file=sys.stderr)
+        return None
+    return place
+
+
+def compare_runs(
+    selection: Selection, *, by: str | None = None, metric: str | None = None, open_test: bool = False, force: bool = False
+) -> Comparison:
+    """The comparison of a selection; opens the sealed test part where that is asked, once nothing else stands in the way.
+
+    Raises:
+        LabError: as `command`.
+    """
+    part: Part = "test" if open_test else "val"
+    runs, rest = [run for run in selection.runs if not run.why], [run for run in selection.runs if run.why]
+    if not runs:
+        raise LabError(_none(selection, rest))
+    notes = [*selection.notes, *refuse_mixed(runs, force), *remarks(runs)]
+    name = chosen_metric(runs, metric, part)
+    if by is not None:
+        axes = [axis for axis in selection.axes if axis != SEED] or told_apart(runs)[1]
+        marginal.keys(by, axes)  # before anything is opened
+    if open_test:
+        runs = _opened(runs, selection.title)
+    runs, lacking = without_metric(runs, name, part)
+    whole, broken = [], []
+    for run in runs:
+        try:
+            whole.append(with_influences(run, name, part))
+        except LabError as error:
+            broken.append(Run(run.path, "broken", f"not whole: {error}"))
+    if not whole:
+        raise LabError(f"no run is whole: {broken[0].why}")
+    return build_comparison(
+        whole,
+        name,
+        part,
+        title=selection.title,
+        axes=selection.axes or None,
+        by=by,
+        notes=notes,
+        left_out=[*rest, *lacking, *broken],
+        openings=[one for study in dict.fromkeys(run.path.parent for run in whole) for one in _log(study)],
+    )
+
+
+def report_name(by: str | None, metric: str | None, open_test: bool) -> str:
+    """The page's file name: `report.html`, and another one for each other question, so that none replaces the answer to another."""
+    asked = ["report", *([f"by-{by}"] if by else []), *([metric] if metric else []), *(["test"] if open_test else [])]
+    return re.sub(r"[^\w.@=-]+", "-", "-".join(asked))[:200] + ".html"
+
+
+def next_steps(comparison: Comparison, place: Path | None) -> None:
+    """Prints where to look next."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print("\nnext")
+    if place is not None:
+        console.print(f"  {place}: tables that sort, plots", markup=False)
+    else:
+        console.print("  --report page.html writes a page with tables that sort, and plots")
+    if not comparison.by and len(comparison.axes) > 1:
+        console.print(f"  --by {comparison.axes[0]} averages over the other axes", markup=False)
+    if any(run.state in ("running", "queued", "killed", "failed", "preempted") for run in comparison.left_out):
+        console.print(f"  siamese-lab status {comparison.title}", markup=False)
+
+
+def _opened(runs: Sequence[Run], title: str) -> list[Run]:
+    """The runs with their test figures, computed where they are sealed."""
+    sealed = [RunFolder(run.path) for run in runs if run.sealed]
+    if sealed:
+        print(f"siamese-lab: this opens the sealed test part of {len(sealed)} runs; the opening is logged", file=sys.stderr)
+        open_test_part(sealed, f"siamese-lab compare {title} --open-test")
+    return [again(run) if run.sealed else run for run in runs]
+
+
+def _log(study: Path) -> list[dict[str, Any]]:
+    """The openings of a study; those of plain runs, which open their test part at their end, are no news."""
+    return read_openings(study) if study.name != PLAIN else []
+
+
+def _none(selection: Selection, rest: Sequence[Run]) -> str:
+    states = ", ".join(f"{count} {state}" for state, count in Counter(run.state for run in rest).most_common())
+    first = f" ({rest[0].name}: {rest[0].why})" if rest else ""
+    do = f"siamese-lab rerun {selection.title}" if selection.study else "siamese-lab resume RUN"
+    return f"{selection.title}: no run is finished, so there is nothing to compare: {states or 'no run at all'}{first}; `{do}` goes on"

@@ -1,0 +1,95 @@
+"""`siamese-lab diff`: the keys in which two runs differ."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from siamese_lab.compare.selection import configs
+from siamese_lab.config.schema import LEFT_OUT
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.files import read_json
+from siamese_lab.core.text import printable
+from siamese_lab.runs.folder import RunFolder, find_run
+from siamese_lab.runs.schema import check_metrics
+
+ABSENT = "-"
+
+
+def command(left: str, right: str) -> int:
+    """Prints the keys of the two resolved configs that differ, and what else made the runs other ones.
+
+    Args:
+        left, right: folders of runs, or beginnings of run ids.
+
+    Raises:
+        LabError: if there is no such run, or its files are not whole.
+    """
+    one, two = find_run(left), find_run(right)
+    console = Console(highlight=False, soft_wrap=True)
+    if one.path.resolve() == two.path.resolve():
+        console.print(Text(f"no difference: both are the run {one.path}"))
+        return 0
+    rows = differences(facts(one), facts(two))
+    if not rows:
+        console.print(Text(f"no difference between {one.path} and {two.path}"))
+        return 0
+    console.print(_table(rows, f"{one.study}/{one.short}", f"{two.study}/{two.short}"), soft_wrap=False)
+    if any(_left_out(key) for key, _, _ in rows):
+        console.print("(*) decides nothing that the run computes: its id does not depend on it")
+    return 0
+
+
+def facts(folder: RunFolder) -> dict[str, str]:
+    """All that may tell a run from another: its config by keys with dots, then the code, the data, versions, and what was decided.
+
+    Options are named by their group alone (`loss`), their targets are left out.
+
+    Raises:
+        LabError: if its files are not whole.
+    """
+    info = folder.info()
+    config = configs.read(folder.path / "config.yaml")
+    made = {key.removeprefix("choices."): value for key, value in config.items() if key.startswith("choices.")}
+    made |= {key: value for key, value in config.items() if not key.startswith("choices.") and not _named(key, config)}
+    made["code"] = printable(info.get("code", "unknown"))
+    made["data fingerprint"] = _fingerprint(folder)
+    made |= {printable(f"version of {name}"): printable(value) for name, value in info["versions"].items()}
+    made |= {printable(f"decided {name}"): printable(value) for name, value in info["decided"].items()}
+    return made | {"state": folder.state()}
+
+
+def differences(one: Mapping[str, str], two: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Key, left and right value of all that differs, in the order of the files."""
+    keys = dict.fromkeys([*one, *two])
+    return [(key, one.get(key, ABSENT), two.get(key, ABSENT)) for key in keys if one.get(key) != two.get(key)]
+
+
+def _named(key: str, config: Mapping[str, str]) -> bool:
+    """Whether a target is known by its option's name, as `loss._target_` is by `loss`."""
+    return key.endswith("._target_") and f"choices.{key.removesuffix('._target_')}" in config
+
+
+def _fingerprint(folder: RunFolder) -> str:
+    path = folder.path / "metrics.json"
+    try:
+        metrics: dict[str, Any] = check_metrics(path, read_json(path))
+    except LabError:
+        return "not known yet"
+    return printable(metrics["data"]["fingerprint"])
+
+
+def _left_out(key: str) -> bool:
+    return any(key == out or key.startswith(f"{out}.") for out in LEFT_OUT)
+
+
+def _table(rows: list[tuple[str, str, str]], left: str, right: str) -> Table:
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    made.add_column("key", no_wrap=True)
+    for heading in (left, right):
+        made.add_column(Text(heading), overflow="fold")
+    for key, one, two in rows:
+        made.add_row(Text(f"{key} (*)" if _left_out(key) else key), Text(one), Text(two))
+    return made

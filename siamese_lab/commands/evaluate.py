@@ -1,0 +1,112 @@
+"""`siamese-lab evaluate`: judges a trained run again, on its own or other data, by its own or other protocols."""
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from siamese_lab.commands._run_report import print_figures
+from siamese_lab.config.compose import compose, read_config
+from siamese_lab.config.groups import option_file
+from siamese_lab.config.instantiate import build
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.files import read_json
+from siamese_lab.core.text import printable
+from siamese_lab.data.load import load_data
+from siamese_lab.evaluation.evaluator import Chosen, choose, evaluate_part, refuse_unfit
+from siamese_lab.model.checkpoint import load_trained
+from siamese_lab.model.device import decide_device
+from siamese_lab.runs.folder import RunFolder, find_run
+from siamese_lab.runs.schema import check_classes
+from siamese_lab.runs.seal import log_opening
+from siamese_lab.structures.samples import Samples
+
+
+def command(run: str, data: list[str], protocols: list[str] | None) -> int:
+    """Prints the figures; on the run's own data and protocols they are the run's own to the last digit.
+
+    Args:
+        run: folder or beginning of a run id.
+        data: overrides of the data set, e.g. ["data=omniglot", "data.root=..."]; empty = the run's own.
+        protocols: names of options; None = the run's own.
+
+    Raises:
+        LabError: if there is no such run, it has no checkpoint, or the data do not fit the network.
+    """
+    folder = find_run(run)
+    metrics = folder.metrics()  # first: nothing is judged of a run that is not at its end
+    cfg = read_config(folder.path / "config.yaml")
+    module = load_trained(folder, cfg).to(decide_device(cfg, "auto").device)
+    own = _composed(cfg, data) if data else cfg
+    samples = load_data(own, trusted=bool(data))
+    shape, wanted = list(samples.images.shape[1:]), folder.info()["network"]["shape"]
+    if shape != wanted:
+        raise LabError(f"the network was trained on images of {wanted}, these are {shape}: set data.size and data.channels to match")
+    if data:
+        _refuse_trained_on(folder, cfg, own, samples)
+    judges = _judges(cfg, protocols)
+    refuse_unfit(samples, judges, ("test",))
+    size = cfg.evaluation.batch_size
+    chosen: Chosen = metrics["chosen"] if data else choose(module, samples, judges, size)
+    if metrics.get("sealed") and samples.fingerprint == metrics["data"]["fingerprint"]:
+        log_opening(folder.path.parent, [folder.run_id], "siamese-lab evaluate")
+        print(f"siamese-lab: this opens the sealed test part of the study {folder.study}; the opening is logged", file=sys.stderr)
+    figures = evaluate_part(module, samples, "test", judges, chosen, size)
+    if not figures:
+        raise LabError("there is nothing to judge: the test part of these data is empty, or the protocol's trials are not in them")
+    beside, console = {}, Console(highlight=False, soft_wrap=True)
+    if not data:
+        if metrics["data"]["fingerprint"] == samples.fingerprint:
+            beside = {} if metrics.get("sealed") else {"at the run's end": metrics["test"]}
+        else:
+            console.print("The data have changed since the run was trained: its figures at its end are not comparable and not shown.\n")
+    print_figures(console, f"{folder.path}", {name: asdict(f) for name, f in figures.items()}, beside)
+    return 0
+
+
+def _judges(cfg: DictConfig, names: list[str] | None) -> dict[str, Any]:
+    """The protocols of these names: as the run has set them where it has them, else with their defaults."""
+    names = list(map(str, cfg.protocol)) if names is None else names
+    others = [name for name in names if name not in cfg.protocol]
+    for name in others:
+        option_file("protocol", name)  # refuses what is none
+    defaults = compose([f"protocol=[{','.join(others)}]"]).protocol if others else {}
+    return {name: build(defaults[name]) if name in defaults else build(cfg.protocol[name], trusted=False) for name in names}
+
+
+def _refuse_trained_on(folder: RunFolder, cfg: DictConfig, other: DictConfig, samples: Samples) -> None:
+    """Refuses other data of the run's own data set whose test part holds identities that the run was trained on.
+
+    Identities of another data set that bear the same names are others.
+
+    Raises:
+        LabError: naming some of them.
+    """
+    known = folder.path / "classes.json"
+    if other.data._target_ != cfg.data._target_ or samples.disjoint == "image" or not known.exists():
+        return
+    there = {samples.classes[label] for label in samples.labels[samples.ids("test")].unique().tolist()}
+    common = sorted(there & set(check_classes(known, read_json(known))["train"]))
+    if common:
+        raise LabError(
+            f"the run was trained on {len(common):,} of the {len(there):,} identities of this test part, e.g. {printable(common[0])}: "
+            "its figures would flatter it; choose a split without them"
+        )
+
+
+def _composed(cfg: DictConfig, data: list[str]) -> DictConfig:
+    """A config whose data section is the user's: another option, or other values of the run's own.
+
+    Raises:
+        LabError: for overrides of anything else.
+    """
+    others = [word for word in data if not word.startswith(("data=", "data.", "+data."))]
+    if others:
+        raise LabError(f"--data takes overrides of the data, data=... and data.key=..., got {' '.join(others)}")
+    if any(word.startswith("data=") for word in data):
+        return compose(data)
+    own = {str(key): value for key, value in OmegaConf.to_container(cfg.data).items() if key != "_target_"}  # type: ignore[union-attr]
+    return compose([f"data={cfg.choices.data}", *(f"data.{key}={json.dumps(value)}" for key, value in own.items()), *data])

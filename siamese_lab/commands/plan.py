@@ -1,0 +1,92 @@
+"""`siamese-lab plan`: what a sweep would do, what it would cost, and what of it is done; nothing is trained or written."""
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from siamese_lab.core.paths import outputs
+from siamese_lab.runs.job import Job
+from siamese_lab.sweep.execution import table
+from siamese_lab.sweep.execution.build_launcher import build_launcher
+from siamese_lab.sweep.planning.plan import Plan
+from siamese_lab.sweep.planning.planner import plan_study
+
+
+def command(words: list[str], config_dirs: Sequence[Path], zips: Sequence[str], cases: Sequence[str], skip_unfit: bool = False) -> int:
+    """Prints the plan.
+
+    Args:
+        words, config_dirs, zips, cases, skip_unfit: see `sweep.command`.
+    """
+    plan = plan_study(words, config_dirs, zips, cases, skip_unfit)
+    for note in plan.notes:
+        print(f"siamese-lab: {note}", file=sys.stderr)
+    console = Console(highlight=False, soft_wrap=True)
+    for line in describe(plan):
+        console.print(line, markup=False)
+    return 0
+
+
+def describe(plan: Plan) -> list[str]:
+    """The lines that `plan` prints."""
+    slots = build_launcher(plan.launcher).slots
+    lines = [f"study      {plan.study}"]
+    lines += [f"axis       {key}: {', '.join(values)}" for key, values in plan.axes.items()]
+    if plan.search is not None:
+        return [*lines, f"search     {plan.search.get('trials', '?')} trials, {slots} at once"]
+    rows = [table.row(job) for job in plan.jobs]
+    todo = [row for row in rows if row.state != "ok"]
+    lines.append(f"runs       {len(rows)}: {table.counts([row.state for row in rows])}; {len(todo)} to do, {slots} at once")
+    lines.append(f"time       {_time(plan, rows, slots)}")
+    lines.append(f"disk       {_disk([row.job for row in rows if row.state == 'ok'], len(todo))}")
+    if plan.budget:
+        lines.append("budget     " + ", ".join(f"{key} {value}" for key, value in plan.budget.items()))
+    if plan.superseded:
+        lines.append(f"not reused {len(plan.superseded)} earlier runs, of another config or other data")
+    return lines
+
+
+def _time(plan: Plan, rows: Sequence[table.Row], slots: int) -> str:
+    """From what finished runs took, each combination by its own where one is finished."""
+    known: dict[tuple[tuple[str, str], ...], list[float]] = {}
+    for row in rows:
+        if row.state == "ok" and row.seconds:
+            known.setdefault(_combination(row.job), []).append(row.seconds)
+    todo = [row for row in rows if row.state != "ok"]
+    if not todo:
+        return "nothing to do"
+    if not known:
+        return "unknown: no run of this study has finished yet"
+    every = [seconds for taken in known.values() for seconds in taken]
+    mean = sum(every) / len(every)
+    own = [known.get(_combination(row.job)) for row in todo]
+    seconds = sum(sum(taken) / len(taken) if taken else mean for taken in own) / slots
+    guessed = sum(taken is None for taken in own)
+    shown = f"{seconds / 3600:.1f} hours" if seconds > 5400 else f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{seconds:.0f} seconds"
+    unlike = f"; {guessed} are of combinations of which none is finished" if guessed else ""
+    return f"about {shown}, by {len(every)} finished runs{unlike}"
+
+
+def _disk(finished: Sequence[Job], todo: int) -> str:
+    root = outputs()
+    while not root.exists() and root != root.parent:
+        root = root.absolute().parent
+    free = shutil.disk_usage(root).free
+    if not finished:
+        return f"{free / 1e9:.1f} GB free; what a run takes is not known before the first one has finished"
+    sizes = [_size(job.folder.path) for job in finished[:20]]
+    mean = sum(sizes) / len(sizes)
+    short = ": not enough" if mean * todo > free else ""
+    return f"{mean / 1e6:.1f} MB a run, {mean * todo / 1e6:,.0f} MB for the {todo} to do, {free / 1e9:.1f} GB free{short}"
+
+
+def _combination(job: Job) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((key, value) for key, value in job.point.items() if key != "seed"))
+
+
+def _size(path: Path) -> int:
+    return sum((Path(folder) / name).stat().st_size for folder, _, names in os.walk(path) for name in names)

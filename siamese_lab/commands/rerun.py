@@ -1,0 +1,115 @@
+"""`siamese-lab rerun`: tries again what failed of a study, or trains runs anew."""
+
+import shlex
+from collections.abc import Sequence
+
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.paths import outputs
+from siamese_lab.runs.folder import EXIT_CODES, RunFolder, find_run
+from siamese_lab.runs.job import Job
+from siamese_lab.runs.study import Study, located
+from siamese_lab.sweep.execution import table
+from siamese_lab.sweep.execution.launcher import Launcher
+from siamese_lab.sweep.launchers.local import Local
+
+
+def command(names: Sequence[str], only_print: bool = False) -> int:
+    """Runs what is not finished of a study, whatever its attempts so far; or runs anew, from their recorded configs.
+
+    What a run that is trained anew had written is moved to `jobs/replaced` of its study.
+
+    Args:
+        names: a study; or runs.
+        only_print: print the commands that made them, and stop.
+
+    Raises:
+        LabError: if there is no such study or run, or it is running.
+    """
+    if len(names) == 1 and (name := located(names[0])) is not None:
+        study = Study.read(name)
+        jobs = [row.job for row in map(table.row, study.jobs) if row.state != "ok"]
+        if only_print:
+            print("\n".join(_words(study, job) for job in jobs or study.jobs))
+            return 0
+        if not jobs:
+            print(f"The study {study.name} is finished: {len(study.jobs)} runs. To train one of them anew: siamese-lab rerun RUN")
+            return 0
+        return _study(study, jobs)
+    folders = [find_run(name) for name in names]
+    if only_print:
+        for folder in folders:
+            print(_command(folder))
+        return 0
+    if busy := next((folder for folder in folders if folder.state() == "running"), None):
+        raise LabError(busy.busy())
+    from siamese_lab.config.compose import read_config
+
+    code = 0
+    for name in dict.fromkeys(folder.study for folder in folders):
+        mine = [folder for folder in folders if folder.study == name]
+        if (outputs() / name / "study.json").is_file():
+            study = Study.read(name)
+            jobs = [job for job in study.jobs if job.run_id in {folder.run_id for folder in mine}]
+            for job in jobs:
+                read_config(job.file("yaml"))  # refused while nothing has been touched
+            for job in jobs:
+                job.set_aside()
+            code = max(code, _study(study, jobs))
+            mine = [folder for folder in mine if folder.run_id not in {job.run_id for job in jobs}]
+        for folder in mine:
+            code = max(code, _alone(folder))
+    return code
+
+
+def _study(study: Study, jobs: Sequence[Job]) -> int:
+    from siamese_lab.config.compose import read_config
+    from siamese_lab.sweep.execution.build_launcher import build_launcher
+    from siamese_lab.sweep.execution.run import run_jobs
+
+    for job in jobs:
+        if table.row(job).state == "diverged":
+            job.set_aside()  # from its checkpoint it would diverge again
+        job.forgive()
+    try:
+        for job in jobs:  # the study may come from elsewhere
+            read_config(job.file("yaml"))
+        section = study.facts.get("launcher")
+        launcher: Launcher = build_launcher(section, trusted=False) if section else Local()
+    except LabError as error:
+        words = "if it is your own, give its command again, `siamese-lab train -m ...`: what has failed is no longer counted"
+        raise LabError(f"{error}\n{words}") from error
+    return run_jobs(table.console(), study.name, jobs, launcher)
+
+
+def _alone(folder: RunFolder) -> int:
+    from siamese_lab.commands._run_report import print_run
+    from siamese_lab.config.compose import read_config, resolved_hash
+    from siamese_lab.data.load import load_data
+    from siamese_lab.training.assemble import assemble
+    from siamese_lab.training.run import train
+
+    cfg = read_config(folder.path / "config.yaml")
+    samples = load_data(cfg, trusted=False)
+    if resolved_hash(cfg, samples.fingerprint) != folder.run_id:
+        raise LabError(f"the run {folder.path} cannot be run again: its data or its config are no longer those that it was trained with")
+    train(cfg, folder, assemble(cfg, samples=samples, trusted=False), force=True)
+    print_run(folder, new=True)
+    return EXIT_CODES[folder.state()]
+
+
+def _command(folder: RunFolder) -> str:
+    if (outputs() / folder.study / "study.json").is_file():
+        study = Study.read(folder.study)
+        job = next((one for one in study.jobs if one.run_id == folder.run_id), None)
+        if job is not None:
+            return _words(study, job)
+    words = folder.info().get("command") or ["siamese-lab"]
+    return shlex.join(["siamese-lab", *map(str, words[1:])])
+
+
+def _words(study: Study, job: Job) -> str:
+    """The command that trains a job's run by itself."""
+    point = [f"{key}={value}" for key, value in job.point.items()]
+    dirs = [word for folder in study.facts.get("config_dirs", []) for word in ("--config-dir", folder)]
+    fixed = study.facts.get("fixed", [])
+    return shlex.join(["siamese-lab", "train", *fixed, *point, *dirs, f"study={study.name}"])

@@ -1,0 +1,52 @@
+"""`siamese-lab status`: how far a study is, as a table that lives until the study is finished."""
+
+import sys
+import time
+
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
+
+from siamese_lab.runs.study import Study, located
+from siamese_lab.sweep.execution import table
+
+REFRESH = 1.0  # seconds
+
+
+def command(study: str, once: bool = False) -> int:
+    """Prints the table; where a terminal watches, until no job is queued or running, or Ctrl-C.
+
+    Args:
+        study: name or folder.
+        once: print it once.
+
+    Raises:
+        LabError: if there is no such study.
+    """
+    console = table.console()
+    study = located(study) or study
+    shown, going = _shown(study)
+    if once or not going or not sys.stdout.isatty():
+        console.print(shown)
+        return 0
+    with Live(shown, console=console, auto_refresh=False) as live:
+        while going:
+            time.sleep(REFRESH)
+            shown, going = _shown(study)
+            live.update(shown, refresh=True)
+    return 0
+
+
+def _shown(name: str) -> tuple[Group, bool]:
+    """The table, and whether something runs or is still to run."""
+    study = Study.read(name)
+    rows = [table.row(job) for job in study.jobs]
+    running = sum(one.state == "running" for one in rows)
+    words = [table.counts([one.state for one in rows])]
+    rest = table.left(rows, max(1, running))
+    if running and rest is not None:
+        words.append(f"about {rest / 60:.0f} minutes to go" if rest >= 90 else f"about {rest:.0f} seconds to go")
+    if study.superseded:
+        words.append(f"{len(study.superseded)} earlier runs no longer count: their config or data have changed")
+    going = any(one.state in ("running", "queued") for one in rows)
+    return Group(table.table(f"Study {study.name}", rows), Text("\n" + "; ".join(words))), going

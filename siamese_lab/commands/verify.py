@@ -1,0 +1,64 @@
+"""`siamese-lab verify`: do two images show the same identity?"""
+
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from siamese_lab.config.compose import read_config
+from siamese_lab.config.instantiate import build
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.text import printable
+from siamese_lab.data.images import BrokenImageError, Fit
+from siamese_lab.data.source import file_source
+from siamese_lab.model.checkpoint import load_trained
+from siamese_lab.runs.folder import find_run
+
+
+def command(run: str, left: Path, right: Path) -> int:
+    """Prints the distance of two images, the threshold that the run chose on validation, and the answer.
+
+    Args:
+        run: folder or beginning of a run id.
+        left: an image file.
+        right: another one.
+
+    Raises:
+        LabError: if there is no such run, it chose no threshold, or an image cannot be read.
+    """
+    folder = find_run(run)
+    cfg = read_config(folder.path / "config.yaml")
+    chosen = folder.metrics()["chosen"].get("verification", {})
+    if "threshold" not in chosen:
+        raise LabError(f"{folder.path} chose no threshold: train with protocol=[verification] and a validation part")
+    reader: Fit = build(cfg.data, trusted=False).fit
+    x = torch.cat([read(path, reader, folder.info()["network"]["shape"]) for path in (left, right)])
+    module = load_trained(folder, cfg)
+    a, b = module.embed(x)
+    with torch.no_grad():
+        distance = float(cast(Any, module.encoder()["distance"]).pairwise(a[None], b[None]))
+    threshold = chosen["threshold"]
+    print(f"distance {distance:.4f}, threshold {threshold:.4f}: {'same' if distance <= threshold else 'different'}")
+    return 0
+
+
+def read(path: Path, reader: Fit, shape: list[int]) -> torch.Tensor:
+    """An image file as the run's data set reads its own: uint8 (1, C, H, W).
+
+    Args:
+        path: of the file.
+        reader: of the run's data set.
+        shape: (C, H, W) that the network was trained on.
+
+    Raises:
+        LabError: naming the file and what is wrong with it.
+    """
+    try:
+        image = torch.from_numpy(reader(file_source(path, path.name).read()))
+    except BrokenImageError as error:
+        raise LabError(f"{printable(path)}: {error}; give another image") from error
+    except OSError as error:
+        raise LabError(f"cannot read {printable(path)}: {error.strerror}; give another image") from error
+    if list(image.shape) != shape:  # a run with data.size=null takes images as they are
+        raise LabError(f"the network was trained on images of {shape}, {path} is {list(image.shape)} (channels, height, width)")
+    return image[None]

@@ -1,0 +1,150 @@
+"""From runs to a Comparison: which figure, which runs count, which means and differences. Reads nothing, prints nothing."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from siamese_lab.compare.analysis import marginal
+from siamese_lab.compare.analysis.comparison import FEW, Comparison, Configuration, Part, Run
+from siamese_lab.compare.analysis.contrasts import better, configurations, contrasts, fronts
+from siamese_lab.compare.selection.axes import told_apart
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.text import nearest
+
+
+def chosen_metric(runs: Sequence[Run], asked: str | None, part: Part) -> str:
+    """The figure to compare.
+
+    Args:
+        runs: that count.
+        asked: by the user; None = the one that checkpoints were chosen by.
+        part: of the data. Of a sealed test part the figures of the protocols are not known yet, but those of validation are.
+
+    Raises:
+        LabError: if no run has it, naming the ones there are.
+    """
+    known: dict[str, None] = {}
+    for run in runs:
+        known |= dict.fromkeys({**run.parts.get("val", {}), **(run.parts.get(part, {}))})
+    if asked is None:
+        headlines = Counter(run.headlines[0] for run in runs if run.headlines)
+        usual = next((name for name, _ in headlines.most_common() if name in known), None) or next(iter(known), None)
+        if usual is None:
+            raise LabError(
+                "these runs have no figure of validation: their data have no validation part; --open-test compares the test part's"
+            )
+        return usual
+    protocols = {key.split(".")[1] for run in runs for key in run.config if key.startswith("protocol.")}
+    seen = {name.partition("/")[0] for name in known}
+    only_of_test = part == "test" and asked.partition("/")[0] in protocols - seen and any(run.sealed for run in runs)
+    if asked not in known and not only_of_test:
+        tail = [name for name in known if name.partition("/")[2] == asked]
+        hint = f": did you mean {tail[0]}?" if tail else nearest(asked, known)
+        raise LabError(f"no run has a figure {asked or repr(asked)}{hint} (there are: {', '.join(known)})")
+    return asked
+
+
+def without_metric(runs: Sequence[Run], metric: str, part: Part) -> tuple[list[Run], list[Run]]:
+    """The runs that have the figure; and those that do not, with the reason.
+
+    Raises:
+        LabError: if none has it.
+    """
+    kept = [run for run in runs if metric in run.parts.get(part, {})]
+    rest = [replace(run, why=f"it has no figure {metric}") for run in runs if metric not in run.parts.get(part, {})]
+    if not kept:
+        there = sorted({name for run in runs for name in run.parts.get(part, {})})
+        where = "validation" if part == "val" else "the test part"
+        raise LabError(f"no run has a figure {metric} of {where} (there are: {', '.join(there) or 'none'})")
+    return kept, rest
+
+
+def build_comparison(
+    runs: Sequence[Run],
+    metric: str,
+    part: Part,
+    *,
+    title: str = "",
+    axes: Mapping[str, Sequence[str]] | None = None,
+    by: str | None = None,
+    notes: Sequence[str] = (),
+    left_out: Sequence[Run] = (),
+    openings: Sequence[Mapping[str, Any]] = (),
+) -> Comparison:
+    """Compares.
+
+    Args:
+        runs: that count, of one part, each with the figure and its influences.
+        metric, part: what is compared.
+        title: of it all.
+        axes: of the study whose points the runs have; None = the configs have to tell.
+        by: the words of `--by`.
+        notes, left_out, openings: to be passed on.
+
+    Raises:
+        LabError: if `by` names no axis, or its levels have nothing in common.
+    """
+    notes, left_out = list(notes), list(left_out)
+    if axes is None:
+        runs, found = told_apart(runs)
+    else:
+        found = [axis for axis in axes if any(axis in run.point for run in runs) and len({run.point.get(axis) for run in runs}) > 1]
+        shared = {axis: next(iter(run.point.get(axis) for run in runs)) for axis in axes if axis not in found and axis in runs[0].point}
+        if shared:
+            notes.append("all of them have " + ", ".join(f"{axis}={text}" for axis, text in shared.items()))
+        runs = [replace(run, point={axis: run.point[axis] for axis in found if axis in run.point}) for run in runs]
+    runs, twice = _once(runs)
+    left_out += twice
+    direction = better(runs, metric, part)
+    choices = configurations(runs, metric, part)
+    keys = marginal.keys(by, found) if by is not None else []
+    shown = choices
+    if keys:
+        shown, said = marginal.marginal(runs, keys, found, metric, part)
+        notes += said
+    return Comparison(
+        title=title,
+        metric=metric,
+        unit=str(runs[0].parts[part][metric]["unit"]),
+        better=direction,
+        part=part,
+        axes=keys or found,
+        by=keys,
+        configurations=shown,
+        contrasts=contrasts(shown, direction) if len(shown) > 1 else [],
+        fronts=fronts(shown, direction),
+        notes=[*notes, *_of_seeds(shown), *_of_choice(shown)],
+        left_out=left_out,
+        openings=openings,
+        choices=choices,
+    )
+
+
+def _once(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """One run for each point and seed; the others with the reason."""
+    kept: dict[tuple[Any, ...], Run] = {}
+    rest = []
+    for run in runs:
+        first = kept.setdefault((tuple(run.point.items()), run.seed), run)
+        if first is not run:
+            rest.append(replace(run, why=f"{first.name} is the same configuration with the same seed"))
+    return list(kept.values()), rest
+
+
+def _of_seeds(found: Sequence[Configuration]) -> list[str]:
+    most = max(len(one.seeds) for one in found)
+    fewer = [one for one in found if len(one.seeds) < most]
+    if not fewer:
+        return []
+    some = ", ".join(f"{one.name} ({len(one.seeds)})" for one in fewer[:5])
+    return [f"not all configurations have {most} seeds: {some}{f' and {len(fewer) - 5} more' if len(fewer) > 5 else ''}"]
+
+
+def _of_choice(found: Sequence[Configuration]) -> list[str]:
+    if len(found) <= FEW:
+        return []
+    return [
+        f"{found[0].name} is the best of {len(found)} in these very runs, so its mean flatters it, and so do its differences to the others "
+        "(the winner's curse): new seeds or the test part give an unbiased one"
+    ]

@@ -1,0 +1,170 @@
+"""What a comparison says: configurations with their means over seeds, paired differences, and who is on the front of figure and cost."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from siamese_lab.core.text import printable
+from siamese_lab.statistics.estimates import Estimate
+
+FEW = 5
+"""Configurations up to which every pair is compared; of more, each with the best: all pairs of 30 are 435 tests, and hide each other."""
+
+LEVEL = 0.05
+
+COSTS = {"seconds": "training seconds", "parameters": "parameters", "multiply_adds": "multiply-adds of an image"}
+
+Part = Literal["val", "test"]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One run as its folder tells it.
+
+    Args:
+        path: its folder.
+        state: see `record.EXIT_CODES`; also "running", "queued", "superseded", "broken".
+        why: why it does not count; "" for one that does.
+        seed: as text.
+        point: {axis: value as the user would write it}, without the seed.
+        config: {key with dots: value as text}, all of its resolved config.
+        code: hash of the code that trained it.
+        data: fingerprint of its data.
+        decided: what start-up settled: precision, layout, ...
+        headlines: names of its protocols' first figures; checkpoints were chosen by the first.
+        parts: {"val" or "test": {"<protocol>/<figure>": fields of the Figure}}.
+        sealed: whether its test figures are still unknown.
+        cost: {"seconds", "parameters", "multiply_adds"}, those that are known.
+        influence: {identity: influence} of the figure that is compared.
+    """
+
+    path: Path
+    state: str
+    why: str = ""
+    seed: str = ""
+    point: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, str] = field(default_factory=dict)
+    code: str = ""
+    data: str = ""
+    decided: Mapping[str, Any] = field(default_factory=dict)
+    headlines: Sequence[str] = ()
+    parts: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    sealed: bool = False
+    cost: Mapping[str, float] = field(default_factory=dict)
+    influence: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Study and run id, which every command takes."""
+        return printable(f"{self.path.parent.name}/{self.path.name}")
+
+
+@dataclass(frozen=True, eq=False)
+class Configuration:
+    """Runs that are equal but for the seed; with `--by`, one level of its axes, averaged over the other ones.
+
+    Args:
+        point: {axis: value}.
+        seeds: S seeds, in their order.
+        values: S figures, in the metric's unit.
+        influences: S mappings {identity: influence}.
+        estimate: the mean over the seeds.
+        cost: means of what is known, over the same runs.
+        runs: all that stand behind it.
+    """
+
+    point: Mapping[str, str]
+    seeds: Sequence[str]
+    values: Sequence[float]
+    influences: Sequence[Mapping[str, float]]
+    estimate: Estimate
+    cost: Mapping[str, float]
+    runs: Sequence[Run]
+
+    @property
+    def name(self) -> str:
+        """Its values, as the user would write them."""
+        return " ".join(f"{key}={value}" for key, value in self.point.items()) or "the configuration"
+
+    @property
+    def short(self) -> str:
+        """Its values for a plot or a narrow table: words alone, numbers with the last part of their key."""
+        parts = [text if by_size(text)[0] else f"{key.rpartition('.')[2]} {text}" for key, text in self.point.items()]
+        return " · ".join(parts) or "all runs"
+
+
+@dataclass(frozen=True, eq=False)
+class Contrast:
+    """Two configurations, paired seed by seed and identity by identity.
+
+    Args:
+        left, right: `left` is the better one of the two in these runs.
+        seeds: that both have: the pairs.
+        gain: how much better `left` is, in the metric's unit, >= 0, with its own 95 % interval; None where they share no seed.
+        adjusted: p value after Holm's correction for the family; None where there is none.
+        shown: whether it is below 0.05.
+        note: a caveat, or "".
+    """
+
+    left: Configuration
+    right: Configuration
+    seeds: Sequence[str]
+    gain: Estimate | None
+    adjusted: float | None = None
+    shown: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """All that is said, printed and drawn.
+
+    Args:
+        title: what is compared.
+        metric: "<protocol>/<figure>".
+        unit, better: of the metric, as in `stats.Figure`.
+        part: of the data that was judged.
+        axes: keys of the configurations' points.
+        by: the keys of `--by`; empty where every configuration stands for itself.
+        configurations: the best first.
+        contrasts: each pair of up to 5 configurations; of more, each with the best.
+        fronts: {cost: the configurations that no other one beats in both}, the cheapest first.
+        notes: what else has to be said of how this was made.
+        left_out: runs that do not count, with the reason.
+        openings: of the test part so far, oldest first.
+        choices: every configuration, also where `by` averages over some of them.
+    """
+
+    title: str
+    metric: str
+    unit: str
+    better: str
+    part: Part
+    axes: Sequence[str]
+    by: Sequence[str]
+    configurations: Sequence[Configuration]
+    contrasts: Sequence[Contrast]
+    fronts: Mapping[str, Sequence[Configuration]]
+    notes: Sequence[str] = ()
+    left_out: Sequence[Run] = ()
+    openings: Sequence[Mapping[str, Any]] = ()
+    choices: Sequence[Configuration] = ()
+
+    @property
+    def against_best(self) -> bool:
+        """Whether the contrasts are those with the best one only."""
+        return len(self.configurations) > FEW
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs that count, in the order of the configurations."""
+        return [run for one in self.configurations for run in one.runs]
+
+
+def by_size(text: str) -> tuple[int, float, str]:
+    """A key that sorts numbers by size, before and apart from words."""
+    try:
+        return (0, float(text), text)
+    except ValueError:
+        return (1, 0.0, text)

@@ -1,0 +1,245 @@
+"""A comparison as a terminal table, Markdown, LaTeX, CSV and JSON."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from siamese_lab.compare.analysis.comparison import COSTS, Comparison, Configuration, Contrast
+from siamese_lab.compare.report import sentences
+from siamese_lab.core.files import SCHEMA_VERSION
+
+MOST = 20  # sentences that a terminal is given; the page has all
+
+ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+}
+
+
+def table(comparison: Comparison, console: Console) -> None:
+    """Prints the table, the sentences, and what has to be borne in mind."""
+    console.print(Text(sentences.head(comparison), style="bold"))
+    made = _table(comparison, list(_short(comparison).values()))
+    if console.is_terminal:
+        for kept in range(len(_short(comparison)) - 1, -1, -1):  # costs give way to the width; the page has them
+            if _width(made) > console.width:
+                made = _table(comparison, list(_short(comparison).values())[:kept])
+    Console(width=max(_width(made), console.width), file=console.file, force_terminal=console.is_terminal).print(made)
+    said = [sentences.contrast_sentence(one, comparison) for one in comparison.contrasts]
+    if said:
+        console.print()
+        for line in filter(None, [sentences.summary(comparison)]):
+            console.print(Text(line, style="bold"))
+        for words in said[:MOST]:
+            console.print(Text(f"- {words}"))
+        if len(said) > MOST:
+            console.print(Text(f"- and {len(said) - MOST} more: on the page, or with --format md"))
+        console.print(Text(sentences.family(comparison)))
+    console.print(Text(sentences.generalises(comparison)))
+    for title, lines in (("figure against cost", sentences.front(comparison)), ("notes", _notes(comparison))):
+        if lines:
+            console.print(Text(f"\n{title}", style="bold"))
+        for line in lines:
+            console.print(Text(f"- {line}"))
+
+
+def markdown(comparison: Comparison) -> str:
+    """Tables and sentences in GitHub's Markdown."""
+    headings = _headings(comparison)
+    lines = [f"**{_md(sentences.head(comparison))}**", "", _md_row([heading for heading, _ in headings])]
+    lines.append("|" + "|".join(" ---: " if right else " --- " for _, right in headings) + "|")
+    lines += [_md_row(row) for row in _rows(comparison)]
+    if comparison.contrasts:
+        lines += [
+            "",
+            *(f"- {_md(sentences.contrast_sentence(one, comparison))}" for one in comparison.contrasts),
+            "",
+            _md(sentences.family(comparison)),
+        ]
+    lines += ["", _md(sentences.generalises(comparison))]
+    for said in (sentences.front(comparison), _notes(comparison)):
+        lines += [""] * bool(said) + [f"- {_md(line)}" for line in said]
+    return "\n".join(lines) + "\n"
+
+
+def latex(comparison: Comparison) -> str:
+    """Two tables for booktabs: the configurations and the differences. Sentences and notes stand as comments."""
+    headings = _headings(comparison)
+    columns = "".join("r" if right else "l" for _, right in headings)
+    caption = f"Mean over seeds of {comparison.metric} with 95 % intervals; {sentences.part(comparison)}."
+    lines = ["% needs \\usepackage{booktabs}", *_comments([sentences.head(comparison)])]
+    lines += _tabular(columns, [heading for heading, _ in headings], _rows(comparison), caption)
+    if comparison.contrasts:
+        unit = sentences.points(comparison.unit)
+        rows = [
+            [
+                one.left.name,
+                one.right.name,
+                sentences.amount(one.gain.value, one.gain, comparison.unit) if one.gain else "",
+                sentences.interval(one.gain, comparison.unit).removeprefix("95 % interval ") if one.gain else one.note,
+                sentences.p_value(one.adjusted),
+            ]
+            for one in comparison.contrasts
+        ]
+        lines += ["", *_comments([sentences.contrast_sentence(one, comparison) for one in comparison.contrasts])]
+        head = ["better", "worse", f"difference, {unit}", "95 % interval", "p (Holm)"]
+        lines += _tabular("llrrr", head, rows, f"{sentences.family(comparison)} {sentences.generalises(comparison)}")
+    lines += _comments(_notes(comparison))
+    return "\n".join(lines) + "\n"
+
+
+def comma_separated(comparison: Comparison) -> str:
+    """One line a configuration: axes, mean, interval, its distance from the best, costs. Figures in their unit, not in percent."""
+    against = {id(one.right): one for one in comparison.contrasts if one.left is comparison.configurations[0]}
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    behind = ["behind_best", "behind_best_low", "behind_best_high", "behind_best_p_holm"]
+    means = ["metric", "part", "unit", "better", "seeds", "mean", "low", "high", "over", "identities"]
+    writer.writerow([*comparison.axes, *means, *behind, *COSTS, *(f"front_{cost}" for cost in COSTS)])
+    facts = [comparison.metric, comparison.part, comparison.unit, comparison.better]
+    for one in comparison.configurations:
+        estimate, contrast = one.estimate, against.get(id(one))
+        gain = contrast.gain if contrast else None
+        differs = [gain.value, gain.low, gain.high, contrast.adjusted] if gain and contrast else [None] * 4
+        fronts = [int(any(one is other for other in comparison.fronts.get(cost, []))) for cost in COSTS]
+        mean = [len(one.seeds), estimate.value, estimate.low, estimate.high, estimate.over, estimate.identities]
+        costs = [one.cost.get(cost) for cost in COSTS]
+        writer.writerow([*(one.point.get(axis) for axis in comparison.axes), *facts, *mean, *differs, *costs, *fronts])
+    return file.getvalue()
+
+
+def as_json(comparison: Comparison) -> str:
+    """All of it."""
+    number = {id(one): index for index, one in enumerate(comparison.configurations)}
+    content = {
+        "schema": SCHEMA_VERSION,
+        "title": comparison.title,
+        "metric": comparison.metric,
+        "unit": comparison.unit,
+        "better": comparison.better,
+        "part": comparison.part,
+        "part_words": sentences.part(comparison),
+        "axes": list(comparison.axes),
+        "by": list(comparison.by),
+        "configurations": [_configuration(one) for one in comparison.configurations],
+        "contrasts": [_contrast(one, number, comparison) for one in comparison.contrasts],
+        "family": sentences.family(comparison),
+        "generalises": sentences.generalises(comparison),
+        "fronts": {cost: [number[id(one)] for one in found] for cost, found in comparison.fronts.items()},
+        "notes": sentences.caveats(comparison),
+        "left_out": [{"run": run.name, "state": run.state, "why": run.why} for run in comparison.left_out],
+        "openings": [dict(one) for one in comparison.openings],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _configuration(one: Configuration) -> dict[str, Any]:
+    return {
+        "point": dict(one.point),
+        "seeds": list(one.seeds),
+        "values": list(one.values),
+        "runs": [run.name for run in one.runs],
+        "estimate": asdict(one.estimate),
+        "cost": dict(one.cost),
+    }
+
+
+def _contrast(one: Contrast, number: dict[int, int], comparison: Comparison) -> dict[str, Any]:
+    return {
+        "better": number[id(one.left)],
+        "worse": number[id(one.right)],
+        "seeds": list(one.seeds),
+        "gain": asdict(one.gain) if one.gain else None,
+        "p_holm": one.adjusted,
+        "shown": one.shown,
+        "note": one.note,
+        "sentence": sentences.contrast_sentence(one, comparison),
+    }
+
+
+def _table(comparison: Comparison, costs: Sequence[str]) -> Table:
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for heading, right in _headings(comparison, costs):
+        made.add_column(Text(heading), justify="right" if right else "left", no_wrap=True)
+    for row in _rows(comparison, costs):
+        made.add_row(*(Text(text) for text in row))
+    return made
+
+
+def _width(table: Table) -> int:
+    """How many columns it takes uncut."""
+    return Console(width=10_000).measure(table).maximum
+
+
+def _headings(comparison: Comparison, known: Sequence[str] = tuple(COSTS)) -> list[tuple[str, bool]]:
+    """Headings, and whether the column is one of numbers."""
+    axes = [(axis, False) for axis in comparison.axes] or [("configuration", False)]
+    costs = [(heading, True) for heading, cost in _short(comparison).items() if cost in known]
+    return [*axes, ("seeds", True), ("mean", True), ("95 % interval", True), *costs]
+
+
+def _short(comparison: Comparison) -> dict[str, str]:
+    """Costs by the heading of their column; only those in which the configurations differ, and always the seconds."""
+    names = {"seconds": "time", "parameters": "parameters", "multiply_adds": "multiply-adds"}
+    known = {cost: [one.cost.get(cost) for one in comparison.configurations] for cost in COSTS}
+    return {names[cost]: cost for cost, found in known.items() if (len(set(found)) > 1 or cost == "seconds") and any(found)}
+
+
+def _rows(comparison: Comparison, known: Sequence[str] = tuple(COSTS)) -> list[list[str]]:
+    made = []
+    shown = [cost for cost in _short(comparison).values() if cost in known]
+    for one in comparison.configurations:
+        axes = [one.point.get(axis, "-") for axis in comparison.axes] or [comparison.title]
+        costs = [sentences.spent(one.cost[cost], cost) if cost in one.cost else "" for cost in shown]
+        mean = [str(len(one.seeds)), sentences.mean(one, comparison.unit), sentences.mean_interval(one, comparison.unit)]
+        made.append([*axes, *mean, *costs])
+    return made
+
+
+def _notes(comparison: Comparison) -> list[str]:
+    return [*sentences.openings(comparison), *sentences.caveats(comparison), *(f"left out: {x}" for x in sentences.left_out(comparison))]
+
+
+def _md(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>|#~])", r"\\\1", text)
+
+
+def _md_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(map(_md, cells)) + " |"
+
+
+def _tex(text: str) -> str:
+    return "".join(ESCAPES.get(letter, letter) for letter in text)
+
+
+def _comments(lines: Sequence[str]) -> list[str]:
+    return [f"% {' '.join(line.split())}" for line in lines]
+
+
+def _tabular(columns: str, headings: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> list[str]:
+    body = [" & ".join(map(_tex, row)) + r" \\" for row in rows]
+    return [
+        r"\begin{table}",
+        rf"  \caption{{{_tex(caption)}}}",
+        r"  \centering",
+        rf"  \begin{{tabular}}{{{columns}}}",
+        r"    \toprule",
+        "    " + " & ".join(map(_tex, headings)) + r" \\",
+        r"    \midrule",
+        *(f"    {line}" for line in body),
+        r"    \bottomrule",
+        r"  \end{tabular}",
+        r"\end{table}",
+    ]

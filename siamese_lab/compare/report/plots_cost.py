@@ -1,0 +1,70 @@
+"""The figure against what it costs, with the configurations that no other one beats for less."""
+
+from math import log10
+from typing import TYPE_CHECKING
+
+from siamese_lab.compare.analysis.comparison import COSTS, Comparison
+from siamese_lab.compare.report import sentences
+from siamese_lab.compare.report.svg import INK, MUTED, PAPER, SERIES, Picture, few_ticks, in_unit, labels, sheet, svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+MOST_BARS = 30  # more would be a hedge
+
+
+def against_cost(comparison: Comparison, cost: str) -> Picture | None:
+    """The figure against a cost, with the front; None where all cost the same."""
+    found = comparison.configurations
+    x = [one.cost[cost] for one in found]
+    if len(set(x)) == 1 or len(found) == 1:
+        return None
+    scale = 100 if comparison.unit == "share" else 1
+    figure, plot = sheet(5.4, 3.9)
+    front = comparison.fronts[cost]
+    titles = {}
+    for number, one in enumerate(found):
+        at, value, mine = one.cost[cost], scale * one.estimate.value, any(one is other for other in front)
+        colour = SERIES[0] if mine else MUTED
+        low, high = one.estimate.low, one.estimate.high
+        if low is not None and high is not None and (mine or len(found) <= MOST_BARS):
+            plot.plot([at, at], [scale * low, scale * high], color=colour, linewidth=1.1, alpha=0.6 if mine else 0.35)
+        gid = f"point{number}"
+        style = {"color": colour, "marker": "o", "markersize": 6 if mine else 4, "markeredgecolor": PAPER, "linestyle": "none"}
+        plot.plot([at], [value], gid=gid, zorder=3 + mine, **style)  # type: ignore[arg-type]
+        titles[gid] = f"{number + 1}: {one.name}, {sentences.mean(one, comparison.unit)}, {sentences.spent(at, cost)}"
+    if len(front) > 1:
+        steps = [one.cost[cost] for one in front], [scale * one.estimate.value for one in front]
+        plot.step(*steps, where="post", color=SERIES[0], linewidth=1.4, alpha=0.8, zorder=1)
+    if min(x) > 0 and max(x) / min(x) > 5:
+        plot.set_xscale("log")
+        few_ticks(plot.xaxis)
+        _log_ticks(plot, min(x), max(x))
+    plot.margins(0.08)
+    plot.xaxis.set_major_formatter(lambda value, _: f"{value:g} s" if cost == "seconds" else sentences.spent(value, cost))
+    in_unit(plot.yaxis, comparison.unit)
+    labels(plot, COSTS[cost], comparison.metric)
+    figure.draw_without_rendering()  # which lays it out
+    _numbered(plot, {number + 1: (one.cost[cost], scale * one.estimate.value) for number, one in enumerate(found) if one in front})
+    names = "; ".join(f"{found.index(one) + 1} {one.short}" for one in front[:8])
+    caption = f"On the front, by their number in the table: {names}. No other configuration is better for less. Bars: 95 % intervals."
+    return Picture(f"{comparison.metric} against {COSTS[cost]}", svg(figure, f"cost{cost.replace('_', '')}", COSTS[cost], titles), caption)
+
+
+def _log_ticks(plot: "Axes", low: float, high: float) -> None:
+    steps = [digit * 10.0**power for power in range(int(log10(low)) - 1, int(log10(high)) + 2) for digit in (1, 2, 5)]
+    ticks = [step for step in steps if low / 1.3 <= step <= high * 1.3]
+    plot.set_xticks(ticks if len(ticks) <= 7 else [tick for tick in ticks if f"{tick:e}".startswith("1.0")] or ticks)
+
+
+def _numbered(plot: "Axes", points: dict[int, tuple[float, float]]) -> None:
+    """Writes their numbers beside points; those of points that lie on one another together."""
+    places = {number: plot.transData.transform(point) for number, point in points.items()}
+    groups: list[list[int]] = []
+    for number, place in places.items():
+        near = next((group for group in groups if (abs(places[group[0]] - place) < (26, 14)).all()), None)
+        groups.append([number]) if near is None else near.append(number)
+    for group in groups:
+        words = ", ".join(map(str, group))
+        plot.annotate(words, points[group[0]], xytext=(6, 5), textcoords="offset points", color=INK, fontsize=9, fontweight="bold")

@@ -1,0 +1,227 @@
+"""Binds the config's `_target_` sections to Python: checks them against signatures, and builds them. Nothing else instantiates."""
+
+import importlib
+import inspect
+import math
+import re
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+from omegaconf import Container, DictConfig, OmegaConf
+
+from siamese_lab.config.ranges import check_ranges
+from siamese_lab.config.schema import ASIDE, GIVEN, Root
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.text import nearest
+from siamese_lab.core.typecheck import fit_type, parameters
+
+TARGET = "_target_"
+HOMES = {group: f"siamese_lab.{group}." for group in ("augment", "sampling")}
+HOMES |= {"backbone": "siamese_lab.backbones.", "distance": "siamese_lab.distances.", "loss": "siamese_lab.losses."}
+HOMES |= {"memory": "siamese_lab.memory.", "callback": "siamese_lab.callbacks."}
+HOMES |= {"data": "siamese_lab.datasets.", "launcher": "siamese_lab.sweep.launchers.", "search": "siamese_lab.sweep.search."}
+HOMES |= {"miner": "siamese_lab.miners.", "protocol": "siamese_lab.protocols.", "optimizer": "torch.optim."}
+"""Where the targets of each group are defined; a config that the user did not write takes them from nowhere else."""
+
+VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def build(node: DictConfig, *, trusted: bool = True, **given: Any) -> Any:
+    """Makes the object that a section of the config describes, and those nested in it.
+
+    Args:
+        node: a mapping with `_target_`.
+        trusted: False for a config that the user did not write: then only what is defined in siamese_lab and torch's optimizers.
+        given: values that the run knows and the config does not, such as dim=64. Each reaches the targets whose signature names
+            it, unless their section says it itself.
+
+    Raises:
+        LabError: if the section does not fit its target, or the target refuses the values.
+    """
+    plain = OmegaConf.to_container(node, resolve=True)
+    key = str(node._get_full_key("") or "").strip(".") if isinstance(node, Container) else ""
+    if not isinstance(plain, dict) or TARGET not in plain:
+        raise LabError(f"{key or 'the section'} must be a mapping with `{TARGET}`, got {plain!r}")
+    misfits: list[str] = []
+    plain = check_section(plain, key, misfits, trusted)
+    if misfits:
+        raise LabError("\n".join(misfits))
+    return _make(plain, key, _origin(node, key), trusted, given)
+
+
+def resolve_target(target: str, trusted: bool = True) -> Callable[..., Any]:
+    """The class or function that a `_target_` names.
+
+    Raises:
+        LabError: if there is none, or if it is not one that a foreign config may name.
+    """
+    refused = f"`{target}` is refused: a config that you did not write builds only what siamese_lab defines, and torch's optimizers"
+    if not trusted and not (isinstance(target, str) and target.startswith(("siamese_lab.", "torch.optim."))):
+        raise LabError(refused)  # before the import, which already runs code
+    parts = target.split(".") if isinstance(target, str) else []
+    found: Any = None
+    for cut in range(len(parts) - 1, 0, -1):
+        module = ".".join(parts[:cut])
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name and not f"{module}.".startswith(f"{error.name}."):  # the module is there, something it needs is not
+                raise LabError(f"`{target}` needs the package {error.name}, which is not installed") from error
+            continue
+        for name in parts[cut:]:
+            if not hasattr(found, name):
+                own = [n for n, thing in vars(found).items() if getattr(thing, "__module__", None) == module] if cut else []
+                raise LabError(f"{module} has no {name}{nearest(name, own)}")
+            found = getattr(found, name)
+        break
+    if not callable(found):
+        raise LabError(f"`{target}` names nothing that can be built: write the dotted path of a class, package.module.Class")
+    if not trusted and not _ours(target, found):
+        raise LabError(refused)
+    return found
+
+
+def check_config(plain: dict[str, Any], groups: set[str], misfits: list[str], trusted: bool = True) -> dict[str, Any]:
+    """Checks a whole resolved config: plain sections against the schema, the others against their targets' signatures.
+
+    Returns:
+        The config in its one spelling (see `signature.fit`).
+    """
+    hints = get_type_hints(Root)
+    result = {}
+    for key, value in plain.items():
+        if key in hints:
+            result[key] = fit_type(value, hints[key], key, misfits)
+        elif key in groups:
+            result[key] = check_section(value, key, misfits, trusted)
+        else:
+            misfits.append(f"no key {key}{nearest(key, [*hints, *groups])}")
+    check_ranges(plain, misfits)
+    return result
+
+
+def check_section(value: Any, key: str, misfits: list[str], trusted: bool = True) -> Any:
+    """Checks a group's section: a mapping with `_target_`, a mapping of such, or null. Returns it in its one spelling."""
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        misfits.append(f"{key} must be a mapping with `{TARGET}`, got {value!r}")
+        return value
+    if TARGET not in value:
+        return {name: check_section(one, f"{key}.{name}", misfits, trusted) for name, one in value.items()}
+    try:
+        target = resolve_target(value[TARGET], trusted)
+    except LabError as error:
+        misfits.append(f"{key}: {error}")
+        return value
+    group = re.split(r"[.\[]", key)[0]
+    if not trusted and not f"{target.__module__}.".startswith(HOMES.get(group, "siamese_lab.")):
+        misfits.append(f"{key}: `{value[TARGET]}` is refused: it is no {group}")
+        return value
+    return _check_target(value, target, key, misfits, trusted)
+
+
+def is_given(p: inspect.Parameter) -> bool:
+    """Whether a parameter that a yaml does not list is one that `build` gives."""
+    return p.name in GIVEN or (p.kind is inspect.Parameter.KEYWORD_ONLY and p.default is p.empty)
+
+
+def _check_target(value: dict[str, Any], target: Callable[..., Any], key: str, misfits: list[str], trusted: bool) -> dict[str, Any]:
+    known = parameters(target)
+    open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
+    known = {name: p for name, p in known.items() if p.kind not in VARIABLE}
+    aside = get_type_hints(ASIDE[key]) if key in ASIDE else {}
+    result: dict[str, Any] = {TARGET: value[TARGET]}
+    for name, one in value.items():
+        path = f"{key}.{name}"
+        if name == TARGET:
+            continue
+        if name in aside:
+            result[name] = fit_type(one, aside[name], path, misfits)
+        elif name not in known and not open_ended:
+            misfits.append(f"no key {path}{nearest(name, [*known, *aside])} ({target.__name__} has no such parameter)")
+        elif _nested(one):
+            result[name] = _check_nested(one, path, misfits, trusted)
+        elif name in known:
+            result[name] = _fit_parameter(one, known[name], path, misfits)
+        else:
+            result[name] = one
+    complete = not str(value[TARGET]).startswith("torch.")  # its many switches for the implementation decide no result
+    for name, p in known.items():
+        if name not in value and not is_given(p) and (complete or p.default is p.empty):
+            misfits.append(f"{key}.{name} is missing: an option lists every parameter of its target {target.__name__}")
+    misfits.extend(f"{key}.{name} is missing" for name in aside if name not in value)
+    return result
+
+
+def _check_nested(value: Any, key: str, misfits: list[str], trusted: bool) -> Any:
+    """A parameter that holds sections with `_target_`, perhaps among plain values."""
+    if isinstance(value, list):
+        return [_check_nested(one, f"{key}[{i}]", misfits, trusted) for i, one in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    if TARGET in value:
+        return check_section(value, key, misfits, trusted)
+    return {name: _check_nested(one, f"{key}.{name}", misfits, trusted) for name, one in value.items()}
+
+
+def _fit_parameter(value: Any, p: inspect.Parameter, key: str, misfits: list[str]) -> Any:
+    default = None if p.default is p.empty else p.default
+    annotation = p.annotation
+    if annotation is p.empty:
+        annotation = type(default) if isinstance(default, bool | int | float | str) else Any
+    return fit_type(value, annotation, key, misfits, infinite=isinstance(default, float) and math.isinf(default))
+
+
+def _nested(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(_nested(one) for one in value)
+    return isinstance(value, dict) and (TARGET in value or any(_nested(one) for one in value.values()))
+
+
+def _make(plain: Any, key: str, origin: str, trusted: bool, given: dict[str, Any]) -> Any:
+    if isinstance(plain, list):
+        return [_make(one, f"{key}[{i}]", origin, trusted, given) for i, one in enumerate(plain)]
+    if not isinstance(plain, dict):
+        return plain
+    if TARGET not in plain:
+        return {name: _make(one, f"{key}.{name}", origin, trusted, given) for name, one in plain.items()}
+    target = resolve_target(plain[TARGET], trusted)
+    known = parameters(target)
+    aside = get_type_hints(ASIDE[key]) if key in ASIDE else {}
+    said = {k: _make(v, f"{key}.{k}", origin, trusted, given) for k, v in plain.items() if k != TARGET and k not in aside}
+    wanted = {name: value for name, value in given.items() if name in known and name not in said}
+    lacking = [n for n, p in known.items() if p.default is p.empty and p.kind not in VARIABLE and n not in said and n not in wanted]
+    if lacking:
+        raise LabError(f"{key}.{lacking[0]} is missing: {target.__name__} needs it, and this command does not give it{origin}")
+    try:
+        return target(**said, **wanted)
+    except (ValueError, TypeError, OSError) as error:
+        named = [name for name in said if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", str(error))]
+        where = f"{key}.{min(named, key=str(error).index)}" if named else key
+        raise LabError(f"{where}: {error}{origin}") from error
+
+
+def _origin(node: DictConfig, key: str) -> str:
+    root: Any = node._get_root()
+    choices = root.get("choices") or {}
+    group = key.split(".")[0]
+    name = choices.get(group, key.split(".")[1] if "." in key else None)
+    return f" (of conf/{group}/{name}.yaml)" if name else ""
+
+
+def _ours(target: str, found: Any) -> bool:
+    """Judged by the object itself, not by its spelling: an alias such as siamese_lab.runs.folder.os.system is not ours."""
+    module = str(getattr(found, "__module__", ""))
+    if inspect.isclass(found) and module.startswith("torch.optim."):
+        import torch
+
+        return issubclass(found, torch.optim.Optimizer)
+    if not module.startswith("siamese_lab.") or target != f"{module}.{getattr(found, '__qualname__', '')}":
+        return False
+    if inspect.isclass(found):
+        return True
+    from torch import nn
+
+    made = inspect.signature(found).return_annotation  # a function that builds a network may be named, one that writes files not
+    return inspect.isclass(made) and issubclass(made, nn.Module)

@@ -1,0 +1,43 @@
+"""The exception that reaches the user as a message instead of a traceback, and the one that ends a run where it is."""
+
+INTERRUPTED = 130  # the exit code of a command that Ctrl-C ended, as the shell says of SIGINT
+
+
+class LabError(Exception):
+    """Something the user can mend: the message says what was needed, what came and what to do.
+
+    Args:
+        message: shown as it is, without a traceback.
+        exit_code: of the command; 2 = bad input, nothing was done.
+    """
+
+    def __init__(self, message: str, exit_code: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class Stopped(Exception):  # noqa: N818 - it is no error of anything
+    """A run has to end where it is; `endings.py` says what the user then reads.
+
+    Args:
+        reason: "SIGINT", "SIGTERM", "max_time" or "diverged".
+        step: optimizer steps done.
+    """
+
+    def __init__(self, reason: str, step: int) -> None:
+        super().__init__(f"{reason} after step {step}")
+        self.reason, self.step = reason, step
+
+
+class Lost(Exception):  # noqa: N818
+    """Another process of the run is gone.
+
+    Args:
+        rank: its number, from 1.
+        exit_code: what it ended with.
+        words: the end of what it said.
+    """
+
+    def __init__(self, rank: int, exit_code: int, words: str) -> None:
+        super().__init__(f"process {rank} ended with {exit_code}")
+        self.rank, self.exit_code, self.words = rank, exit_code, words

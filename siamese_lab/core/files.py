@@ -1,0 +1,135 @@
+"""Files that are whole or not there, JSON that says which version wrote it, and yaml that cannot grow beyond its text."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from siamese_lab.core.errors import LabError
+
+SCHEMA_VERSION = 1
+"""Of every JSON file in a run folder."""
+
+ROOM, ROOM_BYTES = ".room", 1 << 15
+
+YAML_DEPTH = 30
+YAML_NODES = 50_000  # values that a config may have once its aliases are followed; the lab's own has some 150
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file so that a reader finds the old content or the new one, never a part, even after a power cut."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)  # mkstemp's files are the owner's alone
+        put(Path(temporary), path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def put(temporary: Path, path: Path) -> None:
+    """Renames a whole file to its place, which a power cut then does not undo."""
+    temporary.replace(path)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def reserve(folder: Path) -> None:
+    """Takes the room that the last words of a run will need where the disk is full by then."""
+    write_bytes(folder / ROOM, b"\0" * ROOM_BYTES)
+
+
+def release(folder: Path) -> None:
+    """Gives it back."""
+    (folder / ROOM).unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """A disk that is full, read-only or not there becomes a LabError while a run is not yet begun."""
+    try:
+        yield
+    except OSError as error:
+        with suppress(OSError):
+            release(folder)
+        words = f"cannot write to {folder}: {error.strerror}: SIAMESE_LAB_OUTPUTS=/another/folder puts the outputs elsewhere"
+        raise LabError(words) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 as `write_bytes` does."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON as `write_bytes` does."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=False) + "\n")
+
+
+def read_json(path: Path, newest: int = SCHEMA_VERSION) -> dict[str, Any]:
+    """Reads a JSON mapping with an entry `schema`.
+
+    Raises:
+        LabError: if it is missing, broken, or written by a newer version than `newest`.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise LabError(f"{path} is missing: {path.parent} is no run folder, or its run never began") from error
+    except OSError as error:
+        raise LabError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise LabError(f"{path} is broken ({error}): it was not written by siamese-lab, or the disk lost a part of it") from error
+    if not isinstance(value, dict):
+        raise LabError(f"{path} must hold a mapping, got {type(value).__name__}")
+    schema = value.get("schema")
+    if type(schema) is not int or not 1 <= schema <= newest:
+        raise LabError(f"{path} has schema {schema}, this version of siamese-lab reads up to {newest}: update siamese-lab")
+    return value
+
+
+def check_yaml(path: Path) -> str:
+    """Reads a yaml file and sees to it that whoever parses it next neither fails nor runs out of time or memory.
+
+    Returns:
+        Its text.
+
+    Raises:
+        LabError: if it cannot be read, is no yaml, not UTF-8, refers to itself, or has aliases that unfold to too much.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        grown = _nodes(yaml.compose(text, Loader=yaml.SafeLoader), {})
+    except OSError as error:
+        raise LabError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, yaml.YAMLError) as error:
+        raise LabError(f"{path} is no yaml: {' '.join(str(error).split())[:300]}") from error
+    except RecursionError as error:
+        raise LabError(f"{path} is no config: it is nested too deeply, or refers to itself") from error
+    if grown > YAML_NODES:
+        raise LabError(f"{path} is no config: its aliases unfold to {grown:.0e} values, more than {YAML_NODES:,}: write them out")
+    return text
+
+
+def _nodes(node: yaml.Node | None, known: dict[int, int], depth: int = 0) -> int:
+    """How many values a yaml node has, with every alias followed; each anchor is counted once, so that this takes no time."""
+    if node is None:
+        return 0
+    if depth > YAML_DEPTH:
+        raise RecursionError
+    if id(node) not in known:
+        parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        known[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_nodes(part, known, depth + 1) for part in parts))
+    return known[id(node)]

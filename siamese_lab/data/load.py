@@ -1,0 +1,23 @@
+"""The data set of a config, decoded and checked."""
+
+from omegaconf import DictConfig
+
+from siamese_lab.config.instantiate import build
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.text import printable
+from siamese_lab.structures.samples import Samples
+
+
+def load_data(cfg: DictConfig, *, trusted: bool = True) -> Samples:
+    """The data set of a config, decoded, and refused if its parts overlap without saying so."""
+    samples: Samples = build(cfg.data, trusted=trusted).load()
+    if samples.disjoint == "label":
+        parts = {part: set(samples.labels[samples.ids(part)].unique().tolist()) for part in ("train", "val", "test")}
+        for a, b in (("train", "val"), ("train", "test"), ("val", "test")):
+            common = sorted(parts[a] & parts[b])
+            if common:
+                raise LabError(
+                    f"{len(common)} identities stand both in {a} and in {b}, e.g. {printable(samples.classes[common[0]])}: figures would "
+                    "flatter the model; split by identity, or declare the data set disjoint by image"
+                )
+    return samples

@@ -1,0 +1,176 @@
+"""Finds, fetches and checks the files of Omniglot: the publisher's zips, copies of them, or unpacked folders."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.text import printable
+from siamese_lab.data.archive import Archive
+from siamese_lab.data.cache import cache_folder
+from siamese_lab.data.download import download
+from siamese_lab.data.images import BrokenImageError
+from siamese_lab.data.source import Source, file_source, folder_at, stamp
+
+PLACES = ("", "python", "python/one-shot-classification", "one-shot-classification", "omniglot", "omniglot-py", "all_runs")
+CHARACTERS = {"images_background": 964, "images_evaluation": 659}
+CONTENT = {  # SHA-256 over lines of name and digest, in order: the same for any zip or folder of the same images
+    "images_background": "16fb4bcbd05bbfef11b7fba013d1f163ee622d1ef5f2ee831a4a5fa3be74011a",
+    "images_evaluation": "fa54394c729a67838a6ecdd53a0b28ed5af6571338002789cc28ff97bc18a63f",
+}
+PUBLISHED = {  # path under the address, checksum. The publisher names none; MD5 as torchvision has them, content is checked as well
+    "images_background": ("images_background.zip", "md5:68d2efa1b9178cc56df9314c21c6e718"),
+    "images_evaluation": ("images_evaluation.zip", "md5:6b91aef0f799c5bb55b94e3f2daec811"),
+    "all_runs": (
+        "one-shot-classification/all_runs.zip",
+        "sha256:437c1eeab0af8484112e1b4cc0f3d541ec727f7c47b9b202da738af9dfd6c325",
+    ),
+}
+DRAWING = re.compile(r"(?:^|/)(?P<character>[^/]+/character\d\d)/\d{4}_(?P<drawer>\d\d)\.png$")
+RUN = re.compile(r"(?:^|/)(?P<name>run\d\d/(?:training/class\d\d\.png|test/item\d\d\.png|class_labels\.txt))$")
+SIDE = 105
+MOST = 1 << 26  # bytes of a zip: the largest has 9 MB
+
+
+class Drawing(NamedTuple):
+    """What the name of an image says."""
+
+    part: str
+    alphabet: str
+    character: str
+    drawer: int
+
+
+def fetch(address: str) -> Path:
+    """Folder in the cache with the publisher's three zips, downloaded where they are not there yet.
+
+    Args:
+        address: of the publisher's `python` folder, http or https.
+    """
+    folder = cache_folder("downloads", "omniglot")
+    for name, (path, checksum) in PUBLISHED.items():
+        download(f"{address.rstrip('/')}/{path}", folder / f"{name}.zip", checksum, MOST)
+    return folder
+
+
+def locate(given: str | Path) -> dict[str, Path]:
+    """The zip or folder of each of images_background, images_evaluation and, where it is there, all_runs.
+
+    Raises:
+        LabError: if it is not there, lacks one of the first two, or has neither a file nor a folder under their names.
+    """
+    root = folder_at(given, "a folder with images_background and images_evaluation, as zips or unpacked, or null to download them")
+    found: dict[str, Path] = {}
+    for name in PUBLISHED:
+        candidates = [root / place / end for place in PLACES for end in (f"{name}.zip", name)]
+        if name == "all_runs":  # the publisher's zip unpacks to run01 and so on, without a folder round them
+            candidates += [root / place for place in PLACES if (root / place / "run01").is_dir()]
+        there = next((path for path in candidates if path.exists()), None)
+        if there and not (there.is_file() or there.is_dir()):  # a pipe would block
+            raise LabError(f"{printable(there)} is neither a file nor a folder: put the publisher's zip there, or data.root=null")
+        if there:
+            found[name] = there
+        elif name in CHARACTERS:
+            raise LabError(
+                f"{printable(root)} holds neither {name}.zip nor a folder {name}: give the folder that does, or data.root=null to download"
+            )
+    return found
+
+
+def key(paths: Iterable[Path]) -> str:
+    """Changes when a zip's bytes do (wherever it lies), or the time or size of a file in a folder.
+
+    Raises:
+        LabError: if one cannot be read.
+    """
+    every: list[str] = []
+    for path in paths:
+        try:
+            if path.is_dir():
+                every.append(stamp(list(_files(path))))
+            else:
+                with path.open("rb") as data:
+                    every.append(hashlib.file_digest(data, "sha256").hexdigest())
+        except OSError as error:
+            raise LabError(f"cannot read {printable(error.filename or path)} ({error.strerror}): copy it again") from error
+    return " ".join(every)
+
+
+def drawings(paths: Mapping[str, Path]) -> list[Source]:
+    """Every drawing, named "images_background/Greek/character01/01": background first, then by alphabet, character and drawer.
+
+    Raises:
+        LabError: if they are not 964 and 659 characters of 20 drawings each.
+    """
+    found: list[Source] = []
+    for part, characters in CHARACTERS.items():
+        named = [(_match(DRAWING, source.name), source) for source in _inside(paths[part])]
+        some = [Source(f"{part}/{m['character']}/{m['drawer']}", s.stamp, s.read) for m, s in named if m]
+        names = {source.name for source in some}
+        complete = {f"{name.rpartition('/')[0]}/{drawer:02}" for name in names for drawer in range(1, 21)}
+        if len(complete) != 20 * characters or names != complete or len(some) != len(names):
+            raise LabError(
+                f"{printable(paths[part])} has {len(complete) // 20} characters and {len(some)} drawings, expected {characters} "
+                "of 20 drawings each: copy or unpack it again, or data.root=null to download"
+            )
+        found += sorted(some, key=lambda source: source.name)
+    return found
+
+
+def parse(name: str) -> Drawing:
+    """A name that `drawings` gave."""
+    part, alphabet, character, drawer = name.split("/")
+    return Drawing(part, alphabet, character, int(drawer))
+
+
+def runs(path: Path) -> dict[str, Source]:
+    """Files of the one-shot runs, by "run01/test/item01.png", "run01/class_labels.txt" and the like."""
+    matched = ((_match(RUN, source.name), source) for source in _inside(path))
+    return {match["name"]: source for match, source in matched if match}
+
+
+def digest(image: Image.Image) -> str:
+    """Hash of the 105 x 105 bits of a drawing, whatever file it came in.
+
+    Raises:
+        BrokenImageError: for another size.
+    """
+    if image.size != (SIDE, SIDE):
+        raise BrokenImageError(f"{image.width} x {image.height} pixels, Omniglot's have {SIDE} x {SIDE}")
+    return hashlib.sha256(image.convert("1", dither=Image.Dither.NONE).tobytes()).hexdigest()[:24]
+
+
+def check(names: Sequence[str], digests: Sequence[str], root: str | Path) -> None:
+    """Compares the decoded content with the publisher's.
+
+    Raises:
+        LabError: if an image is another than it should be.
+    """
+    for part, expected in CONTENT.items():
+        lines = [f"{name} {bits}" for name, bits in zip(names, digests, strict=True) if name.startswith(part)]
+        came = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        if came != expected:
+            raise LabError(
+                f"the images of {part} in {printable(root)} are not Omniglot's ({came[:12]}, expected {expected[:12]}): copy it again"
+            )
+
+
+def _match(pattern: re.Pattern[str], name: str) -> re.Match[str] | None:
+    return None if name.startswith((".", "__MACOSX")) or "/." in name else pattern.search(name)
+
+
+def _inside(path: Path) -> Iterable[Source]:
+    if path.is_dir():
+        return _files(path)
+    archive = Archive(path)
+    return [archive.source(member) for member in archive.names]
+
+
+def _files(folder: Path) -> Iterator[Source]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            yield file_source(path, path.relative_to(folder).as_posix())

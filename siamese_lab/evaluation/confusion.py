@@ -1,0 +1,40 @@
+"""What the queries of one-shot recognition were taken for, with the images behind it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from siamese_lab.evaluation.evaluator import embed_part, trials_name
+from siamese_lab.metrics.recognition import Confusion
+from siamese_lab.model.siamese import SiameseModule
+from siamese_lab.structures.embedded_set import EmbeddedSet
+from siamese_lab.structures.samples import Samples
+
+
+def confusions(
+    module: SiameseModule, samples: Samples, part: str, protocols: Mapping[str, Any], batch_size: int, seen: EmbeddedSet | None
+) -> dict[str, Confusion]:
+    """By protocol, for those that recognise; the publisher's trials belong to the test part.
+
+    Args:
+        module: the model.
+        samples: the data set.
+        part: "val" or "test".
+        protocols: by name.
+        batch_size: images embedded at once.
+        seen: the part, judged; None where there is none.
+    """
+    made = {}
+    for name, protocol in protocols.items():
+        given = trials_name(protocol)
+        if not hasattr(protocol, "outcomes") or (given is None and seen is None) or (given is not None and part != "test"):
+            continue
+        ids, judged = samples.ids(part), seen
+        if given is not None:
+            episodes = samples.trials[given]
+            ids = torch.cat([episodes.support.flatten(), episodes.query.flatten()]).unique()
+            judged = embed_part(module, samples, ids, batch_size, given)
+        found = protocol.outcomes(judged)
+        made[name] = Confusion(ids[found.asked], ids[found.taken], found.wrong)
+    return made

@@ -1,0 +1,146 @@
+"""Embeds a part of a data set and has the protocols judge it: in validation, after training, and in `siamese-lab evaluate`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from siamese_lab.core.errors import LabError
+from siamese_lab.distributed import collectives
+from siamese_lab.model.siamese import SiameseModule
+from siamese_lab.statistics.influence import Figure
+from siamese_lab.structures.embedded_set import EmbeddedSet
+from siamese_lab.structures.samples import Episodes, Samples
+
+Chosen = dict[str, dict[str, float]]  # protocol -> what it chose on validation, e.g. a threshold
+
+
+@torch.no_grad()
+def embed_ids(module: SiameseModule, samples: Samples, ids: Tensor, batch_size: int, *, averaged: bool = True) -> Tensor:
+    """Embeddings (n, D) of the samples `ids` (n,), on the module's device.
+
+    Several processes embed every other chunk each, and all get all: the chunks are the same as those of one process, so are the results.
+    """
+    collectives.align(module)
+    rank, world = collectives.rank(), collectives.world()
+    chunks = ids.split(batch_size)
+    mine = [module.embed(samples.gather(chunk).to(module.device), averaged=averaged) for chunk in chunks[rank::world]]
+    if world == 1:
+        return torch.cat(mine)
+    shape = (len(chunks), batch_size, int(module.backbone.dim))  # type: ignore[arg-type]
+    z = torch.zeros(shape, dtype=torch.promote_types(module.dtype, torch.float32), device=module.device)  # type: ignore[arg-type]
+    for place, made in zip(z[rank::world], mine, strict=True):
+        place[: len(made)] = made
+    return collectives.all_sum(z).flatten(0, 1)[: len(ids)]  # only the last chunk is short
+
+
+def embed_part(module: SiameseModule, samples: Samples, ids: Tensor, batch_size: int, trials: str | None = None) -> EmbeddedSet:
+    """What the protocols are given of the samples `ids` (n,).
+
+    Args:
+        module: the model.
+        samples: the data set.
+        ids: of a part; of a trial's images where `trials` names one.
+        batch_size: images embedded at once.
+        trials: name of the publisher's episodes to take along; `ids` must hold all of their images, ascending.
+    """
+    device = module.device
+    labels = samples.labels[ids]
+    groups = {name: (codes[ids].to(device), names) for name, (codes, names) in samples.groups.items()}
+    made = EmbeddedSet(
+        z=embed_ids(module, samples, ids, batch_size),
+        labels=labels.to(device),
+        classes=samples.classes,
+        distance=module.encoder()["distance"],
+        groups=groups,
+    )
+    if trials is None:
+        return made
+    episodes = samples.trials[trials]
+    moved = Episodes(
+        torch.searchsorted(ids, episodes.support).to(device), torch.searchsorted(ids, episodes.query).to(device), *episodes[2:]
+    )
+    return replace(made, trials={trials: moved._replace(truth=episodes.truth.to(device))})
+
+
+def choose(
+    module: SiameseModule, samples: Samples, protocols: Mapping[str, Any], batch_size: int, *, seen: EmbeddedSet | None = None
+) -> Chosen:
+    """What each protocol chooses on the validation part (`seen`, where it is embedded already); nothing where the data have none."""
+    ids = samples.ids("val")
+    if len(ids) == 0:
+        return {}
+    seen = seen if seen is not None else embed_part(module, samples, ids, batch_size)
+    return {name: protocol.choose(seen) for name, protocol in protocols.items() if trials_name(protocol) is None}
+
+
+def evaluate_part(
+    module: SiameseModule,
+    samples: Samples,
+    part: str,
+    protocols: Mapping[str, Any],
+    chosen: Chosen,
+    batch_size: int,
+    *,
+    influences: bool = True,
+    seen: EmbeddedSet | None = None,
+) -> dict[str, Figure]:
+    """All figures of a part, named "<protocol>/<figure>". The publisher's trials belong to the test part.
+
+    Args:
+        module: the model.
+        samples: the data set.
+        part: "val" or "test".
+        protocols: by name, in the config's order.
+        chosen: by protocol, on validation.
+        batch_size: images embedded at once.
+        influences: also the influences and intervals, which take longer.
+        seen: the part as `judged` gives it, where it is embedded already.
+    """
+    plain = {name: protocol for name, protocol in protocols.items() if trials_name(protocol) is None}
+    figures = {}
+    if plain and len(samples.ids(part)):
+        whole = seen if seen is not None else embed_part(module, samples, samples.ids(part), batch_size)
+        for name, protocol in plain.items():
+            for key, figure in protocol.judge(whole, chosen.get(name, {}), influences=influences).items():
+                figures[f"{name}/{key}"] = figure
+    if part == "test":
+        for name, protocol in protocols.items():
+            given = trials_name(protocol)
+            if given is not None:
+                episodes = samples.trials[given]
+                ids = torch.cat([episodes.support.flatten(), episodes.query.flatten()]).unique()
+                whole = embed_part(module, samples, ids, batch_size, given)
+                for key, figure in protocol.judge(whole, {}, influences=influences).items():
+                    figures[f"{name}/{key}"] = figure
+    return figures
+
+
+def refuse_unfit(samples: Samples, protocols: Mapping[str, Any], parts: Sequence[str] = ("val", "test")) -> None:
+    """Sees to it that the protocols can judge these data, before anything is trained or embedded.
+
+    Raises:
+        LabError: naming the protocol, the part, and what to change.
+    """
+    for name, protocol in protocols.items():
+        given = trials_name(protocol)
+        for part in parts if given is None else ("test",):
+            ids = samples.ids(part)
+            if given is None and not len(ids):
+                continue
+            groups = {group: (codes[ids], names) for group, (codes, names) in samples.groups.items()}
+            unseen = EmbeddedSet(
+                torch.zeros(len(ids), 1), samples.labels[ids], samples.classes, torch.nn.Identity(), groups, samples.trials
+            )
+            try:
+                protocol.fits(unseen)
+            except LabError as error:
+                raise LabError(f"protocol {name} cannot judge the {part} part: {error}") from error
+
+
+def trials_name(protocol: Any) -> str | None:
+    """The name of the publisher's episodes that a protocol judges; None for one that judges a part."""
+    name: str | None = getattr(protocol, "trials", None)
+    return name

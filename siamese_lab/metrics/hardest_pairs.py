@@ -1,0 +1,84 @@
+"""The pairs that a distance gets most wrong: of one identity and far apart, of two and near."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from siamese_lab.metrics.tiles import Sorted, by_label, check_tile, spans
+from siamese_lab.structures.embedded_set import EmbeddedSet
+
+ROWS = 10_000  # that are compared with each other; of more, whole identities are drawn
+
+
+class Hardest(NamedTuple):
+    """Pairs, the hardest first: `left` (n,), `right` (n,) rows of what was judged, `distance` (n,). All on the CPU."""
+
+    left: Tensor
+    right: Tensor
+    distance: Tensor
+
+
+@torch.no_grad()
+def hardest(judged: EmbeddedSet, top: int, tile: int = 2048, rows: int = ROWS) -> tuple[Hardest, Hardest]:
+    """The `top` pairs of one identity that are farthest apart, and those of two identities that are nearest. Each pair once.
+
+    Args:
+        judged: the embeddings.
+        top: of each kind; fewer where there are not as many.
+        tile: rows compared at once.
+        rows: at most about this many are compared, whole identities drawn with a fixed seed.
+    """
+    kept = _thinned(by_label(judged), rows)
+    found = {kind: (kept.z.new_empty(0), kept.order.new_empty(2, 0)) for kind in ("same", "different")}
+    for first, last in spans(len(kept.z), check_tile(tile)):
+        ends = int(kept.start[kept.identity[last - 1] + 1])
+        for left, right in spans(len(kept.z) - first, tile):
+            left, right = left + first, right + first
+            distance: Any = judged.distance
+            d = distance.matrix(kept.z[first:last], kept.z[left:right])
+            a, b = kept.identity[first:last, None], kept.identity[None, left:right]
+            # rows are sorted by identity: a pair of two identities has column > row, and one of one identity lies next to the diagonal
+            found["different"] = _merged(found["different"], d, a < b if left < ends else None, first, left, top)
+            if left < ends:
+                same = (a == b).triu_(first + 1 - left)
+                found["same"] = _merged(found["same"], -d, same, first, left, top)  # so that the hardest is the smallest
+    farthest, nearest = (_pairs(judged, kept, places) for _, places in found.values())
+    return Hardest(*(column.flip(0) for column in farthest)), nearest
+
+
+def _merged(best: tuple[Tensor, Tensor], d: Tensor, counts: Tensor | None, row: int, column: int, top: int) -> tuple[Tensor, Tensor]:
+    """The smallest values so far (n,), ascending, and their places (2, n), with those of a tile `d` that count."""
+    value, place = best
+    wanted = d < value[-1] if len(value) == top else torch.ones_like(d, dtype=torch.bool)
+    if counts is not None:
+        wanted &= counts
+    if not bool(wanted.any()):
+        return best
+    if int(wanted.sum()) > 64 * top:  # the first tiles: sorting out the few saves the places of the many
+        limit = d[wanted].kthvalue(top).values
+        wanted &= d <= limit
+    i, j = wanted.nonzero(as_tuple=True)
+    values = torch.cat([value, d[i, j]])
+    places = torch.cat([place, torch.stack([i + row, j + column])], 1)
+    order = values.argsort(stable=True)[:top]
+    return values[order], places[:, order]
+
+
+def _pairs(judged: EmbeddedSet, rows: Sorted, place: Tensor) -> Hardest:
+    """Pairs by the judged rows, the nearest first; distances as `pairwise` has them, since a matrix product rounds small ones."""
+    left, right = place
+    distance: Any = judged.distance
+    exact, order = distance.pairwise(rows.z[left], rows.z[right]).sort(stable=True)
+    return Hardest(rows.order[left[order]].cpu(), rows.order[right[order]].cpu(), exact.cpu())
+
+
+def _thinned(rows: Sorted, most: int) -> Sorted:
+    """Whole identities, as many as have at most `most` rows, but two at least; all of them where they are few enough."""
+    if len(rows.z) <= most:
+        return rows
+    turn = torch.randperm(len(rows.names), generator=torch.Generator().manual_seed(0)).to(rows.sizes.device)
+    taken = turn[: max(2, int((rows.sizes[turn].cumsum(0) <= most).sum()))]
+    kept = torch.zeros(len(rows.names), dtype=torch.bool, device=turn.device)
+    kept[taken] = True
+    return rows.only(kept[rows.identity].nonzero().flatten())

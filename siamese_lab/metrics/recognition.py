@@ -1,0 +1,140 @@
+"""?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from siamese_lab.core.errors import LabError
+from siamese_lab.metrics.tiles import embeddings
+from siamese_lab.statistics.influence import Figure, influences, interval
+from siamese_lab.structures.embedded_set import EmbeddedSet
+from siamese_lab.structures.samples import Episodes
+
+
+class Confusion(NamedTuple):
+    """T trials: sample ids `asked` (T,) of the query and `taken` (T,) of the support image it was taken for; `wrong` (T,) bool."""
+
+    asked: Tensor
+    taken: Tensor
+    wrong: Tensor
+
+
+ENTRIES = 1 << 24  # embedding components gathered at once: 64 MB of float32 on each side
+
+Compare = Literal["nearest", "mean"]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """T = E x Q trials: `wrong` (T,) bool; `query` (T,) label; `blocker` (T,) label of the one class that stands in the way of a
+    wrong trial, -1 where there are none or several; `asked` (T,) the query's row; `taken` (T,) the row of the support image that it
+    was taken for: of the nearest class, or, where another is as near as its own, of that one."""
+
+    wrong: Tensor
+    query: Tensor
+    blocker: Tensor
+    asked: Tensor
+    taken: Tensor
+
+
+@torch.no_grad()
+def outcomes(judged: EmbeddedSet, episodes: Episodes, compare: Compare) -> Outcomes:
+    """Judges every query alone; it is right only if its own class is strictly nearer than each other one: ties count against.
+
+    Args:
+        judged: the embeddings; rows are compared by `pairwise`, since those of an episode lie anywhere.
+        episodes: over rows of them.
+        compare: the distance to a class is that to the `nearest` of its shots, or the `mean` over its shots.
+
+    Raises:
+        LabError: if a support set holds its own query.
+    """
+    z, distance = embeddings(judged), _pairwise(judged)
+    support, query, truth = (x.to(z.device) for x in episodes[:3])
+    labels = judged.labels.to(z.device)
+    way, shot, per = *support.shape[1:], query.shape[1]
+    step = max(1, ENTRIES // (per * way * shot * z.shape[1]))
+    wrong, blocker, taken = [], [], []
+    for s, q, t in zip(support.split(step), query.split(step), truth.split(step), strict=True):
+        if (s.flatten(1)[:, None] == q[..., None]).any():
+            raise LabError("a support set holds one of its own queries, which any model would recognise: correct the trials")
+        pair = (len(s), per, way * shot)
+        left, right = q[..., None].expand(pair).flatten(), s.flatten(1)[:, None].expand(pair).flatten()
+        shots = distance(z[left], z[right]).view(len(s), per, way, shot)
+        d = shots.amin(-1) if compare == "nearest" else shots.mean(-1)  # (e, Q, way)
+        own = d.gather(2, t[..., None])
+        before = (~(d > own)).scatter(2, t[..., None], False)  # the other classes that are not strictly farther
+        blockers = before.sum(2)
+        first = labels[s[..., 0]].gather(1, before.int().argmax(2))  # (e, Q)
+        wrong.append((blockers > 0).flatten().cpu())
+        blocker.append(torch.where(blockers == 1, first, -1).flatten().cpu())
+        other = d.scatter(2, t[..., None], torch.inf).argmin(2)
+        nearest = torch.where(blockers > 0, other, t)  # (e, Q) the class that is answered
+        of_it = nearest[..., None, None].expand(-1, -1, 1, shot)
+        one = shots.gather(2, of_it).argmin(3)  # (e, Q, 1) its nearest shot
+        taken.append(s.gather(1, of_it[:, :, 0]).gather(2, one).flatten().cpu())
+    asked = query.flatten().cpu()
+    return Outcomes(torch.cat(wrong), labels[query].flatten().cpu(), torch.cat(blocker), asked, torch.cat(taken))
+
+
+def error(judged: EmbeddedSet, episodes: Episodes, compare: Compare, *, intervals: bool, independent: bool) -> Figure:
+    """The share of wrong trials; with `intervals`, its influences too.
+
+    An identity is left out as query (its trials go) and as an alternative (a trial that it alone made wrong becomes right), so
+    both its roles stand in its influence.
+
+    Args:
+        judged: the embeddings.
+        episodes: what is judged.
+        compare: see `outcomes`.
+        intervals: also the influences and the interval.
+        independent: whether the trials may be taken as independent, which allows Wilson's interval where errors are few.
+    """
+    seen = outcomes(judged, episodes, compare)
+    trials = len(seen.wrong)
+    value = float(seen.wrong.double().mean())
+    if not intervals:
+        return Figure(value, n=trials, better="low")
+    classes = len(judged.classes)
+    there = torch.zeros(classes, dtype=torch.bool)
+    there[judged.labels.cpu()[episodes.support.flatten().cpu()]] = True
+    there[seen.query] = True
+    asked = torch.bincount(seen.query, minlength=classes)
+    missed = torch.bincount(seen.query[seen.wrong], minlength=classes)
+    freed = torch.bincount(seen.blocker[seen.blocker >= 0], minlength=classes)
+    without = ((missed.sum() - missed - freed).double() / (trials - asked).double())[there]
+    names = [judged.classes[c] for c in there.nonzero().flatten().tolist()]
+    influence = influences(without.numpy(), names)
+    erring = min(int((missed > 0).sum()), int((missed < asked).sum()))
+    low, high, note = interval(value, influence, erring, independent=trials if independent else None)
+    return Figure(value, low, high, trials, better="low", influence=influence, note=note)
+
+
+def check_compare(compare: Compare) -> Compare:
+    """The way of comparing, if it is one.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if compare not in ("nearest", "mean"):
+        raise ValueError(f"compare must be nearest or mean, got {compare!r}: how the shots of a class make one distance")
+    return compare
+
+
+def named(given: Mapping[str, Any], name: str, what: str, remedy: str) -> Any:
+    """The entry `name` of what a data set has.
+
+    Raises:
+        LabError: if it is not there; the message lists what is.
+    """
+    if name not in given:
+        has = ", ".join(sorted(given)) or "none"
+        raise LabError(f"this data has no {what} {name!r} (it has: {has}): {remedy}")
+    return given[name]
+
+
+def _pairwise(judged: EmbeddedSet) -> Any:
+    return judged.distance.pairwise

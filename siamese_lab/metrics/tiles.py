@@ -1,0 +1,84 @@
+"""Embeddings in an order and in portions that protocols can work through without an N x N matrix."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from siamese_lab.core.errors import LabError
+from siamese_lab.structures.embedded_set import EmbeddedSet
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """Embeddings sorted by label, so that an identity's rows are neighbours.
+
+    Args:
+        z: (N, D), at least float32.
+        identity: (N,) int64 ascending, an index into `names`.
+        start: (C + 1,) the first row of each identity; the last entry is N.
+        names: the C identities that have a row.
+        order: (N,) which row of the judged embeddings each row was.
+    """
+
+    z: Tensor
+    identity: Tensor
+    start: Tensor
+    names: tuple[str, ...]
+    order: Tensor
+
+    @property
+    def sizes(self) -> Tensor:
+        """(C,) rows of each identity."""
+        return self.start.diff()
+
+    def only(self, chosen: Tensor) -> "Sorted":
+        """The rows `chosen` (ascending) alone; identities keep their numbers, those without a row are empty."""
+        sizes = torch.bincount(self.identity[chosen], minlength=len(self.names))
+        start = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+        return Sorted(self.z[chosen], self.identity[chosen], start, self.names, self.order[chosen])
+
+
+def embeddings(judged: EmbeddedSet) -> Tensor:
+    """The judged embeddings in at least float32, without gradient.
+
+    Raises:
+        LabError: if one is NaN or infinite: no figure would mean anything.
+    """
+    z = judged.z.detach()
+    z = z.float() if z.dtype in (torch.float16, torch.bfloat16) else z
+    finite = torch.isfinite(z).all(1)
+    if not finite.all():
+        raise LabError(
+            f"embeddings must be finite, but {int((~finite).sum()):,} of {len(z):,} hold NaN or infinity: the training has "
+            "diverged; try a smaller learning rate or gradient clipping",
+            exit_code=3,
+        )
+    return z
+
+
+def by_label(judged: EmbeddedSet) -> Sorted:
+    """The judged embeddings sorted by label (stable, so that the order of the rows decides nothing else)."""
+    z = embeddings(judged)
+    labels, order = judged.labels.to(z.device).sort(stable=True)
+    present, identity, sizes = labels.unique_consecutive(return_inverse=True, return_counts=True)
+    start = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+    return Sorted(z[order], identity, start, tuple(judged.classes[c] for c in present.tolist()), order)
+
+
+def spans(rows: int, size: int) -> Iterator[tuple[int, int]]:
+    """The ranges [first, last) of at most `size` rows that cover `rows`."""
+    for first in range(0, rows, size):
+        yield first, min(first + size, rows)
+
+
+def check_tile(tile: int) -> int:
+    """The tile size, if it is one.
+
+    Raises:
+        ValueError: if it is not positive.
+    """
+    if not tile > 0:
+        raise ValueError(f"tile must be > 0, got {tile}: it is the number of rows that are compared at once")
+    return tile

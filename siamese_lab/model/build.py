@@ -1,0 +1,76 @@
+"""From a checked config to the network: backbone, distance, loss, miner, memory and optimizers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from siamese_lab.config.instantiate import build
+from siamese_lab.core.errors import LabError
+from siamese_lab.model.optimizers import parameter_groups, schedule
+from siamese_lab.model.siamese import SiameseModule
+
+
+def build_model(cfg: DictConfig, shape: tuple[int, ...], classes: int, *, steps: int = 1, trusted: bool = True) -> SiameseModule:
+    """The network of a config with the starting weights of its seed.
+
+    Args:
+        cfg: from `config.compose`.
+        shape: (C, H, W) of the images.
+        classes: of the training part.
+        steps: batches an epoch, for the schedule of the learning rate; only training needs it.
+        trusted: False for a config that the user did not write.
+    """
+    torch.manual_seed(cfg.seed)
+    backbone = build(cfg.backbone, trusted=trusted, shape=shape)
+    distance = build(cfg.distance, trusted=trusted, dim=backbone.dim)
+    loss = build(cfg.loss, trusted=trusted, dim=backbone.dim, classes=classes)
+    memory = build(cfg.memory, trusted=trusted, dim=backbone.dim) if cfg.get("memory") is not None else None
+    try:
+        return SiameseModule(
+            backbone,
+            distance,
+            loss,
+            build(cfg.miner, trusted=trusted, seed=cfg.seed),
+            build(cfg.augment, trusted=trusted),
+            seed=cfg.seed,
+            ema=cfg.trainer.ema,
+            views=cfg.evaluation.views,
+            memory=memory,
+            chunk=cfg.trainer.chunk,
+            channels_last=cfg.trainer.channels_last,
+            make_optimizers=optimizers(cfg.optimizer, steps * cfg.trainer.max_epochs, trusted),
+        )
+    except ValueError as error:
+        raise LabError(str(error)) from error
+
+
+def refuse_chunks(module: SiameseModule) -> None:
+    """Sees to it that a batch may go through the backbone in chunks without changing the result.
+
+    Raises:
+        LabError: if it normalises by statistics of what goes through it at once.
+    """
+    normalising = [part for part in module.backbone.modules() if isinstance(part, _BatchNorm) and part.training]
+    if module.chunk is not None and normalising:
+        raise LabError(
+            f"trainer.chunk={module.chunk} would give {len(normalising)} batch normalisations the statistics of chunks instead of those of "
+            "the batch: choose a backbone without them, e.g. backbone=lenet, freeze them, or set trainer.chunk=null"
+        )
+
+
+def optimizers(node: DictConfig, steps: int, trusted: bool) -> Callable[[SiameseModule], dict[str, Any]]:
+    """What Lightning's configure_optimizers returns, made when it asks: the optimizer of the config and its schedule."""
+
+    def make(module: SiameseModule) -> dict[str, Any]:
+        groups = OmegaConf.to_container(node.groups, resolve=True)
+        try:
+            optimizer = build(node, trusted=trusted, params=parameter_groups(module, groups))  # type: ignore[arg-type]
+            scheduler = schedule(optimizer, node.schedule.name, node.schedule.warmup, steps)
+        except ValueError as error:
+            raise LabError(str(error)) from error
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    return make

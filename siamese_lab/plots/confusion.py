@@ -1,0 +1,104 @@
+"""Pictures of what one-shot recognition confuses: a matrix of classes, or of what they belong to, and the most frequent confusions."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from siamese_lab.metrics.recognition import Confusion
+from siamese_lab.plots.contact_sheet import sheet, short
+from siamese_lab.plots.verification import pixels
+from siamese_lab.structures.samples import Samples
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST = 40  # classes, or groups, whose matrix can be read
+TOP = 24  # confusions shown with their images
+
+
+def confusion_pictures(found: Confusion, samples: Samples, title: str) -> dict[str, NDArray[np.uint8]]:
+    """As uint8 (H, W, 3): `matrix`, where there are few enough classes, or groups that are confused; `confusions`, where anything was.
+
+    Args:
+        found: the trials.
+        samples: where their images and names are.
+        title: which protocol, on which part.
+    """
+    made = {}
+    labels = samples.labels[found.asked], samples.labels[found.taken]
+    for kind, (codes, names) in {"classes": (samples.labels, samples.classes), **samples.groups}.items():
+        asked, taken = codes[found.asked], codes[found.taken]
+        present = torch.cat([asked, taken]).unique()
+        if 2 <= len(present) <= MOST and (kind == "classes" or bool((asked != taken).any())):
+            shares = matrix(torch.searchsorted(present, asked), torch.searchsorted(present, taken), len(present))
+            heading = f"{title}: what each class is taken for" if kind == "classes" else f"{title}: what each {kind} is taken for"
+            made["matrix"] = pixels(_matrix(shares, [names[code] for code in present.tolist()], heading))
+            break
+    some = frequent(*labels, found.wrong)
+    if len(some):
+        asked_for = torch.bincount(labels[0])
+        images = [samples.gather(ids[some[:, 0]]) for ids in (found.asked, found.taken)]
+        words = [
+            f"{short(samples.classes[labels[0][first]])}\ntaken for {short(samples.classes[labels[1][first]])}\n"
+            f"{times} of its {int(asked_for[labels[0][first]]):,} trials"
+            for first, times in some.tolist()
+        ]
+        trials = f"{int(found.wrong.sum()):,} of {len(found.wrong):,} trials are wrong"
+        made["confusions"] = sheet(images, words, f"{title}: the most frequent confusions, query | taken for. {trials}")
+    return made
+
+
+def frequent(asked: Tensor, taken: Tensor, wrong: Tensor, top: int = TOP) -> Tensor:
+    """The pairs of classes that are confused most often: (n, 2) int64, the first such trial and how many there are, most frequent first.
+
+    Args:
+        asked: (T,) the class of the query.
+        taken: (T,) the class it was taken for.
+        wrong: (T,) bool.
+        top: this many at most.
+    """
+    trials = wrong.nonzero().flatten()
+    key = asked[trials] * (int(taken.max()) + 1 if len(taken) else 1) + taken[trials]
+    values, inverse, counts = key.unique(return_inverse=True, return_counts=True)
+    first = torch.full_like(values, len(wrong)).scatter_reduce(0, inverse, trials, "amin")
+    order = counts.argsort(descending=True, stable=True)[:top]
+    return torch.stack([first[order], counts[order]], 1)
+
+
+def matrix(asked: Tensor, taken: Tensor, classes: int) -> NDArray[np.float64]:
+    """(C, C) shares in [0, 1]: of the trials of a row's class, those that were taken for a column's. Rows add up to 1, or are NaN.
+
+    Args:
+        asked: (T,) codes below `classes`.
+        taken: (T,) likewise.
+        classes: C.
+    """
+    counts = torch.bincount(asked * classes + taken, minlength=classes**2).view(classes, classes).double()
+    return (counts / counts.sum(1, keepdim=True)).numpy()
+
+
+def _matrix(shares: NDArray[np.float64], names: list[str], title: str) -> "Figure":
+    from matplotlib.figure import Figure
+
+    n = len(names)
+    side = 3.2 + 0.17 * max(n, 6)
+    figure = Figure(figsize=(side + 0.8, side), layout="constrained", facecolor="white")
+    axes = figure.add_subplot()
+    off = np.where(np.eye(n, dtype=bool), 0, np.nan_to_num(shares))
+    shown = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=max(100 * float(off.max()), 1.0), aspect="equal")
+    axes.set_xticks(range(n), [short(name) for name in names], rotation=90, fontsize=7, parse_math=False)
+    axes.set_yticks(range(n), [short(name) for name in names], fontsize=7, parse_math=False)
+    axes.set_xlabel("taken for")
+    axes.set_ylabel("asked")
+    axes.set_title(title, fontsize=10, parse_math=False)
+    if n <= 12:
+        for (row, column), share in np.ndenumerate(shares):
+            dark = row == column or share > 0.6 * off.max()
+            if np.isfinite(share):
+                axes.text(column, row, f"{100 * share:.1f}", ha="center", va="center", fontsize=8, color="white" if dark else "#222222")
+    # the scale ends at the largest confusion: one up to 100 % would show the diagonal alone
+    figure.colorbar(shown, ax=axes, shrink=0.8, extend="max", label="% of the trials of a row")
+    return figure

@@ -1,0 +1,42 @@
+"""The sealed test part: the runs of a study compute no figure of it until somebody opens it, and every opening is logged."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from siamese_lab.core.files import SCHEMA_VERSION, read_json, write_json, writing
+from siamese_lab.runs.folder import RunFolder
+
+PLAIN = "single"  # the folder of runs that belong to no study
+
+
+def is_sealed(folder: RunFolder) -> bool:
+    """Whether the run belongs to a study: its end then shows validation figures, and none of the test part."""
+    return folder.study != PLAIN
+
+
+def read_openings(study: Path) -> list[dict[str, Any]]:
+    """The openings of a study's folder so far, oldest first: `at`, `command`, `runs`.
+
+    Raises:
+        LabError: if the log is broken.
+    """
+    path = study / "openings.json"
+    found: list[dict[str, Any]] = read_json(path).get("openings", []) if path.exists() else []
+    return found
+
+
+def log_opening(study: Path, run_ids: Sequence[str], command: str) -> None:
+    """Logs an opening, before anything is computed: one that fails half-way has still been one.
+
+    Args:
+        study: its folder.
+        run_ids: of the runs whose test figures are computed.
+        command: that asked for them.
+    """
+    with writing(study), FileLock(study / ".openings.lock"):
+        entry = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "command": command, "runs": list(run_ids)}
+        write_json(study / "openings.json", {"schema": SCHEMA_VERSION, "openings": [*read_openings(study), entry]})

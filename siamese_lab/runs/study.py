@@ -1,0 +1,112 @@
+"""What a study has planned so far: `outputs/<study>/study.json`. Jobs are added, never lost."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.files import SCHEMA_VERSION, read_json, write_json
+from siamese_lab.core.paths import outputs
+from siamese_lab.runs.job import Job
+
+
+def located(name: str) -> str | None:
+    """The name of the study that a user means by its name or its folder; None where there is none.
+
+    Where the folder lies elsewhere, `outputs()` is there from then on: its jobs and runs are looked for beside it.
+    """
+    if name and (outputs() / name / "study.json").is_file() and (outputs() / name).resolve().parent == outputs().resolve():
+        return name
+    if not (name and (Path(name) / "study.json").is_file()):
+        return None
+    folder = Path(name).resolve()
+    if folder.parent != outputs().resolve():
+        os.environ["SIAMESE_LAB_OUTPUTS"] = str(folder.parent)
+    return folder.name
+
+
+@contextmanager
+def changing(name: str) -> Iterator[None]:
+    """While one process reads, changes and writes the study.json of a study, no other does."""
+    folder = outputs() / name
+    (folder / "jobs").mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".study.lock"):
+        yield
+
+
+@dataclass(frozen=True)
+class Superseded:
+    """A run that no longer answers its point: the same words mean another config now.
+
+    Args:
+        run_id: of the old run, which stays where it is and is not reused.
+        by: run id of the new one.
+        changes: what differs, e.g. "loss.temperature 0.1 -> 0.07", or "the data".
+    """
+
+    run_id: str
+    by: str
+    changes: list[str]
+
+
+@dataclass(frozen=True)
+class Study:
+    """The plan of a study.
+
+    Args:
+        name: of its folder.
+        axes: {key: values as the user wrote them}, the seed among them.
+        jobs: all that were ever asked for and stand.
+        superseded: runs that do not count any more.
+        facts: what else is recorded: the command, the code's hash, versions, and what makes a second call fast.
+    """
+
+    name: str
+    axes: dict[str, list[str]]
+    jobs: list[Job]
+    superseded: list[Superseded] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def write(self) -> None:
+        """Writes study.json, whole or not at all."""
+        path = outputs() / self.name / "study.json"
+        (path.parent / "jobs").mkdir(parents=True, exist_ok=True)
+        jobs = [{"run_id": job.run_id, "point": job.point, "devices": job.devices} for job in self.jobs]
+        write_json(
+            path,
+            {
+                "schema": SCHEMA_VERSION,
+                "name": self.name,
+                "axes": self.axes,
+                "jobs": jobs,
+                "superseded": [asdict(one) for one in self.superseded],
+                "facts": self.facts,
+            },
+        )
+
+    @staticmethod
+    def read(name: str) -> "Study":
+        """The study of a name under `outputs()`, or of a folder.
+
+        Raises:
+            LabError: if there is none, or its study.json is broken.
+        """
+        path = Path(name) if (Path(name) / "study.json").is_file() else outputs() / name
+        file = path / "study.json"
+        if not name or not file.is_file():
+            known = sorted(found.parent.name for found in outputs().glob("*/study.json"))
+            listed = f" (there are: {', '.join(known[:10])})" if known else ", which holds no study yet"
+            raise LabError(f"no study {name or repr(name)}: it must be the name of one under {outputs()}{listed}")
+        found = read_json(file)
+        try:
+            jobs = [Job(path.name, one["run_id"], dict(one["point"]), int(one["devices"])) for one in found["jobs"]]
+            gone = [Superseded(one["run_id"], one["by"], list(one["changes"])) for one in found["superseded"]]
+            axes = {str(key): list(map(str, values)) for key, values in found["axes"].items()}
+            return Study(path.name, axes, jobs, gone, dict(found["facts"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise LabError(f"{file} is not what siamese-lab writes ({type(error).__name__}: {error}): start the sweep again") from error

@@ -1,0 +1,102 @@
+"""What samplings share: classes as one array, and draws from them without a loop."""
+
+import torch
+from torch import Tensor
+
+
+class Classes:
+    """The images of each class, as one array sorted by class.
+
+    Args:
+        labels: (N,) int64, any values.
+    """
+
+    def __init__(self, labels: Tensor) -> None:
+        self.order = labels.argsort(stable=True)  # (N,) positions, class by class
+        _, self.of, self.count = labels.unique(return_inverse=True, return_counts=True)  # (N,), (C,)
+        self.first = self.count.cumsum(0) - self.count
+
+    def __len__(self) -> int:
+        return len(self.count)
+
+    def images(self, classes: Tensor, k: int, g: torch.Generator) -> Tensor:
+        """k images of each of `classes` (P,): (P, k) positions, all different where the class has k, else repeated in turn."""
+        count = self.count[classes]
+        keys = torch.rand(len(classes), int(count.max()), generator=g)
+        keys[torch.arange(keys.shape[1]) >= count[:, None]] = 2.0  # places that the class does not have come last
+        shuffled = keys.topk(min(k, keys.shape[1]), largest=False).indices  # sorted: the first places of a random order
+        turn = torch.arange(k)[None, :] % count[:, None]  # (P, k)
+        return self.order[self.first[classes][:, None] + shuffled.gather(1, turn)]
+
+    def pair(self, classes: Tensor, g: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Two different images (P,), (P,) of each of `classes` (P,), which have at least two."""
+        count = self.count[classes]
+        a = (torch.rand(len(classes), generator=g) * count).long()
+        b = (a + 1 + (torch.rand(len(classes), generator=g) * (count - 1)).long()) % count
+        return self.order[self.first[classes] + a], self.order[self.first[classes] + b]
+
+    def partner(self, g: torch.Generator) -> Tensor:
+        """For each image another one of its class (N,), drawn equally; itself where it is alone."""
+        count = self.count[self.of[self.order]]  # (N,) in the order of the classes
+        first = self.first[self.of[self.order]]
+        step = 1 + (torch.rand(len(count), generator=g) * (count - 1)).long()
+        found = torch.empty_like(self.order)
+        found[self.order] = self.order[first + (torch.arange(len(count)) - first + step) % count]
+        return found
+
+    def cycle(self, g: torch.Generator) -> Tensor:
+        """For each image the next one (N,) in a random circle of its class: no image is its own next, unless it is alone."""
+        shuffled = (self.of + torch.rand(len(self.of), generator=g, dtype=torch.float64)).argsort()  # class by class
+        count, first = self.count[self.of[shuffled]], self.first[self.of[shuffled]]
+        found = torch.empty_like(shuffled)
+        found[shuffled] = shuffled[first + (torch.arange(len(count)) - first + 1) % count]
+        return found
+
+    def other(self, images: Tensor, g: torch.Generator) -> Tensor:
+        """An image of another class for each of `images` (P,): first the class is drawn, then the image."""
+        shift = 1 + (torch.rand(len(images), generator=g) * (len(self) - 1)).long()
+        classes = (self.of[images] + shift) % len(self)
+        return self.order[self.first[classes] + (torch.rand(len(images), generator=g) * self.count[classes]).long()]
+
+    def with_pairs(self) -> Tensor:
+        """The classes that have at least two images.
+
+        Raises:
+            ValueError: if there is none, or only one class at all.
+        """
+        chosen = (self.count > 1).nonzero().flatten()
+        if len(self) < 2 or len(chosen) == 0:
+            raise ValueError(
+                f"training needs at least two classes and a class of two images, the training data have {len(self)} classes, "
+                f"{len(chosen)} of them with two images or more"
+            )
+        return chosen
+
+
+def distinct(n: int, k: int, rows: int, g: torch.Generator) -> Tensor:
+    """(rows, k) numbers below n, all different within a row; every n // k rows come from one shuffled list of all n."""
+    lists = -(-rows // (n // k))
+    shuffled = torch.rand(lists, n, generator=g).argsort(1)[:, : n // k * k]
+    return shuffled.reshape(-1, k)[:rows]
+
+
+def check_batch(batch_size: int, unit: int, most: int, steps: int | None) -> None:
+    """Refuses a batch that cannot be cut into units, or that the data cannot fill.
+
+    Args:
+        batch_size: images.
+        unit: images that belong together: K of a class, 2 of a pair, 3 of a triplet.
+        most: images that the training data can fill a batch with; at least one unit.
+        steps: batches an epoch, or None.
+
+    Raises:
+        ValueError: if batch_size is not a positive multiple of unit up to most, or steps is not positive.
+    """
+    if not 0 < batch_size <= most or batch_size % unit:
+        near = min(max(1, round(batch_size / unit)), most // unit) * unit
+        raise ValueError(
+            f"batch_size must be a positive multiple of {unit} images, at most {most} with these training data, got {batch_size}: "
+            f"{near} would do"
+        )
+    if steps is not None and not steps > 0:
+        raise ValueError(f"steps must be > 0 or null, got {steps}: it is the number of batches an epoch")

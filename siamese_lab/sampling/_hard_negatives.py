@@ -1,0 +1,52 @@
+"""What hard pairs and hard triplets share: when to mine, and how hard negatives are drawn from the table."""
+
+import torch
+from torch import Tensor, nn
+
+from siamese_lab.metrics.neighbours import nearest_others
+from siamese_lab.sampling._class_index import Classes
+
+
+class HardNegatives:
+    """A table of each training image's nearest images of other classes, renewed every n epochs.
+
+    Args:
+        classes: of the training part.
+        share: of the negatives that are hard, in [0, 1]; the others are random.
+        neighbours: how many nearest negatives an image's hard ones are drawn from.
+        every: epochs between two minings, >= 1.
+        warmup: first epochs with random negatives only.
+
+    Raises:
+        ValueError: if share is not in [0, 1], neighbours or every not positive, warmup negative, or if the largest class leaves fewer
+            than `neighbours` images of others.
+    """
+
+    def __init__(self, classes: Classes, share: float, neighbours: int, every: int, warmup: int) -> None:
+        if not 0 <= share <= 1:
+            raise ValueError(f"share_hard must lie in [0, 1], got {share}: it is the share of the negatives that are hard")
+        most = len(classes.order) - int(classes.count.max())
+        if not 0 < neighbours <= most:
+            raise ValueError(f"neighbours must lie in [1, {most}], got {neighbours}: the largest class leaves {most} images of others")
+        if not every > 0:
+            raise ValueError(f"every must be > 0 epochs, got {every}: a new table is mined that often")
+        if not warmup >= 0:
+            raise ValueError(f"warmup must be >= 0 epochs, got {warmup}: hard negatives are drawn only after them")
+        self.classes, self.share, self.neighbours, self.every, self.warmup = classes, share, neighbours, every, warmup
+
+    def wants(self, epoch: int) -> bool:
+        """Whether a new table is due before this epoch."""
+        return epoch >= self.warmup and (epoch - self.warmup) % self.every == 0
+
+    def mine(self, z: Tensor, distance: nn.Module) -> Tensor:
+        """The table (N, neighbours) from the embeddings z (N, D) of the whole training part."""
+        return nearest_others(z, self.classes.of.to(z.device), distance, self.neighbours)
+
+    def draw(self, images: Tensor, table: Tensor | None, g: torch.Generator) -> Tensor:
+        """A negative for each of `images` (P,): hard for a share of them where there is a table, else random."""
+        random = self.classes.other(images, g)
+        if table is None:
+            return random
+        rank = (torch.rand(len(images), generator=g) * table.shape[1]).long()
+        hard = torch.rand(len(images), generator=g) < self.share
+        return torch.where(hard, table[images, rank], random)

@@ -1,0 +1,159 @@
+"""Means and paired differences of configurations over seeds and identities, with intervals and p values. Knows nothing of runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Literal
+
+import numpy as np
+
+from siamese_lab.statistics import influence
+from siamese_lab.statistics.crossed import LEVEL, crossed, half_widths, p_value, seeds_needed
+
+ROUNDING = 1e-12  # a scatter as small against the value is rounding
+Over = Literal["seeds and identities", "seeds", "identities", "nothing"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds, or a difference of two, with what it generalises to.
+
+    Args:
+        value: in the figure's unit.
+        low, high: the 95 % interval, not clipped to the unit's range; None where none can be given (`note` says why).
+        p: two-sided p value of no difference; None for a mean and where there is no interval.
+        over: what was taken as drawn anew: the interval speaks of other seeds, other identities or both.
+        seeds: how many seeds stand behind it.
+        identities: how many identities the variance was taken over; 0 where it was not.
+        needed: of a difference, the seeds that show one of this size with 80 % power, whether it is shown already or not; None
+            where no number would do (`note` says so), with one seed, and for a mean. A rough number: it takes what was observed
+            for the truth.
+        note: a caveat to print beside the value, or "".
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    over: Over = "nothing"
+    seeds: int = 0
+    identities: int = 0
+    needed: int | None = None
+    note: str = ""
+
+
+def mean(values: Sequence[float], influences: Sequence[Mapping[str, float]]) -> Estimate:
+    """A configuration's mean over seeds.
+
+    Args:
+        values: S >= 1 figures, one a seed, finite.
+        influences: S mappings {identity: influence} as in `stats.Figure`; empty where a run has none.
+
+    Raises:
+        ValueError: if the two are not of one length, empty or not finite.
+    """
+    matrix, note = _matrix(_checked(values, influences), influences)
+    return _estimate(np.asarray(values, dtype=np.float64), matrix, note)
+
+
+def difference(
+    a_values: Sequence[float],
+    a_influences: Sequence[Mapping[str, float]],
+    b_values: Sequence[float],
+    b_influences: Sequence[Mapping[str, float]],
+    level: float = LEVEL,
+) -> Estimate:
+    """The difference a - b of two configurations, paired seed by seed and identity by identity.
+
+    What makes a seed good or an identity hard for both cancels. See `crossed` for the variance and the reference distribution.
+
+    Args:
+        a_values, b_values: S >= 1 figures each, finite; those at one place are of the same seed.
+        a_influences, b_influences: their influences; those at one place stand on the same identities.
+        level: of `needed` alone: the p value below which a difference counts as shown. With Holm's correction of m comparisons
+            0.05 / m is on the safe side.
+
+    Raises:
+        ValueError: if the four are not of one length, empty or not finite, or a seed's two figures stand on other identities.
+    """
+    if len(a_values) != len(b_values):
+        raise ValueError(f"need the same seeds in both configurations, got {len(a_values)} and {len(b_values)} values")
+    seeds = _checked(a_values, a_influences)
+    _checked(b_values, b_influences)
+    for a, b in zip(a_influences, b_influences, strict=True):
+        if a and b and a.keys() != b.keys():
+            alone = sorted(a.keys() ^ b.keys())
+            raise ValueError(
+                f"both figures must stand on the same identities, but {len(alone)} stand in one of them only (such as {alone[0]!r}): "
+                "evaluate both runs on the same data"
+            )
+    matrix, note = _matrix(2 * seeds, [*a_influences, *b_influences])
+    values = np.asarray(a_values, dtype=np.float64) - np.asarray(b_values, dtype=np.float64)
+    return _estimate(values, None if matrix is None else matrix[:seeds] - matrix[seeds:], note, level)
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """P values adjusted for as many comparisons (Holm, Scand. J. Stat. 1979): below 0.05 are those shown with a family-wise error of 5 %.
+
+    The k-th smallest of m is multiplied by m - k + 1, then raised to its forerunners' where it is below, and cut at 1.
+
+    Raises:
+        ValueError: if a p value is outside [0, 1].
+    """
+    values = np.asarray(p, dtype=np.float64)
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"p values must lie in [0, 1], got {list(p)}")
+    order = np.argsort(values, kind="stable")
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)), 1)
+    return adjusted.tolist()
+
+
+def _checked(values: Sequence[float], influences: Sequence[Mapping[str, float]]) -> int:
+    """The number of seeds."""
+    if not len(values):
+        raise ValueError("need the value of one seed at least, got none")
+    if len(values) != len(influences):
+        raise ValueError(f"need the influences of each seed, got {len(influences)} for {len(values)} values")
+    if not np.isfinite(values).all():
+        raise ValueError(f"values must be finite, got {list(values)}: leave out the seeds that have none")
+    return len(values)
+
+
+def _matrix(rows: int, influences: Sequence[Mapping[str, float]]) -> tuple[np.ndarray | None, str]:
+    """The influences (rows, C), one identity a column; None with a note where there is no such table."""
+    names = list(influences[0])
+    if not all(influences):
+        return None, "no influences of identities"
+    if len(names) < influence.LEAST_IDENTITIES:
+        return None, influence.TOO_FEW
+    table = np.empty((rows, len(names)))
+    for row, own in enumerate(influences):
+        if list(own) == names:
+            table[row] = np.fromiter(own.values(), dtype=np.float64, count=len(names))
+        elif len(own) == len(names) and all(map(own.__contains__, names)):
+            table[row] = np.fromiter(map(own.get, names, repeat(0.0)), dtype=np.float64, count=len(names))
+        else:
+            return None, "other identities with each seed"
+    if not np.isfinite(table).all():
+        return None, "influences that are no numbers"
+    return table, ""
+
+
+def _estimate(values: np.ndarray, influence: np.ndarray | None, note: str, level: float | None = None) -> Estimate:
+    """From one value a seed (S,) and their influences (S, C) or None; a difference where there is a `level`."""
+    value, seeds = float(values.mean()), len(values)
+    if seeds == 1 and influence is None:
+        return Estimate(value, seeds=seeds, note=f"one seed and {note}")
+    parts = crossed(values if seeds > 1 else None, influence)
+    if parts.variance <= (ROUNDING * value) ** 2 and value:  # a few coarse figures may agree by chance: that proves nothing
+        return Estimate(value, seeds=seeds, note="; ".join(filter(None, [note, "no scatter to judge by"])))
+    half = float(half_widths(parts, np.float64(LEVEL))) if parts.variance > 0 else 0.0
+    p = needed = None
+    if level is not None:
+        p = p_value(parts, value)
+        if seeds > 1:
+            needed, more = seeds_needed(parts, value, level)
+            note = "; ".join(filter(None, [note, more]))
+    over: Over = "seeds" if influence is None else "identities" if seeds == 1 else "seeds and identities"
+    return Estimate(value, value - half, value + half, p, over, seeds, parts.identities, needed, note)

@@ -1,0 +1,91 @@
+"""Embeddings of a batch with the distance they are compared by."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class Embedded:
+    """Embeddings of one batch (or of everything) with the distance they are compared by.
+
+    Args:
+        z: (R, D); taken to at least float32.
+        labels: (R,).
+        ids: (R,) sample ids; two rows of one id are the same image and never form a pair. Default: all different.
+        anchors: A <= R; rows from A on come from a memory and carry no gradient. Default: all rows.
+        distance: an nn.Module with pairwise(a, b) and matrix(a, b).
+        where: (epoch, step) of training, for what draws at random.
+    """
+
+    z: Tensor
+    labels: Tensor
+    ids: Tensor | None = None
+    anchors: int | None = None
+    distance: nn.Module | None = None
+    where: tuple[int, int] = (0, 0)
+    _matrix: Tensor | None = field(default=None, init=False, repr=False)
+    _equal: Tensor | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.distance is None:
+            from siamese_lab.distances.euclidean import Euclidean  # the default of a notebook; a run always gives its own
+
+            self.distance = Euclidean()
+        if self.z.dtype in (torch.float16, torch.bfloat16):
+            self.z = self.z.float()
+        if len(self.labels) != len(self.z):
+            raise ValueError(f"labels must have one entry per row, got {len(self.labels)} labels for {len(self.z)} rows")
+        if self.ids is None:
+            self.ids = torch.arange(len(self.z), device=self.z.device)
+        if self.anchors is None:
+            self.anchors = len(self.z)
+
+    def matrix(self) -> Tensor:
+        """Distances (A, R) from each anchor to each row, computed once, with gradient, in at least float32."""
+        if self._matrix is None:
+            with torch.enable_grad(), torch.autocast(self.z.device.type, enabled=False):
+                self._matrix = self._distance().matrix(self.z[: self.anchors], self.z)
+        return self._matrix
+
+    def at(self, left: Tensor, right: Tensor) -> Tensor:
+        """Distances (P,) of the rows `left`, which are anchors, to the rows `right`.
+
+        Read from the matrix where that is there already, or where so many are asked for that one matrix product costs less than
+        gathering both embeddings of each.
+        """
+        if self._matrix is not None or 4 * len(left) >= len(self.z[: self.anchors]) * len(self.z):
+            return self.matrix()[left, right]
+        with torch.autocast(self.z.device.type, enabled=False):
+            distances: Tensor = self._distance().pairwise(self.z[left], self.z[right])
+        return distances
+
+    def positives(self) -> Tensor:
+        """Mask (A, R): same label, another image."""
+        return self._same() & self._other()
+
+    def negatives(self) -> Tensor:
+        """Mask (A, R): another label."""
+        return ~self._same()
+
+    def zero(self) -> Tensor:
+        """A zero loss that still has a graph, for a batch without a valid tuple: every rank gets its (zero) gradients."""
+        return self.z.sum() * 0.0
+
+    def rows(self) -> Tensor:
+        """The image (R,) that each row shows."""
+        return self.ids if self.ids is not None else torch.arange(len(self.z), device=self.z.device)
+
+    def _same(self) -> Tensor:
+        if self._equal is None:
+            self._equal = self.labels[: self.anchors, None] == self.labels[None, :]
+        return self._equal
+
+    def _other(self) -> Tensor:
+        ids = self.rows()
+        return ids[: self.anchors, None] != ids[None, :]
+
+    def _distance(self) -> Any:
+        return self.distance

@@ -1,0 +1,104 @@
+"""What flows through the lab: samples, batches, embeddings, and the tuples that labels imply."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from siamese_lab.structures.embedded import Embedded
+
+
+class Pairs(NamedTuple):
+    """Pairs of rows: `left` (P,), `right` (P,) int64 indices, `same` (P,) bool."""
+
+    left: Tensor
+    right: Tensor
+    same: Tensor
+
+
+class Triplets(NamedTuple):
+    """Triplets of rows: `anchor`, `positive`, `negative`, each (T,) int64 indices."""
+
+    anchor: Tensor
+    positive: Tensor
+    negative: Tensor
+
+
+class Episode(NamedTuple):
+    """One problem of some ways and shots: `support` (S,) and `query` (Q,), int64 indices of rows; a row's label is its way."""
+
+    support: Tensor
+    query: Tensor
+
+
+Tuples = Pairs | Triplets | Episode | None
+
+
+def as_pairs(e: Embedded, tuples: Tuples) -> Pairs:
+    """Tuples as pairs. None gives all pairs that the labels imply, each once; a triplet gives its two pairs.
+
+    Two rows of one image (the same id) form no pair: their distance says nothing.
+    """
+    if isinstance(tuples, Pairs):
+        return tuples
+    if isinstance(tuples, Episode):
+        raise ValueError("a loss that eats pairs got an episode: choose a sampling that gives labels or pairs")
+    if isinstance(tuples, Triplets):
+        yes = torch.ones_like(tuples.anchor, dtype=torch.bool)
+        left, right = tuples.anchor.repeat(2), torch.cat([tuples.positive, tuples.negative])
+        return Pairs(left, right, torch.cat([yes, ~yes]))
+    valid = e.positives() | e.negatives()
+    columns, rows = torch.arange(valid.shape[1], device=valid.device), torch.arange(valid.shape[0], device=valid.device)
+    left, right = (valid & (columns[None, :] > rows[:, None])).nonzero(as_tuple=True)  # each pair once; memory rows stand right
+    return Pairs(left, right, e.labels[left] == e.labels[right])
+
+
+def pair_distances(e: Embedded, tuples: Tuples) -> tuple[Tensor, Tensor, Tensor]:
+    """The distances of `as_pairs(e, tuples)`, without a list of the many pairs that labels imply.
+
+    Returns:
+        Distances, whether they are of the same label, and a mask of what is a pair. Given pairs: (P,) each. None: (A, R) each.
+    """
+    if tuples is not None:
+        left, right, same = as_pairs(e, tuples)
+        return e.at(left, right), same, torch.ones_like(same)
+    positives = e.positives()
+    return e.matrix(), positives, (positives | e.negatives()).triu(1)  # each pair once; memory rows stand right
+
+
+def as_triplets(e: Embedded, tuples: Tuples) -> Triplets:
+    """Tuples as triplets. None gives all that the labels imply.
+
+    Raises:
+        ValueError: for pairs, of which no triplet can be made.
+    """
+    if isinstance(tuples, Triplets):
+        return tuples
+    if isinstance(tuples, Pairs | Episode):
+        kind = "pairs" if isinstance(tuples, Pairs) else "an episode"
+        raise ValueError(f"a loss that eats triplets got {kind}: choose a sampling or a miner that gives triplets")
+    anchor, positive = e.positives().nonzero(as_tuple=True)  # (P,) each
+    pair, negative = e.negatives()[anchor].nonzero(as_tuple=True)  # (P, R) -> (T,)
+    return Triplets(anchor[pair], positive[pair], negative)
+
+
+def as_episode(e: Embedded, tuples: Tuples) -> Episode:
+    """Tuples as an episode. None makes one of the labels: the first row of each class is its support, the others are queries.
+
+    Queries of an image that is in the support, and of a class that has none, are left out.
+
+    Raises:
+        ValueError: for pairs or triplets, of which no episode can be made.
+    """
+    if isinstance(tuples, Episode):
+        return tuples
+    if tuples is not None:
+        kind = "pairs" if isinstance(tuples, Pairs) else "triplets"
+        raise ValueError(f"a loss that eats episodes got {kind}: choose sampling=episodes or one that gives labels")
+    labels, ids = e.labels[: e.anchors], e.rows()[: e.anchors]
+    order = labels.argsort(stable=True)
+    ordered = labels[order]
+    first = torch.ones_like(ordered, dtype=torch.bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    support, query = order[first], order[~first]
+    return Episode(support, query[~torch.isin(ids[query], ids[support])])

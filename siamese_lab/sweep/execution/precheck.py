@@ -1,0 +1,50 @@
+"""Before the first job of a sweep, every distinct combination goes through `check`: an error shows in seconds, not hours."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from siamese_lab.core.errors import LabError
+from siamese_lab.runs.job import Job
+from siamese_lab.sweep.execution.forkserver import forked_all
+
+
+def check_all(jobs: Sequence[tuple[Job, str]], processes: int) -> int:
+    """Checks one job of each combination of all but the seed, each in a process of its own; returns how many there are.
+
+    What runs out of memory, or is killed for that, is let pass: it may fit where the job runs, and takes no other one along there.
+
+    Args:
+        jobs: to be run, each with its config as text.
+        processes: at once.
+
+    Raises:
+        LabError: with all that is wrong.
+    """
+    distinct: dict[tuple[tuple[str, str], ...], tuple[Job, str]] = {}
+    for job, text in jobs:
+        distinct.setdefault(tuple(sorted((key, value) for key, value in job.point.items() if key != "seed")), (job, text))
+    found = forked_all([partial(checked, text) for _, text in distinct.values()], processes)
+    wrong = [f"{job.name}: {words}" for (job, _), words in zip(distinct.values(), found, strict=True) if words]
+    if wrong:
+        more = f"\n  and {len(wrong) - 10} more" if len(wrong) > 10 else ""
+        raise LabError(f"{len(wrong)} of {len(found)} combinations cannot run, nothing was started:\n  " + "\n  ".join(wrong[:10]) + more)
+    return len(found)
+
+
+def checked(text: str) -> str:
+    """What is wrong with a config; "" if nothing is."""
+    from omegaconf import DictConfig, OmegaConf
+
+    from siamese_lab.training.assemble import assemble
+    from siamese_lab.training.dry_run import describe
+    from siamese_lab.training.exit_state import out_of_memory
+
+    try:
+        cfg = DictConfig(OmegaConf.create(text))
+        OmegaConf.set_struct(cfg, True)
+        describe(cfg, assemble(cfg))
+    except LabError as error:
+        return str(error)
+    except Exception as error:
+        return "" if out_of_memory(error) else f"{type(error).__name__}: {error}"
+    return ""

@@ -1,0 +1,133 @@
+"""The process of one job: trains its run, or goes on with it, and ends with the exit code of its state.
+
+`python -m siamese_lab.sweep.execution.worker STUDY_FOLDER RUN_ID [--threads N] [--follow-stdin]` does the same in a process of its own.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+FOREIGN = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "NODE_RANK", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED", "SLURM_NTASKS")
+"""Variables that would make Lightning take a job for a part of another."""
+
+GONE = 75  # exit code, as record.EXIT_CODES says of "preempted"
+GRACE = 30.0  # seconds for a checkpoint once the sweep is gone
+
+
+def work(study: Path, run_id: str, threads: int | None = None) -> int:
+    """Trains the run of a job whose config lies at `jobs/<run id>.yaml`; one that was begun goes on where its checkpoint is.
+
+    Args:
+        study: the study's folder.
+        run_id: of the run.
+        threads: of this process; None = torch's own choice.
+
+    Returns:
+        The exit code, see `record.EXIT_CODES`; what went wrong is printed.
+    """
+    for name in FOREIGN:
+        os.environ.pop(name, None)
+    os.environ["SIAMESE_LAB_OUTPUTS"] = str(study.resolve().parent)
+    import torch
+    from omegaconf import OmegaConf
+
+    from siamese_lab.core.errors import INTERRUPTED, LabError
+    from siamese_lab.core.files import check_yaml
+    from siamese_lab.runs.states import EXIT_CODES
+    from siamese_lab.training.exit_state import out_of_memory
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        cfg = OmegaConf.create(check_yaml(study / "jobs" / f"{run_id}.yaml"))
+        OmegaConf.set_struct(cfg, True)
+        return _train(cfg, run_id)
+    except LabError as error:
+        print(f"siamese-lab: {error}", file=sys.stderr, flush=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BaseException as error:
+        traceback.print_exc()
+        return EXIT_CODES["oom" if out_of_memory(error) else "failed"]
+
+
+def _train(cfg: "DictConfig", run_id: str) -> int:  # type: ignore[name-defined] # noqa: F821
+    from siamese_lab.config.compose import resolved_hash
+    from siamese_lab.core.errors import LabError
+    from siamese_lab.core.processes import is_alive
+    from siamese_lab.data.load import load_data
+    from siamese_lab.model.checkpoint import newest_checkpoint
+    from siamese_lab.runs.folder import run_folder
+    from siamese_lab.runs.job import Job
+    from siamese_lab.runs.states import EXIT_CODES
+    from siamese_lab.training.assemble import assemble
+    from siamese_lab.training.run import train
+
+    samples = load_data(cfg)
+    folder = run_folder(cfg.study, run_id)
+    if resolved_hash(cfg, samples.fingerprint) != run_id:
+        raise LabError(f"the data of the job {run_id} are no longer those that the study was planned with: give the command again")
+    begun = _begun(folder)
+    if begun and folder.state() == "ok":
+        return 0
+    if begun and folder.info()["state"] == "running" and is_alive(folder.info()):
+        raise LabError(folder.busy())  # before its checkpoints are looked at: what is half-written there is not left over
+    try:
+        goes_on = begun and newest_checkpoint(folder.path / "checkpoints").path is not None
+    except LabError as error:  # none of them is whole
+        print(f"siamese-lab: begins anew: {error}", file=sys.stderr)
+        Job(cfg.study, run_id, {}).set_aside()
+        goes_on = False
+    train(cfg, folder, assemble(cfg, samples=samples), force=not goes_on, resume=goes_on)
+    return EXIT_CODES[folder.state()]
+
+
+def _begun(folder: "RunFolder") -> bool:  # type: ignore[name-defined] # noqa: F821
+    """Whether there is a run that can be gone on with; what a kill has left half-written is begun anew."""
+    from siamese_lab.core.errors import LabError
+
+    try:
+        return folder.exists() and bool(folder.state())
+    except LabError as error:
+        print(f"siamese-lab: begins anew: {error}", file=sys.stderr)
+        return False
+
+
+def follow(ended: Callable[[], object]) -> None:
+    """Lets this process end with whoever started it, by a checkpoint if there is time for one.
+
+    Args:
+        ended: returns when that process is gone, whatever it died of.
+    """
+
+    def watch() -> None:
+        ended()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE)
+        os._exit(GONE)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main() -> int:
+    """As a process of its own."""
+    parser = argparse.ArgumentParser(prog="python -m siamese_lab.sweep.execution.worker")
+    parser.add_argument("study", type=Path)
+    parser.add_argument("run_id")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--follow-stdin", action="store_true", help="end when the standard input is closed")
+    given = parser.parse_args()
+    if given.follow_stdin:
+        follow(sys.stdin.read)
+    return work(given.study, given.run_id, given.threads)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

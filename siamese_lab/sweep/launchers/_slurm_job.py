@@ -1,0 +1,205 @@
+"""One job through submitit: what runs on the node, and what the sweep sees of it."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.files import write_text
+from siamese_lab.core.processes import is_alive
+from siamese_lab.runs.job import Job
+from siamese_lab.runs.states import EXIT_CODES
+from siamese_lab.sweep.launchers import _node
+from siamese_lab.sweep.launchers._slurm_queue import ENDED
+
+LEAVE = 75.0  # seconds for a checkpoint: SLURM's signal comes 90 s before a job's time is up
+EVERY = 0.5  # seconds between two looks at a job
+LATE = 15.0  # seconds for a file that a node has written to be seen here
+SAVING = 45.0  # seconds for a job whose parent on the node was killed to write its checkpoint
+BY_STATE = {
+    "TIMEOUT": 124,
+    "DEADLINE": 124,
+    "OUT_OF_MEMORY": EXIT_CODES["oom"],
+    "FAILED": 1,
+    "COMPLETED": 1,
+}  # without an exit code of its own
+THEIRS = ("NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REVOKED")  # ends that are no fault of a job
+
+
+class Work:
+    """What submitit runs: the job as a process of its own, whose exit code goes into a file.
+
+    SIGTERM, which `scancel` sends and a cluster that takes the node away, ends the job with a checkpoint. So does submitit's own signal,
+    which comes before the time is up, upon which submitit puts it back into the queue.
+    """
+
+    def __call__(self, order: str, ended: str) -> int:
+        """Runs a job to its end; returns its exit code.
+
+        Args:
+            order: from `on_node.order`, as JSON.
+            ended: file for the exit code.
+        """
+        self.ended = Path(ended)
+        self.ended.unlink(missing_ok=True)  # of this job before it was put back
+        self.process = _node.begin(json.loads(order))
+        signal.signal(signal.SIGTERM, self._heard)
+        try:
+            code = _node.waited(self.process)
+        except KeyboardInterrupt:
+            _node.tell(self.process, signal.SIGTERM)
+            code = _node.waited(self.process, seconds=LEAVE)
+        except Exception as error:  # submitit's, from within its signal handler
+            late = "timed-out too many times" in str(error)  # else it could not be put back
+            self._write(EXIT_CODES["timeout"] if late else _node.PREEMPTED)
+            raise
+        self._write(-signal.SIGKILL if code is None else code)
+        return code or 0
+
+    def checkpoint(self, order: str, ended: str) -> Any:
+        """Called by submitit upon its signal: what it puts back into the queue; None = nothing, since the job has ended."""
+        from submitit.helpers import DelayedSubmission
+
+        _node.tell(self.process, signal.SIGTERM)
+        code = _node.waited(self.process, seconds=LEAVE)
+        if code is None:
+            _node.tell(self.process, signal.SIGKILL)
+        if code not in (None, _node.PREEMPTED, -signal.SIGTERM):  # it has just finished, or failed
+            self._write(int(code or 0))
+            return None
+        return DelayedSubmission(Work(), order, ended)
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        _node.tell(self.process, signal.SIGTERM)
+
+    def _write(self, code: int) -> None:
+        if not self.ended.exists():
+            write_text(self.ended, f"{code}\n")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+@dataclass
+class Submitted:
+    """A job in the queue, see `launching.Attempt`.
+
+    Args:
+        job: which.
+        number: its number there, of a SLURM job or of a process of this machine.
+        ended: file with its exit code.
+        state: tells what the cluster says of it.
+        node: tells where it runs.
+        cluster: "slurm" or "local".
+    """
+
+    job: Job
+    number: str
+    ended: Path
+    state: Callable[[], str]
+    node: Callable[[], str]
+    cluster: str
+    _code: int | None = field(default=None, init=False)
+    _lost: bool = field(default=False, init=False)
+    _asked: int | None = field(default=None, init=False)
+    _looked: float = field(default=float("-inf"), init=False)
+    _over: float | None = field(default=None, init=False)  # since when it is said to have ended
+
+    @property
+    def where(self) -> str:
+        """For the table."""
+        node = self.node()
+        return f"{self.cluster} {self.number}" + (f" on {node}" if node else "")
+
+    def poll(self) -> int | None:
+        """Its exit code; None while it runs or waits for its turn."""
+        if self._code is None and time.monotonic() - self._looked > EVERY:
+            self._look()
+            self._looked = time.monotonic()
+        return self._code
+
+    def stop(self) -> None:
+        """Cancels it with SIGTERM, upon which it ends with a checkpoint; SLURM leaves it 30 s for that, unless set up otherwise."""
+        if self._code is None and self._asked is None:
+            self._asked = signal.SIGTERM
+            if self.cluster == "slurm":
+                run("scancel", self.number)
+            else:
+                _tell(self.number, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends it at once, with all its processes."""
+        if self._code is not None or self._asked == signal.SIGKILL:
+            return
+        self._asked = signal.SIGKILL
+        if self.cluster == "slurm":
+            run("scancel", "--signal=KILL", "--full", self.number)
+            run("scancel", self.number)
+            return
+        with suppress(LabError):
+            info = self.job.folder.info()
+            if info["state"] == "running" and is_alive(info):
+                with suppress(OSError):
+                    os.killpg(info["pid"], signal.SIGKILL)
+        _tell(self.number, signal.SIGINT)  # submitit's own way to end its processes
+
+    def lost(self) -> bool:
+        """Whether its node failed, or the cluster took it away."""
+        return self._lost
+
+    def _look(self) -> None:
+        code, state = self._written(), self.state()
+        over = state in ENDED
+        if code is None and not over:
+            return
+        if code is None:  # it was killed, or the file is not seen yet; or it writes its last checkpoint, with nobody to say so
+            self._over = self._over or time.monotonic()
+            passed = time.monotonic() - self._over
+            if passed < (LATE if self.cluster == "slurm" else EVERY) or (
+                passed < SAVING and self._asked != signal.SIGKILL and self._held()
+            ):
+                return
+            code = BY_STATE.get(state, -signal.SIGKILL)
+        elif code == _node.PREEMPTED and self._asked is None and self.cluster == "slurm" and not over:
+            return  # who stopped it: somebody's scancel, or the cluster, that may put it back by itself?
+        taken = state in THEIRS or (code == _node.PREEMPTED and state != "CANCELLED")
+        self._lost = self.cluster == "slurm" and self._asked is None and code != 0 and taken
+        self._code = code
+
+    def _written(self) -> int | None:
+        with suppress(OSError, ValueError):
+            return int(self.ended.read_text(encoding="utf-8"))
+        return None
+
+    def _held(self) -> bool:
+        """Whether a process has the run's lock."""
+        lock = FileLock(self.job.folder.path.with_name(f".{self.job.run_id}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        except OSError:
+            return False
+        lock.release()
+        return False
+
+
+def run(*words: str) -> None:
+    """Gives SLURM an order; one that it refuses, as for a job that has just ended, changes nothing."""
+    with suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(words, capture_output=True, check=False, timeout=60)  # noqa: S603 - scancel and a number
+
+
+def _tell(number: str, what: int) -> None:
+    with suppress(ProcessLookupError, ValueError):
+        os.kill(int(number), what)

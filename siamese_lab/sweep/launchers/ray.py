@@ -1,0 +1,194 @@
+"""`launcher=ray`: jobs on a Ray cluster. Ray Core gives out the places; the jobs are the same processes as everywhere."""
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from typing import Any, Literal
+
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.text import printable
+from siamese_lab.runs.job import Job
+from siamese_lab.sweep.launchers import _node
+from siamese_lab.sweep.launchers._ray_actor import AT_ONCE, Place, Placed
+from siamese_lab.sweep.launchers.local import cores, visible_gpus
+
+REACH = 15.0  # seconds for a cluster to answer
+LOOK = 2.0  # seconds between two looks at which nodes there are
+STORE = 80 * 2**20  # bytes of shared memory that a cluster of our own takes, the least that Ray allows: jobs exchange files, not objects
+QUIET = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray warns that this will be its way; jobs without a GPU are shown none, see `Place`
+    "RAY_raylet_start_wait_time_s": "60",  # a machine with all its cores at work takes its time
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent anywhere
+}
+PROBE = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='CRITICAL')"
+
+
+class Ray:
+    """Starts the jobs of a sweep on the nodes of a Ray cluster.
+
+    A node that dies takes its jobs along; they are started again on another one and go on from their checkpoints, which must lie on a
+    disk that all nodes share.
+
+    Args:
+        address: of a cluster, "host:port", or "auto": the one that this machine is a node of; None = one on this machine alone, for as long
+            as the sweep runs.
+        slots: jobs at once, at least 1; "auto" = as many as the cluster has CPUs and GPUs for, also when nodes come or go.
+        cpus_per_job: CPUs that a job takes, > 0; its threads are as many, at least 1. With `trainer.devices` as many times as many.
+        gpus_per_job: GPUs that a job takes, >= 0; 0.5 = two jobs a GPU, 0 = it sees none. With `trainer.devices` as many times as many.
+        timeout: seconds, > 0, after which a job counts as hanging and is killed; None = never.
+        retries: further attempts that a failed job gets when the same command is given again, at least 0.
+
+    Raises:
+        ValueError: for values out of these ranges.
+        LabError: if Ray is not installed.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        slots: int | Literal["auto"] = "auto",
+        cpus_per_job: float = 1.0,
+        gpus_per_job: float = 0.0,
+        timeout: float | None = None,
+        retries: int = 2,
+    ) -> None:
+        if slots != "auto" and not slots >= 1:
+            raise ValueError(f"slots must be at least 1, or auto, got {slots}: it counts jobs at once")
+        if not 0 < cpus_per_job < float("inf"):
+            raise ValueError(f"cpus_per_job must be > 0, got {cpus_per_job}")
+        if not gpus_per_job >= 0 or (gpus_per_job > 1 and gpus_per_job != int(gpus_per_job)):
+            raise ValueError(f"gpus_per_job must be a share of a GPU, from 0 to 1, or a whole number of them, got {gpus_per_job}")
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout must be > 0 seconds, got {timeout}: null = never")
+        if not retries >= 0:
+            raise ValueError(f"retries must be at least 0, got {retries}")
+        if find_spec("ray") is None:
+            raise LabError("launcher=ray needs Ray: pip install 'siamese-lab[ray]'")
+        self.address, self.asked, self.timeout, self.retries = address, slots, timeout, retries
+        self.cpus, self.gpus = cpus_per_job, gpus_per_job
+        self._ray: Any = None
+        self._looked, self._rooms = float("-inf"), 1
+
+    @property
+    def slots(self) -> int:
+        """Jobs at once, by what the cluster has now.
+
+        Raises:
+            LabError: if it does not answer.
+        """
+        if self._ray is None and self.address is not None:
+            self._cluster()  # one that is not there is said before anything is begun
+        if self.asked != "auto":
+            return int(self.asked)
+        if time.monotonic() - self._looked > LOOK:
+            nodes = [{"CPU": float(cores()), "GPU": float(len(visible_gpus()))}] if self._ray is None else self._nodes()
+            self._rooms = max(1, rooms(nodes, self.cpus, self.gpus))  # none now: nodes may come
+            self._looked = time.monotonic()
+        return self._rooms
+
+    def takes(self, job: Job) -> int:
+        """How many of the slots a job takes."""
+        return min(job.devices, self.slots)
+
+    def start(self, job: Job) -> Placed:
+        """Starts a job; see `launching.Launcher`.
+
+        Raises:
+            LabError: if no node is large enough for it, or the cluster does not answer.
+        """
+        ray = self._cluster()
+        cpus, gpus = self.cpus * job.devices, self.gpus if job.devices == 1 else max(1, self.gpus) * job.devices * (self.gpus > 0)
+        nodes = self._nodes()
+        if nodes and not rooms(nodes, cpus, gpus):
+            raise LabError(
+                f"{job.name} needs {cpus:g} CPUs and {gpus:g} GPUs on one node, and none has them: "
+                "launcher.cpus_per_job, launcher.gpus_per_job and trainer.devices decide it"
+            )
+        _node.take_over(job)
+        limits = {"num_cpus": cpus, "num_gpus": gpus, "max_restarts": 0, "max_task_retries": 0, "max_concurrency": AT_ONCE}
+        place = ray.remote(Place).options(**limits).remote()
+        return Placed(ray, job, place, place.work.remote(_node.order(job, max(1, int(self.cpus))), gpus > 0), place.node.remote())
+
+    def close(self) -> None:
+        """Leaves the cluster; one that was started here ends."""
+        if self._ray is not None:
+            self._ray.shutdown()
+            self._ray = None
+
+    def _nodes(self) -> list[dict[str, float]]:
+        """What the nodes that live have in all."""
+        return [node["Resources"] for node in self._cluster().nodes() if node["Alive"]]
+
+    def _cluster(self) -> Any:
+        if self._ray is not None:
+            return self._ray
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
+        import ray
+
+        own: dict[str, Any] = (
+            {"num_cpus": cores(), "object_store_memory": STORE, "include_dashboard": False} if self.address is None else {}
+        )
+        if self.address is not None:
+            refuse_silent(self.address)
+        try:
+            ray.init(address=self.address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **own)
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            raise LabError(f"Ray does not start: {_first_line(error)}") from error
+        self._ray = ray
+        return ray
+
+
+def rooms(nodes: list[dict[str, float]], cpus: float, gpus: float) -> int:
+    """How many jobs fit on nodes at once, none of them across two.
+
+    Args:
+        nodes: what each has: {"CPU": ..., "GPU": ...}.
+        cpus: of a job.
+        gpus: of a job.
+    """
+    shares = [(node.get("CPU", 0) / cpus, node.get("GPU", 0) / gpus if gpus else float("inf")) for node in nodes]
+    return sum(int(min(both) + 1e-9) for both in shares)
+
+
+def refuse_silent(address: str, seconds: float = REACH) -> None:
+    """Sees to it that a Ray cluster answers at an address; Ray itself would try for minutes.
+
+    It is asked by a process of its own, which can be ended.
+
+    Args:
+        address: "host:port", or "auto".
+        seconds: until it is given up.
+
+    Raises:
+        LabError: if none does.
+    """
+    end = time.monotonic() + seconds
+    try:
+        if "://" in address:
+            raise LabError("only a machine that is a node of the cluster can start a sweep there, by host:port or auto")
+        if address != "auto":
+            host, _, port = address.rpartition(":")
+            with socket.create_connection((host, int(port)), timeout=seconds):
+                pass
+        subprocess.run(  # noqa: S603 - our own interpreter
+            [sys.executable, "-c", PROBE, address], capture_output=True, text=True, check=True, timeout=end - time.monotonic()
+        )
+    except (LabError, OSError, ValueError, subprocess.SubprocessError) as error:
+        words = str(error)
+        if isinstance(error, subprocess.TimeoutExpired):
+            words = f"nothing that answers as Ray does within {seconds:g} s"
+        elif isinstance(error, subprocess.CalledProcessError):
+            words = (error.stderr.strip().splitlines() or [f"Ray ended with exit code {error.returncode}"])[-1]
+        raise LabError(
+            f"no Ray cluster at launcher.address={printable(address)}: {printable(words)}: it must be host:port of `ray start --head`, "
+            "auto on a node of the cluster, or null for one on this machine"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return printable((str(error).strip().splitlines() or [type(error).__name__])[0])

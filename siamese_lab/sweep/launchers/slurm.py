@@ -1,0 +1,137 @@
+"""`launcher=slurm`: jobs through submitit, on a SLURM cluster or, to try it out, on this machine."""
+
+import json
+import shutil
+import subprocess
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.files import SCHEMA_VERSION, read_json, write_json
+from siamese_lab.core.text import printable
+from siamese_lab.runs.job import Job
+from siamese_lab.sweep.launchers import _node
+from siamese_lab.sweep.launchers._slurm_job import Submitted, Work
+from siamese_lab.sweep.launchers._slurm_queue import Queue
+
+
+class Slurm:
+    """Submits the jobs of a sweep.
+
+    They stay in SLURM's queue when the sweep is killed; the same command again takes them up instead of submitting them twice. One whose
+    time is up, or whose node is taken away, goes on from its checkpoint.
+
+    Args:
+        cluster: "slurm", or "local": processes of this machine.
+        slots: jobs that wait or run at once, at least 1.
+        partition, account: of SLURM; None = its defaults.
+        cpus_per_task: a job's threads, at least 1; with `trainer.devices` as many times as many.
+        gpus_per_node: of a job, at least 0; with `trainer.devices` as many times as many.
+        mem_gb: of a job, > 0.
+        minutes: until a job has to give its node back, at least 1; it is then put back into the queue, at most three times.
+        setup: shell commands before a job, e.g. ["module load cuda"]; "local" does without them.
+        extra: further parameters of submitit's executor, e.g. {slurm_qos: low}.
+        timeout: seconds, > 0, after which a job is cancelled, waiting included; None = never.
+        retries: further attempts that a failed job gets when the same command is given again, at least 0.
+
+    Raises:
+        ValueError: for values out of these ranges.
+        LabError: if submitit is not installed, or there is no SLURM here.
+    """
+
+    def __init__(
+        self,
+        cluster: Literal["slurm", "local"] = "slurm",
+        slots: int = 20,
+        partition: str | None = None,
+        account: str | None = None,
+        cpus_per_task: int = 4,
+        gpus_per_node: int = 0,
+        mem_gb: float = 16,
+        minutes: int = 240,
+        setup: list[str] | None = None,
+        extra: dict[str, Any] | None = None,
+        timeout: float | None = None,
+        retries: int = 2,
+    ) -> None:
+        if cluster not in ("slurm", "local"):
+            raise ValueError(f"cluster must be slurm or local, got {cluster!r}")
+        at_least = {"slots": (slots, 1), "cpus_per_task": (cpus_per_task, 1), "gpus_per_node": (gpus_per_node, 0), "minutes": (minutes, 1)}
+        for name, (value, least) in (at_least | {"retries": (retries, 0)}).items():
+            if not value >= least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
+        if not mem_gb > 0:
+            raise ValueError(f"mem_gb must be > 0, got {mem_gb}")
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout must be > 0 seconds, got {timeout}: null = never")
+        if find_spec("submitit") is None:
+            raise LabError("launcher=slurm needs submitit: pip install 'siamese-lab[slurm]'")
+        if cluster == "slurm" and not (shutil.which("sbatch") and shutil.which("srun")):
+            raise LabError(
+                "launcher=slurm needs SLURM's sbatch and srun, and they are not found: start the sweep on a machine that submits jobs, "
+                "or try it out on this one with launcher.cluster=local"
+            )
+        self.cluster, self.slots, self.timeout, self.retries = cluster, slots, timeout, retries
+        self.cpus, self.gpus, self.queue = cpus_per_task, gpus_per_node, Queue()
+        self.parameters: dict[str, Any] = {"timeout_min": minutes, "mem_gb": mem_gb, "tasks_per_node": 1, "nodes": 1}
+        if cluster == "slurm":
+            own = {"slurm_partition": partition, "slurm_account": account, "slurm_setup": list(setup or ()) or None}
+            self.parameters |= {key: value for key, value in own.items() if value is not None}
+        self.extra = dict(extra or {})
+
+    def start(self, job: Job) -> Submitted:
+        """Submits a job, or takes up the one that an earlier sweep has submitted; see `launching.Launcher`.
+
+        Raises:
+            LabError: if SLURM or submitit refuses it.
+        """
+        folder = job.file("yaml").parent.resolve() / "slurm"
+        record = folder / f"{job.run_id}.json"
+        if self.cluster == "slurm" and (known := _known(record)) and self.queue.has(known[0]):
+            return self._submitted(job, known[0], folder / known[1])
+        _node.take_over(job)
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob(f"{job.run_id}.*.code"):
+            old.unlink(missing_ok=True)
+        ended = folder / f"{job.run_id}.{uuid4().hex[:8]}.code"
+        made = self._submit(folder, job, json.dumps(_node.order(job, self.cpus)), str(ended))
+        write_json(record, {"schema": SCHEMA_VERSION, "cluster": self.cluster, "number": str(made.job_id), "ended": ended.name})
+        return self._submitted(job, str(made.job_id), ended, made)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _submitted(self, job: Job, number: str, ended: Path, made: Any = None) -> Submitted:
+        if self.cluster == "local":
+            return Submitted(job, number, ended, lambda: "GONE" if made.done() else "RUNNING", str, "local")
+        return Submitted(job, number, ended, lambda: self.queue.state(number), lambda: self.queue.node(number), "slurm")
+
+    def _submit(self, folder: Path, job: Job, *words: str) -> Any:
+        import submitit
+
+        cpus, gpus = self.cpus * job.devices, self.gpus * job.devices
+        own = {"name": f"{job.study}/{job.run_id}", "cpus_per_task": cpus, "gpus_per_node": gpus}
+        if self.cluster == "slurm":
+            own["slurm_srun_args"] = [f"--cpus-per-task={cpus}"]  # since 22.05 srun does not take it from sbatch
+        try:
+            executor = submitit.AutoExecutor(folder=folder, cluster=self.cluster)
+            executor.update_parameters(**(self.parameters | own | self.extra))
+            return executor.submit(Work(), *words)
+        except (TypeError, ValueError, NameError, AssertionError) as error:
+            raise LabError(f"launcher.extra: submitit refuses {printable(error)[:500]}") from error
+        except (submitit.core.utils.FailedJobError, RuntimeError, subprocess.SubprocessError) as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            said = next((line for line in lines if line.startswith("sbatch: error")), lines[-1] if lines else type(error).__name__)
+            raise LabError(f"SLURM does not take the job: {printable(said)[:500]}") from error
+
+
+def _known(record: Path) -> tuple[str, str] | None:
+    """The number of the job that an earlier sweep has submitted, and the name of the file for its exit code."""
+    with suppress(LabError, KeyError):
+        found = read_json(record)
+        if found["cluster"] == "slurm":
+            return str(found["number"]), Path(str(found["ended"])).name
+    return None

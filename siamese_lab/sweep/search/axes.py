@@ -1,0 +1,103 @@
+"""The axes of a search: words, or numbers of an interval."""
+
+import math
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+ParameterValue = str | int | float  # as it is stored: an option's spelling, or a number
+
+
+@dataclass(frozen=True)
+class Options:
+    """An axis of words, without an order.
+
+    Args:
+        key: of the config, or a group.
+        names: the values, as the user wrote them.
+    """
+
+    key: str
+    names: tuple[str, ...]
+
+    @property
+    def first(self) -> str:
+        """A value of the axis."""
+        return self.names[0]
+
+    def suggest(self, trial: "Trial", name: str) -> ParameterValue:
+        """Lets a trial of Optuna draw a value."""
+        return str(trial.suggest_categorical(name, self.names))
+
+    def random(self, rng: random.Random) -> ParameterValue:
+        """One of the values, each as likely."""
+        return rng.choice(self.names)
+
+    def spelt(self, value: ParameterValue) -> str:
+        """As an override has it."""
+        return str(value)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """An axis of numbers in [low, high].
+
+    Args:
+        key: of the config.
+        low: smallest value.
+        high: largest value, not below `low`.
+        step: between values; None = any number.
+        log: a factor counts as much wherever it is applied; `low` must then be positive.
+        whole: integers alone.
+    """
+
+    key: str
+    low: float
+    high: float
+    step: float | None = None
+    log: bool = False
+    whole: bool = False
+
+    @property
+    def first(self) -> str:
+        """A value of the axis, from its middle: the ends may be out of what an option takes."""
+        return self.spelt(self._near(math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2))
+
+    def suggest(self, trial: "Trial", name: str) -> ParameterValue:
+        """Lets a trial of Optuna draw a value."""
+        if self.whole:
+            return trial.suggest_int(name, int(self.low), int(self.high), log=self.log, step=int(self.step or 1))
+        return trial.suggest_float(name, self.low, self.high, log=self.log, step=self.step)
+
+    def random(self, rng: random.Random) -> ParameterValue:
+        """A value of the axis, each as likely (each factor, where it is logarithmic)."""
+        if self.log:
+            found = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+        elif self.whole or self.step is not None:
+            step = self.step or 1
+            found = self.low + step * rng.randrange(round((self.high - self.low) / step) + 1)
+        else:
+            found = rng.uniform(self.low, self.high)
+        return int(self.spelt(found)) if self.whole else float(self.spelt(found))
+
+    def spelt(self, value: ParameterValue) -> str:
+        """As an override has it: rounded to a thousandth of the range, of the value itself where the axis is logarithmic."""
+        number = float(value)
+        if self.whole:
+            return str(min(max(round(number), int(self.low)), int(self.high)))
+        if self.step is not None or self.low == self.high:
+            return repr(float(f"{number:.10g}"))
+        size = self.high - self.low
+        if self.log:
+            size = min(size, number)
+        return repr(min(max(round(number, 3 - math.floor(math.log10(size))), self.low), self.high))
+
+    def _near(self, value: float) -> float:
+        """The nearest value that the steps allow."""
+        return value if self.step is None else self.low + self.step * round((value - self.low) / self.step)
+
+
+Axis = Options | Numbers

@@ -1,0 +1,79 @@
+"""What draws the points of a search, and what stops its hopeless runs: Optuna's samplers and pruners by our names."""
+
+import random
+from typing import TYPE_CHECKING, Any
+
+from siamese_lab.core.errors import LabError
+from siamese_lab.sweep.search.axes import Numbers
+from siamese_lab.sweep.search.space import Space
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+
+SAMPLERS = ("tpe", "random", "cmaes", "gp")
+PRUNERS = ("median", "hyperband")
+
+
+def refuse(name: str, space: Space) -> None:
+    """Raises a LabError if a sampler cannot draw from a space."""
+    if name != "cmaes":
+        return
+    words = [axis.key for axis in space.axes if not isinstance(axis, Numbers)]
+    if words:
+        raise LabError(
+            f"search=cmaes moves a cloud of numbers, and {', '.join(words)} {'is' if len(words) == 1 else 'are'} chosen from a list: "
+            "use search=tpe, or give one value and search once for each"
+        )
+    if len(space.axes) < 2:
+        raise LabError(f"search=cmaes needs two axes or more, got {space.axes[0].key} alone: use search=tpe or search=gp")
+
+
+def sampler(name: str, seed: int, number: int, startup: int) -> "BaseSampler":
+    """A sampler for one trial.
+
+    It is made anew for each, from the seed and the trial's number: a search that goes on in another process would draw its first points
+    again if its sampler began again with the seed.
+
+    Args:
+        name: one of SAMPLERS.
+        seed: of the search.
+        number: of the trial.
+        startup: trials drawn at random before anything is learnt from them.
+
+    Raises:
+        LabError: if the package cmaes is not installed, for "cmaes".
+    """
+    from optuna import samplers
+
+    own = random.Random(f"{seed} {number}").getrandbits(31)
+    if name == "random":
+        return samplers.RandomSampler(seed=own)
+    if name == "cmaes":
+        try:
+            import cmaes  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise LabError("search=cmaes needs the package cmaes, which is not installed: pip install 'siamese-lab[search]'") from error
+        return samplers.CmaEsSampler(seed=own, n_startup_trials=startup, warn_independent_sampling=False)
+    if name == "gp":
+        return samplers.GPSampler(seed=own, n_startup_trials=startup, deterministic_objective=False)
+    return samplers.TPESampler(seed=own, n_startup_trials=startup, multivariate=True, group=True, constant_liar=True)
+
+
+def pruner(name: str | None, after: int, startup: int) -> "BasePruner":
+    """A pruner.
+
+    Args:
+        name: one of PRUNERS, or None.
+        after: epochs that every run gets.
+        startup: finished trials that "median" waits for.
+    """
+    from optuna import pruners
+
+    made: dict[str | None, Any] = {
+        None: pruners.NopPruner,
+        "median": lambda: pruners.MedianPruner(n_startup_trials=startup, n_warmup_steps=after),
+        "hyperband": lambda: pruners.HyperbandPruner(min_resource=max(1, after), max_resource="auto", reduction_factor=3),
+    }
+    found: BasePruner = made[name]()
+    return found

@@ -1,0 +1,177 @@
+"""TensorBoard's HPARAMS tab, from its protocol buffers: tensorboard's own functions for it need TensorFlow."""
+
+import io
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from omegaconf import DictConfig, OmegaConf
+
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.files import read_json, write_bytes
+from siamese_lab.tensorboard.event_files import without_tensorflow
+
+Value = bool | int | float | str
+
+SECTIONS = ("loss", "sampling", "backbone", "augment")  # shown whole
+KEYS = (("optimizer", "lr"), ("optimizer", "weight_decay"), ("trainer", "max_epochs"), ("trainer", "ema"), ("evaluation", "views"))
+ALWAYS = ("loss", "backbone", "seed")  # shown also where all runs have them alike
+COLUMNS = "events.out.tfevents.columns"
+HIDDEN = ("protocol", "callback", "launcher", "search")  # choices that train nothing
+
+
+def hyperparameters(cfg: DictConfig) -> dict[str, Value]:
+    """What tells runs apart: the options taken, their numbers, the seed.
+
+    Args:
+        cfg: from `config.compose`.
+
+    Returns:
+        {"loss": "triplet", "loss.margin": 0.3, "seed": 0, ...}. Keys without a value are left out: the tab would show the word None
+        and take a column of numbers for one of words.
+    """
+    plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    found: dict[str, Any] = {name: option for name, option in plain.get("choices", {}).items() if name not in HIDDEN}
+    for section in SECTIONS:
+        found |= {f"{section}.{key}": value for key, value in (plain.get(section) or {}).items() if key != "_target_"}
+    found |= {f"{section}.{key}": (plain.get(section) or {}).get(key) for section, key in KEYS}
+    found["seed"] = plain.get("seed")
+    return {key: value if isinstance(value, Value) else str(value) for key, value in found.items() if value is not None}
+
+
+def write_columns(study: Path) -> None:
+    """Writes the tab's columns for all runs of a study, into the study's folder, where a plain `tensorboard --logdir` finds them before
+    the runs. `siamese-lab board` makes its own.
+
+    They are the union of what the runs' run.json say under `hparams` and `headlines`. The figures of the test part have columns where it
+    was opened for any run.
+
+    Args:
+        study: the folder that holds the run folders.
+    """
+    with FileLock(study / ".board.lock"):  # two runs that end together must not each leave the other out
+        known = list(_described(study))
+        tested = (study / "openings.json").exists()
+        columns = experiment([info["hparams"] for info in known], metrics([info["headlines"] for info in known], tested))
+        write_bytes(study / COLUMNS, records([columns]))
+
+
+def metrics(headlines: Iterable[Iterable[str]], tested: bool) -> dict[str, str]:
+    """{tag: heading} of the figures that have columns: the best on validation, and on the test part where it is `tested`."""
+    names = dict.fromkeys(name for some in headlines for name in some)
+    return {f"{part}/{name}": f"{part} {name.replace('/', ' ')}" for part in ("best", *(["test"] if tested else [])) for name in names}
+
+
+def records(summaries: Iterable[Any], step: int = 0) -> bytes:
+    """The content of an event file with these summaries."""
+    without_tensorflow()
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    buffer, now = io.BytesIO(), time.time()
+    writer = RecordWriter(buffer)
+    writer.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
+    for summary in summaries:
+        writer.write(Event(wall_time=now, step=step, summary=summary).SerializeToString())
+    return buffer.getvalue()
+
+
+def scalars(values: Mapping[str, float]) -> Any:
+    """The summary of some scalars, {tag: value}."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    return Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
+
+
+def _described(study: Path) -> Iterator[dict[str, Any]]:
+    """What the run.json of each run says; a folder that cannot be read, or whose training never began, has no columns."""
+    for path in sorted(study.glob("*/run.json")):
+        with suppress(LabError):
+            info = read_json(path)
+            if isinstance(info.get("hparams"), dict):
+                yield {"hparams": info["hparams"], "headlines": list(info.get("headlines") or ())}
+
+
+def experiment(runs: Sequence[Mapping[str, Value]], metrics: Mapping[str, str], axes: Sequence[str] = ()) -> Any:
+    """The summary that says which columns the tab has. One stands for all runs below the folder it is written to.
+
+    Without it every scalar becomes a column; where several are found the first one counts and hides what it does not name.
+
+    Args:
+        runs: the hyperparameters of each run; their union makes the columns, without those that all runs have alike.
+        metrics: {tag of a scalar: heading}.
+        axes: keys that come first: the tab shows the first five, the others are to be ticked.
+    """
+    from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+    there = dict.fromkeys(name for run in runs for name in run)
+    differing = [name for name in there if len({run.get(name) for run in runs}) > 1]
+    first = [name for name in axes if name in there]
+    names = list(dict.fromkeys([*first, *differing, *(name for name in ALWAYS if name in there)])) if len(runs) > 1 else list(there)
+    columns = [_column(name, [run[name] for run in runs if name in run]) for name in names]
+    for column in columns if first else ():  # the tab puts those that differ before the others
+        column.differs = column.name in first
+    figures = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=heading) for tag, heading in metrics.items()]
+    made = api_pb2.Experiment(hparam_infos=columns, metric_infos=figures, time_created_secs=time.time())
+    return _summary(metadata.EXPERIMENT_TAG, plugin_data_pb2.HParamsPluginData(experiment=made))
+
+
+def started(values: Mapping[str, Value], name: str, began: float) -> Any:
+    """The summary that a run has begun, with its values.
+
+    Args:
+        values: its hyperparameters.
+        name: of its line in the tab; runs of one name share a line.
+        began: time.time() at its start.
+    """
+    from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+    start = plugin_data_pb2.SessionStartInfo(group_name=name, start_time_secs=began)
+    for key, value in values.items():
+        if isinstance(value, bool):  # before the numbers: a bool is an int
+            start.hparams[key].bool_value = value
+        elif isinstance(value, int | float):
+            start.hparams[key].number_value = value
+        else:
+            start.hparams[key].string_value = value
+    return _summary(metadata.SESSION_START_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_start_info=start))
+
+
+def ended(state: str, at: float | None) -> Any:
+    """The summary of how a run stands: its state, see `record.EXIT_CODES`, or "running"; and its end by time.time(), if it has one.
+
+    A run that reached its limit of time has been judged as one that trained to its end.
+    """
+    from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+    known = {"ok": api_pb2.STATUS_SUCCESS, "timeout": api_pb2.STATUS_SUCCESS, "running": api_pb2.STATUS_RUNNING}
+    end = plugin_data_pb2.SessionEndInfo(status=known.get(state, api_pb2.STATUS_FAILURE), end_time_secs=at or 0.0)
+    return _summary(metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=end))
+
+
+def _column(name: str, values: Iterable[Value]) -> Any:
+    from google.protobuf.struct_pb2 import ListValue
+    from tensorboard.plugins.hparams import api_pb2
+
+    distinct = sorted(set(values), key=lambda value: (isinstance(value, str), value))
+    if all(isinstance(value, bool) for value in distinct):
+        kind = api_pb2.DATA_TYPE_BOOL
+    elif all(isinstance(value, int | float) and not isinstance(value, bool) for value in distinct):
+        interval = api_pb2.Interval(min_value=distinct[0], max_value=distinct[-1])
+        return api_pb2.HParamInfo(name=name, type=api_pb2.DATA_TYPE_FLOAT64, domain_interval=interval, differs=len(distinct) > 1)
+    else:
+        kind, distinct = api_pb2.DATA_TYPE_STRING, sorted({str(value) for value in distinct})
+    domain = ListValue()
+    domain.extend(distinct)
+    return api_pb2.HParamInfo(name=name, type=kind, domain_discrete=domain, differs=len(distinct) > 1)
+
+
+def _summary(tag: str, content: Any) -> Any:
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.plugins.hparams import metadata
+
+    facts = metadata.create_summary_metadata(content)
+    return Summary(value=[Summary.Value(tag=tag, metadata=facts, tensor=metadata.NULL_TENSOR)])

@@ -1,0 +1,166 @@
+"""What TensorBoard shows of the runs of a study: read from their files, again only where those have changed."""
+
+import math
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.files import read_json
+from siamese_lab.core.processes import is_gone
+from siamese_lab.runs.folder import RunFolder
+from siamese_lab.runs.seal import PLAIN
+from siamese_lab.runs.study import Study
+from siamese_lab.tensorboard.hparams import Value
+
+Points = dict[str, float]  # {tag: value}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One run.
+
+    Args:
+        run_id: of the run.
+        folder: of the run; may not be there yet.
+        state: see `record.EXIT_CODES`, or "running".
+        values: its hyperparameters and the values of its axes.
+        point: the values of its axes alone.
+        own: the name that the user gave it.
+        headlines: the figures by which its protocols are judged, "<protocol>/<figure>".
+        began, ended: time.time().
+    """
+
+    run_id: str
+    folder: Path
+    state: str
+    values: dict[str, Value]
+    point: dict[str, str]
+    own: str | None
+    headlines: tuple[str, ...]
+    began: float
+    ended: float | None
+
+
+@dataclass
+class Reader:
+    """Reads a study again and again.
+
+    Args:
+        study: its folder.
+    """
+
+    study: Path
+    _known: dict[Path, tuple[tuple[int, ...], Any]] = field(default_factory=dict)
+
+    def axes(self) -> list[str]:
+        """The axes of the study, in their order."""
+        found = self._plan()
+        return list(found.axes) if found is not None else []
+
+    def runs(self) -> list[Shown]:
+        """All runs that have begun, whatever became of them; those that no longer count in the study are left out.
+
+        A run that cannot be read is shown without values, so that its curves are there.
+        """
+        plan = self._plan()
+        points = {job.run_id: job.point for job in plan.jobs} if plan is not None else {}
+        gone = {one.run_id for one in plan.superseded} - set(points) if plan is not None else set()
+        paths = sorted(path.parent for path in self.study.glob("*/run.json"))
+        shown = [self._run(path, points.get(path.name, {})) for path in paths if path.name not in gone]
+        return [*shown, *(self._never(plan, {path.name for path in paths}) if plan is not None else ())]
+
+    def tested(self) -> set[str]:
+        """The runs whose test figures are known."""
+        path = self.study / "openings.json"
+        found: set[str] | None = self._read(
+            path, lambda path: {run_id for entry in read_json(path)["openings"] for run_id in entry["runs"]}
+        )
+        return found or set()
+
+    def test(self, run: Shown) -> Points:
+        """The test figures of a run whose study was opened after it had ended: its event files lack them."""
+        if self.study.name == PLAIN:
+            return {}
+        found = self._read(run.folder / "metrics.json", lambda path: RunFolder(path.parent).metrics()["test"]) or {}
+        return {f"test/{name}": figure["value"] for name, figure in found.items()}
+
+    def best(self, run: Shown) -> tuple[int, Points]:
+        """The step of the best validation so far, and its figures: of a run that is still running or never came to its end."""
+        found = self._read(run.folder / "history.json", read_json)
+        entries = found["entries"] if found else []
+        if not entries:
+            return 0, {}
+        pick = min if found["better"] == "low" else max
+        best = pick(entries, key=lambda entry: entry[found["monitor"]])
+        return int(best["step"]), {key.replace("val/", "best/", 1): value for key, value in best.items() if key.startswith("val/")}
+
+    def _plan(self) -> Study | None:
+        found: Study | None = self._read(self.study / "study.json", lambda path: Study.read(str(path.parent)))
+        return found
+
+    def _run(self, path: Path, point: dict[str, str]) -> Shown:
+        info = self._read(path / "run.json", lambda file: RunFolder(file.parent).info()) or {}
+        state = str(info.get("state", "failed"))
+        state = "killed" if state == "running" and is_gone(info) else state
+        own = self._read(path / "config.yaml", _own) if info else None
+        values = {**info.get("hparams", {}), **{key: value for key, value in _typed(point).items() if key not in info.get("hparams", {})}}
+        began, ended = (_seconds(info.get(key)) for key in ("started", "ended"))
+        return Shown(path.name, path, state, values, point, own, tuple(info.get("headlines", ())), began or 0.0, ended)
+
+    def _never(self, plan: Study, begun: set[str]) -> Iterator[Shown]:
+        """Jobs that were started and never got as far as a run folder."""
+        for job in plan.jobs:
+            path = self.study / "jobs" / f"{job.run_id}.json"
+            attempts = [] if job.run_id in begun else self._read(path, lambda path: read_json(path)["attempts"]) or []
+            if attempts:
+                began, ended = (_seconds(attempts[-1].get(key)) for key in ("started", "ended"))
+                state = str(attempts[-1].get("state", "failed"))
+                yield Shown(job.run_id, self.study / job.run_id, state, _typed(job.point), job.point, None, (), began or 0.0, ended)
+
+    def _read(self, path: Path, how: Any) -> Any:
+        """What a file says, None where it is not there or cannot be read."""
+        try:
+            stat = path.stat()
+        except OSError:
+            return None
+        mark = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        if path not in self._known or self._known[path][0] != mark:
+            made = None
+            with suppress(LabError, KeyError, TypeError, ValueError, OSError):
+                made = how(path)
+            self._known[path] = mark, made
+        return self._known[path][1]
+
+
+def _own(path: Path) -> str | None:
+    """The name in a run's config.yaml, from its one line: a thousand configs are long to read."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("name:"):
+            value = yaml.safe_load(line)["name"]
+            return None if value is None else str(value)
+    return None
+
+
+def _typed(point: dict[str, str]) -> dict[str, Value]:
+    """The values of axes as numbers and truths where they are such; an axis at null is left out, it would make a column of words."""
+    made: dict[str, Value] = {}
+    for key, text in point.items():
+        if text in ("true", "false"):
+            made[key] = text == "true"
+        elif text != "null":
+            try:
+                number = float(text)
+            except ValueError:
+                number = math.nan
+            made[key] = number if math.isfinite(number) else text
+    return made
+
+
+def _seconds(moment: str | None) -> float | None:
+    return None if moment is None else datetime.fromisoformat(moment).timestamp()

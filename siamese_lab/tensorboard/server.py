@@ -1,0 +1,74 @@
+"""Starts TensorBoard and ends with it."""
+
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from siamese_lab.core.errors import LabError
+from siamese_lab.tensorboard.event_files import without_tensorflow
+
+REFRESH = 5  # seconds until TensorBoard looks for new data
+
+
+HIGHEST = 65535  # of a port
+
+
+def _refuse(host: str, port: int) -> None:
+    """Raises a LabError if that cannot be listened on."""
+    if not 0 <= port <= HIGHEST:
+        raise LabError(f"--port must be 0 to {HIGHEST}, got {port}")
+    try:
+        kind, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.create_server(place[:2], family=kind):
+            pass
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        hint = (
+            "another TensorBoard may run there; --port 0 takes any free one"
+            if isinstance(error, OSError) and port
+            else "give another --host"
+        )
+        if isinstance(error, socket.gaierror):
+            hint = "give another --host, e.g. localhost, or 0.0.0.0 for all who can reach this machine"
+        raise LabError(f"cannot listen on {host}:{port}: {reason}: {hint}") from error
+
+
+def _serve(folder: Path, host: str, port: int) -> str:
+    """Starts TensorBoard in this process, with its data server, which ends with it; returns the address.
+
+    Raises:
+        LabError: if it cannot be started.
+    """
+    without_tensorflow()
+    from tensorboard import default, program
+    from tensorboard.data import server_ingester
+
+    try:
+        server_ingester.get_server_binary()
+        fast = "true"
+    except server_ingester.NoDataServerError:  # a system that it is not built for: slower with many runs
+        fast = "false"
+    board: Any = program.TensorBoard(plugins=default.get_plugins())
+    words = {"logdir": folder, "host": host, "port": port, "reload_interval": REFRESH, "load_fast": fast}
+    board.configure(argv=("siamese-lab", *(f"--{key}={value}" for key, value in words.items())))
+    try:
+        return str(board.launch())
+    except (program.TensorBoardServerException, SystemExit) as error:
+        raise LabError(f"TensorBoard does not start on {host}:{port}: {error}", 1) from error
+
+
+@contextmanager
+def _ending() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets, and every other signal that asks a process to end: the folder of links is then removed."""
+    event = threading.Event()
+    kinds = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {kind: signal.signal(kind, lambda *_: event.set()) for kind in kinds}
+    try:
+        yield event
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)

@@ -1,0 +1,66 @@
+"""Writes a run's checkpoints."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+
+from siamese_lab.model.checkpoint import BEST, LAST
+from siamese_lab.structures.batch import Batch
+from siamese_lab.training.interruption import Stopping
+from siamese_lab.training.validation import Validation
+
+
+class Keeper(Checkpoint):
+    """Keeps `best.ckpt`, of the epoch with the best headline figure, and `last.ckpt`, from which a run is resumed.
+
+    `last.ckpt` is written after every epoch, every n steps, and before the run stops. `best.ckpt` comes first: what `last.ckpt` says of it
+    is then true at any moment. As a Checkpoint it stands behind all other callbacks, so that it holds what they have done in this batch.
+
+    Args:
+        folder: where they lie.
+        validation: knows the best epoch; None where there is no validation part, and no `best.ckpt` then.
+        stopping: knows whether the run has to stop.
+        every: steps between two checkpoints within an epoch; None = after epochs only.
+    """
+
+    def __init__(self, folder: Path, validation: Validation | None, stopping: Stopping, every: int | None = None) -> None:
+        self.folder, self.validation, self.stopping, self.every = folder, validation, stopping, every
+        self._random: dict[str, Any] | None = None
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Saves within an epoch; what falls on its last batch waits for the epoch's end."""
+        if trainer.is_last_batch:
+            return
+        due = self.every is not None and trainer.global_step % self.every == 0
+        reason = self.stopping.agreed()  # asked once: a reason that comes up while the checkpoint is written waits for the next step
+        if due or reason:
+            trainer.save_checkpoint(self.folder / LAST)
+        self.stopping.stop(reason)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Saves after an epoch."""
+        best = self.validation.best if self.validation is not None else None
+        if best is not None and best["epoch"] == trainer.current_epoch:
+            trainer.save_checkpoint(self.folder / BEST)
+        trainer.save_checkpoint(self.folder / LAST)
+        if trainer.current_epoch + 1 < (trainer.max_epochs or 0) and not trainer.should_stop:  # else training is at its end in any case
+            self.stopping.stop(self.stopping.agreed())
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of torch's generators, which Lightning does not keep; nothing of ours draws from them, a loss of the user's may."""
+        return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Set once everything else has been restored."""
+        self._random = state
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Puts the generators where they stood."""
+        if self._random is not None:
+            torch.set_rng_state(self._random["cpu"])
+            if self._random["cuda"] and len(self._random["cuda"]) == torch.cuda.device_count():
+                torch.cuda.set_rng_state_all(self._random["cuda"])
+            self._random = None

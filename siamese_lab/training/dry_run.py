@@ -1,0 +1,133 @@
+"""What a run would do: a few batches through the untrained network."""
+
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from siamese_lab.config.compose import resolved_hash
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.text import printable
+from siamese_lab.data.loader import BatchLoader
+from siamese_lab.evaluation.evaluator import embed_ids
+from siamese_lab.model.cost import count_parameters, multiply_adds
+from siamese_lab.runs.folder import run_folder
+from siamese_lab.structures.batch import Batch
+from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.tuples import Pairs, Triplets
+from siamese_lab.training.assemble import Lab
+
+PROBED = 10  # batches that go through the network
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one batch holds: positives and negatives (pairs) or triplets, and whether the loss has a gradient on it."""
+
+    positives: int
+    negatives: int
+    triplets: int | None
+    gradient: bool
+
+
+def describe(cfg: DictConfig, lab: Lab) -> list[str]:
+    """The lines that `check` prints.
+
+    Raises:
+        LabError: if no probed batch has a gradient.
+    """
+    samples, module = lab.samples, lab.module
+    shape = tuple(samples.images.shape[1:])
+    parts = [f"{part} {len(ids):,} images of {len(samples.labels[ids].unique()):,} classes" for part in ("train", "val", "test")
+             if len(ids := samples.ids(part))]  # fmt: skip
+    parts += [f"no {part} part" for part in ("val", "test") if not len(samples.ids(part))]
+    size = count_parameters(module.backbone)
+    heads = ", ".join(f"{name} {count_parameters(part):,}" for name, part in (("distance", module.distance), ("loss", module.loss)))
+    loader = BatchLoader(samples, lab.ids, lab.labels, lab.sampling)
+    mined = mine(lab, loader, cfg.evaluation.batch_size)
+    probes = [probe(lab, batch) for batch in islice(loader, PROBED)]
+    idle = 1 - sum(p.gradient for p in probes) / len(probes)
+    if idle == 1:
+        first = probes[0]
+        why = (
+            "classes need two images each to form positives, and a batch needs two classes to form negatives"
+            if not (first.positives and first.negatives)
+            else "the loss costs nothing on any of them, or the embeddings cannot move; see loss, miner and backbone.dim"
+        )
+        counts = f"positives {first.positives}, negatives {first.negatives} in the first one"
+        raise LabError(f"none of {len(probes)} batches gives a gradient: {counts}; {why}")
+    missed = never_drawn(lab, cfg.trainer.max_epochs, loader.table)
+    names = [
+        printable(samples.classes[int(samples.labels[lab.ids[(lab.labels == label).nonzero()[0, 0]]])]) for label in missed[:5].tolist()
+    ]
+    run_id = resolved_hash(cfg, samples.fingerprint)
+    return [
+        f"data       {'; '.join(parts)}; images {'x'.join(map(str, shape))}, disjoint by {samples.disjoint}",
+        f"network    {size:,} parameters ({heads}), {multiply_adds(module.backbone, shape):,} multiply-adds an image, "
+        f"embeddings of {module.backbone.dim} dimensions",
+        f"batch      {_mean([len(b.ids) for b in islice(loader, 1)]):.0f} images: {_tuples(probes)}{mined}",
+        f"gradient   {100 * idle:.0f} % of {len(probes)} batches without",
+        f"classes    {len(missed):,} of {len(lab.labels.unique()):,} would never be drawn"
+        + (f", e.g. {', '.join(names)}" if names else ""),
+        f"training   {cfg.trainer.max_epochs} epochs of {len(loader):,} batches on {lab.decided.accelerator}, {lab.decided.precision}, "
+        f"{lab.decided.layout}",
+        f"judged by  {', '.join(lab.protocols)}; the best checkpoint by {next(iter(lab.protocols))}",
+        f"run        {run_folder(cfg.study, run_id).path}",
+    ]
+
+
+def mine(lab: Lab, loader: BatchLoader, size: int) -> str:
+    """Gives the loader the table of its first epoch where the sampling has no warm-up; says on what the batches are judged."""
+    if not hasattr(lab.sampling, "mine"):
+        return ""
+    if not lab.sampling.wants(0):
+        return " (of the warm-up, before anything is mined)"
+    loader.table = lab.sampling.mine(embed_ids(lab.module, lab.samples, lab.ids, size, averaged=False), lab.module.distance)
+    return " (mined with the untrained network)"
+
+
+def probe(lab: Lab, batch: Batch) -> Probe:
+    """Sends one batch through the untrained network and the loss."""
+    module = lab.module
+    with torch.no_grad():
+        z = module.backbone(module.on_after_batch_transfer(batch, 0).x).float()
+    e = Embedded(z.requires_grad_(), batch.labels, batch.ids, distance=module.distance, where=(batch.epoch, batch.step))
+    tuples = batch.tuples if batch.tuples is not None else module.miner(e)
+    loss, _ = module.loss(e, tuples)
+    (gradient,) = torch.autograd.grad(loss, z)
+    flowing = bool(gradient.isfinite().all() and gradient.abs().sum() > 0)
+    if isinstance(tuples, Pairs):
+        return Probe(int(tuples.same.sum()), int((~tuples.same).sum()), None, flowing)
+    positives, negatives = e.positives(), e.negatives()
+    implied = int((positives.sum(1) * negatives.sum(1)).sum())
+    triplets = len(tuples.anchor) if isinstance(tuples, Triplets) else implied
+    return Probe(int(positives.sum()) // 2, int(negatives.sum()) // 2, triplets, flowing)
+
+
+def never_drawn(lab: Lab, epochs: int, table: Tensor | None = None) -> Tensor:
+    """The training classes that no batch of the planned epochs holds.
+
+    Args:
+        lab: the run.
+        epochs: how many are planned.
+        table: mined with the untrained network; None where there is none yet, or none is ever wanted.
+    """
+    unseen = torch.ones(int(lab.labels.max()) + 1, dtype=torch.bool)
+    for epoch in range(epochs):
+        for ids, _ in lab.sampling.batches(epoch, table):
+            unseen[lab.labels[ids]] = False
+            if not unseen.any():
+                return unseen.nonzero().flatten()
+    return unseen.nonzero().flatten()
+
+
+def _tuples(probes: list[Probe]) -> str:
+    pairs = f"{_mean([p.positives for p in probes]):,.0f} positive and {_mean([p.negatives for p in probes]):,.0f} negative pairs"
+    triplets = [p.triplets for p in probes if p.triplets is not None]
+    return pairs + (f", {_mean(triplets):,.0f} triplets" if triplets else "")
+
+
+def _mean(numbers: list[int]) -> float:
+    return sum(numbers) / len(numbers)

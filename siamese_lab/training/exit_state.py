@@ -1,0 +1,69 @@
+"""How a run that did not finish is ended: its state, its exit code, and what the user is told to do."""
+
+import errno
+from dataclasses import dataclass
+
+import torch
+
+from siamese_lab.core.errors import INTERRUPTED, Lost, Stopped
+from siamese_lab.runs.folder import RunFolder
+from siamese_lab.runs.states import EXIT_CODES, state_of
+
+
+@dataclass(frozen=True)
+class ExitState:
+    """What a run ends with. A `message` of None leaves the error as it is: a LabError's own words, or the traceback of a defect."""
+
+    state: str
+    exit_code: int
+    message: str | None = None
+
+
+def exit_state(error: BaseException, folder: RunFolder, step: int) -> ExitState:
+    """The ending of a run that raised `error`.
+
+    Args:
+        error: what was raised.
+        folder: of the run.
+        step: optimizer steps done.
+    """
+    run, goes_on = folder.path, f"`siamese-lab resume {folder.short}` goes on"
+    if isinstance(error, KeyboardInterrupt):
+        error = Stopped("SIGINT", step)
+    if isinstance(error, Stopped):
+        if error.reason == "max_time":
+            words = f"the run {run} reached trainer.max_time after step {error.step}: {goes_on}"
+            return ExitState("timeout", EXIT_CODES["timeout"], words)
+        if error.reason == "diverged":
+            words = (
+                f"the run {run} diverged: by step {error.step} the loss or a weight was NaN or infinite; its checkpoints are those before. "
+                "Try a smaller optimizer.lr, a longer optimizer.schedule.warmup, a smaller trainer.gradient_clip_val, or "
+                "trainer.precision=32-true"
+            )
+            return ExitState("diverged", EXIT_CODES["diverged"], words)
+        code = INTERRUPTED if error.reason == "SIGINT" else EXIT_CODES["preempted"]
+        return ExitState("preempted", code, f"the run {run} was stopped by {error.reason} after step {error.step}: {goes_on}")
+    if isinstance(error, Lost):
+        state = state_of(error.exit_code)
+        how = "was killed; if nobody did that, the machine ran out of memory" if state == "killed" else f"ended as {state}"
+        words = f"process {error.rank} of the run {run} {how}, after step {step}: {goes_on}" + (f"\n{error.words}" if error.words else "")
+        return ExitState(state, EXIT_CODES[state], words)
+    if out_of_memory(error):
+        words = (
+            f"the run {run} ran out of memory after step {step}: try a smaller sampling.batch_size, evaluation.batch_size or "
+            f"backbone; with more memory {goes_on}"
+        )
+        return ExitState("oom", EXIT_CODES["oom"], words)
+    if isinstance(error, OSError):
+        mend = "make room there, then" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "once that is mended"
+        words = f"the run {run} failed after step {step}: {error.strerror or error}, {error.filename or run}: {mend} {goes_on}"
+        return ExitState("failed", EXIT_CODES["failed"], words)
+    code = getattr(error, "exit_code", EXIT_CODES["failed"])
+    return ExitState(state_of(code), code)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a device or the process could not get the memory it asked for."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)  # torch has no type of its own for the CPU's

@@ -1,0 +1,105 @@
+"""The end of a run: its best epoch is judged, and everything that a finished run has is written."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Literal
+
+from omegaconf import DictConfig
+from torch import Tensor
+
+from siamese_lab.core.files import SCHEMA_VERSION, write_json
+from siamese_lab.evaluation.confusion import confusions
+from siamese_lab.evaluation.evaluator import choose, embed_part, evaluate_part
+from siamese_lab.evaluation.records import error_curves, plain_figures, thin_curve
+from siamese_lab.model.checkpoint import BEST, LAST, restore
+from siamese_lab.runs.error_curves import curves_file, write_curves
+from siamese_lab.runs.folder import RunFolder
+from siamese_lab.runs.influences import influences_file, write_influences
+from siamese_lab.runs.seal import is_sealed, log_opening
+from siamese_lab.statistics.influence import Figure
+from siamese_lab.structures.embedded_set import EmbeddedSet
+from siamese_lab.tensorboard.hparams import write_columns
+from siamese_lab.tensorboard.writer import write_events
+from siamese_lab.training.assemble import Lab
+from siamese_lab.training.throughput import Speed
+from siamese_lab.training.untrained import untrained_figures
+from siamese_lab.training.validation import Validation
+
+
+def finish_run(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validation, speed: Speed) -> dict[str, Figure]:
+    """Judges the best epoch on validation and, unless the run belongs to a study, on the test part; writes all of it.
+
+    Args:
+        cfg: the run's.
+        folder: the run's.
+        lab: everything built; the module gets the weights of the best epoch.
+        validation: what was seen on the way.
+        speed: how fast it went.
+
+    Returns:
+        The figures of the part that the run shows, named "<protocol>/<figure>".
+    """
+    size, samples, protocols = cfg.evaluation.batch_size, lab.samples, lab.protocols
+    seconds, best = speed.elapsed, validation.best
+    epoch = restore(lab.module, folder.path / "checkpoints" / (BEST if best is not None else LAST))
+    sealed = is_sealed(folder)
+    part: Literal["val", "test"] = "val" if sealed else "test"
+    ids: dict[str, Tensor] = {name: samples.ids(name) for name in dict.fromkeys(("val", part))}
+    seen = _kept(lab, validation)
+    seen |= {name: embed_part(lab.module, samples, rows, size) for name, rows in ids.items() if len(rows) and name not in seen}
+    chosen = choose(lab.module, samples, protocols, size, seen=seen.get("val"))
+    if not sealed:
+        log_opening(folder.path.parent, [folder.run_id], "the run itself")
+    figures = {name: evaluate_part(lab.module, samples, name, protocols, chosen, size, seen=seen.get(name)) for name in ids}
+    for name, found in figures.items():
+        write_influences(influences_file(folder.path, name), found)
+    drawn = {name: error_curves(protocols, one) for name, one in seen.items()}
+    for name, by_protocol in drawn.items():
+        write_curves(curves_file(folder.path, name), {protocol: thin_curve(curve) for protocol, curve in by_protocol.items()})
+    schema = {"schema": SCHEMA_VERSION}
+    names = [samples.classes[label] for label in samples.labels[lab.ids].unique().tolist()]
+    write_json(folder.path / "classes.json", schema | {"train": names})
+    metrics = {
+        **schema,
+        "sealed": sealed,
+        "test": plain_figures(figures.get("test", {})),
+        "val": plain_figures(figures["val"]),
+        "untrained": plain_figures(untrained_figures(cfg, lab, part, folder.path.parent / "untrained" if sealed else None)),
+        "best": best[validation.monitor] if best is not None else None,
+        "chosen": chosen,
+        "epoch": epoch,
+        "training": {
+            "seconds": round(seconds, 1),
+            "steps": speed.steps,
+            "images_per_second": speed.rate,
+            "first_step": speed.first_step,
+        },
+        "history": validation.history,
+        "data": {"disjoint": samples.disjoint, "fingerprint": samples.fingerprint},
+    }
+    write_json(folder.path / "metrics.json", metrics)
+    step = int(best["step"]) if best is not None else speed.steps
+    began = datetime.fromisoformat(folder.info()["started"]).timestamp()
+    write_events(
+        folder.path,
+        cfg,
+        figures[part],
+        best or {},
+        protocols,
+        chosen,
+        step=step,
+        began=began,
+        seen=seen.get(part),
+        samples=samples,
+        ids=ids[part],
+        part=part,
+        drawn=drawn.get(part, {}),
+        confused=confusions(lab.module, samples, part, protocols, size, seen.get(part)),
+    )
+    write_columns(folder.path.parent)
+    return figures[part]
+
+
+def _kept(lab: Lab, validation: Validation) -> dict[str, EmbeddedSet]:
+    """The validation part, where it was embedded by the best epoch's weights in this process."""
+    return {} if validation.seen is None else {"val": replace(validation.seen, distance=lab.module.encoder()["distance"])}

@@ -1,0 +1,63 @@
+"""A run's second and further processes: `ranks.py` starts them, and tells each on its standard input what to train."""
+
+import json
+import os
+import shutil
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from siamese_lab.config.ranges import duration
+from siamese_lab.core.errors import LabError
+from siamese_lab.distributed import collectives
+from siamese_lab.model.checkpoint import Start
+from siamese_lab.runs.folder import RunFolder
+from siamese_lab.training.assemble import assemble
+from siamese_lab.training.exit_state import exit_state
+from siamese_lab.training.interruption import Stopping
+from siamese_lab.training.throughput import Speed
+from siamese_lab.training.trainer import fit, quiet
+from siamese_lab.training.validation import Validation
+
+
+def main() -> int:
+    """Trains along; writes nothing. Returns the exit code."""
+    orders = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_the_first, args=(Path(orders["meeting"]).parent,), daemon=True).start()
+    quiet()
+    cfg = OmegaConf.create(orders["config"])
+    OmegaConf.set_struct(cfg, True)
+    t, path = cfg.trainer, Path(orders["run"])
+    stopping = Stopping(duration(t.max_time))
+    try:
+        with stopping.listening():
+            lab = assemble(cfg, trusted=orders["trusted"])
+            if lab.samples.fingerprint != orders["fingerprint"]:
+                raise LabError("the data changed while the run was being started: start it again")
+            start = Start(Path(orders["checkpoint"]) if orders["checkpoint"] else None, orders["step"])
+            gpu = lab.decided.accelerator == "gpu"
+            with collectives.process_group(Path(orders["meeting"]), orders["rank"], t.devices, gpu, lab.decided.threads):
+                validation = Validation(lab.samples, lab.protocols, t.validate_every, cfg.evaluation.batch_size, t.patience, stopping)
+                fit(cfg, path, lab, validation, Speed(), stopping, start)
+    except BaseException as error:
+        end = exit_state(error, RunFolder(path), stopping.step)
+        if end.message is None and not isinstance(error, LabError):
+            traceback.print_exc()
+        else:
+            print(end.message or error, file=sys.stderr)
+        return end.exit_code
+    return 0
+
+
+def _end_with_the_first(scratch: Path) -> None:
+    """The standard input is closed when the first process ends, whatever it dies of; nothing is left to do then."""
+    sys.stdin.read()
+    shutil.rmtree(scratch, ignore_errors=True)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""`siamese-lab train`: one run from a config to judged figures."""
+
+import os
+import sys
+from contextlib import suppress
+
+from omegaconf import DictConfig
+
+from siamese_lab.config.compose import config_text
+from siamese_lab.config.ranges import duration
+from siamese_lab.core.errors import LabError, Lost, Stopped
+from siamese_lab.model.checkpoint import Start, newest_checkpoint, restore
+from siamese_lab.model.cost import count_parameters, multiply_adds
+from siamese_lab.runs.folder import RunFolder
+from siamese_lab.statistics.influence import Figure
+from siamese_lab.tensorboard.event_files import quiet_threads
+from siamese_lab.tensorboard.hparams import hyperparameters
+from siamese_lab.training import ranks
+from siamese_lab.training.assemble import Lab, network
+from siamese_lab.training.exit_state import ExitState, exit_state
+from siamese_lab.training.finish import finish_run
+from siamese_lab.training.interruption import Stopping
+from siamese_lab.training.throughput import Speed
+from siamese_lab.training.trainer import fit, quiet
+from siamese_lab.training.validation import Validation
+
+
+def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False, resume: bool = False) -> dict[str, Figure]:
+    """Trains a run and judges its best checkpoint: on validation, and on the test part unless the run belongs to a study.
+
+    Args:
+        cfg: from `config.compose`.
+        folder: where everything is written.
+        lab: from `assemble(cfg)`.
+        force: remove what an earlier run with the same id has written.
+        resume: go on from the newest checkpoint of a run that was stopped or killed.
+
+    Returns:
+        The figures of the part that the run shows, named "<protocol>/<figure>".
+
+    Raises:
+        LabError: if the run cannot be begun, or was ended before it finished; run.json then says how. A run that reached
+            `trainer.max_time` is judged as it is; its state is then "timeout".
+    """
+    quiet()
+    stopping = Stopping(duration(cfg.trainer.max_time))
+    with folder.held(), stopping.listening(), quiet_threads():
+        start = newest_checkpoint(folder.path / "checkpoints") if resume else Start()
+        if start.path is not None:
+            restore(lab.module, start.path)  # a checkpoint of another network is refused while nothing has been touched
+        if resume:
+            for words in start.broken:
+                print(f"siamese-lab: {words}", file=sys.stderr)
+            where = f"goes on after step {start.step}" if start.path else "begins anew: it has no checkpoint yet"
+            print(f"siamese-lab: {where}", file=sys.stderr)
+            folder.reopen(lab.decided.as_dict(), start.step)
+        else:
+            folder.create(lab.decided.as_dict(), force, config_text(cfg))
+        try:
+            if not resume or "network" not in folder.info():  # it was killed before it was described
+                _describe(cfg, folder, lab)
+            figures, late = _run(cfg, folder, lab, stopping, start, trusted=not resume)
+            end = exit_state(late, folder, late.step) if late is not None else ExitState("ok", 0)
+            folder.finish(end.state, reason=None if late is None else str(late))
+        except BaseException as error:
+            end = _ended(error, folder, stopping.step)
+            if end.message is None:
+                raise
+            raise LabError(end.message, end.exit_code) from error
+        if late is not None:
+            print(f"siamese-lab: {end.message}", file=sys.stderr)
+    return figures
+
+
+def _describe(cfg: DictConfig, folder: RunFolder, lab: Lab) -> None:
+    """Writes what is known of a run before it trains."""
+    shape, classes = network(lab)
+    headlines = [f"{name}/{protocol.headline}" for name, protocol in lab.protocols.items()]
+    module = lab.module
+    costs = {
+        "parameters": count_parameters(module.backbone, module.distance),
+        "multiply_adds": multiply_adds(module.backbone, shape),
+    }
+    known = {"shape": shape, "classes": classes}
+    folder.update(network=known, cost=costs, hparams=hyperparameters(cfg), headlines=headlines)
+
+
+def _ended(error: BaseException, folder: RunFolder, step: int) -> ExitState:
+    """Writes how a run was ended."""
+    end = exit_state(error, folder, step)
+    with suppress(OSError, LabError):  # a disk that takes no state either, a folder that somebody removed: what is said counts
+        folder.finish(end.state, reason=f"{type(error).__name__}: {error}")
+    return end
+
+
+def _run(
+    cfg: DictConfig, folder: RunFolder, lab: Lab, stopping: Stopping, start: Start, trusted: bool
+) -> tuple[dict[str, Figure], Stopped | None]:
+    """Trains, goes back to the best epoch, judges, writes; returns the figures, and what ended training where the limit of time did.
+
+    Raises:
+        Stopped: if anything else ended it.
+    """
+    size, t = cfg.evaluation.batch_size, cfg.trainer
+    kept = folder.path / "history.json"
+    validation, speed = Validation(lab.samples, lab.protocols, t.validate_every, size, t.patience, stopping, kept), Speed()
+    late: Stopped | None = None
+
+    def give_up(lost: Lost) -> None:
+        end = _ended(lost, folder, stopping.step)
+        print(f"siamese-lab: {end.message}", file=sys.stderr, flush=True)
+        os._exit(end.exit_code)
+
+    try:
+        with ranks.group(cfg, folder, lab, start, trusted, give_up):
+            fit(cfg, folder.path, lab, validation, speed, stopping, start)
+    except Stopped as stop:
+        if stop.reason != "max_time":
+            raise
+        late = stop
+    with stopping.at_once():
+        return finish_run(cfg, folder, lab, validation, speed), late

@@ -1,0 +1,146 @@
+"""Lightning's part of a run: the trainer, its callbacks, and the loop over the epochs."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.plugins.environments import ClusterEnvironment
+from pytorch_lightning.strategies import DDPStrategy
+from torch.utils import deterministic
+
+from siamese_lab.data.module import SiameseData
+from siamese_lab.distributed import collectives
+from siamese_lab.distributed.sync_batchnorm import with_sync_batchnorm
+from siamese_lab.model.checkpoint import Start, WholeFiles
+from siamese_lab.model.siamese import LOG_EVERY
+from siamese_lab.training.assemble import Lab
+from siamese_lab.training.checkpointing import Keeper
+from siamese_lab.training.interruption import Stopping
+from siamese_lab.training.mining import Mining
+from siamese_lab.training.progress import progress
+from siamese_lab.training.throughput import Speed
+from siamese_lab.training.validation import Validation
+
+
+def fit(cfg: DictConfig, path: Path, lab: Lab, validation: Validation, speed: Speed, stopping: Stopping, start: Start) -> None:
+    """Trains `lab.module`, which stays on its device; `validation` and `speed` hold what was seen on the way.
+
+    Args:
+        cfg: the run's.
+        path: of the run folder.
+        lab: everything built.
+        validation: judges after an epoch.
+        speed: measures the rate.
+        stopping: may end it.
+        start: where to go on.
+
+    Raises:
+        Stopped: if `stopping` ended it.
+    """
+    data = SiameseData(lab.samples, lab.ids, lab.labels, lab.sampling, cfg.trainer.workers)
+    judged = len(lab.samples.ids("val")) > 0
+    callbacks = [
+        stopping,
+        Mining(data.loader, cfg.evaluation.batch_size, stopping),
+        *lab.callbacks.values(),
+        *([validation] if judged else []),
+        speed,
+        *progress(cfg.trainer.progress and collectives.rank() == 0, validation.monitor),
+        Keeper(path / "checkpoints", validation if judged else None, stopping, cfg.trainer.checkpoint_every),
+    ]
+    if cfg.trainer.sync_batchnorm and collectives.world() > 1:
+        lab.module.backbone = with_sync_batchnorm(lab.module.backbone, lab.decided.accelerator == "gpu")
+    fitting = trainer(cfg, path, lab, callbacks, start.step)
+    try:
+        fitting.fit(lab.module, data, ckpt_path=start.path, weights_only=True)
+    except SystemExit as stop:  # what Lightning makes of Ctrl-C
+        raise KeyboardInterrupt from stop
+    finally:
+        lab.module.to(fitting.strategy.root_device)  # Lightning leaves it on the CPU
+
+
+def trainer(cfg: DictConfig, path: Path, lab: Lab, callbacks: list[pl.Callback], step: int = 0) -> pl.Trainer:
+    """Lightning's trainer from the plain keys of `cfg.trainer`; TensorBoard drops what a killed process logged after `step`."""
+    t = cfg.trainer
+    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no operation here reads it, and filling takes 8 % of a step
+    writes = collectives.rank() == 0
+    return pl.Trainer(
+        accelerator=lab.decided.accelerator,
+        devices=collectives.world(),
+        strategy=ManualGradientStrategy(cluster_environment=ExternalProcesses()) if collectives.world() > 1 else "auto",
+        precision=lab.decided.precision,  # type: ignore[arg-type]
+        max_epochs=t.max_epochs,
+        gradient_clip_val=t.gradient_clip_val,
+        deterministic=t.deterministic,
+        logger=TensorBoardLogger(path, name="", version="", default_hp_metric=False, purge_step=step or None) if writes else False,
+        callbacks=callbacks,
+        default_root_dir=path,
+        plugins=[WholeFiles()],
+        log_every_n_steps=LOG_EVERY,
+        num_sanity_val_steps=0,
+        limit_val_batches=0,
+        use_distributed_sampler=False,  # the sampling is a function of seed, epoch and step, and never Lightning's to replace
+        enable_model_summary=False,
+        enable_progress_bar=any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks),
+    )
+
+
+def quiet() -> None:
+    """Keeps Lightning's tips, and its warnings about what is meant to be so here, off the screen."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    for message in (
+        "does not have many workers",
+        "Checkpoint directory",
+        "could not find the monitored key",  # in an epoch without validation
+        "You have overridden `on_after_batch_transfer`",
+        "LeafSpec",
+        "sync_dist=True",  # all processes log the same figure
+        "ended before the epoch ended",  # the loader goes on at the next batch
+        "The `srun` command is available",  # a machine of a SLURM cluster: our jobs start their own processes
+        "is smaller than the logging interval",  # the last step of an epoch is logged in any case
+    ):
+        warnings.filterwarnings("ignore", message=f".*{message}.*")
+
+
+class ManualGradientStrategy(DDPStrategy):
+    """Several processes, whose gradients the module brings together itself, see `together.average_gradients`."""
+
+    def configure_ddp(self) -> None:
+        """Wraps nothing. All start from the same weights: those of the seed, or of the checkpoint."""
+
+
+class ExternalProcesses(ClusterEnvironment):
+    """Processes that have found each other already, see `together.joined`: Lightning starts none and looks for none."""
+
+    creates_processes_externally = True
+    main_address, main_port = "127.0.0.1", 0  # not asked for
+
+    @staticmethod
+    def detect() -> bool:
+        """Never by itself."""
+        return False
+
+    def world_size(self) -> int:
+        """Processes."""
+        return collectives.world()
+
+    def set_world_size(self, size: int) -> None:
+        """They are what they are."""
+
+    def global_rank(self) -> int:
+        """This one's number."""
+        return collectives.rank()
+
+    def set_global_rank(self, rank: int) -> None:
+        """It is what it is."""
+
+    def local_rank(self) -> int:
+        """All are on one machine."""
+        return collectives.rank()
+
+    def node_rank(self) -> int:
+        """The only machine."""
+        return 0

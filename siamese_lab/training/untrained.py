@@ -1,0 +1,50 @@
+"""The figures of a network with its starting weights: what those of the trained one are held against."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.files import SCHEMA_VERSION, read_json, write_json
+from siamese_lab.evaluation.evaluator import choose, embed_part, evaluate_part
+from siamese_lab.model.build import build_model
+from siamese_lab.runs.provenance import code_hash
+from siamese_lab.statistics.influence import Figure
+from siamese_lab.training.assemble import Lab, network
+
+DECIDE = ("seed", "backbone", "distance", "protocol", "evaluation", "trainer.precision")
+"""What the figures follow from, beside the data: runs of a study that differ in their loss alone share them."""
+
+
+def untrained_figures(cfg: DictConfig, lab: Lab, part: str, shared: Path | None = None) -> dict[str, Figure]:
+    """Values without intervals, named "<protocol>/<figure>".
+
+    Args:
+        cfg: the run's.
+        lab: the run's.
+        part: "val" or "test".
+        shared: a folder of figures that other runs have left; gets these ones. None = always computed.
+    """
+    if shared is None:
+        return _judged(cfg, lab, part)
+    decided = [OmegaConf.to_container(OmegaConf.create({"value": OmegaConf.select(cfg, key)}), resolve=True) for key in DECIDE]
+    text = json.dumps([decided, part, lab.samples.fingerprint, str(lab.module.device.type), code_hash()], sort_keys=True)
+    file = shared / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+    try:
+        return {name: Figure(**figure) for name, figure in read_json(file)["figures"].items()}
+    except (LabError, KeyError, TypeError):  # nobody was here yet, or a kill came in between
+        found = _judged(cfg, lab, part)
+    shared.mkdir(exist_ok=True)
+    write_json(file, {"schema": SCHEMA_VERSION, "figures": {name: asdict(one) for name, one in found.items()}})
+    return found
+
+
+def _judged(cfg: DictConfig, lab: Lab, part: str) -> dict[str, Figure]:
+    start = build_model(cfg, *network(lab)).to(lab.module.device)
+    size, val = cfg.evaluation.batch_size, lab.samples.ids("val")
+    seen = embed_part(start, lab.samples, val, size) if len(val) else None
+    chosen = choose(start, lab.samples, lab.protocols, size, seen=seen)
+    return evaluate_part(start, lab.samples, part, lab.protocols, chosen, size, influences=False, seen=seen if part == "val" else None)

@@ -1,0 +1,98 @@
+"""Sweeps on a disk that is full, with too little memory, or given up at the wrong moment."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from siamese_lab.cli import main
+from siamese_lab.runs.study import Study
+from siamese_lab.sweep.execution.job_source import Listed
+from siamese_lab.sweep.execution.scheduler import run
+from siamese_lab.sweep.execution.stop import Stop
+from siamese_lab.sweep.launchers.local import Local
+from tests.conftest import FEW, ROOT, SMALL
+from tests.runs.test_full_disk import disk
+from tests.sweep._helpers import figures, until, written
+
+__all__ = ["disk"]
+QUICK = ["trainer.max_epochs=2", "sampling.steps=4"]
+
+
+def swept(jobs):
+    states = run(Listed(jobs), Local(slots=2), Stop())
+    return [states[job.run_id] for job in jobs]
+
+
+@pytest.mark.parametrize("room", [0, 8, 40, 100, 400])
+def test_a_full_disk_ends_no_sweep_and_room_again_finishes_it(disk, capfd, room):
+    """KB that are left when the first job begins: for no note of it, no folder of the run, no checkpoint, no figures of the second."""
+    folder = disk("size=20m")
+    jobs = written("full", ["seed=1"], ["seed=2"], common=QUICK)
+    filler = folder / "filler"
+    with filler.open("wb") as file:
+        free = os.statvfs(folder)
+        file.write(b"\0" * (free.f_bavail * free.f_bsize - room * 1024))
+    states = swept(jobs)
+    assert "failed" in states
+    assert set(states) <= {"failed", "ok"}
+    assert "No space left" in "".join([capfd.readouterr().err, *(job.file("log").read_text() for job in jobs if job.file("log").exists())])
+    filler.unlink()
+    assert swept(jobs) == ["ok", "ok"]
+    assert figures(jobs[0]) != figures(jobs[1])
+    assert not list((folder / "outputs").rglob(".*.json.*"))
+
+
+def test_a_run_that_needs_more_memory_than_there_is_takes_no_other_along(outputs, capsys):
+    words = [*SMALL[:5], *SMALL[6:], *FEW, *QUICK, "backbone.width=16,300000", "seed=1", "study=large"]
+    assert main(["train", "-m", *words]) == 1
+    out = capsys.readouterr().out
+    assert "1 ok, 1 oom" in out
+    large = next(job for job in Study.read("large").jobs if job.point["backbone.width"] == "300000")
+    assert large.attempts()[0]["state"] == "oom"
+    assert "allocate" in large.attempts()[0]["reason"]
+
+
+@pytest.mark.parametrize("moment", [pytest.param("plan", marks=pytest.mark.slow), "check", pytest.param("run", marks=pytest.mark.slow)])
+def test_ctrl_c_at_any_moment_leaves_no_process_and_no_traceback(outputs, moment):
+    words = [*SMALL, *FEW, "trainer.max_epochs=500", "seed=1,2,3", "loss=supcon,triplet,contrastive", "study=stopped"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "siamese_lab", "train", "-m", *words],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    folder = outputs / "stopped"
+    if moment == "plan":
+        until(lambda: _children(process.pid))
+    elif moment == "check":
+        until(lambda: list((folder / "jobs").glob("*.yaml")))
+    else:
+        until(lambda: list(folder.glob("*/history.json")))
+    group = [process.pid, *_children(process.pid)]
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    out, err = process.communicate(timeout=100)
+    # Python ends by the signal itself where Ctrl-C met an exec() of text, as dataclasses do: a shell calls both 130
+    assert process.returncode in (130, -signal.SIGINT), err
+    assert "Traceback" not in err
+    until(lambda: not any(_alive(pid) for pid in group))
+    if moment == "run":
+        assert "preempted" in out
+        assert {job.state() for job in Study.read("stopped").jobs} <= {"preempted", "queued"}
+
+
+def _children(pid):
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
