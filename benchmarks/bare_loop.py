@@ -1,8 +1,9 @@
 """The least that trains conv4 with the supervised contrastive loss: what the lab's own loop is measured against.
 
-Written by hand, without a line of the package and without Lightning, to do the same work as `siamese-lab train`: 64 classes x 4
-images drawn from decoded images in memory, one affine map for each image, convolution - normalisation - maximum - rectifier four
-times, the same allocator settings, memory layout, precision, loss over all tuples of the batch, clipping, AdamW and schedule.
+Written by hand, without a line of the package and without Lightning, to do the same work as `siamese-lab train`: 64
+classes x 4 images drawn from decoded images in memory, one affine map for each image, convolution - normalisation -
+maximum - rectifier four times, the same allocator settings, memory layout, precision, loss over all tuples of the
+batch, clipping, AdamW and schedule.
 
     python benchmarks/bare_loop.py images.npz --steps 200 --precision float32
 """
@@ -26,7 +27,12 @@ WARM = 5  # first steps, which do not count
 def keep_memory():
     if sys.platform.startswith("linux"):
         libc = ctypes.CDLL("libc.so.6")
-        for name, value in ((-4, 0), (-1, 2**31 - 1), (-2, 64 << 20), (-8, 1)):  # mmap max, trim threshold, top pad, arena max
+        for name, value in (
+            (-4, 0),
+            (-1, 2**31 - 1),
+            (-2, 64 << 20),
+            (-8, 1),
+        ):  # mmap max, trim threshold, top pad, arena max
             libc.mallopt(name, value)
 
 
@@ -59,7 +65,9 @@ def affine(x):
     turn = torch.stack([a.cos(), -a.sin(), a.sin(), a.cos()], 1).view(n, 2, 2)
     shear = torch.stack([one, 0.3 * u[:, 1], 0.3 * u[:, 2], one], 1).view(n, 2, 2)
     scale = torch.diag_embed(1 / (1 + 0.2 * u[:, 3:5]))
-    grid = F.affine_grid(torch.cat([turn @ shear @ scale, 0.04 * u[:, 5:, None]], 2), list(x.shape), align_corners=False)
+    grid = F.affine_grid(
+        torch.cat([turn @ shear @ scale, 0.04 * u[:, 5:, None]], 2), list(x.shape), align_corners=False
+    )
     return F.grid_sample(x, grid, align_corners=False)
 
 
@@ -86,7 +94,11 @@ def main():
     rising = round(0.05 * args.steps)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
-        lambda s: (s + 1) / rising if s < rising else 0.5 * (1 + math.cos(math.pi * (s - rising) / max(1, args.steps - rising))),
+        lambda s: (
+            (s + 1) / rising
+            if s < rising
+            else 0.5 * (1 + math.cos(math.pi * (s - rising) / max(1, args.steps - rising)))
+        ),
     )
     ends, first = [], 0.0
     for step, rows in enumerate(draw(labels, args.steps)):
@@ -102,7 +114,16 @@ def main():
         ends.append(time.perf_counter())
         first = first if step else loss.item()
     rate = CLASSES * PER_CLASS * (len(ends) - WARM) / (ends[-1] - ends[WARM - 1])
-    print(json.dumps({"images_per_second": rate, "first_loss": first, "last_loss": loss.item(), "threads": torch.get_num_threads()}))
+    print(
+        json.dumps(
+            {
+                "images_per_second": rate,
+                "first_loss": first,
+                "last_loss": loss.item(),
+                "threads": torch.get_num_threads(),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -2,15 +2,17 @@
 
     python benchmarks/mining.py                                   the whole table, some twenty minutes on 2 quiet cores
     python benchmarks/mining.py --sizes 256 2048 --kinds triplet semi_hard
-    python benchmarks/mining.py --offline                         50 nearest of 8,192 queries among 1,000,000 x 128, exact
+    python benchmarks/mining.py --offline                         50 nearest of 8,192 queries among 1,000,000 x 128,
+    exact
 
-Batch: B unit vectors of 128 dimensions, 4 of a class, float32; a step is the loss and its gradient. Each side runs in a fresh process,
-the two in turn; `ms` is the median of its steps, `MB` its peak resident memory less what it had with the inputs and the libraries in
-place. A side that needs more than --gigabytes of address space, or --seconds for its first step, has a dash. Wanted: our speed at least
-0.95 of theirs everywhere; for the triplet losses of 1,024 images and more, 5 times theirs or a tenth of their memory.
+Batch: B unit vectors of 128 dimensions, 4 of a class, float32; a step is the loss and its gradient. Each side runs in a
+fresh process, the two in turn; `ms` is the median of its steps, `MB` its peak resident memory less what it had with the
+inputs and the libraries in place. A side that needs more than --gigabytes of address space, or --seconds for its first
+step, has a dash. Wanted: our speed at least 0.95 of theirs everywhere; for the triplet losses of 1,024 images and more,
+5 times theirs or a tenth of their memory.
 
-Offline: the rate of multiply-adds of siamese_lab.metrics.neighbours, beside that of the bare matrix products of the same tiles; wanted:
-0.6 of it, within 64 MB beside the embeddings and the result.
+Offline: the rate of multiply-adds of siamese_lab.metrics.neighbours, beside that of the bare matrix products of the
+same tiles; wanted: 0.6 of it, within 64 MB beside the embeddings and the result.
 """
 
 import argparse
@@ -65,7 +67,13 @@ def table(args: argparse.Namespace) -> None:
             ours, theirs = (middle(found[name]) for name in ("ours", "theirs"))
             speed = f"{theirs['ms'] / ours['ms']:.2f}" if ours and theirs else "-"
             memory = f"{theirs['mb'] / max(1.0, ours['mb']):.1f}" if ours and theirs else "-"
-            columns = [shown(ours, "ms", 11), shown(theirs, "ms", 11), f"{speed:>8}", shown(ours, "mb", 10), shown(theirs, "mb", 11)]
+            columns = [
+                shown(ours, "ms", 11),
+                shown(theirs, "ms", 11),
+                f"{speed:>8}",
+                shown(ours, "mb", 10),
+                shown(theirs, "mb", 11),
+            ]
             print(f"{kind:<18}{size:>6}{''.join(columns)}{memory:>8}", flush=True)
 
 
@@ -80,7 +88,11 @@ def measured(name: str, kind: str, size: int, args: argparse.Namespace) -> dict[
 
 def middle(results: list[dict[str, float] | None]) -> dict[str, float] | None:
     whole = [result for result in results if result is not None]
-    return {key: statistics.median(one[key] for one in whole) for key in ("ms", "mb")} if len(whole) == len(results) else None
+    return (
+        {key: statistics.median(one[key] for one in whole) for key in ("ms", "mb")}
+        if len(whole) == len(results)
+        else None
+    )
 
 
 def shown(result: dict[str, float] | None, key: str, width: int) -> str:
@@ -182,10 +194,19 @@ def offline(queries: int, rows: int, k: int = 50) -> None:
         rates["ours"].append(rate(len(part), rows, lambda part=part: nearest_others(z, labels, Cosine(), k, part)))
     bare, mined = (statistics.median(rates[name]) for name in ("bare", "ours"))
     print(f"the {k} nearest of {queries:,} queries among {rows:,} x {DIM}, exact")
-    print(f"bare products   {bare / 1e9:>8.1f} G multiply-adds/s  ({', '.join(f'{r / 1e9:.1f}' for r in rates['bare'])})")
-    print(f"mining          {mined / 1e9:>8.1f} G multiply-adds/s  ({', '.join(f'{r / 1e9:.1f}' for r in rates['ours'])})")
-    print(f"share           {statistics.median(o / b for o, b in zip(rates['ours'], rates['bare'], strict=True)):>8.2f}")
-    print(f"memory          {peak() - before:>8.0f} MB beside the embeddings ({rows * DIM * 4 / 1e6:,.0f} MB, and once more, normalised)")
+    print(
+        f"bare products   {bare / 1e9:>8.1f} G multiply-adds/s  ({', '.join(f'{r / 1e9:.1f}' for r in rates['bare'])})"
+    )
+    print(
+        f"mining          {mined / 1e9:>8.1f} G multiply-adds/s  ({', '.join(f'{r / 1e9:.1f}' for r in rates['ours'])})"
+    )
+    print(
+        f"share           {statistics.median(o / b for o, b in zip(rates['ours'], rates['bare'], strict=True)):>8.2f}"
+    )
+    print(
+        f"memory          {peak() - before:>8.0f} MB beside the embeddings ({rows * DIM * 4 / 1e6:,.0f} MB, and once "
+        "more, normalised)"
+    )
 
 
 def rate(queries: int, rows: int, work: Callable[[], object]) -> float:

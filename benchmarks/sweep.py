@@ -3,7 +3,8 @@
     python benchmarks/sweep.py                          # 24 runs of some 20 s
     python benchmarks/sweep.py --runs 8 --epochs 20     # shorter ones: the fixed costs weigh more
 
-Wall time is that of the whole command: planning, checks, starting processes, judging and figures of each run included.
+Wall time is that of the whole command: planning, checks, starting processes, evaluation and figures of each run
+included.
 """
 
 import argparse
@@ -32,7 +33,13 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         seeds = ",".join(map(str, range(given.runs // 2)))
-        words = [*PROBLEM, f"trainer.max_epochs={given.epochs}", "loss=contrastive,supcon", f"seed={seeds}", "study=overhead"]
+        words = [
+            *PROBLEM,
+            f"trainer.max_epochs={given.epochs}",
+            "loss=contrastive,supcon",
+            f"seed={seeds}",
+            "study=overhead",
+        ]
         command = [sys.executable, "-m", "siamese_lab", "train", "-m", *words]
         environment = os.environ | {"SIAMESE_LAB_OUTPUTS": folder, "PYTHONPATH": str(ROOT)}
         began = time.perf_counter()

@@ -1,6 +1,7 @@
 """Metric learning as it is usually put together: image files, transforms for each image, two worker processes, float32.
 
-torchvision's ImageFolder and transforms, a DataLoader with 2 workers, and the sampler and the loss of pytorch-metric-learning.
+torchvision's ImageFolder and transforms, a DataLoader with 2 workers, and the sampler and the loss of
+pytorch-metric-learning.
 
     python benchmarks/usual_script.py folder/ --steps 50
 """
@@ -35,7 +36,9 @@ def main():
         [
             transforms.Grayscale(),
             transforms.Resize((28, 28)),
-            transforms.RandomAffine(10, translate=(0.02, 0.02), scale=(0.8, 1.2), shear=(-17, 17, -17, 17)),  # atan 0.3 = 17 degrees
+            transforms.RandomAffine(
+                10, translate=(0.02, 0.02), scale=(0.8, 1.2), shear=(-17, 17, -17, 17)
+            ),  # atan 0.3 = 17 degrees
             transforms.ToTensor(),
         ]
     )
@@ -54,7 +57,16 @@ def main():
         ends.append(time.perf_counter())
         first = first if step else loss.item()
     rate = BATCH * (len(ends) - WARM) / (ends[-1] - ends[WARM - 1])
-    print(json.dumps({"images_per_second": rate, "first_loss": first, "last_loss": loss.item(), "threads": torch.get_num_threads()}))
+    print(
+        json.dumps(
+            {
+                "images_per_second": rate,
+                "first_loss": first,
+                "last_loss": loss.item(),
+                "threads": torch.get_num_threads(),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

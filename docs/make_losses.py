@@ -17,11 +17,12 @@ from siamese_lab.core.errors import LabError
 
 HEAD = """# Losses, distances, miners, samplings
 
-Made by `make docs` from conf/ and the docstrings. `siamese-lab show loss triplet` prints the same, with types and ranges.
+Made by `make docs` from conf/ and the docstrings. `siamese-lab show loss triplet` prints the same, with types and
+ranges.
 
-A loss eats pairs, triplets, labels or episodes. What it is given comes from the sampling, else from the miner, else from the labels of the
-batch: `miner=all` with `sampling=pk` leaves all tuples that the labels imply. A triplet serves as two pairs. What cannot work is refused
-with the options that fit.
+A loss consumes pairs, triplets, labels or episodes. What it is given comes from the sampling, else from the miner,
+else from the labels of the batch: `miner=all` with `sampling=pk` leaves all tuples that the labels imply. A triplet
+serves as two pairs. What cannot work is refused with the options that fit.
 """
 GROUPS = {"loss": "Losses", "distance": "Distances", "miner": "Miners", "memory": "Memory", "sampling": "Samplings"}
 DISTANCE = "override /distance@_global_.distance"
@@ -39,7 +40,11 @@ def text() -> str:
     """The whole document."""
     parts = [HEAD, "## What goes together", "", *combinations(), ""]
     for group, title in GROUPS.items():
-        parts += [f"## {title}", "", *itertools.chain.from_iterable(section(group, option) for option in option_names(group))]
+        parts += [
+            f"## {title}",
+            "",
+            *itertools.chain.from_iterable(section(group, option) for option in option_names(group)),
+        ]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -49,7 +54,7 @@ def section(group: str, option: str) -> list[str]:
     content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     target = resolve_target(content[TARGET])
     doc = inspect.getdoc(target) or ""
-    abilities = {name: getattr(target, name, None) for name in ("eats", "gives", "needs")}
+    abilities = {name: getattr(target, name, None) for name in ("consumes", "produces", "requires")}
     facts = [f"{name} {value}" for name, value in abilities.items() if isinstance(value, str)]
     if group == "loss" and own_distance(option) != USUAL:
         facts += [f"comes with `distance={own_distance(option)}`"]
@@ -65,7 +70,9 @@ def section(group: str, option: str) -> list[str]:
 
 def own_distance(loss: str) -> str:
     """The distance that a loss runs with where the user chooses none."""
-    overrides = [line for line in OmegaConf.load(option_file("loss", loss)).get("defaults", []) if OmegaConf.is_dict(line)]
+    overrides = [
+        line for line in OmegaConf.load(option_file("loss", loss)).get("defaults", []) if OmegaConf.is_dict(line)
+    ]
     return next((line[DISTANCE] for line in overrides if DISTANCE in line), USUAL)
 
 
@@ -80,14 +87,22 @@ def cell(value: str) -> str:
 
 
 def combinations() -> list[str]:
-    """For each loss the miners, with a sampling that gives labels, and the samplings, with miner=all, that it takes."""
-    parts = {(group, option): made(group, option) for group in ("loss", "miner", "sampling") for option in option_names(group)}
+    """For each loss the miners, with a sampling that produces labels, and the samplings, with miner=all, that it
+    takes.
+    """
+    parts = {
+        (group, option): made(group, option)
+        for group in ("loss", "miner", "sampling")
+        for option in option_names(group)
+    }
     lines = ["| loss | miners, with `sampling=pk` | samplings, with `miner=all` |", "|---|---|---|"]
     for loss in option_names("loss"):
         head = parts["loss", loss], made("distance", own_distance(loss))
         miners = [m for m in option_names("miner") if fits(*head, parts["miner", m], parts["sampling", "pk"])]
         samplings = [s for s in option_names("sampling") if fits(*head, parts["miner", "all"], parts["sampling", s])]
-        lines.append(f"| `{loss}` | {listed(miners, option_names('miner'))} | {listed(samplings, option_names('sampling'))} |")
+        lines.append(
+            f"| `{loss}` | {listed(miners, option_names('miner'))} | {listed(samplings, option_names('sampling'))} |"
+        )
     return lines
 
 
@@ -105,7 +120,11 @@ def listed(found: list[str], everything: list[str]) -> str:
     if found == everything:
         return "every one"
     missing = [name for name in everything if name not in found]
-    return f"every one but {', '.join(missing)}" if 0 < len(missing) <= 3 < len(found) else ", ".join(f"`{name}`" for name in found)
+    return (
+        f"every one but {', '.join(missing)}"
+        if 0 < len(missing) <= 3 < len(found)
+        else ", ".join(f"`{name}`" for name in found)
+    )
 
 
 def made(group: str, option: str) -> Any:

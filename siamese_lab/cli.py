@@ -13,10 +13,12 @@ A verb's module is imported once its words are parsed, so that help answers at o
     rerun       names: list[str], only_print: bool
     diff        left: str, right: str
     board       study: str | None, host: str, port: int
-    compare     names: list[str], by: str | None, metric: str | None, format: str, report: Path | None, open_test: bool, force: bool
+    compare     names: list[str], by: str | None, metric: str | None, format: str, report: Path | None, open_test: bool,
+    force: bool
 
 `train -m` (or of a study file) is `siamese_lab.commands.sweep`, and `plan` is `siamese_lab.commands.plan`; both take
-words: list[str], config_dirs: list[Path], zips: list[str], cases: list[str], skip_unfit: bool; and the sweep force: bool.
+words: list[str], config_dirs: list[Path], zips: list[str], cases: list[str], skip_unfit: bool; and the sweep force:
+bool.
 """
 
 import argparse
@@ -38,7 +40,9 @@ from siamese_lab.core.text import printable
 def main(words: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. What the user can mend is printed to stderr without a traceback."""
     words = list(sys.argv[1:] if words is None else words)
-    warnings.formatwarning = lambda message, *_, **__: f"siamese-lab: {printable(message)}\n"  # without a line of our source
+    warnings.formatwarning = lambda message, *_, **__: (
+        f"siamese-lab: {printable(message)}\n"
+    )  # without a line of our source
     try:
         code = _run(words)
         sys.stdout.flush()  # here, so that a closed pipe is met inside the try
@@ -52,8 +56,13 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:  # not within a run, which says how it ended: a file that cannot be read, or output that nobody takes
-        print(f"siamese-lab: {_plain(f'{error.filename}: ' if error.filename else '')}{error.strerror or error}", file=sys.stderr)
+    except (
+        OSError
+    ) as error:  # not within a run, which says how it ended: a file that cannot be read, or output that nobody takes
+        print(
+            f"siamese-lab: {_plain(f'{error.filename}: ' if error.filename else '')}{error.strerror or error}",
+            file=sys.stderr,
+        )
         return 2 if error.filename else 1
 
 
@@ -81,7 +90,9 @@ def _run(words: list[str]) -> int:
 
 def _plain(text: str) -> str:
     """A message as a terminal may be sent it: no control characters, no word longer than a line of any use."""
-    shown = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    shown = "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
     return re.sub(r"\S{1000,}", lambda word: f"{word[0][:100]}... ({len(word[0]):,} characters)", shown)
 
 
@@ -90,7 +101,10 @@ def _warn_of_repeats(words: Sequence[str]) -> None:
     keys = [word.partition("=")[0] for word in words]
     for key in dict.fromkeys(key for key in keys if keys.count(key) > 1):
         last = next(word for word in reversed(words) if word.partition("=")[0] == key)
-        print(f"siamese-lab: {_plain(key)} is given {keys.count(key)} times, the last one counts: {_plain(last)}", file=sys.stderr)
+        print(
+            f"siamese-lab: {_plain(key)} is given {keys.count(key)} times, the last one counts: {_plain(last)}",
+            file=sys.stderr,
+        )
 
 
 def _do(verb: Verb, arguments: dict[str, Any]) -> int:
@@ -130,7 +144,9 @@ def _is_study(arguments: dict[str, Any]) -> bool:
 
 def _sweep(verb: Verb, arguments: dict[str, Any]) -> int:
     if arguments.pop("cfg"):
-        raise LabError("--cfg prints the config of one run: leave the -m out, or see what a sweep would do with `siamese-lab plan`")
+        raise LabError(
+            "--cfg prints the config of one run: leave the -m out, or see what a sweep would do with `siamese-lab plan`"
+        )
     words = arguments.pop("overrides")
     _warn_of_repeats(words)
     module = "siamese_lab.commands.sweep" if verb.module == "siamese_lab.commands.train" else verb.module

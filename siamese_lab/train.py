@@ -11,7 +11,13 @@ from siamese_lab.core.files import read_json
 from siamese_lab.core.paths import config_dir
 
 if __name__ == "__main__":
-    sys.argv[1:1] = ["hydra.run.dir=.", "hydra.sweep.dir=.", "hydra.sweep.subdir=.", "hydra.output_subdir=null", "hydra/job_logging=none"]
+    sys.argv[1:1] = [
+        "hydra.run.dir=.",
+        "hydra.sweep.dir=.",
+        "hydra.sweep.subdir=.",
+        "hydra.output_subdir=null",
+        "hydra/job_logging=none",
+    ]
 
     @hydra.main(config_path=str(config_dir()), config_name="train", version_base="1.3")
     def main(cfg: DictConfig) -> float | None:

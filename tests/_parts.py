@@ -29,7 +29,9 @@ EPISODES = {24: (4, 5), 48: (6, 7), 60: (6, 9), 96: (12, 7), 120: (8, 14)}  # im
 
 
 def batch_of(sampling, images):
-    """batch_of("pk", 24): the values with which a sampling's batches hold so many images; some speak of other things than images."""
+    """batch_of("pk", 24): the values with which a sampling's batches hold so many images; some speak of other things
+    than images.
+    """
     if sampling != "episodes":
         return {"batch_size": images}
     way, queries = EPISODES[images]

@@ -11,7 +11,9 @@ from tests.compare import _studies as made_studies
 
 ROOT = Path(__file__).parent.parent
 
-SMALL = [  # a real problem that trains in seconds: letters of Greek and Coptic, judged on Armenian (validation) and Georgian (test)
+# a real problem that trains in seconds: letters of Greek and Coptic, evaluated on Armenian (validation) and Georgian
+# (test)
+SMALL = [
     "data.size=16",
     "data.images_per_class=8",
     "data.train_scripts=[GREEK,COPTIC]",
@@ -48,7 +50,9 @@ def mostly_slow(names, quick):
 
 
 def pytest_collection_modifyitems(items):
-    """Files with few tests first, which are the ones with long tests: a worker that begins one at the end would keep all others waiting."""
+    """Files with few tests first, which are the ones with long tests: a worker that begins one at the end would keep
+    all others waiting.
+    """
     number = Counter(item.path for item in items)
     items.sort(key=lambda item: (number[item.path], item.path))
 

@@ -30,7 +30,9 @@ def test_a_loss_is_added_in_five_minutes(tmp_path):
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, done.stderr
     assert "verification/eer" in done.stdout
-    shown = subprocess.run([sys.executable, "-m", "siamese_lab", "show", "loss"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    shown = subprocess.run(
+        [sys.executable, "-m", "siamese_lab", "show", "loss"], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
     assert "exponential" in shown.stdout
 
 
@@ -38,9 +40,13 @@ def test_a_loss_is_added_in_five_minutes(tmp_path):
 def test_the_notebook_runs(path):
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=800, resources={"metadata": {"path": str(path.parent)}}).execute()
-    pictures = sum("image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", []))
+    pictures = sum(
+        "image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])
+    )
     assert pictures >= 3
-    assert not any(cell.get("outputs") for cell in nbformat.read(path, as_version=4).cells), "commit notebooks without output"
+    assert not any(cell.get("outputs") for cell in nbformat.read(path, as_version=4).cells), (
+        "commit notebooks without output"
+    )
 
 
 def test_the_list_of_losses_is_up_to_date():
@@ -61,7 +67,9 @@ def test_the_readmes_overrides_compose():
     from siamese_lab.config.compose import compose
     from siamese_lab.sweep.planning.planner import plan_study
 
-    commands = re.findall(r"^siamese-lab (?:train|check) (.+?)\s*(?:#.*)?$", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+    commands = re.findall(
+        r"^siamese-lab (?:train|check) (.+?)\s*(?:#.*)?$", (ROOT / "README.md").read_text(), flags=re.MULTILINE
+    )
     assert commands
     for command in commands:
         words = command.replace("FOLDER", "somewhere").split()
@@ -69,7 +77,9 @@ def test_the_readmes_overrides_compose():
 
 
 def test_nothing_of_this_machine_is_committed():
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
     for name in filter(None, tracked):
         path = ROOT / name
         if path.is_file() and path.suffix in (".py", ".yaml", ".md", ".toml", ".lock", ".ipynb", ""):

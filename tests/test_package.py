@@ -30,7 +30,21 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     call([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], folder)
     python = folder / "venv" / "bin" / "python"
     (wheel,) = (folder / "dist").glob("*.whl")
-    call([sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps", "--no-index", "--quiet", str(wheel)], folder)
+    call(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            str(python),
+            "install",
+            "--no-deps",
+            "--no-index",
+            "--quiet",
+            str(wheel),
+        ],
+        folder,
+    )
     site = call([str(python), "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"], folder).strip()
     # stands after the venv's own packages, and its own .pth files, which lead to the checkout, are not read
     Path(site, "host.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
@@ -47,7 +61,10 @@ def call(words: list[str], cwd: Path) -> str:
 
 
 def test_the_package_and_its_configs_are_those_of_the_wheel(installed: Path, tmp_path: Path) -> None:
-    code = "import siamese_lab; from siamese_lab.core.paths import config_dir; print(siamese_lab.__file__); print(config_dir())"
+    code = (
+        "import siamese_lab; from siamese_lab.core.paths import config_dir; print(siamese_lab.__file__); "
+        "print(config_dir())"
+    )
     for place in call([str(installed / "python"), "-c", code], tmp_path).split():
         assert Path(place).is_relative_to(installed.parent)
 
@@ -61,5 +78,7 @@ def test_the_console_script_works_from_an_empty_folder(installed: Path, tmp_path
     script = str(installed / "siamese-lab")
     assert "usage: siamese-lab VERB" in call([script, "--help"], tmp_path)
     assert "contrastive" in call([script, "show", "loss"], tmp_path)
-    assert "_target_: siamese_lab.losses.triplet.TripletLoss" in call([script, "train", "loss=triplet", "--cfg", "job"], tmp_path)
+    assert "_target_: siamese_lab.losses.triplet.TripletLoss" in call(
+        [script, "train", "loss=triplet", "--cfg", "job"], tmp_path
+    )
     assert list(tmp_path.iterdir()) == []

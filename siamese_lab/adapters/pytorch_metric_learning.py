@@ -25,7 +25,9 @@ UNFIT = {
     "EmbeddingsAlreadyPackagedAsTriplets": "it is sampling=random_triplets here",
     "GenericPairLoss": "it is a base class",
 }
-OBJECTS = frozenset({"distance", "reducer", "embedding_regularizer", "weight_regularizer", "weight_init_func", "collect_stats"})
+OBJECTS = frozenset(
+    {"distance", "reducer", "embedding_regularizer", "weight_regularizer", "weight_init_func", "collect_stats"}
+)
 """Parameters that take objects of theirs: their defaults are kept."""
 
 
@@ -51,7 +53,9 @@ def build_component(part: str, name: str, arguments: Mapping[str, Any], given: M
             misfits.append(f"arguments.{key} cannot be given: {name} keeps its own default")
         elif key not in known:
             takes = ", ".join(sorted(known)) or "none"
-            misfits.append(f"no key arguments.{key}{nearest(key, known)} ({name} of pytorch-metric-learning takes: {takes})")
+            misfits.append(
+                f"no key arguments.{key}{nearest(key, known)} ({name} of pytorch-metric-learning takes: {takes})"
+            )
         else:
             values[key] = fit_type(value, annotation(known[key], value), f"arguments.{key}", misfits)
     lacking = {key for key, p in known.items() if p.default is p.empty and key not in values}
@@ -60,7 +64,9 @@ def build_component(part: str, name: str, arguments: Mapping[str, Any], given: M
         raise ValueError("; ".join(misfits))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of NumPy 2, in LargeMarginSoftmaxLoss and SphereFaceLoss
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # of NumPy 2, in LargeMarginSoftmaxLoss and SphereFaceLoss
             return target(**values, **{key: given[key] for key in lacking})
     except (ValueError, TypeError, AssertionError) as error:
         raise ValueError(f"arguments do not suit {name}: {str(error).strip() or 'its own check fails'}") from error
@@ -76,13 +82,19 @@ def find_class(part: str, name: str) -> Any:
     try:
         module = importlib.import_module(f"pytorch_metric_learning.{part}")
     except ModuleNotFoundError as error:
-        raise LabError(f"this needs the package {error.name}, which is not installed: pip install siamese-lab[pml]") from error
+        raise LabError(
+            f"this needs the package {error.name}, which is not installed: pip install siamese-lab[pml]"
+        ) from error
     base = getattr(module, BASES[part])
-    fitting = {key for key, one in vars(module).items() if inspect.isclass(one) and issubclass(one, base) and one is not base} - set(UNFIT)
+    fitting = {
+        key for key, one in vars(module).items() if inspect.isclass(one) and issubclass(one, base) and one is not base
+    } - set(UNFIT)
     if name in UNFIT and hasattr(module, name):
         raise ValueError(f"name must be another one than {name}: {UNFIT[name]}")
     if name not in fitting:
-        raise ValueError(f"name must be one of the {part} of pytorch-metric-learning, got {name!r}{nearest(str(name), fitting)}")
+        raise ValueError(
+            f"name must be one of the {part} of pytorch-metric-learning, got {name!r}{nearest(str(name), fitting)}"
+        )
     return getattr(module, name)
 
 
@@ -90,8 +102,15 @@ def accepted_parameters(target: type) -> dict[str, inspect.Parameter]:
     """The parameters that a class and those it is derived from name, without those that take objects."""
     known: dict[str, inspect.Parameter] = {}
     for one in inspect.getmro(target):
-        general = one.__module__.rpartition(".")[2] in ("mixins", "base_metric_loss_function", "generic_pair_loss", "base_miner")
-        if general or not one.__module__.startswith(("pytorch_metric_learning.losses", "pytorch_metric_learning.miners")):
+        general = one.__module__.rpartition(".")[2] in (
+            "mixins",
+            "base_metric_loss_function",
+            "generic_pair_loss",
+            "base_miner",
+        )
+        if general or not one.__module__.startswith(
+            ("pytorch_metric_learning.losses", "pytorch_metric_learning.miners")
+        ):
             continue
         own = list(parameters(vars(one)["__init__"]).items()) if "__init__" in vars(one) else []
         for name, p in own[1:]:  # the first is self
@@ -113,7 +132,9 @@ def annotation(p: inspect.Parameter, value: Any) -> Any:
 
 @contextmanager
 def seeded(device: torch.device, *where: int) -> Iterator[None]:
-    """Autocast off, and torch's own random numbers, of which the library draws, a function of `where`; as they were afterwards."""
+    """Autocast off, and torch's own random numbers, of which the library draws, a function of `where`; as they were
+    afterwards.
+    """
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), torch.autocast(device.type, enabled=False):
         torch.manual_seed(generator(*where).initial_seed())

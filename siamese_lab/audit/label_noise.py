@@ -16,7 +16,9 @@ from siamese_lab.distances.euclidean import Euclidean
 from siamese_lab.metrics.neighbours import ROWS, nearest_others
 from siamese_lab.structures.samples import Samples
 
-SEARCHED = 20_000  # the most suspicious images, whose neighbours are looked for: of all of a million it would take hours
+SEARCHED = (
+    20_000  # the most suspicious images, whose neighbours are looked for: of all of a million it would take hours
+)
 VOTES = 5  # nearest images of other classes that say which one an image resembles
 CLASSES = 4096  # at most, whose middles an image is compared with
 NEAR = 0.1  # of the usual distance of an image to its nearest; what lies nearer is likely a duplicate
@@ -27,12 +29,21 @@ HEADS = (
     *("suspicion_percent", "strangers_nearer_percent", "classes_nearer_percent"),
     *("resembles", "nearest_image", "nearest_class", "nearest_distance"),
 )
-PAIR_HEADS = ("rank", "image", "class", "other_image", "other_class", "same_class", "distance_percent", "grey_levels_apart")
+PAIR_HEADS = (
+    "rank",
+    "image",
+    "class",
+    "other_image",
+    "other_class",
+    "same_class",
+    "distance_percent",
+    "grey_levels_apart",
+)
 
 
 class DuplicatePairs(NamedTuple):
-    """P pairs of images, nearest first: places `left` (P,) and `right` (P,), `distance` (P,) of their embeddings as a share of the usual
-    one to the nearest image, `grey` (P,) the mean difference of their pixels in grey levels."""
+    """P pairs of images, nearest first: places `left` (P,) and `right` (P,), `distance` (P,) of their embeddings as a
+    share of the usual one to the nearest image, `grey` (P,) the mean difference of their pixels in grey levels."""
 
     left: Tensor
     right: Tensor
@@ -49,8 +60,10 @@ class Lists:
         ids: (N,) the samples.
         labels: (N,) that were trained on, 0..C-1.
         names: (C,) the classes.
-        strangers: (N,) mean share of the strangers that were nearer than the nearest mate in training, in [0, 1]; -1 = nothing is known.
-        middles: (N,) share of the other classes whose middle is nearer at the end than that of the image's own, in [0, 1]; -1 = unknown.
+        strangers: (N,) mean share of the strangers that were nearer than the nearest mate in training, in [0, 1]; -1 =
+            nothing is known.
+        middles: (N,) share of the other classes whose middle is nearer at the end than that of the image's own, in [0,
+            1]; -1 = unknown.
         suspicion: (N,) the mean of these two, of what is known of them; -1 = nothing is.
         order: (N,) places, the most suspicious first.
         nearest: (Q,) place of the nearest image of another class, of the first Q of `order`.
@@ -104,7 +117,9 @@ def build_lists(z: Tensor, samples: Samples, ids: Tensor, labels: Tensor, distan
     votes = min(VOTES, len(labels) - int(labels.bincount().max()))
     others = nearest_others(z, codes, distance, votes, queries.to(z.device))  # (Q, votes)
     voted = labels[others]
-    agree = (voted[:, :, None] == voted[:, None, :]).sum(2) * votes - torch.arange(votes)  # of those that agree the nearest counts
+    agree = (voted[:, :, None] == voted[:, None, :]).sum(2) * votes - torch.arange(
+        votes
+    )  # of those that agree the nearest counts
     return Lists(
         samples=samples,
         ids=ids,
@@ -123,7 +138,8 @@ def build_lists(z: Tensor, samples: Samples, ids: Tensor, labels: Tensor, distan
 
 
 def nearer_classes(z: Tensor, labels: Tensor, distance: Any) -> Tensor:
-    """Share (N,) of the other classes whose mean is nearer than the mean of the others of an image's own class; -1 where it has none.
+    """Share (N,) of the other classes whose mean is nearer than the mean of the others of an image's own class; -1
+    where it has none.
 
     Of more than 4,096 classes as many are compared, evenly spaced.
 
@@ -134,7 +150,9 @@ def nearer_classes(z: Tensor, labels: Tensor, distance: Any) -> Tensor:
     """
     count = labels.bincount()  # (C,)
     total = z.new_zeros(len(count), z.shape[1]).index_add_(0, labels, z)
-    some = torch.linspace(0, len(count) - 1, min(CLASSES, len(count)), dtype=torch.float64, device=z.device).round().long()
+    some = (
+        torch.linspace(0, len(count) - 1, min(CLASSES, len(count)), dtype=torch.float64, device=z.device).round().long()
+    )
     means, shares = total[some] / count[some, None], []
     for rows, own in zip(z.split(ROWS), labels.split(ROWS), strict=True):
         rest = (total[own] - rows) / (count[own, None] - 1).clamp(min=1)
@@ -171,7 +189,9 @@ def duplicate_pairs(z: Tensor, samples: Samples, ids: Tensor, queries: Tensor) -
     nearest = nearest_others(z, stores.to(z.device), Euclidean(), 1, queries.to(z.device)).flatten()
     apart = (z[queries] - z[nearest]).norm(dim=1).cpu()
     usual = apart.median()
-    pairs = torch.stack([torch.minimum(queries, nearest), torch.maximum(queries, nearest)], 1)[apart <= NEAR * usual]  # (P, 2)
+    pairs = torch.stack([torch.minimum(queries, nearest), torch.maximum(queries, nearest)], 1)[
+        apart <= NEAR * usual
+    ]  # (P, 2)
     pairs = pairs.unique(dim=0)
     share = (z[pairs[:, 0]] - z[pairs[:, 1]]).norm(dim=1).cpu() / usual.clamp(min=torch.finfo(usual.dtype).tiny)
     first = share.argsort(stable=True)[:PAIRS]
@@ -196,7 +216,9 @@ def write_lists(path: Path, lists: Lists, notes: Any) -> None:
     counts = torch.stack([notes.drawn, notes.hard_positive, notes.hard_negative], 1)[lists.order].tolist()
     found: list[tuple[object, ...]] = [
         (lists.names[like], *lists.named(near), float(f"{distance:.4g}"))
-        for like, near, distance in zip(lists.resembles.tolist(), lists.nearest.tolist(), lists.distance.tolist(), strict=True)
+        for like, near, distance in zip(
+            lists.resembles.tolist(), lists.nearest.tolist(), lists.distance.tolist(), strict=True
+        )
     ]
     found += [("", "", "", "")] * (len(order) - len(found))
     rows = (
@@ -207,7 +229,14 @@ def write_lists(path: Path, lists: Lists, notes: Any) -> None:
     pairs = enumerate(zip(*(column.tolist() for column in lists.twins), strict=True), 1)
     alike = (lists.labels[lists.twins.left] == lists.labels[lists.twins.right]).tolist()
     lines = (
-        (rank, *lists.named(a), *lists.named(b), "yes" if alike[rank - 1] else "no", round(100 * distance, 2), round(grey, 2))
+        (
+            rank,
+            *lists.named(a),
+            *lists.named(b),
+            "yes" if alike[rank - 1] else "no",
+            round(100 * distance, 2),
+            round(grey, 2),
+        )
         for rank, (a, b, distance, grey) in pairs
     )
     write_text(path / "ledger_duplicates.csv", sheet(PAIR_HEADS, lines))
@@ -218,5 +247,8 @@ def sheet(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(heads)
-    writer.writerows([f"'{cell}" if isinstance(cell, str) and cell.lstrip().startswith(FORMULA) else cell for cell in row] for row in rows)
+    writer.writerows(
+        [f"'{cell}" if isinstance(cell, str) and cell.lstrip().startswith(FORMULA) else cell for cell in row]
+        for row in rows
+    )
     return text.getvalue()

@@ -19,7 +19,8 @@ GAP = 2  # pixels between two thumbnails
 
 
 def draw_suspects(lists: Lists, top: int) -> "Figure | None":
-    """The most suspicious images, each beside what its label stands for and what it is confused with; None where nothing is known.
+    """The most suspicious images, each beside what its label stands for and what it is confused with; None where
+    nothing is known.
 
     Args:
         lists: from `ledger_lists.made`.
@@ -31,9 +32,13 @@ def draw_suspects(lists: Lists, top: int) -> "Figure | None":
     shares = (100 * lists.suspicion[places]).tolist()
     words = [
         f"{rank}: labelled {short(lists.named(place)[1])}\nlike {short(lists.names[like])}\nsuspicion {share:.0f} %"
-        for rank, (place, like, share) in enumerate(zip(places.tolist(), lists.resembles[:n].tolist(), shares, strict=True), 1)
+        for rank, (place, like, share) in enumerate(
+            zip(places.tolist(), lists.resembles[:n].tolist(), shares, strict=True), 1
+        )
     ]
-    return _strips(images, words, "Likely wrong labels: the image | the most typical of its label | the nearest of another label")
+    return _strips(
+        images, words, "Likely wrong labels: the image | the most typical of its label | the nearest of another label"
+    )
 
 
 def draw_duplicates(lists: Lists, top: int) -> "Figure | None":
@@ -50,7 +55,11 @@ def draw_duplicates(lists: Lists, top: int) -> "Figure | None":
         second = "the same label" if one == other else short(other)
         words.append(f"{rank}: {short(one)}\n{second}\n{100 * distance:.1f} % apart, {grey:.1f} grey levels")
     images = [lists.samples.gather(lists.ids[some]) for some in (twins.left, twins.right)]
-    return _strips(images, words, "Likely duplicates: distance in % of the usual one to the nearest image, mean difference of the pixels")
+    return _strips(
+        images,
+        words,
+        "Likely duplicates: distance in % of the usual one to the nearest image, mean difference of the pixels",
+    )
 
 
 def _strips(images: Sequence[Tensor], words: Sequence[str], title: str) -> "Figure | None":

@@ -12,9 +12,11 @@ VIEWS_SEED = 9001  # the views of an evaluation are the same in every run
 
 
 class Affine:
-    """Random rotation, shear, scale and shift about the centre, each drawn on its own for each image, bilinear, zeros outside.
+    """Random rotation, shear, scale and shift about the centre, each drawn on its own for each image, bilinear, zeros
+    outside.
 
-    Parameters are drawn on the CPU for the whole global batch, so that they do not depend on the device or the number of processes.
+    Parameters are drawn on the CPU for the whole global batch, so that they do not depend on the device or the number
+    of processes.
 
     Source: Koch, Zemel, Salakhutdinov, 2015, section 4.2: each component is kept with p = 0.5.
 
@@ -29,7 +31,9 @@ class Affine:
         ValueError: if a number is out of its range.
     """
 
-    def __init__(self, rotate: float = 10.0, shear: float = 0.3, scale: float = 0.2, shift: float = 0.02, p: float = 0.5) -> None:
+    def __init__(
+        self, rotate: float = 10.0, shear: float = 0.3, scale: float = 0.2, shift: float = 0.02, p: float = 0.5
+    ) -> None:
         if not 0 <= rotate <= 180:
             raise ValueError(f"rotate must lie in [0, 180] degrees, got {rotate}")
         for name, value in (("shear", shear), ("scale", scale), ("shift", shift)):
@@ -64,5 +68,7 @@ class Affine:
         cos, sin, one = angle.cos(), angle.sin(), torch.ones_like(angle)
         turn = torch.stack([cos, -sin, sin, cos], 1).view(-1, 2, 2)
         shear = torch.stack([one, sx, sy, one], 1).view(-1, 2, 2)
-        scale = torch.diag_embed(torch.stack([1 / cx, 1 / cy], 1))  # output to input: a larger image is read from a smaller window
+        scale = torch.diag_embed(
+            torch.stack([1 / cx, 1 / cy], 1)
+        )  # output to input: a larger image is read from a smaller window
         return torch.cat([turn @ shear @ scale, 2 * self.shift * u[:, 5:, None]], 2)

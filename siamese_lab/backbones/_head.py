@@ -44,8 +44,13 @@ def count_features(trunk: nn.Module, shape: tuple[int, ...]) -> int:
         with torch.no_grad():  # eval: a dry run must not count in the batch statistics
             features = int(trunk.eval()(torch.zeros(1, *shape)).shape[1])
     except RuntimeError as error:
-        raise ValueError(f"images of {'x'.join(map(str, shape))} do not fit this backbone: {error}; a larger data.size may") from error
+        raise ValueError(
+            f"images of {'x'.join(map(str, shape))} do not fit this backbone: {error}; a larger data.size may"
+        ) from error
     if features == 0:
-        raise ValueError(f"images of {'x'.join(map(str, shape))} are too small for this backbone: nothing is left; set a larger data.size")
+        raise ValueError(
+            f"images of {'x'.join(map(str, shape))} are too small for this backbone: nothing is left; set a larger "
+            "data.size"
+        )
     trunk.train(training)
     return features

@@ -13,7 +13,8 @@ class Conv4(nn.Sequential):
 
     The paper has ReLU before the maximum; the result is the same to the last bit, on a quarter of the values.
 
-    Source: Vinyals et al., NeurIPS 2016, section 4.1; Snell et al., NeurIPS 2017, section 3.1. Differs from them: a linear head.
+    Source: Vinyals et al., NeurIPS 2016, section 4.1; Snell et al., NeurIPS 2017, section 3.1. Differs from them: a
+    linear head.
 
     Args:
         shape: (C, H, W) of the images, given by the data; H and W at least 16.

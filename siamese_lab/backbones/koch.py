@@ -10,10 +10,11 @@ SIZE = (1, 105, 105)
 class Koch(nn.Sequential):
     """Koch's network to the letter: 38,947,648 parameters, 4,096 sigmoid outputs, not normalised.
 
-    With `distance=weighted_l1` (4,096 weights) and `loss=bce` (1 bias) it is the whole model of the paper: 38,951,745 parameters.
+    With `distance=weighted_l1` (4,096 weights) and `loss=bce` (1 bias) it is the whole model of the paper: 38,951,745
+    parameters.
 
-    Source: Koch, Zemel, Salakhutdinov, ICML deep learning workshop 2015, figure 4 and section 3.2 (starting weights: convolutions
-    N(0, 0.01), fully connected N(0, 0.2), biases N(0.5, 0.01); these are standard deviations).
+    Source: Koch, Zemel, Salakhutdinov, ICML deep learning workshop 2015, figure 4 and section 3.2 (starting weights:
+    convolutions N(0, 0.01), fully connected N(0, 0.2), biases N(0.5, 0.01); these are standard deviations).
 
     Args:
         shape: (C, H, W) of the images, given by the data; must be (1, 105, 105).
@@ -27,7 +28,8 @@ class Koch(nn.Sequential):
     def __init__(self, *, shape: tuple[int, ...]) -> None:
         if tuple(shape) != SIZE:
             raise ValueError(
-                f"this network needs images of 1x105x105, got {'x'.join(map(str, shape))}: e.g. data=omniglot data.size=105, or "
+                f"this network needs images of 1x105x105, got {'x'.join(map(str, shape))}: e.g. data=omniglot "
+                "data.size=105, or "
                 "data=folder data.size=105 data.channels=1"
             )
         trunk = nn.Sequential(

@@ -22,7 +22,9 @@ class MLP(nn.Sequential):
         ValueError: if a hidden layer or dim is not positive.
     """
 
-    def __init__(self, *, shape: tuple[int, ...], hidden: list[int] | None = None, dim: int = 64, normalise: bool = True) -> None:
+    def __init__(
+        self, *, shape: tuple[int, ...], hidden: list[int] | None = None, dim: int = 64, normalise: bool = True
+    ) -> None:
         widths = [prod(shape), *(hidden if hidden is not None else [512, 512])]
         if not all(width > 0 for width in widths):
             raise ValueError(f"hidden must hold numbers > 0, got {hidden}: they are the units of the hidden layers")

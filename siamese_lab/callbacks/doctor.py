@@ -32,7 +32,8 @@ class Look:
         spread: mean distance of an embedding from their mean, as a share of their mean norm.
         rank: effective rank of the embeddings, in [1, D].
         largest: share of the batch that the most frequent class has.
-        order: share of the comparisons of a positive with a negative pair in which the positive one is nearer, in [0, 1]; 0.5 = chance.
+        order: share of the comparisons of a positive with a negative pair in which the positive one is nearer, in [0,
+            1]; 0.5 = chance.
     """
 
     step: int
@@ -78,7 +79,9 @@ class Doctor(pl.Callback):
             norms = torch._foreach_norm([p.grad for p in pl_module.parameters() if p.grad is not None])
             self._gradient = torch.stack(list(norms)).norm() if norms else torch.zeros(())
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
         """Looks, logs what it saw, and speaks if there is something to say."""
         if trainer.global_step % self.every or self._gradient is None:
             return
@@ -99,7 +102,11 @@ class Doctor(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What was said is not said again by a resumed run."""
-        return {"said": sorted(self.said), "first": [vars(look) for look in self.first], "looks": [vars(look) for look in self.looks]}
+        return {
+            "said": sorted(self.said),
+            "first": [vars(look) for look in self.first],
+            "looks": [vars(look) for look in self.looks],
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """From the checkpoint."""
@@ -118,7 +125,12 @@ def seen(step: int, module: Any, loss: Tensor, gradient: Tensor) -> Look:
     """What the last step of `module` looked like."""
     e, tuples, facts = module.seen
     z = e.z[: e.anchors].detach()
-    alike = Embedded(z.mean(0, keepdim=True).expand_as(z).contiguous(), e.labels[: e.anchors], e.rows()[: e.anchors], distance=e.distance)
+    alike = Embedded(
+        z.mean(0, keepdim=True).expand_as(z).contiguous(),
+        e.labels[: e.anchors],
+        e.rows()[: e.anchors],
+        distance=e.distance,
+    )
     some = z[:ROWS].float()
     centred = some - some.mean(0)
     values = torch.linalg.svdvals(centred.cpu())
@@ -160,52 +172,65 @@ def diagnoses(looks: list[Look], first: list[Look]) -> dict[str, str]:
     spread, rank, order, alike = (_middle(looks, name) for name in ("spread", "rank", "order", "alike"))
     if all(look.tuples == 0 for look in looks):
         found["no tuples"] = (
-            f"none of the last {len(looks)} batches looked at held a valid tuple: each needs two images of a class and two classes. Try "
+            f"none of the last {len(looks)} batches looked at held a valid tuple: each needs two images of a class "
+            "and two classes. Try "
             "sampling=pk, or a larger sampling.batch_size"
         )
         return found
     if all(look.largest > 0.5 for look in looks):
         share = 100 * _middle(looks, "largest")
         found["one class"] = (
-            f"one class has {share:.0f} % of each batch: the others are hardly learned. Try sampling=pk or sampling=balanced"
+            f"one class has {share:.0f} % of each batch: the others are hardly learned. Try sampling=pk or "
+            "sampling=balanced"
         )
     if all(look.spread < 0.02 for look in looks):
         found["collapse"] = (
-            f"the embeddings collapse to a point: they lie within {100 * spread:.2g} % of their norm around their mean, the loss is "
-            f"{loss:.3g} (of one embedding for all: {alike:.3g}). Negatives too hard, a rate too high or a margin too small do this. Try "
+            f"the embeddings collapse to a point: they lie within {100 * spread:.2g} % of their norm around their "
+            "mean, the loss is "
+            f"{loss:.3g} (of one embedding for all: {alike:.3g}). Negatives too hard, a rate too high or a margin too "
+            "small do this. Try "
             "optimizer.lr a tenth of what it is, miner=all or miner=semi_hard, another loss.margin"
         )
     elif all(look.rank < 2 for look in looks):
         found["collapse"] = (
-            f"the embeddings collapse to a line: their effective rank is {rank:.1f}. Try optimizer.lr a tenth of what it is, "
+            f"the embeddings collapse to a line: their effective rank is {rank:.1f}. Try optimizer.lr a tenth of what "
+            "it is, "
             "or another loss"
         )
     elif order < 0.6:
         found["nothing learned"] = (
-            f"images of one class lie no nearer to each other than to others: in {100 * order:.0f} % of comparisons, by chance in 50; "
-            f"the loss is stuck at {loss:.3g} (of one embedding for all: {alike:.3g}; a hinge stays at its margin, a logistic loss at "
-            "ln 2). Labels that say nothing do this, or a rate too high or too low. Look at the labels; try optimizer.lr a tenth of what "
+            f"images of one class lie no nearer to each other than to others: in {100 * order:.0f} % of comparisons, "
+            "by chance in 50; "
+            f"the loss is stuck at {loss:.3g} (of one embedding for all: {alike:.3g}; a hinge stays at its margin, a "
+            "logistic loss at "
+            "ln 2). Labels that say nothing do this, or a rate too high or too low. Look at the labels; try "
+            "optimizer.lr a tenth of what "
             "it is, or ten times that"
         )
     elif all(look.active == look.tuples and abs(look.loss - look.alike) < 0.03 * abs(look.alike) for look in looks):
         found["margin too large"] = (
-            f"every tuple costs, and the loss is stuck at {loss:.3g}, near what one embedding for all costs ({alike:.3g}): distances "
+            f"every tuple costs, and the loss is stuck at {loss:.3g}, near what one embedding for all costs "
+            f"({alike:.3g}): distances "
             "cannot reach the margin. Try a smaller loss.margin, or backbone.normalise=false"
         )
     if all(look.gradient == 0 for look in looks):
         found["too easy"] = (
-            "nothing is learned any more: the gradient is 0, every tuple costs nothing. Try miner=batch_hard, sampling=hard_pairs or "
+            "nothing is learned any more: the gradient is 0, every tuple costs nothing. Try miner=batch_hard, "
+            "sampling=hard_pairs or "
             "hard_triplets, a larger loss.margin, or fewer trainer.max_epochs"
         )
     elif all(look.active < 3 for look in looks) and _middle(looks, "tuples") >= 30:
         found["hardly active"] = (
-            f"hardly any tuple costs anything: {_middle(looks, 'active'):.0f} of {_middle(looks, 'tuples'):,.0f} in a batch. Try "
+            f"hardly any tuple costs anything: {_middle(looks, 'active'):.0f} of {_middle(looks, 'tuples'):,.0f} in a "
+            "batch. Try "
             "miner=batch_hard, sampling=hard_pairs or hard_triplets, or a larger loss.margin"
         )
     if gradient > 30 * gradient_began and loss > began:
         found["exploding"] = (
-            f"the gradient explodes: its norm is {gradient:.3g}, at the start it was {gradient_began:.3g}, and the loss has risen from "
-            f"{began:.3g} to {loss:.3g}. Try optimizer.lr a tenth of what it is, optimizer.schedule.warmup=0.1, trainer.gradient_clip_val=1"
+            f"the gradient explodes: its norm is {gradient:.3g}, at the start it was {gradient_began:.3g}, and the "
+            "loss has risen from "
+            f"{began:.3g} to {loss:.3g}. Try optimizer.lr a tenth of what it is, optimizer.schedule.warmup=0.1, "
+            "trainer.gradient_clip_val=1"
         )
     return found
 

@@ -41,22 +41,26 @@ class Notes(NamedTuple):
         return Notes(drawn, hard_positive, hard_negative, asked, torch.zeros(n))
 
     def strangers(self) -> Tensor:
-        """Mean share (N,) of strangers that were nearer than the nearest mate, in [0, 1]; -1 for an image that was never asked."""
+        """Mean share (N,) of strangers that were nearer than the nearest mate, in [0, 1]; -1 for an image that was
+        never asked.
+        """
         return torch.where(self.asked > 0, self.nearer.double() / self.asked.clamp(min=1), -1.0)
 
 
 class Ledger(pl.Callback):
-    """Writes `ledger.csv` and `ledger_duplicates.csv` into the run folder when training ends, and their tops into TensorBoard.
+    """Writes `ledger.csv` and `ledger_duplicates.csv` into the run folder when training ends, and their tops into
+    TensorBoard.
 
-    In a batch, images of one label are mates, those of other labels strangers. An anchor's hardest positive is its farthest mate, its
-    hardest negative its nearest stranger; where the sampling formed tuples, among those that it formed with this anchor. Rows of a memory
-    are not looked at.
+    In a batch, images of one label are mates, those of other labels strangers. An anchor's hardest positive is its
+    farthest mate, its hardest negative its nearest stranger; where the sampling formed tuples, among those that it
+    formed with this anchor. Rows of a memory are not looked at.
 
-    An image with a wrong label has strangers nearer than its nearest mate again and again. The list is sorted by the mean of two shares:
-    of the strangers that were so in its batches, over the whole training, since the network may know it by heart in the end; and of the
-    other classes whose middle is nearer than that of its own at the end, since some images are seldom drawn. For the latter, and for what
-    an image is confused with, the training part is embedded once, by the last weights (their average, if there is one), without views; of
-    more than 20,000 images the neighbours of the most suspicious ones are looked up.
+    An image with a wrong label has strangers nearer than its nearest mate again and again. The list is sorted by the
+    mean of two shares: of the strangers that were so in its batches, over the whole training, since the network may
+    know it by heart in the end; and of the other classes whose middle is nearer than that of its own at the end, since
+    some images are seldom drawn. For the latter, and for what an image is confused with, the training part is embedded
+    once, by the last weights (their average, if there is one), without views; of more than 20,000 images the neighbours
+    of the most suspicious ones are looked up.
 
     Args:
         every: steps between two looks, >= 1.
@@ -80,7 +84,9 @@ class Ledger(pl.Callback):
         self._ids = trainer.datamodule.loader.ids.to(pl_module.device)  # type: ignore[attr-defined]
         self.notes = Notes(*(page.to(pl_module.device) for page in self.notes or Notes.blank(len(self._ids))))
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
         """Looks at the batch."""
         if trainer.global_step % self.every == 0 and self.notes is not None and self._ids is not None:
             e = pl_module.seen[0]
@@ -91,7 +97,7 @@ class Ledger(pl.Callback):
         self._write(trainer, pl_module)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Writes where the limit of time ended training: the run is judged all the same."""
+        """Writes where the limit of time ended training: the run is evaluated all the same."""
         if isinstance(exception, Stopped) and exception.reason == "max_time":
             self._write(trainer, pl_module)
 
@@ -116,7 +122,9 @@ class Ledger(pl.Callback):
         if collectives.rank() or self.notes is None:
             return
         notes = Notes(*(values.cpu() for values in self.notes))
-        lists = label_noise.build_lists(z, loader.samples, loader.ids, loader.labels, module.encoder()["distance"], notes.strangers())
+        lists = label_noise.build_lists(
+            z, loader.samples, loader.ids, loader.labels, module.encoder()["distance"], notes.strangers()
+        )
         label_noise.write_lists(Path(trainer.default_root_dir), lists, notes)
         if trainer.logger is not None:
             pictures = {"suspects": draw_suspects(lists, self.top), "duplicates": draw_duplicates(lists, self.top)}
@@ -148,7 +156,10 @@ def note(notes: Notes, at: Tensor, e: Embedded, tuples: Tuples = None) -> None:
     notes.nearer.index_add_(0, at, nearer.float().masked_fill(~asked, 0.0))
     notes.drawn.index_add_(0, at, torch.ones_like(at, dtype=torch.int32))
     formed = among(tuples, same)
-    for kind, worst, counts in ((mates & formed, -torch.inf, notes.hard_positive), (strangers & formed, torch.inf, notes.hard_negative)):
+    for kind, worst, counts in (
+        (mates & formed, -torch.inf, notes.hard_positive),
+        (strangers & formed, torch.inf, notes.hard_negative),
+    ):
         masked = d.masked_fill(~kind, worst)
         hardest = masked.argmax(1) if worst < 0 else masked.argmin(1)
         counts.index_add_(0, at[hardest], kind.any(1).int())

@@ -21,11 +21,15 @@ def print_run(folder: RunFolder, new: bool = False) -> None:
     metrics, info = folder.metrics(), folder.info()
     console = Console(highlight=False, soft_wrap=True)
     if not new:
-        console.print(f"{folder.path} is finished: these are its figures. To train it anew: the same command with --force\n")
+        console.print(
+            f"{folder.path} is finished: these are its figures. To train it anew: the same command with --force\n"
+        )
     if is_sealed(folder):
         print_figures(console, "Validation figures", metrics["val"], {"untrained": metrics["untrained"]})
         if metrics["sealed"]:
-            console.print(f"The test part of a study is sealed: `siamese-lab compare {folder.study} --open-test` opens it.")
+            console.print(
+                f"The test part of a study is sealed: `siamese-lab compare {folder.study} --open-test` opens it."
+            )
         else:
             console.print()
             print_figures(console, "Test figures", metrics["test"], {})
@@ -35,7 +39,10 @@ def print_run(folder: RunFolder, new: bool = False) -> None:
         console.print("The data have no test part: there are no figures.")
     training, known = metrics["training"], defaultdict(lambda: "unknown", info["decided"])
     rate = training["images_per_second"]
-    apart = {"label": "no identity of the test part was trained on", "image": "test images are new, their identities are not"}
+    apart = {
+        "label": "no identity of the test part was trained on",
+        "image": "test images are new, their identities are not",
+    }
     console.print(f"\ndata       {apart[metrics['data']['disjoint']]}")
     console.print(
         f"checkpoint after epoch {metrics['epoch']}, of {training['steps']} steps in {training['seconds']:.0f} s"
@@ -48,12 +55,18 @@ def print_run(folder: RunFolder, new: bool = False) -> None:
     console.print(f"run        {folder.path}")
     console.print("\nnext")
     chosen = "threshold" in metrics["chosen"].get("verification", {})
-    judge = f"verify {folder.short} a.png b.png" if chosen else f"evaluate {folder.short} --protocol retrieval"
-    for line in (f"siamese-lab board {folder.path.parent.name}", f"siamese-lab {judge}", "siamese-lab train loss=triplet miner=batch_hard"):
+    evaluate = f"verify {folder.short} a.png b.png" if chosen else f"evaluate {folder.short} --protocol retrieval"
+    for line in (
+        f"siamese-lab board {folder.path.parent.name}",
+        f"siamese-lab {evaluate}",
+        "siamese-lab train loss=triplet miner=batch_hard",
+    ):
         console.print(f"  {line}")
 
 
-def print_figures(console: Console, title: str, found: dict[str, dict[str, Any]], beside: dict[str, dict[str, dict[str, Any]]]) -> None:
+def print_figures(
+    console: Console, title: str, found: dict[str, dict[str, Any]], beside: dict[str, dict[str, dict[str, Any]]]
+) -> None:
     """Prints figures as a table, and below it what is to be said of some of them.
 
     Args:
@@ -70,10 +83,17 @@ def print_figures(console: Console, title: str, found: dict[str, dict[str, Any]]
         made.add_column(heading, justify="right", no_wrap=True)
     made.add_column("better", no_wrap=True)
     for name, figure in found.items():
-        others = [format_value(column[name]["value"], column[name]["unit"]) if name in column else "" for column in beside.values()]
-        made.add_row(name, format_value(figure["value"], figure["unit"]), format_interval(figure), *others, figure["better"])
+        others = [
+            format_value(column[name]["value"], column[name]["unit"]) if name in column else ""
+            for column in beside.values()
+        ]
+        made.add_row(
+            name, format_value(figure["value"], figure["unit"]), format_interval(figure), *others, figure["better"]
+        )
     console.print(made)
-    for note in dict.fromkeys(figure["note"] for figure in found.values() if figure["note"]):  # below: the table fits 80 columns
+    for note in dict.fromkeys(
+        figure["note"] for figure in found.values() if figure["note"]
+    ):  # below: the table fits 80 columns
         console.print(f"{note}: {', '.join(name for name, figure in found.items() if figure['note'] == note)}")
 
 

@@ -17,7 +17,9 @@ class Verb:
 
 
 def _composing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="group=option or key=value, in Hydra's grammar")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="group=option or key=value, in Hydra's grammar"
+    )
     parser.add_argument("--cfg", choices=["job"], help="print the resolved config and stop")
     _config_dir(parser)
 
@@ -40,7 +42,11 @@ def _sweeping(parser: argparse.ArgumentParser) -> None:
         metavar="'KEY=VALUE KEY=VALUE'",
         help="one point of a list; may be given several times, and is crossed with the axes",
     )
-    parser.add_argument("--skip-unfit", action="store_true", help="leave out combinations that cannot work, instead of refusing them all")
+    parser.add_argument(
+        "--skip-unfit",
+        action="store_true",
+        help="leave out combinations that cannot work, instead of refusing them all",
+    )
 
 
 def _config_dir(parser: argparse.ArgumentParser) -> None:
@@ -63,20 +69,34 @@ def _path(word: str) -> Path:
 
 def _train(parser: argparse.ArgumentParser) -> None:
     _sweeping(parser)
-    parser.add_argument("-m", "--multirun", action="store_true", help="a sweep: a value may be a list, a,b,c; study=NAME names it")
-    parser.add_argument("--force", action="store_true", help="run again what has run before; its folder is removed first")
+    parser.add_argument(
+        "-m", "--multirun", action="store_true", help="a sweep: a value may be a list, a,b,c; study=NAME names it"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="run again what has run before; its folder is removed first"
+    )
 
 
 def _resume(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run folder, or the beginning of a run id")
-    parser.add_argument("--max-time", metavar="TIME", help="of this sitting, HH:MM:SS or minutes; default: the run's own trainer.max_time")
-    parser.add_argument("--devices", type=int, metavar="N", help="GPUs, or processes on the CPU; default: the run's own trainer.devices")
+    parser.add_argument(
+        "--max-time",
+        metavar="TIME",
+        help="of this sitting, HH:MM:SS or minutes; default: the run's own trainer.max_time",
+    )
+    parser.add_argument(
+        "--devices", type=int, metavar="N", help="GPUs, or processes on the CPU; default: the run's own trainer.devices"
+    )
 
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run folder, or the beginning of a run id")
-    parser.add_argument("--data", nargs="+", default=[], metavar="KEY=VALUE", help="other data, e.g. --data data=folder data.root=faces")
-    parser.add_argument("--protocol", dest="protocols", nargs="+", metavar="NAME", help="other protocols; default: the run's own")
+    parser.add_argument(
+        "--data", nargs="+", default=[], metavar="KEY=VALUE", help="other data, e.g. --data data=folder data.root=faces"
+    )
+    parser.add_argument(
+        "--protocol", dest="protocols", nargs="+", metavar="NAME", help="other protocols; default: the run's own"
+    )
 
 
 def _verify(parser: argparse.ArgumentParser) -> None:
@@ -87,11 +107,15 @@ def _verify(parser: argparse.ArgumentParser) -> None:
 
 def _status(parser: argparse.ArgumentParser) -> None:
     _study(parser)
-    parser.add_argument("--once", action="store_true", help="print the table once, instead of until the study is finished")
+    parser.add_argument(
+        "--once", action="store_true", help="print the table once, instead of until the study is finished"
+    )
 
 
 def _rerun(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="+", metavar="STUDY|RUN", help="a study: what is not finished; runs: anew, whatever their state")
+    parser.add_argument(
+        "names", nargs="+", metavar="STUDY|RUN", help="a study: what is not finished; runs: anew, whatever their state"
+    )
     parser.add_argument("--print", dest="only_print", action="store_true", help="print the exact commands and stop")
 
 
@@ -108,14 +132,29 @@ def _board(parser: argparse.ArgumentParser) -> None:
 
 def _compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="+", metavar="STUDY|RUN", help="a study, or runs")
-    parser.add_argument("--by", metavar="KEY,KEY", help="the axes to compare, averaged over the others; default: every configuration")
-    parser.add_argument("--metric", metavar="NAME", help="e.g. verification/eer; default: the one that checkpoints are chosen by")
-    parser.add_argument("--format", choices=["table", "md", "latex", "csv", "json", "html"], default="table", help="what is printed")
     parser.add_argument(
-        "--report", type=_path, metavar="FILE", help="where the page with sortable tables and plots goes; default: the study"
+        "--by", metavar="KEY,KEY", help="the axes to compare, averaged over the others; default: every configuration"
     )
-    parser.add_argument("--open-test", action="store_true", help="judge the test part, which a study keeps sealed; the opening is logged")
-    parser.add_argument("--force", action="store_true", help="compare what is not comparable: other data, protocols or code")
+    parser.add_argument(
+        "--metric", metavar="NAME", help="e.g. verification/eer; default: the one that checkpoints are chosen by"
+    )
+    parser.add_argument(
+        "--format", choices=["table", "md", "latex", "csv", "json", "html"], default="table", help="what is printed"
+    )
+    parser.add_argument(
+        "--report",
+        type=_path,
+        metavar="FILE",
+        help="where the page with sortable tables and plots goes; default: the study",
+    )
+    parser.add_argument(
+        "--open-test",
+        action="store_true",
+        help="evaluate the test part, which a study keeps sealed; the opening is logged",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="compare what is not comparable: other data, protocols or code"
+    )
 
 
 def _study(parser: argparse.ArgumentParser) -> None:
@@ -131,7 +170,7 @@ def _show(parser: argparse.ArgumentParser) -> None:
 VERBS = {
     "train": Verb(
         "siamese_lab.commands.train",
-        "train an encoder, judge it, print its figures",
+        "train an encoder, evaluate it, print its figures",
         _train,
         (
             "siamese-lab train",
@@ -144,7 +183,10 @@ VERBS = {
         "siamese_lab.commands.plan",
         "say what a sweep would do: runs, finished ones, cost, disk",
         _sweeping,
-        ("siamese-lab plan loss=contrastive,triplet loss.margin=0.2,0.5 seed=1,2,3", "siamese-lab plan study=backbone_x_loss_x_margin"),
+        (
+            "siamese-lab plan loss=contrastive,triplet loss.margin=0.2,0.5 seed=1,2,3",
+            "siamese-lab plan study=backbone_x_loss_x_margin",
+        ),
     ),
     "status": Verb(
         "siamese_lab.commands.status",
@@ -200,7 +242,7 @@ VERBS = {
     ),
     "evaluate": Verb(
         "siamese_lab.commands.evaluate",
-        "judge a trained run again, on the same or other data",
+        "evaluate a trained run again, on the same or other data",
         _evaluate,
         ("siamese-lab evaluate 3f2a", "siamese-lab evaluate 3f2a --data data=omniglot --protocol one_shot"),
     ),

@@ -25,17 +25,26 @@ def command(study: str | None, host: str = "localhost", port: int = 6006) -> int
     """
     folders = chosen(study)
     _refuse(host, port)
-    with tempfile.TemporaryDirectory(prefix="siamese-lab-board-", ignore_cleanup_errors=True) as scratch, _ending() as end:
+    with (
+        tempfile.TemporaryDirectory(prefix="siamese-lab-board-", ignore_cleanup_errors=True) as scratch,
+        _ending() as end,
+    ):
         view = View(Path(scratch), folders)
         shown = view.refresh()
         address = _serve(Path(scratch), host, port)
         what = f"the study {folders[0].name}" if len(folders) == 1 else f"{len(folders)} studies"
-        print(f"TensorBoard shows {what}, {shown:,} {'run' if shown == 1 else 'runs'}, at {address}\nCtrl-C ends it", flush=True)
+        print(
+            f"TensorBoard shows {what}, {shown:,} {'run' if shown == 1 else 'runs'}, at {address}\nCtrl-C ends it",
+            flush=True,
+        )
         failed = ""
         while not end.wait(OURS):
             try:
                 view.refresh()
-            except (OSError, LabError) as error:  # a disk that is full, a study that is being moved: what was shown stays
+            except (
+                OSError,
+                LabError,
+            ) as error:  # a disk that is full, a study that is being moved: what was shown stays
                 if str(error) != failed:
                     print(f"siamese-lab: new runs are not shown: {error}", file=sys.stderr)
                 failed = str(error)

@@ -61,7 +61,9 @@ def command(
     if place is None and format == "table" and selection.study is not None:
         place = selection.study / report_name(by, metric, open_test)
     if place is not None:
-        place = _written(comparison, place, asked=report is not None)  # first: whoever reads what is printed may stop reading
+        place = _written(
+            comparison, place, asked=report is not None
+        )  # first: whoever reads what is printed may stop reading
     if format == "table":
         formats.table(comparison, Console(highlight=False, soft_wrap=True))
         next_steps(comparison, place)
@@ -90,9 +92,15 @@ def _written(comparison: Comparison, place: Path, asked: bool) -> Path | None:
 
 
 def compare_runs(
-    selection: Selection, *, by: str | None = None, metric: str | None = None, open_test: bool = False, force: bool = False
+    selection: Selection,
+    *,
+    by: str | None = None,
+    metric: str | None = None,
+    open_test: bool = False,
+    force: bool = False,
 ) -> Comparison:
-    """The comparison of a selection; opens the sealed test part where that is asked, once nothing else stands in the way.
+    """The comparison of a selection; opens the sealed test part where that is asked, once nothing else stands in the
+    way.
 
     Raises:
         LabError: as `command`.
@@ -131,7 +139,9 @@ def compare_runs(
 
 
 def report_name(by: str | None, metric: str | None, open_test: bool) -> str:
-    """The page's file name: `report.html`, and another one for each other question, so that none replaces the answer to another."""
+    """The page's file name: `report.html`, and another one for each other question, so that none replaces the answer to
+    another.
+    """
     asked = ["report", *([f"by-{by}"] if by else []), *([metric] if metric else []), *(["test"] if open_test else [])]
     return re.sub(r"[^\w.@=-]+", "-", "-".join(asked))[:200] + ".html"
 
@@ -154,7 +164,10 @@ def _opened(runs: Sequence[Run], title: str) -> list[Run]:
     """The runs with their test figures, computed where they are sealed."""
     sealed = [RunFolder(run.path) for run in runs if run.sealed]
     if sealed:
-        print(f"siamese-lab: this opens the sealed test part of {len(sealed)} runs; the opening is logged", file=sys.stderr)
+        print(
+            f"siamese-lab: this opens the sealed test part of {len(sealed)} runs; the opening is logged",
+            file=sys.stderr,
+        )
         open_test_part(sealed, f"siamese-lab compare {title} --open-test")
     return [again(run) if run.sealed else run for run in runs]
 
@@ -168,4 +181,7 @@ def _none(selection: Selection, rest: Sequence[Run]) -> str:
     states = ", ".join(f"{count} {state}" for state, count in Counter(run.state for run in rest).most_common())
     first = f" ({rest[0].name}: {rest[0].why})" if rest else ""
     do = f"siamese-lab rerun {selection.title}" if selection.study else "siamese-lab resume RUN"
-    return f"{selection.title}: no run is finished, so there is nothing to compare: {states or 'no run at all'}{first}; `{do}` goes on"
+    return (
+        f"{selection.title}: no run is finished, so there is nothing to compare: "
+        f"{states or 'no run at all'}{first}; `{do}` goes on"
+    )

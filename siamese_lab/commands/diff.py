@@ -43,7 +43,8 @@ def command(left: str, right: str) -> int:
 
 
 def facts(folder: RunFolder) -> dict[str, str]:
-    """All that may tell a run from another: its config by keys with dots, then the code, the data, versions, and what was decided.
+    """All that may tell a run from another: its config by keys with dots, then the code, the data, versions, and what
+    was decided.
 
     Options are named by their group alone (`loss`), their targets are left out.
 

@@ -1,4 +1,4 @@
-"""`siamese-lab evaluate`: judges a trained run again, on its own or other data, by its own or other protocols."""
+"""`siamese-lab evaluate`: evaluates a trained run again, on its own or other data, by its own or other protocols."""
 
 import json
 import sys
@@ -37,44 +37,58 @@ def command(run: str, data: list[str], protocols: list[str] | None) -> int:
         LabError: if there is no such run, it has no checkpoint, or the data do not fit the network.
     """
     folder = find_run(run)
-    metrics = folder.metrics()  # first: nothing is judged of a run that is not at its end
+    metrics = folder.metrics()  # first: nothing is evaluated of a run that is not at its end
     cfg = read_config(folder.path / "config.yaml")
     module = load_trained(folder, cfg).to(decide_device(cfg, "auto").device)
     own = _composed(cfg, data) if data else cfg
     samples = load_data(own, trusted=bool(data))
     shape, wanted = list(samples.images.shape[1:]), folder.info()["network"]["shape"]
     if shape != wanted:
-        raise LabError(f"the network was trained on images of {wanted}, these are {shape}: set data.size and data.channels to match")
+        raise LabError(
+            f"the network was trained on images of {wanted}, these are {shape}: set data.size and data.channels to "
+            "match"
+        )
     if data:
         _refuse_trained_on(folder, cfg, own, samples)
-    judges = _judges(cfg, protocols)
-    refuse_unfit(samples, judges, ("test",))
+    evaluated_by = _protocols(cfg, protocols)
+    refuse_unfit(samples, evaluated_by, ("test",))
     size = cfg.evaluation.batch_size
-    chosen: Chosen = metrics["chosen"] if data else choose(module, samples, judges, size)
+    chosen: Chosen = metrics["chosen"] if data else choose(module, samples, evaluated_by, size)
     if metrics.get("sealed") and samples.fingerprint == metrics["data"]["fingerprint"]:
         log_opening(folder.path.parent, [folder.run_id], "siamese-lab evaluate")
-        print(f"siamese-lab: this opens the sealed test part of the study {folder.study}; the opening is logged", file=sys.stderr)
-    figures = evaluate_part(module, samples, "test", judges, chosen, size)
+        print(
+            f"siamese-lab: this opens the sealed test part of the study {folder.study}; the opening is logged",
+            file=sys.stderr,
+        )
+    figures = evaluate_part(module, samples, "test", evaluated_by, chosen, size)
     if not figures:
-        raise LabError("there is nothing to judge: the test part of these data is empty, or the protocol's trials are not in them")
+        raise LabError(
+            "there is nothing to evaluate: the test part of these data is empty, or the protocol's trials are not in "
+            "them"
+        )
     beside, console = {}, Console(highlight=False, soft_wrap=True)
     if not data:
         if metrics["data"]["fingerprint"] == samples.fingerprint:
             beside = {} if metrics.get("sealed") else {"at the run's end": metrics["test"]}
         else:
-            console.print("The data have changed since the run was trained: its figures at its end are not comparable and not shown.\n")
+            console.print(
+                "The data have changed since the run was trained: its figures at its end are not comparable and not "
+                "shown.\n"
+            )
     print_figures(console, f"{folder.path}", {name: asdict(f) for name, f in figures.items()}, beside)
     return 0
 
 
-def _judges(cfg: DictConfig, names: list[str] | None) -> dict[str, Any]:
+def _protocols(cfg: DictConfig, names: list[str] | None) -> dict[str, Any]:
     """The protocols of these names: as the run has set them where it has them, else with their defaults."""
     names = list(map(str, cfg.protocol)) if names is None else names
     others = [name for name in names if name not in cfg.protocol]
     for name in others:
         option_file("protocol", name)  # refuses what is none
     defaults = compose([f"protocol=[{','.join(others)}]"]).protocol if others else {}
-    return {name: build(defaults[name]) if name in defaults else build(cfg.protocol[name], trusted=False) for name in names}
+    return {
+        name: build(defaults[name]) if name in defaults else build(cfg.protocol[name], trusted=False) for name in names
+    }
 
 
 def _refuse_trained_on(folder: RunFolder, cfg: DictConfig, other: DictConfig, samples: Samples) -> None:
@@ -92,7 +106,8 @@ def _refuse_trained_on(folder: RunFolder, cfg: DictConfig, other: DictConfig, sa
     common = sorted(there & set(check_classes(known, read_json(known))["train"]))
     if common:
         raise LabError(
-            f"the run was trained on {len(common):,} of the {len(there):,} identities of this test part, e.g. {printable(common[0])}: "
+            f"the run was trained on {len(common):,} of the {len(there):,} identities of this test part, e.g. "
+            f"{printable(common[0])}: "
             "its figures would flatter it; choose a split without them"
         )
 
@@ -109,4 +124,6 @@ def _composed(cfg: DictConfig, data: list[str]) -> DictConfig:
     if any(word.startswith("data=") for word in data):
         return compose(data)
     own = {str(key): value for key, value in OmegaConf.to_container(cfg.data).items() if key != "_target_"}  # type: ignore[union-attr]
-    return compose([f"data={cfg.choices.data}", *(f"data.{key}={json.dumps(value)}" for key, value in own.items()), *data])
+    return compose(
+        [f"data={cfg.choices.data}", *(f"data.{key}={json.dumps(value)}" for key, value in own.items()), *data]
+    )

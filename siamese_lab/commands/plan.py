@@ -1,4 +1,6 @@
-"""`siamese-lab plan`: what a sweep would do, what it would cost, and what of it is done; nothing is trained or written."""
+"""`siamese-lab plan`: what a sweep would do, what it would cost, and what of it is done; nothing is trained or
+written.
+"""
 
 import os
 import shutil
@@ -16,7 +18,9 @@ from siamese_lab.sweep.planning.plan import Plan
 from siamese_lab.sweep.planning.planner import plan_study
 
 
-def command(words: list[str], config_dirs: Sequence[Path], zips: Sequence[str], cases: Sequence[str], skip_unfit: bool = False) -> int:
+def command(
+    words: list[str], config_dirs: Sequence[Path], zips: Sequence[str], cases: Sequence[str], skip_unfit: bool = False
+) -> int:
     """Prints the plan.
 
     Args:
@@ -40,7 +44,9 @@ def describe(plan: Plan) -> list[str]:
         return [*lines, f"search     {plan.search.get('trials', '?')} trials, {slots} at once"]
     rows = [table.row(job) for job in plan.jobs]
     todo = [row for row in rows if row.state != "ok"]
-    lines.append(f"runs       {len(rows)}: {table.counts([row.state for row in rows])}; {len(todo)} to do, {slots} at once")
+    lines.append(
+        f"runs       {len(rows)}: {table.counts([row.state for row in rows])}; {len(todo)} to do, {slots} at once"
+    )
     lines.append(f"time       {_time(plan, rows, slots)}")
     lines.append(f"disk       {_disk([row.job for row in rows if row.state == 'ok'], len(todo))}")
     if plan.budget:
@@ -66,7 +72,13 @@ def _time(plan: Plan, rows: Sequence[table.Row], slots: int) -> str:
     own = [known.get(_combination(row.job)) for row in todo]
     seconds = sum(sum(taken) / len(taken) if taken else mean for taken in own) / slots
     guessed = sum(taken is None for taken in own)
-    shown = f"{seconds / 3600:.1f} hours" if seconds > 5400 else f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{seconds:.0f} seconds"
+    shown = (
+        f"{seconds / 3600:.1f} hours"
+        if seconds > 5400
+        else f"{seconds / 60:.0f} minutes"
+        if seconds > 90
+        else f"{seconds:.0f} seconds"
+    )
     unlike = f"; {guessed} are of combinations of which none is finished" if guessed else ""
     return f"about {shown}, by {len(every)} finished runs{unlike}"
 
@@ -81,7 +93,9 @@ def _disk(finished: Sequence[Job], todo: int) -> str:
     sizes = [_size(job.folder.path) for job in finished[:20]]
     mean = sum(sizes) / len(sizes)
     short = ": not enough" if mean * todo > free else ""
-    return f"{mean / 1e6:.1f} MB a run, {mean * todo / 1e6:,.0f} MB for the {todo} to do, {free / 1e9:.1f} GB free{short}"
+    return (
+        f"{mean / 1e6:.1f} MB a run, {mean * todo / 1e6:,.0f} MB for the {todo} to do, {free / 1e9:.1f} GB free{short}"
+    )
 
 
 def _combination(job: Job) -> tuple[tuple[str, str], ...]:

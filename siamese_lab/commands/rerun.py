@@ -32,7 +32,10 @@ def command(names: Sequence[str], only_print: bool = False) -> int:
             print("\n".join(_words(study, job) for job in jobs or study.jobs))
             return 0
         if not jobs:
-            print(f"The study {study.name} is finished: {len(study.jobs)} runs. To train one of them anew: siamese-lab rerun RUN")
+            print(
+                f"The study {study.name} is finished: {len(study.jobs)} runs. To train one of them anew: siamese-lab "
+                "rerun RUN"
+            )
             return 0
         return _study(study, jobs)
     folders = [find_run(name) for name in names]
@@ -76,7 +79,10 @@ def _study(study: Study, jobs: Sequence[Job]) -> int:
         section = study.facts.get("launcher")
         launcher: Launcher = build_launcher(section, trusted=False) if section else Local()
     except LabError as error:
-        words = "if it is your own, give its command again, `siamese-lab train -m ...`: what has failed is no longer counted"
+        words = (
+            "if it is your own, give its command again, `siamese-lab train -m ...`: what has failed is no longer "
+            "counted"
+        )
         raise LabError(f"{error}\n{words}") from error
     return run_jobs(table.console(), study.name, jobs, launcher)
 
@@ -91,7 +97,10 @@ def _alone(folder: RunFolder) -> int:
     cfg = read_config(folder.path / "config.yaml")
     samples = load_data(cfg, trusted=False)
     if resolved_hash(cfg, samples.fingerprint) != folder.run_id:
-        raise LabError(f"the run {folder.path} cannot be run again: its data or its config are no longer those that it was trained with")
+        raise LabError(
+            f"the run {folder.path} cannot be run again: its data or its config are no longer those that it was "
+            "trained with"
+        )
     train(cfg, folder, assemble(cfg, samples=samples, trusted=False), force=True)
     print_run(folder, new=True)
     return EXIT_CODES[folder.state()]

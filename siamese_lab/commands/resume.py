@@ -36,7 +36,9 @@ def command(run: str, max_time: str | None = None, devices: int | None = None) -
     if state == "running":
         raise LabError(folder.busy())
     if state == "diverged":
-        raise LabError(f"the run {folder.path} diverged and would again: train with other values, e.g. a smaller optimizer.lr")
+        raise LabError(
+            f"the run {folder.path} diverged and would again: train with other values, e.g. a smaller optimizer.lr"
+        )
     cfg = read_config(folder.path / "config.yaml")
     if max_time is not None:
         cfg.trainer.max_time = float(max_time) if re.fullmatch(r"[0-9]{1,12}(\.[0-9]*)?", max_time) else max_time
@@ -47,7 +49,8 @@ def command(run: str, max_time: str | None = None, devices: int | None = None) -
     samples = load_data(cfg, trusted=False)
     if resolved_hash(cfg, samples.fingerprint) != folder.run_id:
         raise LabError(
-            f"the run {folder.path} cannot be resumed: its data or its config are no longer those that it began with; put them back, or "
+            f"the run {folder.path} cannot be resumed: its data or its config are no longer those that it began with; "
+            "put them back, or "
             "train the new ones as a run of their own"
         )
     if devices is not None:
@@ -77,4 +80,8 @@ def changes(folder: RunFolder, decided: dict[str, str | int]) -> list[str]:
     info = folder.info()
     then = {"code": info.get("code"), **info.get("versions", {}), **info.get("decided", {})}
     now = {"code": code_hash(), **versions(), **decided}
-    return [f"{key} was {then[key]} when the run began and is {now[key]}" for key in now if key in then and then[key] != now[key]]
+    return [
+        f"{key} was {then[key]} when the run began and is {now[key]}"
+        for key in now
+        if key in then and then[key] != now[key]
+    ]

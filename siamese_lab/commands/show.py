@@ -72,7 +72,9 @@ def _print_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", title_style="dim", box=box.SIMPLE_HEAD, show_header=any(heads))
+    table = Table(
+        title=title or None, title_justify="left", title_style="dim", box=box.SIMPLE_HEAD, show_header=any(heads)
+    )
     for i, head in enumerate(heads):
         table.add_column(head, style="bold" if i == 0 else None, overflow="fold", no_wrap=i == 0)
     for row in rows:

@@ -1,4 +1,6 @@
-"""`siamese-lab train -m`, or of a study file: runs all jobs of a study that are not finished, and says how each ended."""
+"""`siamese-lab train -m`, or of a study file: runs all jobs of a study that are not finished, and says how each
+ended.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -23,7 +25,12 @@ if TYPE_CHECKING:
 
 
 def command(
-    words: list[str], config_dirs: Sequence[Path], zips: Sequence[str], cases: Sequence[str], skip_unfit: bool = False, force: bool = False
+    words: list[str],
+    config_dirs: Sequence[Path],
+    zips: Sequence[str],
+    cases: Sequence[str],
+    skip_unfit: bool = False,
+    force: bool = False,
 ) -> int:
     """Runs a sweep; given again, it skips what is finished, goes on with what was stopped, and tries again what failed.
 
@@ -54,7 +61,9 @@ def command(
     refuse_over_budget(plan)
     plan.write()
     limit = duration(plan.budget.get("time"))
-    return run_jobs(console, plan.study, plan.jobs, build_launcher(plan.launcher), None if limit is None else limit.total_seconds())
+    return run_jobs(
+        console, plan.study, plan.jobs, build_launcher(plan.launcher), None if limit is None else limit.total_seconds()
+    )
 
 
 def _search(console: Console, plan: Plan, config_dirs: Sequence[Path], skip_unfit: bool) -> int:

@@ -60,5 +60,7 @@ def read(path: Path, reader: Fit, shape: list[int]) -> torch.Tensor:
     except OSError as error:
         raise LabError(f"cannot read {printable(path)}: {error.strerror}; give another image") from error
     if list(image.shape) != shape:  # a run with data.size=null takes images as they are
-        raise LabError(f"the network was trained on images of {shape}, {path} is {list(image.shape)} (channels, height, width)")
+        raise LabError(
+            f"the network was trained on images of {shape}, {path} is {list(image.shape)} (channels, height, width)"
+        )
     return image[None]

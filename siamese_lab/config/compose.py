@@ -73,7 +73,8 @@ def compose(words: Sequence[str] = (), config_dirs: Sequence[Path] = (), root: P
 
 
 def skeleton(words: Sequence[str], config_dirs: Sequence[Path] = ()) -> dict[str, Any]:
-    """The keys that a choice of options has, before any value is set or checked; for those who ask whether a key is there.
+    """The keys that a choice of options has, before any value is set or checked; for those who ask whether a key is
+    there.
 
     Args:
         words: choices of options only.
@@ -112,11 +113,14 @@ def read_config(path: Path) -> DictConfig:
     """
     if not os.path.lexists(path):
         raise LabError(
-            f"cannot read {path}: it is missing, the run was stopped before it began or its folder is not whole; train it anew with --force"
+            f"cannot read {path}: it is missing, the run was stopped before it began or its folder is not whole; "
+            "train it anew with --force"
         )
     try:
         cfg = OmegaConf.create(check_yaml(path))
-        if not isinstance(cfg, DictConfig) or "${" in json.dumps(OmegaConf.to_container(cfg, resolve=False), default=str):
+        if not isinstance(cfg, DictConfig) or "${" in json.dumps(
+            OmegaConf.to_container(cfg, resolve=False), default=str
+        ):
             raise LabError(f"{path} must be a resolved config: a mapping without ${{...}}")
     except (ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise LabError(f"{path} is no config: {overrides.first_line(error)}") from error
@@ -125,7 +129,12 @@ def read_config(path: Path) -> DictConfig:
         raise LabError(f"{path} is no config of a run: it lacks {', '.join(lacking)}")
     misfits: list[str] = []
     plain = _plain(cfg)
-    check_config(plain, {*group_names(), *(plain["choices"] if isinstance(plain["choices"], dict) else ())}, misfits, trusted=False)
+    check_config(
+        plain,
+        {*group_names(), *(plain["choices"] if isinstance(plain["choices"], dict) else ())},
+        misfits,
+        trusted=False,
+    )
     misfits += [f"{key} must be a mapping with `{TARGET}`, got null" for key in NEEDED if plain[key] is None]
     if misfits:
         raise LabError(f"{path} is no config of a run of this version:\n  " + "\n  ".join(misfits[:10]))
@@ -159,7 +168,9 @@ def resolved_hash(cfg: DictConfig, fingerprint: str = "") -> str:
 
 def _compose(chosen: Sequence[Override], dirs: Sequence[Path]) -> DictConfig:
     words = [o.input_line for o in chosen if o.input_line is not None]
-    search = [f"hydra.searchpath=[{','.join(json.dumps(f'file://{folder}') for folder in dirs[1:])}]"] if dirs[1:] else []
+    search = (
+        [f"hydra.searchpath=[{','.join(json.dumps(f'file://{folder}') for folder in dirs[1:])}]"] if dirs[1:] else []
+    )
     try:
         with initialize_config_dir(config_dir=str(dirs[0]), version_base="1.3", job_name="train"):
             cfg = hydra_compose("train", overrides=[*words, *search], return_hydra_config=True)
@@ -177,7 +188,10 @@ def _compose(chosen: Sequence[Override], dirs: Sequence[Path]) -> DictConfig:
 def _options(taken: Mapping[Any, Any]) -> dict[str, str | None]:
     """Which option of each group was taken, as Hydra knows it, without Hydra's own groups."""
     plain = {str(group): name for group, name in taken.items() if not str(group).startswith("hydra/")}
-    return {group: name if name is None or isinstance(name, str) else ",".join(name) for group, name in sorted(plain.items())}
+    return {
+        group: name if name is None or isinstance(name, str) else ",".join(name)
+        for group, name in sorted(plain.items())
+    }
 
 
 def _checked(cfg: DictConfig, names: set[str], misfits: list[str]) -> DictConfig:
@@ -196,7 +210,9 @@ def _checked(cfg: DictConfig, names: set[str], misfits: list[str]) -> DictConfig
 
 
 def _refuse_names(plain: dict[str, Any], misfits: list[str]) -> None:
-    """Checks the texts that become folders or are shown, and makes data.root absolute: the run is then judged from any folder."""
+    """Checks the texts that become folders or are shown, and makes data.root absolute: the run is then evaluated from
+    any folder.
+    """
     study, name, data = plain.get("study"), plain.get("name"), plain.get("data")
     if isinstance(study, str):
         try:

@@ -29,7 +29,9 @@ def folders(root: Path, own: Sequence[Path]) -> list[Path]:
 
 def group_names(dirs: Iterable[Path] | None = None) -> list[str]:
     """The names of all groups, sorted. `dirs`: the folders searched, in this order; default: the lab's alone."""
-    folders = [path for folder in _searched(dirs) for path in folder.iterdir() if path.is_dir() and path.name != STUDIES]
+    folders = [
+        path for folder in _searched(dirs) for path in folder.iterdir() if path.is_dir() and path.name != STUDIES
+    ]
     return sorted({path.name for path in folders if any(path.rglob("*.yaml"))})
 
 
@@ -37,7 +39,9 @@ def option_names(group: str, dirs: Iterable[Path] | None = None) -> list[str]:
     """The names of a group's options, sorted; a nested one with slashes."""
     found = set()
     for folder in _searched(dirs):
-        found |= {path.relative_to(folder / group).with_suffix("").as_posix() for path in (folder / group).rglob("*.yaml")}
+        found |= {
+            path.relative_to(folder / group).with_suffix("").as_posix() for path in (folder / group).rglob("*.yaml")
+        }
     return sorted(found)
 
 
@@ -58,7 +62,13 @@ def option_file(group: str, name: str, dirs: Iterable[Path] | None = None) -> Pa
 def list_groups(root: Path) -> list[str]:
     """The groups of which a run takes several options: those that train.yaml names with a list."""
     defaults = yaml.safe_load((root / "train.yaml").read_text(encoding="utf-8")).get("defaults", [])
-    return [name for entry in defaults if isinstance(entry, dict) for name, taken in entry.items() if isinstance(taken, list)]
+    return [
+        name
+        for entry in defaults
+        if isinstance(entry, dict)
+        for name, taken in entry.items()
+        if isinstance(taken, list)
+    ]
 
 
 def no_group(name: str, names: Iterable[str]) -> str:

@@ -1,4 +1,6 @@
-"""Binds the config's `_target_` sections to Python: checks them against signatures, and builds them. Nothing else instantiates."""
+"""Binds the config's `_target_` sections to Python: checks them against signatures, and builds them. Nothing else
+instantiates.
+"""
 
 import importlib
 import inspect
@@ -19,7 +21,11 @@ TARGET = "_target_"
 HOMES = {group: f"siamese_lab.{group}." for group in ("augment", "sampling")}
 HOMES |= {"backbone": "siamese_lab.backbones.", "distance": "siamese_lab.distances.", "loss": "siamese_lab.losses."}
 HOMES |= {"memory": "siamese_lab.memory.", "callback": "siamese_lab.callbacks."}
-HOMES |= {"data": "siamese_lab.datasets.", "launcher": "siamese_lab.sweep.launchers.", "search": "siamese_lab.sweep.search."}
+HOMES |= {
+    "data": "siamese_lab.datasets.",
+    "launcher": "siamese_lab.sweep.launchers.",
+    "search": "siamese_lab.sweep.search.",
+}
 HOMES |= {"miner": "siamese_lab.miners.", "protocol": "siamese_lab.protocols.", "optimizer": "torch.optim."}
 """Where the targets of each group are defined; a config that the user did not write takes them from nowhere else."""
 
@@ -31,9 +37,10 @@ def build(node: DictConfig, *, trusted: bool = True, **given: Any) -> Any:
 
     Args:
         node: a mapping with `_target_`.
-        trusted: False for a config that the user did not write: then only what is defined in siamese_lab and torch's optimizers.
-        given: values that the run knows and the config does not, such as dim=64. Each reaches the targets whose signature names
-            it, unless their section says it itself.
+        trusted: False for a config that the user did not write: then only what is defined in siamese_lab and torch's
+            optimizers.
+        given: values that the run knows and the config does not, such as dim=64. Each reaches the targets whose
+            signature names it, unless their section says it itself.
 
     Raises:
         LabError: if the section does not fit its target, or the target refuses the values.
@@ -55,7 +62,10 @@ def resolve_target(target: str, trusted: bool = True) -> Callable[..., Any]:
     Raises:
         LabError: if there is none, or if it is not one that a foreign config may name.
     """
-    refused = f"`{target}` is refused: a config that you did not write builds only what siamese_lab defines, and torch's optimizers"
+    refused = (
+        f"`{target}` is refused: a config that you did not write builds only what siamese_lab defines, and "
+        "torch's optimizers"
+    )
     if not trusted and not (isinstance(target, str) and target.startswith(("siamese_lab.", "torch.optim."))):
         raise LabError(refused)  # before the import, which already runs code
     parts = target.split(".") if isinstance(target, str) else []
@@ -65,17 +75,25 @@ def resolve_target(target: str, trusted: bool = True) -> Callable[..., Any]:
         try:
             found = importlib.import_module(module)
         except ModuleNotFoundError as error:
-            if error.name and not f"{module}.".startswith(f"{error.name}."):  # the module is there, something it needs is not
+            if error.name and not f"{module}.".startswith(
+                f"{error.name}."
+            ):  # the module is there, something it needs is not
                 raise LabError(f"`{target}` needs the package {error.name}, which is not installed") from error
             continue
         for name in parts[cut:]:
             if not hasattr(found, name):
-                own = [n for n, thing in vars(found).items() if getattr(thing, "__module__", None) == module] if cut else []
+                own = (
+                    [n for n, thing in vars(found).items() if getattr(thing, "__module__", None) == module]
+                    if cut
+                    else []
+                )
                 raise LabError(f"{module} has no {name}{nearest(name, own)}")
             found = getattr(found, name)
         break
     if not callable(found):
-        raise LabError(f"`{target}` names nothing that can be built: write the dotted path of a class, package.module.Class")
+        raise LabError(
+            f"`{target}` names nothing that can be built: write the dotted path of a class, package.module.Class"
+        )
     if not trusted and not _ours(target, found):
         raise LabError(refused)
     return found
@@ -101,7 +119,9 @@ def check_config(plain: dict[str, Any], groups: set[str], misfits: list[str], tr
 
 
 def check_section(value: Any, key: str, misfits: list[str], trusted: bool = True) -> Any:
-    """Checks a group's section: a mapping with `_target_`, a mapping of such, or null. Returns it in its one spelling."""
+    """Checks a group's section: a mapping with `_target_`, a mapping of such, or null. Returns it in its one
+    spelling.
+    """
     if value is None:
         return None
     if not isinstance(value, dict):
@@ -126,7 +146,9 @@ def is_given(p: inspect.Parameter) -> bool:
     return p.name in GIVEN or (p.kind is inspect.Parameter.KEYWORD_ONLY and p.default is p.empty)
 
 
-def _check_target(value: dict[str, Any], target: Callable[..., Any], key: str, misfits: list[str], trusted: bool) -> dict[str, Any]:
+def _check_target(
+    value: dict[str, Any], target: Callable[..., Any], key: str, misfits: list[str], trusted: bool
+) -> dict[str, Any]:
     known = parameters(target)
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
     known = {name: p for name, p in known.items() if p.kind not in VARIABLE}
@@ -189,11 +211,19 @@ def _make(plain: Any, key: str, origin: str, trusted: bool, given: dict[str, Any
     target = resolve_target(plain[TARGET], trusted)
     known = parameters(target)
     aside = get_type_hints(ASIDE[key]) if key in ASIDE else {}
-    said = {k: _make(v, f"{key}.{k}", origin, trusted, given) for k, v in plain.items() if k != TARGET and k not in aside}
+    said = {
+        k: _make(v, f"{key}.{k}", origin, trusted, given) for k, v in plain.items() if k != TARGET and k not in aside
+    }
     wanted = {name: value for name, value in given.items() if name in known and name not in said}
-    lacking = [n for n, p in known.items() if p.default is p.empty and p.kind not in VARIABLE and n not in said and n not in wanted]
+    lacking = [
+        n
+        for n, p in known.items()
+        if p.default is p.empty and p.kind not in VARIABLE and n not in said and n not in wanted
+    ]
     if lacking:
-        raise LabError(f"{key}.{lacking[0]} is missing: {target.__name__} needs it, and this command does not give it{origin}")
+        raise LabError(
+            f"{key}.{lacking[0]} is missing: {target.__name__} needs it, and this command does not give it{origin}"
+        )
     try:
         return target(**said, **wanted)
     except (ValueError, TypeError, OSError) as error:
@@ -211,7 +241,9 @@ def _origin(node: DictConfig, key: str) -> str:
 
 
 def _ours(target: str, found: Any) -> bool:
-    """Judged by the object itself, not by its spelling: an alias such as siamese_lab.runs.folder.os.system is not ours."""
+    """Evaluated by the object itself, not by its spelling: an alias such as siamese_lab.runs.folder.os.system is not
+    ours.
+    """
     module = str(getattr(found, "__module__", ""))
     if inspect.isclass(found) and module.startswith("torch.optim."):
         import torch
@@ -223,5 +255,7 @@ def _ours(target: str, found: Any) -> bool:
         return True
     from torch import nn
 
-    made = inspect.signature(found).return_annotation  # a function that builds a network may be named, one that writes files not
+    made = inspect.signature(
+        found
+    ).return_annotation  # a function that builds a network may be named, one that writes files not
     return inspect.isclass(made) and issubclass(made, nn.Module)

@@ -15,7 +15,7 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import check_yaml
 from siamese_lab.core.typecheck import describe_type, is_checkable, parameters
 
-ABILITIES = ("eats", "gives", "needs")
+ABILITIES = ("consumes", "produces", "requires")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,9 @@ class Parameter:
 
 
 def summary(path: Path) -> str:
-    """What an option is, in a line: the first comment of its yaml up to the end of a sentence, else of its target's docstring."""
+    """What an option is, in a line: the first comment of its yaml up to the end of a sentence, else of its target's
+    docstring.
+    """
     said = ""
     check_yaml(path)
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -45,9 +47,11 @@ def summary(path: Path) -> str:
 
 
 def option_parameters(path: Path) -> list[Parameter]:
-    """The parameters of an option: name, type, default, and what its target's docstring says of it, else the comment beside it.
+    """The parameters of an option: name, type, default, and what its target's docstring says of it, else the comment
+    beside it.
 
-    Of other people's targets (torch's optimizers) the comment goes first: their docstrings say much that does not matter here.
+    Of other people's targets (torch's optimizers) the comment goes first: their docstrings say much that does not
+    matter here.
     """
     content, notes = _content(path), comments(path.read_text(encoding="utf-8"))
     if _wrapped(path):
@@ -61,7 +65,9 @@ def option_parameters(path: Path) -> list[Parameter]:
         kind = describe_type(annotation) if is_checkable(annotation) else ""
         said = (documented.get(name, ""), notes.get(name, ""))
         ours = str(content.get(TARGET, "")).startswith("siamese_lab.")
-        rows.append(Parameter(name, kind, _spelled(value), next(filter(None, said if ours else reversed(said)), "").rstrip(".")))
+        rows.append(
+            Parameter(name, kind, _spelled(value), next(filter(None, said if ours else reversed(said)), "").rstrip("."))
+        )
     return rows
 
 
@@ -106,7 +112,11 @@ def _section(doc: str, title: str) -> list[str]:
 
 def _content(path: Path) -> dict[str, Any]:
     content = _loaded(path)
-    return {str(key): value for key, value in (content[path.stem] if _wrapped(path) else content).items() if key != "defaults"}
+    return {
+        str(key): value
+        for key, value in (content[path.stem] if _wrapped(path) else content).items()
+        if key != "defaults"
+    }
 
 
 def _wrapped(path: Path) -> bool:

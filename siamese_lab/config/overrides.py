@@ -1,4 +1,6 @@
-"""Reads overrides in Hydra's grammar and says what is wrong with them: keys and options that do not exist, sweeps, syntax."""
+"""Reads overrides in Hydra's grammar and says what is wrong with them: keys and options that do not exist, sweeps,
+syntax.
+"""
 
 import difflib
 import inspect
@@ -33,13 +35,19 @@ def parse(words: Iterable[str]) -> tuple[list[Override], list[str]]:
             continue
         except (HydraException, ValueError) as error:
             quoted = "" if word.isascii() else "; text that is not plain ASCII needs quotes: key='\"...\"'"
-            misfits.append(f"{word or repr(word)} is no override: write key=value or group=option ({first_line(error)}){quoted}")
+            misfits.append(
+                f"{word or repr(word)} is no override: write key=value or group=option ({first_line(error)}){quoted}"
+            )
             continue
         key = override.key_or_group
         if override.is_delete():
-            misfits.append(f"~{key} would leave out what every run needs: choose another option or value instead, {key}=...")
+            misfits.append(
+                f"~{key} would leave out what every run needs: choose another option or value instead, {key}=..."
+            )
         elif override.is_sweep_override():
-            misfits.append(f"{word} gives several values, one run takes one: use -m for a sweep, or {key}=[...] for a list")
+            misfits.append(
+                f"{word} gives several values, one run takes one: use -m for a sweep, or {key}=[...] for a list"
+            )
         else:
             parsed.append(override)
     return parsed, misfits
@@ -47,7 +55,9 @@ def parse(words: Iterable[str]) -> tuple[list[Override], list[str]]:
 
 def is_choice(override: Override, catalogue: Catalogue) -> bool:
     """Whether an override takes an option of a group, rather than set a value."""
-    return override.package is not None or (override.key_or_group in catalogue and not isinstance(override.value(), dict))
+    return override.package is not None or (
+        override.key_or_group in catalogue and not isinstance(override.value(), dict)
+    )
 
 
 def names(override: Override) -> list[str]:
@@ -80,7 +90,9 @@ def choice_misfits(override: Override, catalogue: Catalogue, several: Sequence[s
     return len(misfits) > before
 
 
-def key_misfits(override: Override, plain: Mapping[str, Any], catalogue: Catalogue, dirs: Sequence[Path], misfits: list[str]) -> bool:
+def key_misfits(
+    override: Override, plain: Mapping[str, Any], catalogue: Catalogue, dirs: Sequence[Path], misfits: list[str]
+) -> bool:
     """Whether a value override names a key that the composed config has not; says so in `misfits`, with the nearest."""
     key = override.key_or_group
     parent, _, last = key.rpartition(".")
@@ -93,7 +105,9 @@ def key_misfits(override: Override, plain: Mapping[str, Any], catalogue: Catalog
             return True
         before, section, value = len(misfits), _at(plain, key), override.value()
         if isinstance(section, Mapping) and isinstance(value, dict):
-            misfits += [f"no key {key}.{name}{nearest(str(name), map(str, section))}" for name in value if name not in section]
+            misfits += [
+                f"no key {key}.{name}{nearest(str(name), map(str, section))}" for name in value if name not in section
+            ]
             if not value:
                 misfits.append(f"{key}={{}} would change nothing: write {key}.KEY=...")
         return len(misfits) > before
@@ -142,7 +156,9 @@ def _hint(key: str, plain: Mapping[str, Any], catalogue: Catalogue, dirs: Sequen
     close = difflib.get_close_matches(key, keys, n=1, cutoff=0.7)
     if not same and not close and group in catalogue and rest:
         theirs = {name: _keys(_yaml(group, name, dirs)) for name in catalogue[group]}
-        if like := difflib.get_close_matches(rest, sorted({k for found in theirs.values() for k in found}), n=1, cutoff=0.7):
+        if like := difflib.get_close_matches(
+            rest, sorted({k for found in theirs.values() for k in found}), n=1, cutoff=0.7
+        ):
             owners = [f"{group}={name}" for name, found in theirs.items() if like[0] in found]
             return f": did you mean {group}.{like[0]}, a parameter of {' or '.join(owners[:4])}?"
     if not same and not close:
@@ -164,7 +180,9 @@ def _keys(plain: Any, prefix: str = "") -> list[str]:
 
 
 def _takes(plain: Any, parent: str, name: str) -> bool:
-    """Whether +parent.name=... sets a parameter of the parent's target, or an entry of a parameter that is a mapping."""
+    """Whether +parent.name=... sets a parameter of the parent's target, or an entry of a parameter that is a
+    mapping.
+    """
     if not parent or not has(plain, parent):
         return False
     section = _at(plain, parent)

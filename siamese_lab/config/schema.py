@@ -1,7 +1,8 @@
-"""The types of the config's plain sections (those without `_target_`), what `build` gives, and what a run's identity leaves out.
+"""The types of the config's plain sections (those without `_target_`), what `build` gives, and what a run's identity
+leaves out.
 
-A new plain key is one line here and one in its yaml. Values of a section with `_target_` are checked against the target's own
-signature instead.
+A new plain key is one line here and one in its yaml. Values of a section with `_target_` are checked against the
+target's own signature instead.
 """
 
 from typing import Literal, NotRequired, TypedDict
@@ -30,7 +31,7 @@ class Trainer(TypedDict):
 
 
 class Evaluation(TypedDict):
-    """`evaluation`: how embeddings are computed for judging."""
+    """`evaluation`: how embeddings are computed for evaluation."""
 
     views: int
     batch_size: int
@@ -74,11 +75,22 @@ ASIDE: dict[str, type] = {"optimizer": OptimizerAside}
 """Keys that are taken out of a section before its target is bound."""
 
 GIVEN = frozenset({"params", "dim", "classes", "labels", "groups", "shape", "distance", "seed"})
-"""Parameters that `build` gives to a target whose signature names them and whose yaml does not; so are keyword-only ones without a
-default."""
+"""Parameters that `build` gives to a target whose signature names them and whose yaml does not; so are keyword-only
+ones without a default."""
 
 LEFT_OUT = (
-    *("choices", "name", "study", "data.root", "data.address", "launcher", "search", "logger", "callback.doctor", "callback.ledger"),
+    *(
+        "choices",
+        "name",
+        "study",
+        "data.root",
+        "data.address",
+        "launcher",
+        "search",
+        "logger",
+        "callback.doctor",
+        "callback.ledger",
+    ),
     *("trainer.max_time", "trainer.progress", "trainer.checkpoint_every", "trainer.workers"),
 )
 """Keys that do not decide what a run computes, or only how far it gets: its run id does not depend on them."""

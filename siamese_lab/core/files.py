@@ -1,4 +1,6 @@
-"""Files that are whole or not there, JSON that says which version wrote it, and yaml that cannot grow beyond its text."""
+"""Files that are whole or not there, JSON that says which version wrote it, and yaml that cannot grow beyond its
+text.
+"""
 
 import json
 import os
@@ -64,7 +66,10 @@ def writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         with suppress(OSError):
             release(folder)
-        words = f"cannot write to {folder}: {error.strerror}: SIAMESE_LAB_OUTPUTS=/another/folder puts the outputs elsewhere"
+        words = (
+            f"cannot write to {folder}: {error.strerror}: SIAMESE_LAB_OUTPUTS=/another/folder puts the outputs "
+            "elsewhere"
+        )
         raise LabError(words) from error
 
 
@@ -91,12 +96,16 @@ def read_json(path: Path, newest: int = SCHEMA_VERSION) -> dict[str, Any]:
     except OSError as error:
         raise LabError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise LabError(f"{path} is broken ({error}): it was not written by siamese-lab, or the disk lost a part of it") from error
+        raise LabError(
+            f"{path} is broken ({error}): it was not written by siamese-lab, or the disk lost a part of it"
+        ) from error
     if not isinstance(value, dict):
         raise LabError(f"{path} must hold a mapping, got {type(value).__name__}")
     schema = value.get("schema")
     if type(schema) is not int or not 1 <= schema <= newest:
-        raise LabError(f"{path} has schema {schema}, this version of siamese-lab reads up to {newest}: update siamese-lab")
+        raise LabError(
+            f"{path} has schema {schema}, this version of siamese-lab reads up to {newest}: update siamese-lab"
+        )
     return value
 
 
@@ -119,17 +128,23 @@ def check_yaml(path: Path) -> str:
     except RecursionError as error:
         raise LabError(f"{path} is no config: it is nested too deeply, or refers to itself") from error
     if grown > YAML_NODES:
-        raise LabError(f"{path} is no config: its aliases unfold to {grown:.0e} values, more than {YAML_NODES:,}: write them out")
+        raise LabError(
+            f"{path} is no config: its aliases unfold to {grown:.0e} values, more than {YAML_NODES:,}: write them out"
+        )
     return text
 
 
 def _nodes(node: yaml.Node | None, known: dict[int, int], depth: int = 0) -> int:
-    """How many values a yaml node has, with every alias followed; each anchor is counted once, so that this takes no time."""
+    """How many values a yaml node has, with every alias followed; each anchor is counted once, so that this takes no
+    time.
+    """
     if node is None:
         return 0
     if depth > YAML_DEPTH:
         raise RecursionError
     if id(node) not in known:
         parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
-        known[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_nodes(part, known, depth + 1) for part in parts))
+        known[id(node)] = 1 + (
+            0 if isinstance(node, yaml.ScalarNode) else sum(_nodes(part, known, depth + 1) for part in parts)
+        )
     return known[id(node)]

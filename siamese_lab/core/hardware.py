@@ -37,9 +37,11 @@ def decide(accelerator: str, precision: str, channels_last: bool | None, allocat
 
     Args:
         accelerator: "auto", "cpu" or "gpu".
-        precision: "auto" or one of Lightning's; auto = bf16-mixed where the hardware multiplies bf16 itself, else 32-true.
+        precision: "auto" or one of Lightning's; auto = bf16-mixed where the hardware multiplies bf16 itself, else
+            32-true.
         channels_last: None = yes; convolutions are faster so, on CPUs and GPUs.
-        allocator: keep freed memory in the process instead of giving it back after each tensor (Linux with glibc, CPU only).
+        allocator: keep freed memory in the process instead of giving it back after each tensor (Linux with glibc, CPU
+            only).
         devices: GPUs, or processes that share the CPU's cores.
 
     Raises:
@@ -49,10 +51,14 @@ def decide(accelerator: str, precision: str, channels_last: bool | None, allocat
         raise LabError("trainer.accelerator=gpu needs a GPU that torch can use, and there is none: choose auto or cpu")
     gpu = accelerator == "gpu" or (accelerator == "auto" and torch.cuda.is_available())
     if gpu and devices > torch.cuda.device_count():
-        raise LabError(f"trainer.devices={devices} needs as many GPUs, and torch sees {torch.cuda.device_count()}: choose fewer")
+        raise LabError(
+            f"trainer.devices={devices} needs as many GPUs, and torch sees {torch.cuda.device_count()}: choose fewer"
+        )
     if precision == "auto":
         precision = (
-            "bf16-mixed" if (torch.cuda.is_bf16_supported(including_emulation=False) if gpu else cpu_multiplies_bf16()) else "32-true"
+            "bf16-mixed"
+            if (torch.cuda.is_bf16_supported(including_emulation=False) if gpu else cpu_multiplies_bf16())
+            else "32-true"
         )
     kept = allocator and not gpu and keep_freed_memory()
     return Decided(
@@ -74,8 +80,8 @@ def cpu_multiplies_bf16() -> bool:
 def keep_freed_memory() -> bool:
     """Tells glibc to serve large tensors from the heap and never to give it back: true where that worked.
 
-    Otherwise every large tensor is mapped and unmapped, and each of its pages is faulted in and zeroed anew, 100,000 times a step of
-    conv4 with 256 images of 28x28 pixels.
+    Otherwise every large tensor is mapped and unmapped, and each of its pages is faulted in and zeroed anew, 100,000
+    times a step of conv4 with 256 images of 28x28 pixels.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -22,4 +22,6 @@ def outputs() -> Path:
 def refuse_study(name: str) -> None:
     """Raises a LabError if the study's name is no plain folder name."""
     if not re.fullmatch(r"\w[\w.-]*", name) or len(os.fsencode(name)) > 200:
-        raise LabError(f"study must be a plain folder name of letters, digits, '_', '-' and '.', at most 200 bytes, got {name!r}")
+        raise LabError(
+            f"study must be a plain folder name of letters, digits, '_', '-' and '.', at most 200 bytes, got {name!r}"
+        )

@@ -12,7 +12,9 @@ def this_process() -> dict[str, Any]:
 
 
 def is_gone(info: dict[str, Any]) -> bool:
-    """Whether the process that a run.json names is known to have ended; of another machine's processes nothing is known."""
+    """Whether the process that a run.json names is known to have ended; of another machine's processes nothing is
+    known.
+    """
     if info["host"] != socket.gethostname():
         return False
     if not _alive(info["pid"]):
@@ -41,7 +43,9 @@ def describe_process(info: dict[str, Any]) -> str:
 def start_ticks(pid: int) -> int | None:
     """When a process began, in the kernel's clock ticks since the machine did; None where that cannot be told."""
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19])
+        return int(
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        )
     except (OSError, ValueError, IndexError):
         return None
 

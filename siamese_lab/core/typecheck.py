@@ -43,7 +43,8 @@ def fit_type(value: Any, annotation: Any, key: str, misfits: list[str], infinite
 
     Args:
         value: plain Python, as yaml gives it.
-        annotation: bool, int, float, str, Path, Literal, unions, lists, tuples, dicts, TypedDicts; anything else fits all.
+        annotation: bool, int, float, str, Path, Literal, unions, lists, tuples, dicts, TypedDicts; anything else fits
+            all.
         key: the dotted path, for the message.
         misfits: gets one message for each thing that does not fit.
         infinite: whether a float may be infinite; NaN is always refused.
@@ -85,7 +86,9 @@ def describe_type(annotation: Any) -> str:
 
 
 def is_checkable(annotation: Any) -> bool:
-    """Whether a value of a yaml can be checked against this annotation (it cannot against Tensor, Any, Callable ...)."""
+    """Whether a value of a yaml can be checked against this annotation (it cannot against Tensor, Any, Callable
+    ...).
+    """
     origin = get_origin(annotation)
     nested = origin in (Union, types.UnionType, Literal, *LISTS, *DICTS) or is_typeddict(annotation)
     return nested or annotation in (*WORDS, *LISTS, *DICTS)
@@ -115,7 +118,9 @@ def _fit_union(value: Any, annotation: Any, key: str, misfits: list[str], infini
         if not wrong:
             return fitted
         tried.append((arm, wrong))
-    inside = [wrong for arm, wrong in tried if isinstance(value, list | dict) and not wrong[0].startswith(f"{key} must be")]
+    inside = [
+        wrong for arm, wrong in tried if isinstance(value, list | dict) and not wrong[0].startswith(f"{key} must be")
+    ]
     number = [wrong for arm, wrong in tried if arm is float and isinstance(value, float)]
     misfits.extend((inside or number or [[f"{key} must be {describe_type(annotation)}, got {shown_value(value)}"]])[0])
     return value
@@ -131,7 +136,10 @@ def _fit_record(value: Any, annotation: Any, key: str, misfits: list[str]) -> An
         misfits.append(f"no key {dot}{name}{nearest(str(name), found)}")
     for name in sorted(annotation.__required_keys__ - value.keys()):
         misfits.append(f"{dot}{name} is missing: {describe_type(found[name])}")
-    return {name: fit_type(one, found[name], f"{dot}{name}", misfits) if name in found else one for name, one in value.items()}
+    return {
+        name: fit_type(one, found[name], f"{dot}{name}", misfits) if name in found else one
+        for name, one in value.items()
+    }
 
 
 def _fit_container(value: Any, annotation: Any, key: str, misfits: list[str]) -> Any:
@@ -147,7 +155,10 @@ def _fit_container(value: Any, annotation: Any, key: str, misfits: list[str]) ->
         if len(value) != len(arguments):
             misfits.append(f"{key} must be a list of {len(arguments)} entries, got {len(value)}")
             return value
-        return [fit_type(one, inner, f"{key}[{i}]", misfits) for i, (one, inner) in enumerate(zip(value, arguments, strict=True))]
+        return [
+            fit_type(one, inner, f"{key}[{i}]", misfits)
+            for i, (one, inner) in enumerate(zip(value, arguments, strict=True))
+        ]
     inner = arguments[0] if arguments else Any
     return [fit_type(one, inner, f"{key}[{i}]", misfits) for i, one in enumerate(value)]
 

@@ -18,7 +18,16 @@ MAX_TOTAL = 1 << 36  # bytes unpacked
 HEADER = 30  # bytes before a member, at least
 MAX_RATIO = 200  # unpacked to packed; images are packed already, so that honest ones stay near 1
 AGAIN = "copy or download it again"
-BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, ValueError, OverflowError, RuntimeError)  # of zipfile
+BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    ValueError,
+    OverflowError,
+    RuntimeError,
+)  # of zipfile
 SMALL = 1 << 20  # the ratio of what is smaller does no harm
 
 
@@ -29,8 +38,8 @@ class Archive:
         path: of the zip.
 
     Raises:
-        LabError: if it is no zip, or a member is encrypted, a link, twice there, has a path that leads out of the archive, shares its
-            bytes with another, or unpacks to more than an honest file does.
+        LabError: if it is no zip, or a member is encrypted, a link, twice there, has a path that leads out of the
+            archive, shares its bytes with another, or unpacks to more than an honest file does.
     """
 
     def __init__(self, path: Path) -> None:
@@ -82,10 +91,14 @@ class Archive:
     def _checked(self) -> dict[str, zipfile.ZipInfo]:
         every = self._zip.infolist()
         if len(every) > MAX_MEMBERS:
-            raise LabError(f"refused {printable(self.path)}: {len(every):,} members, more than {MAX_MEMBERS:,}; {AGAIN}")
+            raise LabError(
+                f"refused {printable(self.path)}: {len(every):,} members, more than {MAX_MEMBERS:,}; {AGAIN}"
+            )
         ordered = sorted(every, key=lambda member: member.header_offset)
         ends = [*(member.header_offset for member in ordered), self._zip.start_dir][1:]
-        shared = {m.filename for m, end in zip(ordered, ends, strict=True) if m.header_offset + HEADER + m.compress_size > end}
+        shared = {
+            m.filename for m, end in zip(ordered, ends, strict=True) if m.header_offset + HEADER + m.compress_size > end
+        }
         found: dict[str, zipfile.ZipInfo] = {}
         seen: set[str] = set()
         for member in every:

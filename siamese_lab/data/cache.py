@@ -20,7 +20,9 @@ def cache_folder(*parts: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK)
     except OSError as error:
-        raise LabError(f"cannot make the cache folder {folder} ({error.strerror}): set SIAMESE_LAB_CACHE to one you can write") from error
+        raise LabError(
+            f"cannot make the cache folder {folder} ({error.strerror}): set SIAMESE_LAB_CACHE to one you can write"
+        ) from error
     if not writable:
         raise LabError(f"cannot write the cache folder {folder}: set SIAMESE_LAB_CACHE to one you can write")
     return folder

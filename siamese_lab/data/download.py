@@ -25,11 +25,18 @@ class _RetryError(Exception):
 
 
 def download(
-    url: str, target: Path, checksum: str, most: int = 1 << 34, retries: int = 4, patience: float = 30.0, backoff: float = 1.0
+    url: str,
+    target: Path,
+    checksum: str,
+    most: int = 1 << 34,
+    retries: int = 4,
+    patience: float = 30.0,
+    backoff: float = 1.0,
 ) -> Path:
     """Gives `target`, fetched from `url` unless it is there and right.
 
-    What has come so far lies in `target`.part; the next attempt, or the next call, goes on from there where the server can.
+    What has come so far lies in `target`.part; the next attempt, or the next call, goes on from there where the server
+    can.
 
     Args:
         url: http or https.
@@ -67,7 +74,9 @@ def download(
                 reason = str(error)
                 continue
             except OSError as error:
-                raise LabError(f"cannot write {part} ({error.strerror or error}): make room, or set SIAMESE_LAB_CACHE") from error
+                raise LabError(
+                    f"cannot write {part} ({error.strerror or error}): make room, or set SIAMESE_LAB_CACHE"
+                ) from error
             reason = f"its checksum is {came}, expected {checksum}"
             if not resumed:  # a whole file, and a wrong one: asking again would give the same
                 break
@@ -91,7 +100,9 @@ def refuse_address(url: str) -> None:
 class _WebOnly(urllib.request.HTTPRedirectHandler):
     """Follows a server to another one, but not to ftp, which urllib's own would."""
 
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> urllib.request.Request | None:
+    def redirect_request(
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
         try:
             refuse_address(newurl)
         except ValueError as error:
@@ -102,7 +113,8 @@ class _WebOnly(urllib.request.HTTPRedirectHandler):
 def _failed(url: str, reason: str) -> LabError:
     words = printable(" ".join(reason.split()))
     return LabError(
-        f"cannot download {printable(url)}: {words}. Fetch it by hand and give its folder, e.g. data.root=FOLDER, or try again later"
+        f"cannot download {printable(url)}: {words}. Fetch it by hand and give its folder, e.g. data.root=FOLDER, or "
+        "try again later"
     )
 
 
@@ -118,7 +130,10 @@ def _fetch(url: str, part: Path, most: int, patience: float) -> None:
             start, total = _extent(answer, part, have)
             if total is not None and total > most:
                 raise _failed(url, f"the server announces {total:,} bytes, more than {most:,}")
-            with part.open("r+b" if start else "wb") as out, progress(f"downloading {part.stem}", total, bytes_=True) as advance:
+            with (
+                part.open("r+b" if start else "wb") as out,
+                progress(f"downloading {part.stem}", total, bytes_=True) as advance,
+            ):
                 out.seek(start)
                 out.truncate()
                 advance(start)
@@ -155,7 +170,9 @@ def _opened(request: urllib.request.Request, patience: float) -> Any:
 
 
 def _extent(answer: http.client.HTTPResponse, part: Path, have: int) -> tuple[int, int | None]:
-    """Where in the file the answer begins, and the length of the whole file; None for one that is not said, or is no number."""
+    """Where in the file the answer begins, and the length of the whole file; None for one that is not said, or is no
+    number.
+    """
     if answer.status == 206:
         extent, _, total = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
         if extent.partition("-")[0] == str(have):

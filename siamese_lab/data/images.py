@@ -29,13 +29,14 @@ class BrokenImageError(ValueError):
 class Fit:
     """How an image becomes an array (channels, height, width), uint8.
 
-    Orientation tags are obeyed; 16-bit greys are scaled (v / 257), not clipped; transparent pixels show the background; CMYK and
-    palettes become RGB; of an animation or a file of several pages the first is taken.
+    Orientation tags are obeyed; 16-bit greys are scaled (v / 257), not clipped; transparent pixels show the background;
+    CMYK and palettes become RGB; of an animation or a file of several pages the first is taken.
 
     Args:
         size: of the result in pixels, a side or (height, width); None keeps the image's own.
         channels: 1 (grey, ITU-R 601 luma) or 3 (RGB).
-        fit: "pad" (whole image, borders filled with the background), "crop" (its centre) or "squash" (both sides scaled).
+        fit: "pad" (whole image, borders filled with the background), "crop" (its centre) or "squash" (both sides
+            scaled).
         invert: 255 - v, for dark ink on a white ground.
         background: 0 to 255, the grey of borders and behind transparent pixels; before `invert`.
         max_pixels: an image with more is refused by its header, before it is decoded.
@@ -87,14 +88,24 @@ class Fit:
                 return self._plain(ImageOps.exif_transpose(image) if _turned(image) else image)
             except BrokenImageError:
                 raise
-            except Exception as error:  # decoders fail in many ways: OSError, SyntaxError, zlib.error, struct.error, ...
-                reason = "truncated" if "truncated" in str(error).lower() else f"cannot be decoded ({error or type(error).__name__})"
+            except (
+                Exception
+            ) as error:  # decoders fail in many ways: OSError, SyntaxError, zlib.error, struct.error, ...
+                reason = (
+                    "truncated"
+                    if "truncated" in str(error).lower()
+                    else f"cannot be decoded ({error or type(error).__name__})"
+                )
                 raise BrokenImageError(reason) from error
 
     def array(self, image: Image.Image) -> NDArray[np.uint8]:
         """An opened image fitted to the size, (channels, height, width)."""
         image = self._sized(image)
-        pixels = np.frombuffer(image.tobytes(), dtype=np.uint8).reshape(image.height, image.width, self.channels).transpose(2, 0, 1)
+        pixels = (
+            np.frombuffer(image.tobytes(), dtype=np.uint8)
+            .reshape(image.height, image.width, self.channels)
+            .transpose(2, 0, 1)
+        )
         return np.ascontiguousarray(255 - pixels if self.invert else pixels)
 
     def _open(self, data: bytes) -> Image.Image:
@@ -133,7 +144,9 @@ class Fit:
         scale = min(ratios) if self.fit == "pad" else max(ratios)
         sides = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         if prod(sides) > max(self.max_pixels, 8 * width * height):
-            raise BrokenImageError(f"too narrow to be cropped ({image.width} x {image.height}): data.fit=pad or squash takes it")
+            raise BrokenImageError(
+                f"too narrow to be cropped ({image.width} x {image.height}): data.fit=pad or squash takes it"
+            )
         inner = _resize(image, *sides)
         left, top = (width - inner.width) // 2, (height - inner.height) // 2
         if self.fit == "crop":
@@ -150,7 +163,9 @@ class Fit:
         elif image.mode == "P" and image.palette is None:
             raise BrokenImageError("its palette is missing")
         elif image.mode == "F":
-            raise BrokenImageError("pixels are floating-point numbers, whose range is unknown: save it with 8 or 16 bits")
+            raise BrokenImageError(
+                "pixels are floating-point numbers, whose range is unknown: save it with 8 or 16 bits"
+            )
         if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
             image = image.convert("RGBA")
             ground = Image.new("RGBA", image.size, (self.background,) * 3 + (255,))
@@ -164,7 +179,9 @@ def _turned(image: Image.Image) -> bool:
     try:
         return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
     except Exception as error:
-        raise BrokenImageError("its EXIF block, which would say how it is turned, cannot be read: save it without") from error
+        raise BrokenImageError(
+            "its EXIF block, which would say how it is turned, cannot be read: save it without"
+        ) from error
 
 
 def _resize(image: Image.Image, width: int, height: int) -> Image.Image:
@@ -187,8 +204,8 @@ _lock, _guards, _entered = threading.Lock(), [warnings.catch_warnings()], 0
 def quiet() -> Iterator[None]:
     """Pillow's warnings silenced, its bomb warning made an error, while any thread decodes.
 
-    `warnings.catch_warnings` alone is not safe in a pool: the filters are the process's, so the first thread sets them and the last
-    one puts them back.
+    `warnings.catch_warnings` alone is not safe in a pool: the filters are the process's, so the first thread sets them
+    and the last one puts them back.
     """
     global _entered
     with _lock:

@@ -17,7 +17,8 @@ def load_data(cfg: DictConfig, *, trusted: bool = True) -> Samples:
             common = sorted(parts[a] & parts[b])
             if common:
                 raise LabError(
-                    f"{len(common)} identities stand both in {a} and in {b}, e.g. {printable(samples.classes[common[0]])}: figures would "
+                    f"{len(common)} identities stand both in {a} and in {b}, e.g. "
+                    f"{printable(samples.classes[common[0]])}: figures would "
                     "flatter the model; split by identity, or declare the data set disjoint by image"
                 )
     return samples

@@ -18,15 +18,17 @@ AHEAD = 2  # batches that each worker has in hand
 class BatchLoader:
     """What Lightning iterates: the sampling's batches of the training part, gathered whole.
 
-    Nothing is drawn before the first `next`, so that a callback can still set the epoch and the mined table when an epoch starts. A batch
-    is a function of the epoch, the step and the table: neither the workers nor where an epoch is entered changes it.
+    Nothing is drawn before the first `next`, so that a callback can still set the epoch and the mined table when an
+    epoch starts. A batch is a function of the epoch, the step and the table: neither the workers nor where an epoch is
+    entered changes it.
 
     Args:
         samples: the data set.
         ids: (n,) samples of the training part; a sampling speaks of positions in it.
         labels: (n,) labels of these, 0..C-1.
         sampling: draws the batches.
-        workers: threads that gather batches ahead; 0 = each batch when it is asked for, which is best for data in memory.
+        workers: threads that gather batches ahead; 0 = each batch when it is asked for, which is best for data in
+            memory.
     """
 
     def __init__(self, samples: Samples, ids: Tensor, labels: Tensor, sampling: Any, workers: int = 0) -> None:

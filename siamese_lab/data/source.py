@@ -28,7 +28,8 @@ class Source:
 
 
 def file_source(path: Path, name: str) -> Source:
-    """A file on disk; its bytes are read when they are wanted. A pipe or a device is never opened: it could block, or give for ever.
+    """A file on disk; its bytes are read when they are wanted. A pipe or a device is never opened: it could block, or
+    give for ever.
 
     Raises:
         OSError: if there is none.
@@ -37,7 +38,9 @@ def file_source(path: Path, name: str) -> Source:
     try:
         about = path.stat()
         if not stat.S_ISREG(about.st_mode):
-            reason = "a folder" if stat.S_ISDIR(about.st_mode) else "not a regular file but a pipe, a socket or a device"
+            reason = (
+                "a folder" if stat.S_ISDIR(about.st_mode) else "not a regular file but a pipe, a socket or a device"
+            )
         elif about.st_size > MAX_BYTES:
             reason = f"a file of {about.st_size:,} bytes, more than {MAX_BYTES:,}"
     except OSError as error:

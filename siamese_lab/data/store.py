@@ -34,7 +34,9 @@ from siamese_lab.data.source import Source
 VERSION = 1  # of the files' layout
 CHUNK_BYTES = 1 << 25  # decoded pixels held in memory while building
 WARM_UP = 8  # images decoded to see how long one takes
-TINY_SECONDS = 0.001  # an image that decodes in less is mostly Python, which threads only hand to and fro (measured: 1.7 x slower)
+TINY_SECONDS = (
+    0.001  # an image that decodes in less is mostly Python, which threads only hand to and fro (measured: 1.7 x slower)
+)
 LISTED = 5  # broken images named in a message
 
 Images = NDArray[np.uint8]
@@ -48,7 +50,8 @@ class Stored:
     """An opened store.
 
     Args:
-        images: uint8 (M, C, H, W), mapped from the file: pages are read when they are gathered, and never copied as a whole.
+        images: uint8 (M, C, H, W), mapped from the file: pages are read when they are gathered, and never copied as a
+            whole.
         content: SHA-256 of shape and pixels, computed once when the store was built.
         extra: what its builder noted; JSON.
         index: the file that holds `content` and `extra`.
@@ -81,7 +84,10 @@ def stored(name: str, key: object, chunks: Chunks) -> Stored:
                 _build(file, chunks)
                 found = _opened(file)
     if found is None:
-        raise LabError(f"the store {file} was built but cannot be read back: check the disk, or set SIAMESE_LAB_CACHE to another one")
+        raise LabError(
+            f"the store {file} was built but cannot be read back: check the disk, or set SIAMESE_LAB_CACHE to another "
+            "one"
+        )
     return found
 
 
@@ -95,7 +101,8 @@ def decoded(
     note: Note | None = None,
     accept: Accept | None = None,
 ) -> Stored:
-    """The store of these sources; `extra` has `names` (of the images in the store), `broken` {name: reason} and `notes`.
+    """The store of these sources; `extra` has `names` (of the images in the store), `broken` {name: reason} and
+    `notes`.
 
     Args:
         name: begins the file's name.
@@ -105,7 +112,8 @@ def decoded(
         broken: "refuse" (LabError naming them) or "skip" (left out, listed, one warning).
         where: the folder or file that the names lie in, for messages.
         note: gives a string for each image as it was before fitting, kept in `extra["notes"]`; None for none.
-        accept: called with all names and notes before the store is put into place; raises where they are not to be kept.
+        accept: called with all names and notes before the store is put into place; raises where they are not to be
+            kept.
 
     Raises:
         LabError: for broken images where they are refused, or if nothing is left.
@@ -122,7 +130,13 @@ def decoded(
 
 
 def _decode_all(
-    sources: Sequence[Source], fit: Fit, broken: str, where: str, note: Note | None, accept: Accept | None, extra: dict[str, Any]
+    sources: Sequence[Source],
+    fit: Fit,
+    broken: str,
+    where: str,
+    note: Note | None,
+    accept: Accept | None,
+    extra: dict[str, Any],
 ) -> Iterator[Images]:
     if not sources:
         raise LabError(f"{where} holds none of the images that it should: copy it again")
@@ -139,7 +153,11 @@ def _decode_all(
             return error.strerror or str(error)
 
     # images a chunk; few until their size is known
-    step = max(WARM_UP, min(4096, CHUNK_BYTES // (fit.channels * prod(fit.size)))) if isinstance(fit.size, tuple) else WARM_UP
+    step = (
+        max(WARM_UP, min(4096, CHUNK_BYTES // (fit.channels * prod(fit.size))))
+        if isinstance(fit.size, tuple)
+        else WARM_UP
+    )
     with ThreadPoolExecutor(_threads()) as pool, progress("decoding", len(sources)) as advance, quiet():
         started = time.perf_counter()
         done = [one(source) for source in sources[:WARM_UP]]
@@ -158,7 +176,8 @@ def _decode_all(
                 first = first or result[0].shape
                 if result[0].shape != first:
                     raise LabError(
-                        f"images of unlike sizes in {where}: {printable(source.name)} is {_sides(result[0].shape)}, others "
+                        f"images of unlike sizes in {where}: {printable(source.name)} is {_sides(result[0].shape)}, "
+                        "others "
                         f"{_sides(first)}; give a size that all are fitted to, e.g. data.size=64"
                     )
                 good.append(result[0])
@@ -197,18 +216,25 @@ def _listed(broken: dict[str, str], where: str) -> str:
 def _opened(file: Path) -> Stored | None:
     """The store if it is there and whole, else None.
 
-    The index is sealed: one that was altered, cut or written by something else is none, whatever it says. Pixels that were touched since
-    they were written are hashed again.
+    The index is sealed: one that was altered, cut or written by something else is none, whatever it says. Pixels that
+    were touched since they were written are hashed again.
     """
     path = file.with_suffix(".json")
     try:
         if not (path.is_file() and file.is_file()):
             return None
         index = json.loads(path.read_text(encoding="utf-8"))
-        if index.pop("seal") != _seal(index) or index["version"] != VERSION or file.stat().st_size != prod(index["shape"]):
+        if (
+            index.pop("seal") != _seal(index)
+            or index["version"] != VERSION
+            or file.stat().st_size != prod(index["shape"])
+        ):
             return None
         flat = torch.from_file(str(file), shared=False, size=prod(index["shape"]), dtype=torch.uint8)
-        if file.stat().st_mtime_ns != index["written"] and hashlib.sha256(flat.numpy().data).hexdigest() != index["pixels"]:
+        if (
+            file.stat().st_mtime_ns != index["written"]
+            and hashlib.sha256(flat.numpy().data).hexdigest() != index["pixels"]
+        ):
             return None
         return Stored(flat.view(index["shape"]), index["content"], index["extra"], path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -253,7 +279,8 @@ def _build(file: Path, chunks: Chunks) -> None:
         part.replace(file.with_suffix(".json"))
     except OSError as error:  # of the cache alone: what reading an image raises is a broken image
         raise LabError(
-            f"cannot write the store of decoded images in {file.parent} ({error.strerror}): make room, or set SIAMESE_LAB_CACHE"
+            f"cannot write the store of decoded images in {file.parent} ({error.strerror}): make room, or set "
+            "SIAMESE_LAB_CACHE"
         ) from error
     finally:
         with suppress(OSError):  # a folder in its place

@@ -8,7 +8,8 @@ from torch import Tensor
 
 
 def fingerprint(content: str, classes: Sequence[str], *columns: Tensor) -> str:
-    """SHA-256 of decoded content, the classes' names and the columns (row, turn, labels, split, trials), in their order.
+    """SHA-256 of decoded content, the classes' names and the columns (row, turn, labels, split, trials), in their
+    order.
 
     Args:
         content: hash of the pixels.

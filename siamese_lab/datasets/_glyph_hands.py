@@ -12,8 +12,9 @@ WAVES = 3  # cosines a side of the warp: no wave, half a one, a whole one
 def distort(pictures: Tensor, size: int, strength: float, generator: torch.Generator) -> Tensor:
     """Each picture with a stroke width, an affine map and a warp of its own.
 
-    At strength 1: turned by up to 20 degrees, sheared by up to 0.35, each side scaled by 0.7 to 1.2, shifted by up to 10 % of the
-    picture, warped by a field of a few waves of 2 % each (standard deviation), and its strokes made thinner or thicker.
+    At strength 1: turned by up to 20 degrees, sheared by up to 0.35, each side scaled by 0.7 to 1.2, shifted by up to
+    10 % of the picture, warped by a field of a few waves of 2 % each (standard deviation), and its strokes made thinner
+    or thicker.
 
     Args:
         pictures: float32 (B, 1, S, S) in 0 to 1, from `soften`.
@@ -45,7 +46,9 @@ def distort(pictures: Tensor, size: int, strength: float, generator: torch.Gener
     x = torch.linspace(0, math.pi, side)
     basis = torch.stack([(k * x).cos() for k in range(WAVES)], 1)  # (side, WAVES)
     warp = basis @ waves @ basis.T  # (B, 2, side, side)
-    drawn = functional.grid_sample(pictures, grid + warp.permute(0, 2, 3, 1), mode="bilinear", padding_mode="zeros", align_corners=False)
+    drawn = functional.grid_sample(
+        pictures, grid + warp.permute(0, 2, 3, 1), mode="bilinear", padding_mode="zeros", align_corners=False
+    )
     ink = ((drawn - threshold[:, None, None, None]) * 6 + 0.5).clamp(0, 1)
     return (functional.avg_pool2d(ink, 2) * 255).round().to(torch.uint8)
 

@@ -19,7 +19,8 @@ from siamese_lab.core.text import nearest
 
 CANVAS, EXTENT = 64, 44  # pixels: a shape's longer side is EXTENT, centred on a square of CANVAS
 LEAST_FACES, MOST_FACES = 4, 8  # of a class
-ALIKE = 0.94  # cosine above which two shapes are one to the eye (c and C, the O of four scripts); read off a sorted list of pairs
+# cosine above which two shapes are one to the eye (c and C, the O of four scripts); read off a sorted list of pairs
+ALIKE = 0.94
 SAME = 0.99  # cosine above which two pictures are one outline but for rounding
 Picture = NDArray[np.uint8]  # (CANVAS, CANVAS), ink = 255
 FACES = (  # in this order; DejaVu and STIX alone: the other fonts there draw boxes or Latin only
@@ -39,7 +40,9 @@ FACES = (  # in this order; DejaVu and STIX alone: the other fonts there draw bo
 
 
 class Shapes(NamedTuple):
-    """K characters: `names` and `scripts` (K,), and for each the pictures of its faces, uint8 (faces, CANVAS, CANVAS)."""
+    """K characters: `names` and `scripts` (K,), and for each the pictures of its faces, uint8 (faces, CANVAS,
+    CANVAS).
+    """
 
     names: list[str]
     scripts: list[str]
@@ -59,16 +62,19 @@ def font_files() -> list[Path]:
     files = [folder / f"{face}.ttf" for face in FACES]
     missing = [file.name for file in files if not file.is_file()]
     if missing:
-        raise LabError(f"data=glyphs needs {', '.join(missing)} in {folder}: this matplotlib comes without its fonts; install it with pip")
+        raise LabError(
+            f"data=glyphs needs {', '.join(missing)} in {folder}: this matplotlib comes without its fonts; install it "
+            "with pip"
+        )
     return files
 
 
 def shapes(parts: Sequence[Sequence[str]]) -> list[Shapes]:
     """The classes of each part, in the order of the code points.
 
-    A class is a letter without a Unicode decomposition (no accented ones), in at least LEAST_FACES faces. Letters of a part that
-    look alike on average of their faces, or have one outline in any, are one class: the first one's, with its pictures alone.
-    A letter that looks like one of an earlier part, in any face, is dropped.
+    A class is a letter without a Unicode decomposition (no accented ones), in at least LEAST_FACES faces. Letters of a
+    part that look alike on average of their faces, or have one outline in any, are one class: the first one's, with its
+    pictures alone. A letter that looks like one of an earlier part, in any face, is dropped.
 
     Args:
         parts: the scripts of each part, as they begin the letters' Unicode names ("GREEK").
@@ -77,7 +83,9 @@ def shapes(parts: Sequence[Sequence[str]]) -> list[Shapes]:
         LabError: if a script has no such letter.
     """
     kept: list[Shapes] = []
-    earlier: dict[int, list[Tensor]] = {face: [] for face in range(len(FACES))}  # features of what stands in earlier parts
+    earlier: dict[int, list[Tensor]] = {
+        face: [] for face in range(len(FACES))
+    }  # features of what stands in earlier parts
     prints: set[bytes] = set()  # and their very pixels, whatever the face
     for scripts in parts:
         drawn = _drawn(scripts)
@@ -114,7 +122,8 @@ def _drawn(scripts: Sequence[str]) -> dict[str, dict[int, Picture]]:
     if unknown:
         known = Counter(_script(chr(code)) for code in FT2Font(str(font_files()[0])).get_charmap())
         raise LabError(
-            f"data=glyphs has no letters of {unknown[0]} in {LEAST_FACES} faces{nearest(unknown[0].upper(), known)}: scripts are named as "
+            f"data=glyphs has no letters of {unknown[0]} in {LEAST_FACES} faces{nearest(unknown[0].upper(), known)}: "
+            "scripts are named as "
             "their letters' Unicode names begin, e.g. GREEK"
         )
     return kept
@@ -130,20 +139,33 @@ def _picture(font: ImageFont.FreeTypeFont, char: str) -> Picture | None:
     scale = EXTENT / max(box[2] - box[0], box[3] - box[1])
     size = max(1, round((box[2] - box[0]) * scale)), max(1, round((box[3] - box[1]) * scale))
     canvas = Image.new("L", (CANVAS, CANVAS))
-    canvas.paste(ink.resize(size, Image.Resampling.BILINEAR, box=box), ((CANVAS - size[0]) // 2, (CANVAS - size[1]) // 2))
+    canvas.paste(
+        ink.resize(size, Image.Resampling.BILINEAR, box=box), ((CANVAS - size[0]) // 2, (CANVAS - size[1]) // 2)
+    )
     return np.asarray(canvas)
 
 
 def _features(pictures: Sequence[Picture | None]) -> tuple[Tensor, Tensor]:
     """Which are there (n,), and those, blurred, as unit vectors (n, CANVAS^2 / 4)."""
     there = torch.tensor([index for index, picture in enumerate(pictures) if picture is not None], dtype=torch.int64)
-    every = np.stack([picture for picture in pictures if picture is not None]) if len(there) else np.zeros((0, CANVAS, CANVAS), np.uint8)
-    small = functional.avg_pool2d(torch.from_numpy(every).float()[:, None], 3, stride=2, padding=1) if len(there) else torch.zeros(0, 1)
+    every = (
+        np.stack([picture for picture in pictures if picture is not None])
+        if len(there)
+        else np.zeros((0, CANVAS, CANVAS), np.uint8)
+    )
+    small = (
+        functional.avg_pool2d(torch.from_numpy(every).float()[:, None], 3, stride=2, padding=1)
+        if len(there)
+        else torch.zeros(0, 1)
+    )
     return there, functional.normalize(small.flatten(1)) if len(there) else torch.zeros(0, (CANVAS // 2) ** 2)
 
 
 def _similar(
-    prints: Sequence[set[bytes]], old: set[bytes], features: dict[int, tuple[Tensor, Tensor]], earlier: dict[int, list[Tensor]]
+    prints: Sequence[set[bytes]],
+    old: set[bytes],
+    features: dict[int, tuple[Tensor, Tensor]],
+    earlier: dict[int, list[Tensor]],
 ) -> list[bool]:
     """Whether each character looks like one of an earlier part in any face, or like one kept before it.
 

@@ -15,29 +15,41 @@ def images(root: Path) -> list[Source]:
     """Every image below a folder, in the order of their names; files with other suffixes are passed over, and said.
 
     Raises:
-        LabError: if there is none, one lies in `root` itself or too deep, a folder cannot be read, a link leads to nothing or to a folder
-            that has a place already, or a name is no UTF-8.
+        LabError: if there is none, one lies in `root` itself or too deep, a folder cannot be read, a link leads to
+            nothing or to a folder that has a place already, or a name is no UTF-8.
     """
     passed: list[Path] = []
     try:
         paths = list(_images(root, root, passed, {}))
         sources = [file_source(path, path.relative_to(root).as_posix()) for path in paths]
     except OSError as error:
-        raise LabError(f"cannot read {printable(error.filename)} ({error.strerror}): make it readable, or move it away") from error
+        raise LabError(
+            f"cannot read {printable(error.filename)} ({error.strerror}): make it readable, or move it away"
+        ) from error
     loose = [path.name for path in paths if path.parent == root]
     kinds = ", ".join(sorted(SUFFIXES))
     if loose:
         raise LabError(
-            f"{len(loose)} images lie in {printable(root)} itself, e.g. {printable(loose[0])}: put each identity's images in a folder "
+            f"{len(loose)} images lie in {printable(root)} itself, e.g. {printable(loose[0])}: put each identity's "
+            "images in a folder "
             "of its own"
         )
     example = printable(passed[0].relative_to(root)) if passed else ""
     if not paths:
-        others = f"; its {len(passed)} files, e.g. {example}, are of other kinds: convert them to PNG or JPEG" if passed else ""
-        raise LabError(f"{printable(root)} holds no images ({kinds}): one folder of them per identity is needed{others}")
+        others = (
+            f"; its {len(passed)} files, e.g. {example}, are of other kinds: convert them to PNG or JPEG"
+            if passed
+            else ""
+        )
+        raise LabError(
+            f"{printable(root)} holds no images ({kinds}): one folder of them per identity is needed{others}"
+        )
     if passed:
         files = "1 file" if len(passed) == 1 else f"{len(passed):,} files"
-        warnings.warn(f"passed over {files} in {printable(root)} with the suffix of no image ({kinds}), e.g. {example}", stacklevel=3)
+        warnings.warn(
+            f"passed over {files} in {printable(root)} with the suffix of no image ({kinds}), e.g. {example}",
+            stacklevel=3,
+        )
     return sources
 
 
@@ -48,8 +60,8 @@ def _images(folder: Path, root: Path, passed: list[Path], seen: dict[tuple[int, 
         folder: where to look.
         root: of the tree.
         passed: gets the files that are no images by their names.
-        seen: the folders that were met, by device and number: a link that leads in a circle, or to an identity that has a name already,
-            would count the same images twice.
+        seen: the folders that were met, by device and number: a link that leads in a circle, or to an identity that has
+            a name already, would count the same images twice.
     """
     about = folder.stat()
     before = seen.setdefault((about.st_dev, about.st_ino), folder)
@@ -71,7 +83,8 @@ def _images(folder: Path, root: Path, passed: list[Path], seen: dict[tuple[int, 
             yield path
         elif len(path.relative_to(root).parts) > 3:
             raise LabError(
-                f"{printable(path)} lies too deep: root/<identity>, root/<group>/<identity> or root/train/<group>/<identity>; move it up"
+                f"{printable(path)} lies too deep: root/<identity>, root/<group>/<identity> or "
+                "root/train/<group>/<identity>; move it up"
             )
         else:
             yield from _images(path, root, passed, seen)

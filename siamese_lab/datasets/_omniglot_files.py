@@ -16,13 +16,22 @@ from siamese_lab.data.download import download
 from siamese_lab.data.images import BrokenImageError
 from siamese_lab.data.source import Source, file_source, folder_at, stamp
 
-PLACES = ("", "python", "python/one-shot-classification", "one-shot-classification", "omniglot", "omniglot-py", "all_runs")
+PLACES = (
+    "",
+    "python",
+    "python/one-shot-classification",
+    "one-shot-classification",
+    "omniglot",
+    "omniglot-py",
+    "all_runs",
+)
 CHARACTERS = {"images_background": 964, "images_evaluation": 659}
 CONTENT = {  # SHA-256 over lines of name and digest, in order: the same for any zip or folder of the same images
     "images_background": "16fb4bcbd05bbfef11b7fba013d1f163ee622d1ef5f2ee831a4a5fa3be74011a",
     "images_evaluation": "fa54394c729a67838a6ecdd53a0b28ed5af6571338002789cc28ff97bc18a63f",
 }
-PUBLISHED = {  # path under the address, checksum. The publisher names none; MD5 as torchvision has them, content is checked as well
+# path under the address, checksum. The publisher names none; MD5 as torchvision has them, content is checked as well
+PUBLISHED = {
     "images_background": ("images_background.zip", "md5:68d2efa1b9178cc56df9314c21c6e718"),
     "images_evaluation": ("images_evaluation.zip", "md5:6b91aef0f799c5bb55b94e3f2daec811"),
     "all_runs": (
@@ -63,7 +72,9 @@ def locate(given: str | Path) -> dict[str, Path]:
     Raises:
         LabError: if it is not there, lacks one of the first two, or has neither a file nor a folder under their names.
     """
-    root = folder_at(given, "a folder with images_background and images_evaluation, as zips or unpacked, or null to download them")
+    root = folder_at(
+        given, "a folder with images_background and images_evaluation, as zips or unpacked, or null to download them"
+    )
     found: dict[str, Path] = {}
     for name in PUBLISHED:
         candidates = [root / place / end for place in PLACES for end in (f"{name}.zip", name)]
@@ -71,12 +82,15 @@ def locate(given: str | Path) -> dict[str, Path]:
             candidates += [root / place for place in PLACES if (root / place / "run01").is_dir()]
         there = next((path for path in candidates if path.exists()), None)
         if there and not (there.is_file() or there.is_dir()):  # a pipe would block
-            raise LabError(f"{printable(there)} is neither a file nor a folder: put the publisher's zip there, or data.root=null")
+            raise LabError(
+                f"{printable(there)} is neither a file nor a folder: put the publisher's zip there, or data.root=null"
+            )
         if there:
             found[name] = there
         elif name in CHARACTERS:
             raise LabError(
-                f"{printable(root)} holds neither {name}.zip nor a folder {name}: give the folder that does, or data.root=null to download"
+                f"{printable(root)} holds neither {name}.zip nor a folder {name}: give the folder that does, or "
+                "data.root=null to download"
             )
     return found
 
@@ -96,12 +110,15 @@ def key(paths: Iterable[Path]) -> str:
                 with path.open("rb") as data:
                     every.append(hashlib.file_digest(data, "sha256").hexdigest())
         except OSError as error:
-            raise LabError(f"cannot read {printable(error.filename or path)} ({error.strerror}): copy it again") from error
+            raise LabError(
+                f"cannot read {printable(error.filename or path)} ({error.strerror}): copy it again"
+            ) from error
     return " ".join(every)
 
 
 def drawings(paths: Mapping[str, Path]) -> list[Source]:
-    """Every drawing, named "images_background/Greek/character01/01": background first, then by alphabet, character and drawer.
+    """Every drawing, named "images_background/Greek/character01/01": background first, then by alphabet, character and
+    drawer.
 
     Raises:
         LabError: if they are not 964 and 659 characters of 20 drawings each.
@@ -114,7 +131,8 @@ def drawings(paths: Mapping[str, Path]) -> list[Source]:
         complete = {f"{name.rpartition('/')[0]}/{drawer:02}" for name in names for drawer in range(1, 21)}
         if len(complete) != 20 * characters or names != complete or len(some) != len(names):
             raise LabError(
-                f"{printable(paths[part])} has {len(complete) // 20} characters and {len(some)} drawings, expected {characters} "
+                f"{printable(paths[part])} has {len(complete) // 20} characters and {len(some)} drawings, expected "
+                f"{characters} "
                 "of 20 drawings each: copy or unpack it again, or data.root=null to download"
             )
         found += sorted(some, key=lambda source: source.name)
@@ -155,7 +173,8 @@ def check(names: Sequence[str], digests: Sequence[str], root: str | Path) -> Non
         came = hashlib.sha256("\n".join(lines).encode()).hexdigest()
         if came != expected:
             raise LabError(
-                f"the images of {part} in {printable(root)} are not Omniglot's ({came[:12]}, expected {expected[:12]}): copy it again"
+                f"the images of {part} in {printable(root)} are not Omniglot's ({came[:12]}, expected "
+                f"{expected[:12]}): copy it again"
             )
 
 

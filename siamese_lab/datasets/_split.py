@@ -1,4 +1,4 @@
-"""Which identities train and which judge: seeded, and independent of the order in which they are met."""
+"""Which identities train and which evaluate: seeded, and independent of the order in which they are met."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from siamese_lab.structures.samples import PARTS, TEST, TRAIN, UNUSED, VAL
 def shuffled(names: Sequence[str], seed: int) -> list[str]:
     """Distinct names in an order drawn by the seed.
 
-    The order is that of hashes of seed and name: the same on every machine and version, and a name added or removed leaves the
-    others' order as it was.
+    The order is that of hashes of seed and name: the same on every machine and version, and a name added or removed
+    leaves the others' order as it was.
     """
     return sorted(set(names), key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
 
@@ -41,7 +41,10 @@ def split_by(keys: Sequence[str], val: float, test: float, seed: int, least: int
     counts = [max(least, round(share * len(order))) if share else 0 for share in (test, val)]
     if len(order) - sum(counts) < least:
         parts = 1 + sum(count > 0 for count in counts)
-        raise ValueError(f"{parts} parts of at least {least} each need more than there are: {len(order)}; set a share to 0, or add some")
+        raise ValueError(
+            f"{parts} parts of at least {least} each need more than there are: {len(order)}; set a share to 0, or add "
+            "some"
+        )
     part_of = dict.fromkeys(order, TRAIN)
     part_of |= dict.fromkeys(order[: counts[0]], TEST)
     part_of |= dict.fromkeys(order[counts[0] : sum(counts)], VAL)
@@ -64,7 +67,9 @@ def refuse_overlap(labels: Tensor, split: Tensor, classes: Sequence[str]) -> Non
     both = (stands.sum(1) > 1).nonzero().flatten().tolist()
     if both:
         names = {code: name for name, code in PARTS.items()}
-        shown = "; ".join(f"{printable(classes[i])} in {' and '.join(names[int(p)] for p in stands[i].nonzero())}" for i in both[:5])
+        shown = "; ".join(
+            f"{printable(classes[i])} in {' and '.join(names[int(p)] for p in stands[i].nonzero())}" for i in both[:5]
+        )
         raise LabError(
             f"{len(both)} identit{'y stands' if len(both) == 1 else 'ies stand'} in more than one part ({shown}): "
             "figures would be those of identities that were trained on; "

@@ -24,19 +24,21 @@ FIXED = {"train": "train", "val": "val", "valid": "val", "validation": "val", "t
 class Folder:
     """Images of `root/<identity>/*.png`, or `root/<group>/<identity>/*.png`; hidden files and folders do not count.
 
-    PNG, JPEG, PGM / PPM, BMP, WebP and TIFF, of any sizes. Where `root` holds `train` and `val` or `test`, these are the parts
-    (and `val_share` of the training identities validate if there is no `val`); otherwise identities are drawn by `split_seed`.
-    An identity's name begins with its group's: `Greek/alpha`. Nothing is written into `root`. Files with other suffixes are passed over,
-    and said; links are followed, but no folder may be there twice.
+    PNG, JPEG, PGM / PPM, BMP, WebP and TIFF, of any sizes. Where `root` holds `train` and `val` or `test`, these are
+    the parts (and `val_share` of the training identities validate if there is no `val`); otherwise identities are drawn
+    by `split_seed`. An identity's name begins with its group's: `Greek/alpha`. Nothing is written into `root`. Files
+    with other suffixes are passed over, and said; links are followed, but no folder may be there twice.
 
     Args:
         root: the folder.
-        size: of the images in pixels, a side or (height, width), each 1 to 8192; None takes them as they are, all of one size.
+        size: of the images in pixels, a side or (height, width), each 1 to 8192; None takes them as they are, all of
+            one size.
         channels: 1 (grey) or 3 (RGB), in [1, 3].
         fit: "pad", "crop" or "squash".
         invert: 255 - v, for dark ink on a white ground.
         background: 0 to 255, grey of the borders and behind transparent pixels.
-        val_share, test_share: of the identities (of each one's images, if disjoint is "image"), 0 to 1; 0 makes no such part.
+        val_share, test_share: of the identities (of each one's images, if disjoint is "image"), 0 to 1; 0 makes no such
+            part.
         split_seed: of that draw; any whole number; not the seed of training.
         disjoint: "label" (an identity stands in one part only) or "image" (identities are shared, images are not).
         min_images: identities with fewer are left out, and said; with one image there is no positive pair.
@@ -83,8 +85,9 @@ class Folder:
         """Decodes (the first time) and splits.
 
         Raises:
-            LabError: if there is no such folder, nothing in it, fewer than two identities, a broken image that is refused, images
-                of unlike sizes where no size is given, a link to nothing or round in a circle, or an identity in two parts.
+            LabError: if there is no such folder, nothing in it, fewer than two identities, a broken image that is
+                refused, images of unlike sizes where no size is given, a link to nothing or round in a circle, or an
+                identity in two parts.
         """
         root = folder_at(self.root, "the folder that holds one folder of images per identity")
         sources = images(root)
@@ -97,10 +100,14 @@ class Folder:
         classes = tuple(sorted(set(homes)))
         both = sorted(set(classes) & {home.rpartition("/")[0] for home in classes})
         if both:
-            raise LabError(f"{printable(root / both[0])} holds images and folders of images: an identity or a group? Move one of them")
+            raise LabError(
+                f"{printable(root / both[0])} holds images and folders of images: an identity or a group? Move one of "
+                "them"
+            )
         if len(classes) < 2:
             raise LabError(
-                f"{printable(root)} holds images of {len(classes)} identit{'y' if len(classes) == 1 else 'ies'}: at least 2 are needed, "
+                f"{printable(root)} holds images of {len(classes)} identit{'y' if len(classes) == 1 else 'ies'}: at "
+                "least 2 are needed, "
                 "each in a folder of its own (root/<identity>/*.png)"
             )
         _say_alike(classes)
@@ -134,7 +141,8 @@ class Folder:
         if deep and misspelt and top & FIXED.keys():
             name, hint = next(iter(misspelt.items()))
             raise LabError(
-                f"data.root holds folders named as parts ({', '.join(sorted(top & FIXED.keys()))}) and one named {printable(name)}{hint}"
+                f"data.root holds folders named as parts ({', '.join(sorted(top & FIXED.keys()))}) and one named "
+                f"{printable(name)}{hint}"
             )
         return "train" in top and len(top) > 1 and top <= FIXED.keys() and deep
 
@@ -146,7 +154,10 @@ class Folder:
         few = [home for home, count in counts.items() if count < self.min_images]
         if few:
             shown = ", ".join(map(printable, few[:5])) + (f" and {len(few) - 5} more" if len(few) > 5 else "")
-            message = f"{len(few)} of {len(counts)} identities in {printable(root)} have fewer than {self.min_images} images: {shown}"
+            message = (
+                f"{len(few)} of {len(counts)} identities in {printable(root)} have fewer than {self.min_images} "
+                f"images: {shown}"
+            )
             if len(counts) - len(few) < 2:
                 raise LabError(f"{message}; they form no positive pair, and fewer than 2 others are left: add images")
             warnings.warn(f"{message}; they are left out (data.min_images)", stacklevel=3)
@@ -189,7 +200,8 @@ def _say_alike(classes: Sequence[str]) -> None:
         other = met.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
         if other != name:
             warnings.warn(
-                f"{other!a} and {name!a} differ only in capitals or in how accents are encoded: they count as two identities; "
+                f"{other!a} and {name!a} differ only in capitals or in how accents are encoded: they count as two "
+                "identities; "
                 "if they are one, put their images in one folder",
                 stacklevel=3,
             )

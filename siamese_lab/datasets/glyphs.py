@@ -1,4 +1,6 @@
-"""The embedded data set: letters of many scripts, drawn from the fonts that come with matplotlib. Nothing is downloaded."""
+"""The embedded data set: letters of many scripts, drawn from the fonts that come with matplotlib. Nothing is
+downloaded.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -22,14 +24,16 @@ BATCH = 1024  # pictures distorted at once
 class Glyphs:
     """Letters as classes, ink = 255 on 0; the scripts of validation and test are never seen in training.
 
-    The images of a class are its font faces (4 to 8 of DejaVu Sans, Serif, Mono and STIX), each distorted anew. Letters that look
-    alike are one class, and no shape stands in two parts. The same arguments give the same pixels, bit for bit.
+    The images of a class are its font faces (4 to 8 of DejaVu Sans, Serif, Mono and STIX), each distorted anew. Letters
+    that look alike are one class, and no shape stands in two parts. The same arguments give the same pixels, bit for
+    bit.
 
     Args:
         size: of the images in pixels, 14 to 64.
         images_per_class: at least 2.
         strength: of the distortions, 0 to 1.5; 1 is meant to be hard, see `glyph_hands.distort`.
-        train_scripts, val_scripts, test_scripts: as they begin the letters' Unicode names; a script in one of them only.
+        train_scripts, val_scripts, test_scripts: as they begin the letters' Unicode names; a script in one of them
+            only.
         seed: of the distortions, not of training; >= 0.
 
     Raises:
@@ -49,14 +53,19 @@ class Glyphs:
         if not 14 <= size <= 64:
             raise ValueError(f"size must be 14 to 64 pixels, got {size}: the letters are drawn at 64")
         if not images_per_class >= 2:
-            raise ValueError(f"images_per_class must be at least 2, got {images_per_class}: one image forms no positive pair")
+            raise ValueError(
+                f"images_per_class must be at least 2, got {images_per_class}: one image forms no positive pair"
+            )
         if not 0 <= strength <= 1.5:
             raise ValueError(f"strength must be 0 to 1.5, got {strength}")
         self.parts = [list(scripts) for scripts in (train_scripts, val_scripts, test_scripts)]
         every = [script for scripts in self.parts for script in scripts]
         if len(set(every)) != len(every):
             twice = next(script for script in every if every.count(script) > 1)
-            raise ValueError(f"{twice} stands twice in train_scripts, val_scripts and test_scripts: a script belongs to one part, once")
+            raise ValueError(
+                f"{twice} stands twice in train_scripts, val_scripts and test_scripts: a script belongs to one part, "
+                "once"
+            )
         self.size, self.images_per_class, self.strength, self.seed = size, images_per_class, strength, seed
         self.fit = Fit(size, invert=True)  # how `verify` reads a file: dark ink on white
 

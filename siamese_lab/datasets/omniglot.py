@@ -36,20 +36,24 @@ class Omniglot:
 
     Every sample can be reached by its id, those of no part too (split UNUSED): the official runs need them.
 
-    - lake: the 30 background alphabets train, `validation_alphabets` of them validate, the 20 evaluation alphabets test.
-    - koch (Koch et al. 2015; which alphabets and drawers is our reading, they are not published): 30 background alphabets, drawers
-      1-12, train; the 10 evaluation alphabets outside the official runs, drawers 13-16, validate; the 10 of the runs, drawers
-      17-20, test. It tunes on evaluation alphabets, which Lake forbids.
+    - lake: the 30 background alphabets train, `validation_alphabets` of them validate, the 20 evaluation alphabets
+    test.
+    - koch (Koch et al. 2015; which alphabets and drawers is our reading, they are not published): 30 background
+    alphabets, drawers
+      1-12, train; the 10 evaluation alphabets outside the official runs, drawers 13-16, validate; the 10 of the runs,
+      drawers 17-20, test. It tunes on evaluation alphabets, which Lake forbids.
     - vinyals (Vinyals et al. 2016, whose draw is not published): 1,200 characters of all alphabets train, less
-      `validation_characters` of them that validate (172, hence 1,028, as in the files of Snell et al. 2017); the other 423 test.
+      `validation_characters` of them that validate (172, hence 1,028, as in the files of Snell et al. 2017); the other
+      423 test.
 
     Args:
         root: folder with the zips or what they unpack to; None downloads the publisher's (15 MB).
         split: "lake", "koch" or "vinyals".
         size: of the images in pixels, a side or (height, width), each 1 to 8192; drawn at 105.
         fit: "pad", "crop" or "squash", where `size` is not square.
-        quarter_turns: "none"; "train": training characters turned by 90, 180, 270 degrees (counter-clockwise) count as characters
-            of their own, `Greek/character01@90` of the alphabet `Greek@90`; "all": validation and test characters too.
+        quarter_turns: "none"; "train": training characters turned by 90, 180, 270 degrees (counter-clockwise) count as
+            characters of their own, `Greek/character01@90` of the alphabet `Greek@90`; "all": validation and test
+            characters too.
         validation_alphabets: how many of the 30 (0 to 28), or their names; split lake only.
         validation_characters: 0 to 1,198; split vinyals only.
         split_seed: which alphabets or characters validate and test; any whole number; not the seed of training.
@@ -76,7 +80,9 @@ class Omniglot:
         if quarter_turns not in ("none", "train", "all"):
             raise ValueError(f"quarter_turns must be none, train or all, got {quarter_turns!r}")
         if isinstance(validation_alphabets, int) and not 0 <= validation_alphabets <= 28:
-            raise ValueError(f"validation_alphabets must be 0 to 28 of the 30, or their names, got {validation_alphabets}")
+            raise ValueError(
+                f"validation_alphabets must be 0 to 28 of the 30, or their names, got {validation_alphabets}"
+            )
         if not 0 <= validation_characters <= 1198:
             raise ValueError(f"validation_characters must be 0 to 1198 of the 1200, got {validation_characters}")
         if root is None:
@@ -148,7 +154,10 @@ class Omniglot:
             parts = [_koch(d) for d in found]
         else:
             validation = self._validation({d.alphabet for d, first in zip(found, background, strict=True) if first})
-            parts = [(VAL if d.alphabet in validation else TRAIN) if first else TEST for d, first in zip(found, background, strict=True)]
+            parts = [
+                (VAL if d.alphabet in validation else TRAIN) if first else TEST
+                for d, first in zip(found, background, strict=True)
+            ]
         return torch.tensor(parts)
 
     def _validation(self, alphabets: set[str]) -> set[str]:
@@ -156,7 +165,10 @@ class Omniglot:
             return set(shuffled(list(alphabets), self.split_seed)[: self.validation_alphabets])
         unknown = sorted(set(self.validation_alphabets) - alphabets)
         if unknown:
-            raise LabError(f"validation_alphabets names {', '.join(unknown)}; the background alphabets are {', '.join(sorted(alphabets))}")
+            raise LabError(
+                f"validation_alphabets names {', '.join(unknown)}; the background alphabets are "
+                f"{', '.join(sorted(alphabets))}"
+            )
         return set(self.validation_alphabets)
 
 
@@ -177,7 +189,9 @@ def _codes(names: list[str]) -> tuple[Tensor, tuple[str, ...]]:
 def _turned(codes: Tensor, turn: Tensor, names: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
     """Codes and names where what is turned is something of its own; what is not keeps its code."""
     keys, new = torch.unique(codes + turn * len(names), return_inverse=True)
-    named = (names[key % len(names)] + (f"@{90 * (key // len(names))}" if key >= len(names) else "") for key in keys.tolist())
+    named = (
+        names[key % len(names)] + (f"@{90 * (key // len(names))}" if key >= len(names) else "") for key in keys.tolist()
+    )
     return new, tuple(named)
 
 
@@ -193,11 +207,14 @@ def _official(path: Path, row_of: dict[str, int]) -> Episodes:
         omniglot_files.digest,
     )
     rows = {
-        name[name.rindex("run") :]: row_of.get(bits, -1) for name, bits in zip(images.extra["names"], images.extra["notes"], strict=True)
+        name[name.rindex("run") :]: row_of.get(bits, -1)
+        for name, bits in zip(images.extra["names"], images.extra["notes"], strict=True)
     }
     support, query, truth, names = [], [], [], []
     try:
-        labels = {name: source.read().decode() for name, source in omniglot_files.runs(path).items() if name.endswith(".txt")}
+        labels = {
+            name: source.read().decode() for name, source in omniglot_files.runs(path).items() if name.endswith(".txt")
+        }
         names = sorted(name.split("/")[0] for name in labels)
         for run in names:
             pairs = dict(line.split() for line in labels[f"{run}/class_labels.txt"].splitlines() if line.strip())
@@ -207,7 +224,12 @@ def _official(path: Path, row_of: dict[str, int]) -> Episodes:
             truth.append([ways.index(pairs[item]) for item in items])
         episodes = Episodes(torch.tensor(support), torch.tensor(query), torch.tensor(truth), tuple(names))
     except (KeyError, ValueError, OSError) as error:
-        raise LabError(f"{printable(path)} is not the 20 official runs ({printable(error)}): copy it again, or remove it") from error
+        raise LabError(
+            f"{printable(path)} is not the 20 official runs ({printable(error)}): copy it again, or remove it"
+        ) from error
     if len(names) != 20 or episodes.query.shape != (20, 20) or min(rows.values()) < 0:
-        raise LabError(f"{printable(path)} is not the 20 official runs of 20 x 20 of Omniglot's drawings: copy it again, or remove it")
+        raise LabError(
+            f"{printable(path)} is not the 20 official runs of 20 x 20 of Omniglot's drawings: copy it again, or "
+            "remove it"
+        )
     return episodes

@@ -12,7 +12,8 @@ TILE = 2**20  # numbers that a tile holds at once: 4 MiB in float32, which stay 
 def tiled(head: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor, width: int, tile: int = TILE) -> Tensor:
     """Distances (N, M) of the rows of a (N, D) to those of b (M, D), in memory of a few tiles beside the result.
 
-    Where there is more than one tile, each is computed again when its gradient is asked for, so that none of them is kept.
+    Where there is more than one tile, each is computed again when its gradient is asked for, so that none of them is
+    kept.
 
     Args:
         head: distances (n, m) of x (n, 1, D) to y (1, m, D).

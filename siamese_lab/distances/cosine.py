@@ -7,7 +7,9 @@ from torch.nn import functional as F
 
 
 class Cosine(nn.Module):
-    """The cosine distance 1 - cos(a, b), in [0, 2] everywhere (never [0, 1], never a similarity). A zero vector is at 1 from all."""
+    """The cosine distance 1 - cos(a, b), in [0, 2] everywhere (never [0, 1], never a similarity). A zero vector is at 1
+    from all.
+    """
 
     low, high = 0.0, 2.0
 

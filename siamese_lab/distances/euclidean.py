@@ -12,8 +12,8 @@ from torch.nn import functional as F
 class Euclidean(nn.Module):
     """The Euclidean distance ||a - b||, in [0, inf); at most 2 between unit-norm embeddings.
 
-    Where two embeddings are equal the gradient is zero, not NaN: the root of a squared distance below the smallest normal number
-    is not taken.
+    Where two embeddings are equal the gradient is zero, not NaN: the root of a squared distance below the smallest
+    normal number is not taken.
     """
 
     low, high = 0.0, float("inf")
@@ -32,7 +32,9 @@ class Euclidean(nn.Module):
 
 
 def squared_matrix(a: Tensor, b: Tensor) -> Tensor:
-    """Squared Euclidean distances (N, M) by one matrix product; never below 0, and exactly 0 for the same object against itself."""
+    """Squared Euclidean distances (N, M) by one matrix product; never below 0, and exactly 0 for the same object
+    against itself.
+    """
     squared = torch.addmm(a.square().sum(1)[:, None] + b.square().sum(1)[None, :], a, b.T, alpha=-2.0).clamp(min=0.0)
     if a.data_ptr() == b.data_ptr() and a.stride() == b.stride():
         squared = squared.fill_diagonal_(0.0)  # a distance to itself is not a rounding error
@@ -46,7 +48,9 @@ def root(squared: Tensor) -> Tensor:
 
 
 class _Root(torch.autograd.Function):
-    """In fewer passes over the distances than masks before and after a root would take: they are what a loss on all pairs waits for."""
+    """In fewer passes over the distances than masks before and after a root would take: they are what a loss on all
+    pairs waits for.
+    """
 
     @staticmethod
     def forward(ctx: Any, squared: Tensor) -> Tensor:

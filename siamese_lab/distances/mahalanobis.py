@@ -9,10 +9,12 @@ from siamese_lab.distances.euclidean import root, squared_matrix
 class Mahalanobis(nn.Module):
     """The Euclidean distance after a learned linear map, ||L (a - b)||, in [0, inf): Mahalanobis with the matrix L^T L.
 
-    L starts as the identity where it has full rank; else its rows are random directions at right angles, of a length that keeps squared
-    distances what they were on average. Where two embeddings are equal the gradient is zero, as the Euclidean distance's.
+    L starts as the identity where it has full rank; else its rows are random directions at right angles, of a length
+    that keeps squared distances what they were on average. Where two embeddings are equal the gradient is zero, as the
+    Euclidean distance's.
 
-    Source: Weinberger, Saul, JMLR 2009, eq. 2 and 3. Differs from it: L is learned with the network, by any loss, and starts as above.
+    Source: Weinberger, Saul, JMLR 2009, eq. 2 and 3. Differs from it: L is learned with the network, by any loss, and
+    starts as above.
 
     Args:
         dim: dimensions of an embedding (given by the backbone).
@@ -29,7 +31,9 @@ class Mahalanobis(nn.Module):
         super().__init__()
         rank = (dim + 1) // 2 if rank is None else rank
         if not 0 < rank <= dim:
-            raise ValueError(f"rank must lie in [1, {dim}], got {rank}: it is how many of the {dim} dimensions the distance keeps")
+            raise ValueError(
+                f"rank must lie in [1, {dim}], got {rank}: it is how many of the {dim} dimensions the distance keeps"
+            )
         self.squared = squared
         rows = torch.eye(dim) if rank == dim else torch.linalg.qr(torch.randn(dim, rank)).Q.T * (dim / rank) ** 0.5
         self.map = nn.Parameter(rows.contiguous())  # L (rank, D)

@@ -7,11 +7,13 @@ from siamese_lab.distances._tiled import tiled
 
 
 class PairMLP(nn.Module):
-    """Each dimension's product, sum, absolute and squared difference through one small network that all dimensions share.
+    """Each dimension's product, sum, absolute and squared difference through one small network that all dimensions
+    share.
 
-    d = sum over dimensions k of g_k * v . relu(W [a_k b_k, a_k + b_k, |a_k - b_k|, (a_k - b_k)^2] + c), in (-inf, inf). Each of the four
-    is symmetric in a and b, so d is. It starts as a distance: with a_k + b_k given, every hidden unit rises with |a_k - b_k| at first, and
-    g and v are positive. Constants that shift every distance are the loss's: `loss=bce` owns the bias of the logit.
+    d = sum over dimensions k of g_k * v . relu(W [a_k b_k, a_k + b_k, |a_k - b_k|, (a_k - b_k)^2] + c), in (-inf, inf).
+    Each of the four is symmetric in a and b, so d is. It starts as a distance: with a_k + b_k given, every hidden unit
+    rises with |a_k - b_k| at first, and g and v are positive. Constants that shift every distance are the loss's:
+    `loss=bce` owns the bias of the logit.
 
     Unlike with a Euclidean distance, an embedding may be far from itself.
 
@@ -30,7 +32,9 @@ class PairMLP(nn.Module):
     def __init__(self, *, dim: int, hidden: int = 32) -> None:
         super().__init__()
         if not hidden > 0:
-            raise ValueError(f"hidden must be > 0, got {hidden}: it is how many units compare the two values of a dimension")
+            raise ValueError(
+                f"hidden must be > 0, got {hidden}: it is how many units compare the two values of a dimension"
+            )
         signs = torch.tensor([-1.0, 1.0, 1.0, 1.0])  # a product falls where a difference grows
         random = torch.rand(hidden, 4)
         random[:, 1] = 2.0 * random[:, 1] - 1.0

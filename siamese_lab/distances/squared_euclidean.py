@@ -8,7 +8,8 @@ from siamese_lab.distances.euclidean import squared_matrix
 
 
 class SquaredEuclidean(nn.Module):
-    """The squared Euclidean distance ||a - b||^2, in [0, inf); 2 - 2 cos(a, b), so at most 4, between unit-norm embeddings.
+    """The squared Euclidean distance ||a - b||^2, in [0, inf); 2 - 2 cos(a, b), so at most 4, between unit-norm
+    embeddings.
 
     Source: Schroff et al., CVPR 2015, section 3.1; Snell et al., NeurIPS 2017, section 2.4.
     """

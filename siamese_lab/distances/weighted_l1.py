@@ -5,12 +5,14 @@ from torch import Tensor, nn
 
 
 class WeightedL1(nn.Module):
-    """The L1 distance with a learned weight for each dimension, the sum of w_k |a_k - b_k|, in (-inf, inf): weights may turn negative.
+    """The L1 distance with a learned weight for each dimension, the sum of w_k |a_k - b_k|, in (-inf, inf): weights may
+    turn negative.
 
-    Together with `loss=bce`, which owns the bias, this is the head of Koch et al.: p(same) = sigmoid(bias - distance). Their alphas
-    are our -w.
+    Together with `loss=bce`, which owns the bias, this is the head of Koch et al.: p(same) = sigmoid(bias - distance).
+    Their alphas are our -w.
 
-    Source: Koch, Zemel, Salakhutdinov, ICML deep learning workshop 2015, section 3.1; Taigman et al., CVPR 2014, section 4.2.
+    Source: Koch, Zemel, Salakhutdinov, ICML deep learning workshop 2015, section 3.1; Taigman et al., CVPR 2014,
+    section 4.2.
 
     Args:
         dim: dimensions of an embedding (given by the backbone).
@@ -28,7 +30,9 @@ class WeightedL1(nn.Module):
         if not std >= 0:
             raise ValueError(f"std must be >= 0, got {std}: it is the spread of the starting weights")
         if mean == 0 and std == 0:
-            raise ValueError("mean and std are both 0: every distance would be 0 and the backbone would get no gradient")
+            raise ValueError(
+                "mean and std are both 0: every distance would be 0 and the backbone would get no gradient"
+            )
         self.weight = nn.Parameter(torch.full((dim,), float(mean)) + std * torch.randn(dim))
 
     def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
@@ -36,7 +40,9 @@ class WeightedL1(nn.Module):
         return (a - b).abs() @ self.weight.to(a.dtype)
 
     def matrix(self, a: Tensor, b: Tensor) -> Tensor:
-        """Distances (N, M), without an N x M x D tensor: w is moved into the embeddings, the two signs are subtracted."""
+        """Distances (N, M), without an N x M x D tensor: w is moved into the embeddings, the two signs are
+        subtracted.
+        """
         weight = self.weight.to(a.dtype)
         gain, loss = weight.clamp(min=0.0), weight.clamp(max=0.0)
         distances = torch.cdist(a * gain, b * gain, p=1.0)

@@ -1,7 +1,8 @@
 """What the processes of one run tell each other; alone, a process is told what it says.
 
-Every process draws the same global batch, embeds its slice of it, and computes the whole batch's loss from the embeddings of all. Numbers
-that a decision hangs on (a table, a validation figure) are taken from the first process, so that all decide alike.
+Every process draws the same global batch, embeds its slice of it, and computes the whole batch's loss from the
+embeddings of all. Numbers that a decision hangs on (a table, a validation figure) are taken from the first process, so
+that all decide alike.
 """
 
 import os
@@ -18,7 +19,9 @@ from torch import distributed as dist
 
 from siamese_lab.core.errors import LabError
 
-PATIENCE = timedelta(days=7)  # a process that is gone is noticed by ranks.py, one that takes long is no reason to end a run
+PATIENCE = timedelta(
+    days=7
+)  # a process that is gone is noticed by ranks.py, one that takes long is no reason to end a run
 LOOPBACK = "lo"
 
 
@@ -47,8 +50,8 @@ def share(n: int) -> slice:
 def all_gather(z: Tensor) -> Tensor:
     """The rows of all processes, (B, D) of this one's (B / processes, D), with their gradients.
 
-    The loss over them is the same in every process. The gradient of each slice is summed over the processes here, that of each parameter
-    is averaged over them afterwards: together this is the gradient of that one loss.
+    The loss over them is the same in every process. The gradient of each slice is summed over the processes here, that
+    of each parameter is averaged over them afterwards: together this is the gradient of that one loss.
     """
     return _Gathered.apply(z) if world() > 1 else z
 
@@ -61,9 +64,10 @@ def all_sum(x: Tensor) -> Tensor:
 def average_gradients(module: nn.Module) -> None:
     """Makes every gradient the mean over the processes.
 
-    All at once, after the backward pass: the same numbers are then added in the same order at every step and after every resume, and a
-    parameter without a gradient (a distance's, in a batch without a valid tuple) keeps none. DistributedDataParallel adds them in an
-    order that changes after the first step, and waits for those that do not come.
+    All at once, after the backward pass: the same numbers are then added in the same order at every step and after
+    every resume, and a parameter without a gradient (a distance's, in a batch without a valid tuple) keeps none.
+    DistributedDataParallel adds them in an order that changes after the first step, and waits for those that do not
+    come.
     """
     if world() == 1:
         return
@@ -141,11 +145,15 @@ def process_group(meeting: Path, number: int, processes: int, gpu: bool, threads
     """
     before, interface = torch.get_num_threads(), os.environ.get("GLOO_SOCKET_IFNAME")
     if interface is None and LOOPBACK in (name for _, name in socket.if_nameindex()):
-        os.environ["GLOO_SOCKET_IFNAME"] = LOOPBACK  # gloo would look for the machine's own name, which need not be in any register
+        os.environ["GLOO_SOCKET_IFNAME"] = (
+            LOOPBACK  # gloo would look for the machine's own name, which need not be in any register
+        )
     if gpu:
         torch.cuda.set_device(number)
     backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
-    dist.init_process_group(backend, store=dist.FileStore(str(meeting), processes), rank=number, world_size=processes, timeout=PATIENCE)
+    dist.init_process_group(
+        backend, store=dist.FileStore(str(meeting), processes), rank=number, world_size=processes, timeout=PATIENCE
+    )
     torch.set_num_threads(threads)
     try:
         yield

@@ -27,7 +27,9 @@ def with_sync_batchnorm(module: nn.Module, gpu: bool) -> nn.Module:
 
 
 class SyncBatchNorm(_BatchNorm):
-    """What `nn.BatchNorm1d` and its kin compute, with mean and variance over the slices of all processes, which are of one size."""
+    """What `nn.BatchNorm1d` and its kin compute, with mean and variance over the slices of all processes, which are of
+    one size.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalises x (b, C, ...): by the global batch's statistics in training, by the running ones in evaluation."""

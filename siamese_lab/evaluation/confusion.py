@@ -13,7 +13,12 @@ from siamese_lab.structures.samples import Samples
 
 
 def confusions(
-    module: SiameseModule, samples: Samples, part: str, protocols: Mapping[str, Any], batch_size: int, seen: EmbeddedSet | None
+    module: SiameseModule,
+    samples: Samples,
+    part: str,
+    protocols: Mapping[str, Any],
+    batch_size: int,
+    seen: EmbeddedSet | None,
 ) -> dict[str, Confusion]:
     """By protocol, for those that recognise; the publisher's trials belong to the test part.
 
@@ -23,18 +28,22 @@ def confusions(
         part: "val" or "test".
         protocols: by name.
         batch_size: images embedded at once.
-        seen: the part, judged; None where there is none.
+        seen: the part, evaluated; None where there is none.
     """
     made = {}
     for name, protocol in protocols.items():
         given = trials_name(protocol)
-        if not hasattr(protocol, "outcomes") or (given is None and seen is None) or (given is not None and part != "test"):
+        if (
+            not hasattr(protocol, "outcomes")
+            or (given is None and seen is None)
+            or (given is not None and part != "test")
+        ):
             continue
-        ids, judged = samples.ids(part), seen
+        ids, embedded = samples.ids(part), seen
         if given is not None:
             episodes = samples.trials[given]
             ids = torch.cat([episodes.support.flatten(), episodes.query.flatten()]).unique()
-            judged = embed_part(module, samples, ids, batch_size, given)
-        found = protocol.outcomes(judged)
+            embedded = embed_part(module, samples, ids, batch_size, given)
+        found = protocol.outcomes(embedded)
         made[name] = Confusion(ids[found.asked], ids[found.taken], found.wrong)
     return made

@@ -1,4 +1,6 @@
-"""Embeds a part of a data set and has the protocols judge it: in validation, after training, and in `siamese-lab evaluate`."""
+"""Embeds a part of a data set and has the protocols evaluate it: in validation, after training, and in `siamese-lab
+evaluate`.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,10 +20,13 @@ Chosen = dict[str, dict[str, float]]  # protocol -> what it chose on validation,
 
 
 @torch.no_grad()
-def embed_ids(module: SiameseModule, samples: Samples, ids: Tensor, batch_size: int, *, averaged: bool = True) -> Tensor:
+def embed_ids(
+    module: SiameseModule, samples: Samples, ids: Tensor, batch_size: int, *, averaged: bool = True
+) -> Tensor:
     """Embeddings (n, D) of the samples `ids` (n,), on the module's device.
 
-    Several processes embed every other chunk each, and all get all: the chunks are the same as those of one process, so are the results.
+    Several processes embed every other chunk each, and all get all: the chunks are the same as those of one process, so
+    are the results.
     """
     collectives.align(module)
     rank, world = collectives.rank(), collectives.world()
@@ -36,7 +41,9 @@ def embed_ids(module: SiameseModule, samples: Samples, ids: Tensor, batch_size: 
     return collectives.all_sum(z).flatten(0, 1)[: len(ids)]  # only the last chunk is short
 
 
-def embed_part(module: SiameseModule, samples: Samples, ids: Tensor, batch_size: int, trials: str | None = None) -> EmbeddedSet:
+def embed_part(
+    module: SiameseModule, samples: Samples, ids: Tensor, batch_size: int, trials: str | None = None
+) -> EmbeddedSet:
     """What the protocols are given of the samples `ids` (n,).
 
     Args:
@@ -60,15 +67,24 @@ def embed_part(module: SiameseModule, samples: Samples, ids: Tensor, batch_size:
         return made
     episodes = samples.trials[trials]
     moved = Episodes(
-        torch.searchsorted(ids, episodes.support).to(device), torch.searchsorted(ids, episodes.query).to(device), *episodes[2:]
+        torch.searchsorted(ids, episodes.support).to(device),
+        torch.searchsorted(ids, episodes.query).to(device),
+        *episodes[2:],
     )
     return replace(made, trials={trials: moved._replace(truth=episodes.truth.to(device))})
 
 
 def choose(
-    module: SiameseModule, samples: Samples, protocols: Mapping[str, Any], batch_size: int, *, seen: EmbeddedSet | None = None
+    module: SiameseModule,
+    samples: Samples,
+    protocols: Mapping[str, Any],
+    batch_size: int,
+    *,
+    seen: EmbeddedSet | None = None,
 ) -> Chosen:
-    """What each protocol chooses on the validation part (`seen`, where it is embedded already); nothing where the data have none."""
+    """What each protocol chooses on the validation part (`seen`, where it is embedded already); nothing where the data
+    have none.
+    """
     ids = samples.ids("val")
     if len(ids) == 0:
         return {}
@@ -97,14 +113,14 @@ def evaluate_part(
         chosen: by protocol, on validation.
         batch_size: images embedded at once.
         influences: also the influences and intervals, which take longer.
-        seen: the part as `judged` gives it, where it is embedded already.
+        seen: the part as `embed_part` returns it, where it is embedded already.
     """
     plain = {name: protocol for name, protocol in protocols.items() if trials_name(protocol) is None}
     figures = {}
     if plain and len(samples.ids(part)):
         whole = seen if seen is not None else embed_part(module, samples, samples.ids(part), batch_size)
         for name, protocol in plain.items():
-            for key, figure in protocol.judge(whole, chosen.get(name, {}), influences=influences).items():
+            for key, figure in protocol.evaluate(whole, chosen.get(name, {}), influences=influences).items():
                 figures[f"{name}/{key}"] = figure
     if part == "test":
         for name, protocol in protocols.items():
@@ -113,13 +129,13 @@ def evaluate_part(
                 episodes = samples.trials[given]
                 ids = torch.cat([episodes.support.flatten(), episodes.query.flatten()]).unique()
                 whole = embed_part(module, samples, ids, batch_size, given)
-                for key, figure in protocol.judge(whole, {}, influences=influences).items():
+                for key, figure in protocol.evaluate(whole, {}, influences=influences).items():
                     figures[f"{name}/{key}"] = figure
     return figures
 
 
 def refuse_unfit(samples: Samples, protocols: Mapping[str, Any], parts: Sequence[str] = ("val", "test")) -> None:
-    """Sees to it that the protocols can judge these data, before anything is trained or embedded.
+    """Sees to it that the protocols can evaluate these data, before anything is trained or embedded.
 
     Raises:
         LabError: naming the protocol, the part, and what to change.
@@ -132,15 +148,20 @@ def refuse_unfit(samples: Samples, protocols: Mapping[str, Any], parts: Sequence
                 continue
             groups = {group: (codes[ids], names) for group, (codes, names) in samples.groups.items()}
             unseen = EmbeddedSet(
-                torch.zeros(len(ids), 1), samples.labels[ids], samples.classes, torch.nn.Identity(), groups, samples.trials
+                torch.zeros(len(ids), 1),
+                samples.labels[ids],
+                samples.classes,
+                torch.nn.Identity(),
+                groups,
+                samples.trials,
             )
             try:
                 protocol.fits(unseen)
             except LabError as error:
-                raise LabError(f"protocol {name} cannot judge the {part} part: {error}") from error
+                raise LabError(f"protocol {name} cannot evaluate the {part} part: {error}") from error
 
 
 def trials_name(protocol: Any) -> str | None:
-    """The name of the publisher's episodes that a protocol judges; None for one that judges a part."""
+    """The name of the publisher's episodes that a protocol evaluates; None for one that evaluates a part."""
     name: str | None = getattr(protocol, "trials", None)
     return name

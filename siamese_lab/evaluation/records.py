@@ -17,7 +17,10 @@ def error_curves(protocols: Mapping[str, Any], seen: EmbeddedSet) -> dict[str, C
 
 def plain_figures(figures: dict[str, Figure]) -> dict[str, dict[str, Any]]:
     """Figures as metrics.json holds them: without their influences."""
-    return {name: {key: value for key, value in asdict(figure).items() if key != "influence"} for name, figure in figures.items()}
+    return {
+        name: {key: value for key, value in asdict(figure).items() if key != "influence"}
+        for name, figure in figures.items()
+    }
 
 
 def thin_curve(curves: "Curves") -> Curve:

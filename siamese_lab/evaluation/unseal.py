@@ -10,7 +10,8 @@ from siamese_lab.runs.seal import log_opening
 
 
 def open_test_part(folders: Sequence[RunFolder], command: str) -> None:
-    """Judges the test part of runs whose test figures are not known, from their checkpoints, and adds the figures to their metrics.json.
+    """Evaluates the test part of runs whose test figures are not known, from their checkpoints, and adds the figures to
+    their metrics.json.
 
     Thresholds stay those that each run chose on validation.
 
@@ -44,7 +45,9 @@ def open_test_part(folders: Sequence[RunFolder], command: str) -> None:
         key = str(cfg.data)
         samples = loaded[key] if key in loaded else loaded.setdefault(key, load_data(cfg, trusted=False))
         if samples.fingerprint != metrics["data"]["fingerprint"]:
-            raise LabError(f"the data have changed since the run {folder.path} was trained: put them back, or train the study anew")
+            raise LabError(
+                f"the data have changed since the run {folder.path} was trained: put them back, or train the study anew"
+            )
         module = load_trained(folder, cfg).to(decide_device(cfg, "auto").device)
         protocols = {str(name): build(node, trusted=False) for name, node in cfg.protocol.items()}
         size, ids = cfg.evaluation.batch_size, samples.ids("test")
@@ -53,5 +56,7 @@ def open_test_part(folders: Sequence[RunFolder], command: str) -> None:
         drawn = error_curves(protocols, seen) if seen is not None else {}
         write_curves(curves_file(folder.path, "test"), {name: thin_curve(curve) for name, curve in drawn.items()})
         write_influences(influences_file(folder.path, "test"), figures)
-        test: Mapping[str, Any] = {name: {k: v for k, v in asdict(f).items() if k != "influence"} for name, f in figures.items()}
+        test: Mapping[str, Any] = {
+            name: {k: v for k, v in asdict(f).items() if k != "influence"} for name, f in figures.items()
+        }
         write_json(folder.path / "metrics.json", metrics | {"test": test, "sealed": False})

@@ -1,8 +1,8 @@
 """The cost of all triplets that the labels of a batch imply, without listing them.
 
-A triplet's cost depends on d(anchor, positive) and d(anchor, negative) alone, so that its sum over the triplets, and the gradient of that
-sum, are made of the (A, R) distances a few anchors at a time. B images of B / K classes have B (K - 1) (B - K) triplets: 25 million for
-B = 2048 and K = 4. Memory here is that of one (A, R) gradient and of a tile.
+A triplet's cost depends on d(anchor, positive) and d(anchor, negative) alone, so that its sum over the triplets, and
+the gradient of that sum, are made of the (A, R) distances a few anchors at a time. B images of B / K classes have B (K
+- 1) (B - K) triplets: 25 million for B = 2048 and K = 4. Memory here is that of one (A, R) gradient and of a tile.
 """
 
 from typing import Any, Literal
@@ -40,8 +40,11 @@ def costs(e: Embedded, tuples: Tuples, margin: float, form: Literal["hinge", "so
     return cost.sum(), (excess + margin > 0).count_nonzero(), torch.tensor(len(anchor), device=anchor.device)
 
 
-def over_all(d: Tensor, positives: Tensor, negatives: Tensor, margin: float, form: Literal["hinge", "soft"] = "hinge") -> Sums:
-    """The sum over all triplets of max(0, d(a, p) - d(a, n) + margin), or of log(1 + exp(d(a, p) - d(a, n))) in the soft form.
+def over_all(
+    d: Tensor, positives: Tensor, negatives: Tensor, margin: float, form: Literal["hinge", "soft"] = "hinge"
+) -> Sums:
+    """The sum over all triplets of max(0, d(a, p) - d(a, n) + margin), or of log(1 + exp(d(a, p) - d(a, n))) in the
+    soft form.
 
     Args:
         d: distances (A, R).
@@ -77,14 +80,19 @@ class _OverAll(torch.autograd.Function):
         return gradient * cost, None, None, None, None
 
 
-def _one_by_one(d: Tensor, margin: float, positives: Tensor, negatives: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """Cost and active triplets of some anchors (a, R): their first positives against all their negatives, then their second ones, ...
+def _one_by_one(
+    d: Tensor, margin: float, positives: Tensor, negatives: Tensor, gradient: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Cost and active triplets of some anchors (a, R): their first positives against all their negatives, then their
+    second ones, ...
 
     Adds the gradient of the distances to `gradient`.
     """
     anchor, positive = positives.nonzero(as_tuple=True)  # (P,), anchor by anchor
     count = positives.sum(1)
-    place = torch.arange(len(anchor), device=d.device) - (count.cumsum(0) - count)[anchor]  # of a positive among its anchor's
+    place = (
+        torch.arange(len(anchor), device=d.device) - (count.cumsum(0) - count)[anchor]
+    )  # of a positive among its anchor's
     most = int(count.max())
     reach = d.new_full((len(d), most), -torch.inf)
     reach[anchor, place] = d[anchor, positive] + margin
@@ -101,15 +109,21 @@ def _one_by_one(d: Tensor, margin: float, positives: Tensor, negatives: Tensor, 
     return cost, within.sum()
 
 
-def _by_sorting(d: Tensor, margin: float, positives: Tensor, negatives: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+def _by_sorting(
+    d: Tensor, margin: float, positives: Tensor, negatives: Tensor, gradient: Tensor
+) -> tuple[Tensor, Tensor]:
     """The same, where each anchor has many positives: sorted distances are counted."""
     near, far = d + margin, d
     reach = near.masked_fill(~positives, -torch.inf)  # what a negative has to stay out of
     ranked = far.masked_fill(~negatives, torch.inf).sort(1).values  # (a, R)
-    closer = torch.searchsorted(ranked, reach).masked_fill(~positives, 0)  # for each positive, its negatives within reach
+    closer = torch.searchsorted(ranked, reach).masked_fill(
+        ~positives, 0
+    )  # for each positive, its negatives within reach
     sums = torch.cat([ranked.new_zeros(len(ranked), 1, dtype=torch.float64), ranked.double().cumsum(1)], 1)
     cost = (closer * near.double() - sums.gather(1, closer)).masked_fill(~positives, 0.0).sum()
-    beyond = torch.searchsorted(reach.sort(1).values, far.contiguous(), right=True)  # for each negative, the positives that do not reach it
+    beyond = torch.searchsorted(
+        reach.sort(1).values, far.contiguous(), right=True
+    )  # for each negative, the positives that do not reach it
     within = (far.shape[1] - beyond).masked_fill(~negatives, 0)
     gradient += (closer - within).to(gradient.dtype)
     return cost, closer.sum()
@@ -121,7 +135,9 @@ def _soft(d: Tensor, margin: float, positives: Tensor, negatives: Tensor, gradie
     anchor, positive = positives.nonzero(as_tuple=True)  # (P,)
     for some in torch.arange(len(anchor), device=d.device).split(max(1, TILE // d.shape[1])):
         a, p = anchor[some], positive[some]
-        excess = (d[a, p][:, None] - d[a]).masked_fill(~negatives[a], -torch.inf)  # (p, R); what is no triplet costs nothing
+        excess = (d[a, p][:, None] - d[a]).masked_fill(
+            ~negatives[a], -torch.inf
+        )  # (p, R); what is no triplet costs nothing
         cost += F.softplus(excess).sum(dtype=torch.float64)
         active += (excess + margin > 0).count_nonzero()
         slope = excess.sigmoid()

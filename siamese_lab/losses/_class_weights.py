@@ -9,7 +9,9 @@ from torch.nn import functional as F
 from siamese_lab.structures.embedded import Embedded
 
 LENGTH = 0.1
-"""Of a class weight at the start. `loss=norm_softmax`, 308 steps of the main job: verification/eer 16.2 % so, 25.8 % with norm 1."""
+"""Of a class weight at the start. `loss=norm_softmax`, 308 steps of the main job: verification/eer 16.2 % so, 25.8 %
+with norm 1.
+"""
 
 
 def directions(classes: int, *shape: int) -> nn.Parameter:
@@ -31,7 +33,9 @@ def batch(e: Embedded) -> tuple[Tensor, Tensor]:
 
 
 def cosines(z: Tensor, weight: Tensor) -> Tensor:
-    """Cosines (B, C) of the rows of z (B, D) to those of weight (C, D), in [-1, 1] to the last digit, in z's precision."""
+    """Cosines (B, C) of the rows of z (B, D) to those of weight (C, D), in [-1, 1] to the last digit, in z's
+    precision.
+    """
     with torch.autocast(z.device.type, enabled=False):
         return (F.normalize(z, dim=1) @ F.normalize(weight.to(z.dtype), dim=1).T).clamp(-1.0, 1.0)
 
@@ -43,12 +47,16 @@ def own_class(labels: Tensor, classes: int) -> Tensor:
         ValueError: for a label that is no class, where looking does not wait for a GPU.
     """
     if labels.device.type == "cpu" and len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
-        raise ValueError(f"labels must lie in 0 .. {classes - 1}, got {int(labels.min())} .. {int(labels.max())}: each class has a weight")
+        raise ValueError(
+            f"labels must lie in 0 .. {classes - 1}, got {int(labels.min())} .. {int(labels.max())}: each class has a "
+            "weight"
+        )
     return labels[:, None] == torch.arange(classes, device=labels.device)[None, :]
 
 
 def with_margin(cosine: Tensor, margin: float) -> Tensor:
-    """cos(theta + margin) of cosines, `margin` in radians; falls over all of [0, pi], and has a finite gradient everywhere.
+    """cos(theta + margin) of cosines, `margin` in radians; falls over all of [0, pi], and has a finite gradient
+    everywhere.
 
     Beyond theta = pi - margin, where cos(theta + margin) would rise again, it is cos(theta) - margin sin(margin).
     """

@@ -5,7 +5,9 @@ from torch import Tensor
 
 
 def log_sum(x: Tensor, mask: Tensor, dim: int = 1) -> Tensor:
-    """log of the sum of exp(x) over what `mask` keeps; a huge negative number, without a gradient, where it keeps nothing."""
+    """log of the sum of exp(x) over what `mask` keeps; a huge negative number, without a gradient, where it keeps
+    nothing.
+    """
     return x.masked_fill(~mask, torch.finfo(x.dtype).min).logsumexp(dim)  # finite: -inf would give NaN gradients
 
 

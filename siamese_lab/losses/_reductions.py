@@ -20,5 +20,7 @@ def each_kind(cost: Tensor, same: Tensor, pairs: Tensor) -> Tensor:
 
 
 def misranked(d: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-    """Mask (A,) of the anchors that have a negative no farther than one of their positives, of distances and masks (A, R)."""
+    """Mask (A,) of the anchors that have a negative no farther than one of their positives, of distances and masks (A,
+    R).
+    """
     return d.masked_fill(~positives, -torch.inf).amax(1) >= d.masked_fill(~negatives, torch.inf).amin(1)

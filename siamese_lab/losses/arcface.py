@@ -13,13 +13,13 @@ from siamese_lab.structures.tuples import Tuples
 class ArcFaceLoss(nn.Module):
     """`norm_softmax` in which the own class has to win although its angle is counted as larger by a margin, in radians.
 
-    loss = mean over images of - log softmax at the image's class of scale * (cos(theta + margin) for the own class, cos(theta) for the
-    others). Beyond theta = pi - margin, where cos(theta + margin) would rise again, the own class counts cos(theta) - margin
-    sin(margin): lower than all before, so that the cost grows with the angle over all of [0, pi]. Weights start as random directions,
-    of norm 0.1.
+    loss = mean over images of - log softmax at the image's class of scale * (cos(theta + margin) for the own class,
+    cos(theta) for the others). Beyond theta = pi - margin, where cos(theta + margin) would rise again, the own class
+    counts cos(theta) - margin sin(margin): lower than all before, so that the cost grows with the angle over all of [0,
+    pi]. Weights start as random directions, of norm 0.1.
 
-    Source: Deng et al., CVPR 2019, eq. 3 (margin 0.5; scale 64, which takes longer to begin to learn); beyond pi - margin as in the
-    authors' program, the paper is silent.
+    Source: Deng et al., CVPR 2019, eq. 3 (margin 0.5; scale 64, which takes longer to begin to learn); beyond pi -
+    margin as in the authors' program, the paper is silent.
 
     Args:
         dim: dimensions of an embedding, given by the backbone.
@@ -31,7 +31,7 @@ class ArcFaceLoss(nn.Module):
         ValueError: if margin is not in [0, pi / 2], scale not positive or classes less than 2.
     """
 
-    eats, remembers = "labels", False
+    consumes, uses_memory = "labels", False
 
     def __init__(self, *, dim: int, classes: int, margin: float = 0.5, scale: float = 32.0) -> None:
         super().__init__()

@@ -12,17 +12,18 @@ from siamese_lab.structures.tuples import Tuples, pair_distances
 class BCELoss(nn.Module):
     """Cross-entropy of p(same) = sigmoid(bias - distance) with a learned bias.
 
-    Each kind of pair is averaged on its own and the two averages are averaged, so that chance costs ln 2 however few positives there
-    are; with as many positives as negatives this is the plain mean.
+    Each kind of pair is averaged on its own and the two averages are averaged, so that chance costs ln 2 however few
+    positives there are; with as many positives as negatives this is the plain mean.
 
-    Source: Koch, Zemel, Salakhutdinov, ICML deep learning workshop 2015, section 3.2 (the printed loss lacks its minus sign).
-    With `distance=weighted_l1` it is their head.
+    Source: Koch, Zemel, Salakhutdinov, ICML deep learning workshop 2015, section 3.2 (the printed loss lacks its minus
+    sign). With `distance=weighted_l1` it is their head.
 
     Args:
-        bias: where the bias starts, in units of the distance, in (-inf, inf): the distance at which both answers are equally likely.
+        bias: where the bias starts, in units of the distance, in (-inf, inf): the distance at which both answers are
+            equally likely.
     """
 
-    eats = "pairs"
+    consumes = "pairs"
 
     def __init__(self, bias: float = 1.0) -> None:
         super().__init__()

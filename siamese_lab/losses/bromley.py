@@ -15,9 +15,9 @@ class BromleyLoss(nn.Module):
 
     A pair with the cosine c costs (c - target)^2. Each kind is averaged on its own.
 
-    Source: Bromley et al., NIPS 1993, section 4 (targets +1 for two genuine signatures, -0.9 or -1 for one and a forgery). Differs from
-    it: two averages; a squared error, which the paper does not spell out. Many classes cannot all be at -1 from each other: the mean cosine
-    of C classes is at least -1 / (C - 1).
+    Source: Bromley et al., NIPS 1993, section 4 (targets +1 for two genuine signatures, -0.9 or -1 for one and a
+    forgery). Differs from it: two averages; a squared error, which the paper does not spell out. Many classes cannot
+    all be at -1 from each other: the mean cosine of C classes is at least -1 / (C - 1).
 
     Args:
         same: the cosine that same-label pairs are brought to, in [-1, 1], above `different`.
@@ -27,8 +27,8 @@ class BromleyLoss(nn.Module):
         ValueError: if not -1 <= different < same <= 1.
     """
 
-    eats = "pairs"
-    needs = "the cosine distance"
+    consumes = "pairs"
+    requires = "the cosine distance"
 
     def __init__(self, same: float = 1.0, different: float = -0.9) -> None:
         super().__init__()
@@ -36,7 +36,9 @@ class BromleyLoss(nn.Module):
             if not math.isfinite(value) or abs(value) > 1:
                 raise ValueError(f"{name} must be in [-1, 1], got {value}: it is a cosine")
         if not different < same:
-            raise ValueError(f"different must be < same, got {different} and {same}: they are the cosines that pairs are brought to")
+            raise ValueError(
+                f"different must be < same, got {different} and {same}: they are the cosines that pairs are brought to"
+            )
         self.same, self.different = same, different
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:

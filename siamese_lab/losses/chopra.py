@@ -13,21 +13,22 @@ DECAY = 2.77  # the paper's; 4 ln 2 = 2.7726, so that both kinds of pairs cost t
 class ChopraLoss(nn.Module):
     """Pulls same-label pairs together and pushes all others apart, however far they are.
 
-    A same-label pair at distance d costs (2 / Q) d^2, any other pair 2 Q exp(-2.77 d / Q), where Q is the largest distance there is. The
-    two cost the same at Q / 2. Each kind is averaged on its own.
+    A same-label pair at distance d costs (2 / Q) d^2, any other pair 2 Q exp(-2.77 d / Q), where Q is the largest
+    distance there is. The two cost the same at Q / 2. Each kind is averaged on its own.
 
-    Source: Chopra, Hadsell, LeCun, CVPR 2005, section 2 (the energy is the L1 distance, Q its upper bound). Differs from it: two averages.
+    Source: Chopra, Hadsell, LeCun, CVPR 2005, section 2 (the energy is the L1 distance, Q its upper bound). Differs
+    from it: two averages.
 
     Args:
-        bound: Q, the largest distance that two embeddings can have, in units of the distance, > 0: 2 sqrt(D) for the L1 distance of
-            unit-norm embeddings of D dimensions; the paper's 50 outputs in (-1, 1) have 100.
+        bound: Q, the largest distance that two embeddings can have, in units of the distance, > 0: 2 sqrt(D) for the L1
+            distance of unit-norm embeddings of D dimensions; the paper's 50 outputs in (-1, 1) have 100.
 
     Raises:
         ValueError: if bound is not positive.
     """
 
-    eats = "pairs"
-    needs = "a distance that is never negative"
+    consumes = "pairs"
+    requires = "a distance that is never negative"
 
     def __init__(self, bound: float = 16.0) -> None:
         super().__init__()
@@ -40,4 +41,7 @@ class ChopraLoss(nn.Module):
         d, same, pairs = pair_distances(e, tuples)  # (P,) or (A, R)
         pull, push = (2.0 / self.bound) * d.square(), 2.0 * self.bound * (-DECAY / self.bound * d).exp()
         wrong = (((d < self.bound / 2) != same) & pairs).count_nonzero()
-        return e.zero() + each_kind(torch.where(same, pull, push), same, pairs), {"active": wrong, "tuples": pairs.count_nonzero()}
+        return e.zero() + each_kind(torch.where(same, pull, push), same, pairs), {
+            "active": wrong,
+            "tuples": pairs.count_nonzero(),
+        }

@@ -9,14 +9,15 @@ from siamese_lab.structures.tuples import Tuples
 
 
 class CircleLoss(nn.Module):
-    """Wants positives more similar than 1 - margin and negatives less similar than margin, each pair the more the farther off it is.
+    """Wants positives more similar than 1 - margin and negatives less similar than margin, each pair the more the
+    farther off it is.
 
-    With the similarity s = 1 - d, an anchor costs log(1 + sum over negatives of exp(scale a_n (s_n - margin)) * sum over positives of
-    exp(-scale a_p (s_p - 1 + margin))), where a_n = max(0, s_n + margin) and a_p = max(0, 1 + margin - s_p) are weights without a
-    gradient. The loss is the mean over the anchors that have a pair of each kind.
+    With the similarity s = 1 - d, an anchor costs log(1 + sum over negatives of exp(scale a_n (s_n - margin)) * sum
+    over positives of exp(-scale a_p (s_p - 1 + margin))), where a_n = max(0, s_n + margin) and a_p = max(0, 1 + margin
+    - s_p) are weights without a gradient. The loss is the mean over the anchors that have a pair of each kind.
 
-    Source: Sun et al., CVPR 2020, eq. 6 with the choices of section 3.3, for each anchor (their s is the cosine, as is ours with the
-    cosine distance); 0.4 and 80 are theirs for fine-grained retrieval.
+    Source: Sun et al., CVPR 2020, eq. 6 with the choices of section 3.3, for each anchor (their s is the cosine, as is
+    ours with the cosine distance); 0.4 and 80 are theirs for fine-grained retrieval.
 
     Args:
         margin: how far from 1 and 0 similarities may stay, in (0, 1), a cosine.
@@ -26,12 +27,15 @@ class CircleLoss(nn.Module):
         ValueError: if margin is not in (0, 1) or scale is not positive.
     """
 
-    eats = "labels"
+    consumes = "labels"
 
     def __init__(self, margin: float = 0.4, scale: float = 80.0) -> None:
         super().__init__()
         if not 0 < margin < 1:
-            raise ValueError(f"margin must lie in (0, 1), got {margin}: positives aim at a similarity of 1 - margin, negatives at margin")
+            raise ValueError(
+                f"margin must lie in (0, 1), got {margin}: positives aim at a similarity of 1 - margin, negatives at "
+                "margin"
+            )
         if not scale > 0:
             raise ValueError(f"scale must be > 0, got {scale}: similarities are multiplied by it")
         self.margin, self.scale = margin, scale

@@ -11,26 +11,28 @@ from siamese_lab.structures.tuples import Tuples, pair_distances
 class ContrastiveLoss(nn.Module):
     """Pulls same-label pairs together and pushes others out to a margin.
 
-    A same-label pair at distance d costs d^2, any other pair max(0, margin - d)^2. Each kind is averaged on its own, so that the
-    many negatives of a batch do not drown its few positives.
+    A same-label pair at distance d costs d^2, any other pair max(0, margin - d)^2. Each kind is averaged on its own, so
+    that the many negatives of a batch do not drown its few positives.
 
     Source: Hadsell, Chopra, LeCun, CVPR 2006, eq. 4. Differs from it: no factor 1/2, two averages.
 
     Args:
-        margin: distance beyond which a negative pair costs nothing, in units of the distance; at most 2 has an effect with Euclidean
-            distances of unit-norm embeddings.
+        margin: distance beyond which a negative pair costs nothing, in units of the distance; at most 2 has an effect
+            with Euclidean distances of unit-norm embeddings.
 
     Raises:
         ValueError: if margin is not positive.
     """
 
-    eats = "pairs"
-    needs = "a distance that is never negative"
+    consumes = "pairs"
+    requires = "a distance that is never negative"
 
     def __init__(self, margin: float = 1.0) -> None:
         super().__init__()
         if not margin > 0:
-            raise ValueError(f"margin must be > 0, got {margin}: it is the distance beyond which a negative pair costs nothing")
+            raise ValueError(
+                f"margin must be > 0, got {margin}: it is the distance beyond which a negative pair costs nothing"
+            )
         self.margin = margin
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:

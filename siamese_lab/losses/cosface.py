@@ -11,8 +11,8 @@ from siamese_lab.structures.tuples import Tuples
 class CosFaceLoss(nn.Module):
     """`norm_softmax` in which the own class's cosine has to win by a margin.
 
-    loss = mean over images of - log softmax at the image's class of scale * (cos - margin for the own class, cos for the others).
-    Weights start as random directions, of norm 0.1.
+    loss = mean over images of - log softmax at the image's class of scale * (cos - margin for the own class, cos for
+    the others). Weights start as random directions, of norm 0.1.
 
     Source: Wang et al., CVPR 2018, eq. 4 (margin 0.35, scale 64).
 
@@ -26,7 +26,7 @@ class CosFaceLoss(nn.Module):
         ValueError: if margin is not in [0, 2), scale not positive or classes less than 2.
     """
 
-    eats, remembers = "labels", False
+    consumes, uses_memory = "labels", False
 
     def __init__(self, *, dim: int, classes: int, margin: float = 0.35, scale: float = 32.0) -> None:
         super().__init__()

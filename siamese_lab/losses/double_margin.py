@@ -11,28 +11,30 @@ from siamese_lab.structures.tuples import Tuples, pair_distances
 class DoubleMarginLoss(nn.Module):
     """The contrastive loss without a need for same-label pairs to coincide.
 
-    A same-label pair at distance d costs max(0, d - inner)^2, any other pair max(0, outer - d)^2. Each kind is averaged on its own. With
-    inner = 0 it is `loss=contrastive`.
+    A same-label pair at distance d costs max(0, d - inner)^2, any other pair max(0, outer - d)^2. Each kind is averaged
+    on its own. With inner = 0 it is `loss=contrastive`.
 
-    Source: Lin et al., DeepHash, arXiv 1501.04711, 2015 (the double-margin siamese loss). Differs from it: squared hinges, as Hadsell's,
-    and two averages.
+    Source: Lin et al., DeepHash, arXiv 1501.04711, 2015 (the double-margin siamese loss). Differs from it: squared
+    hinges, as Hadsell's, and two averages.
 
     Args:
         inner: distance up to which a same-label pair costs nothing, in units of the distance, in [0, outer).
-        outer: distance from which any other pair costs nothing; at most 2 has an effect with Euclidean distances of unit-norm
-            embeddings.
+        outer: distance from which any other pair costs nothing; at most 2 has an effect with Euclidean distances of
+            unit-norm embeddings.
 
     Raises:
         ValueError: if inner is negative or not below outer.
     """
 
-    eats = "pairs"
-    needs = "a distance that is never negative"
+    consumes = "pairs"
+    requires = "a distance that is never negative"
 
     def __init__(self, inner: float = 0.2, outer: float = 1.0) -> None:
         super().__init__()
         if not inner >= 0:
-            raise ValueError(f"inner must be >= 0, got {inner}: it is the distance up to which a positive pair costs nothing")
+            raise ValueError(
+                f"inner must be >= 0, got {inner}: it is the distance up to which a positive pair costs nothing"
+            )
         if not outer > inner:
             raise ValueError(f"outer must be > inner, got {outer} and {inner}: beyond it a negative pair costs nothing")
         self.inner, self.outer = inner, outer

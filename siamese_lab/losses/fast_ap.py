@@ -12,13 +12,13 @@ class FastAPLoss(nn.Module):
     """One minus the average precision of each image's ranking of the batch, of distances in a histogram with soft bins.
 
     loss = 1 - mean over anchors of  1 / N sum over bins of h H / G,
-    h of its N positives in a bin, H positives and G images in this bin and all nearer ones. A distance counts in the two bins whose
-    centres it lies between, by how near they are.
+    h of its N positives in a bin, H positives and G images in this bin and all nearer ones. A distance counts in the
+    two bins whose centres it lies between, by how near they are.
 
     Takes memory of the order of A x R x bins.
 
-    Source: Cakir et al., CVPR 2019, section 3. The bins lie over [0, 2] of the cosine distance: the paper's over [0, 4] of the squared
-    Euclidean distance of unit-norm embeddings are the same ones.
+    Source: Cakir et al., CVPR 2019, section 3. The bins lie over [0, 2] of the cosine distance: the paper's over [0, 4]
+    of the squared Euclidean distance of unit-norm embeddings are the same ones.
 
     Args:
         bins: parts that the range of distances is divided into, >= 1; there is a bin at each end of each part.
@@ -27,13 +27,15 @@ class FastAPLoss(nn.Module):
         ValueError: if bins is not positive.
     """
 
-    eats = "labels"
-    needs = "the cosine distance"
+    consumes = "labels"
+    requires = "the cosine distance"
 
     def __init__(self, bins: int = 10) -> None:
         super().__init__()
         if not bins >= 1:
-            raise ValueError(f"bins must be >= 1, got {bins}: it is how many parts the range of distances is divided into")
+            raise ValueError(
+                f"bins must be >= 1, got {bins}: it is how many parts the range of distances is divided into"
+            )
         self.bins = bins
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
@@ -47,6 +49,8 @@ class FastAPLoss(nn.Module):
         share = (1.0 - (d[:, :, None] - centres).abs() * (self.bins / 2)).clamp(min=0.0)  # (A, R, bins + 1)
         h, g = ((share * kind[:, :, None]).sum(1) for kind in (positives, positives | negatives))  # (A, bins + 1)
         found, seen = h.cumsum(1), g.cumsum(1)
-        precision = (h * found / seen.clamp(min=torch.finfo(d.dtype).eps)).sum(1) / positives.sum(1).clamp(min=1)  # (A,)
+        precision = (h * found / seen.clamp(min=torch.finfo(d.dtype).eps)).sum(1) / positives.sum(1).clamp(
+            min=1
+        )  # (A,)
         loss = (1.0 - precision).masked_fill(~anchors, 0.0).sum() / anchors.sum().clamp(min=1)
         return e.zero() + loss, {"active": misranked(d, positives, negatives).sum(), "tuples": anchors.sum()}

@@ -13,16 +13,17 @@ class LiftedLoss(nn.Module):
     """Compares the distance of each positive pair with those to all negatives of the batch at once.
 
     lifted: mean over pairs (i, j) of one label of  1/2 max(0, J)^2,
-    J = log( sum over negatives k of i of exp(margin - d(i, k)) + sum over negatives l of j of exp(margin - d(j, l)) ) + d(i, j);
+    J = log( sum over negatives k of i of exp(margin - d(i, k)) + sum over negatives l of j of exp(margin - d(j, l)) ) +
+    d(i, j);
 
     generalised: mean over anchors a of  max(0, J),
     J = log( sum over positives p of exp d(a, p) ) + log( sum over negatives n of exp(margin - d(a, n)) ).
 
-    Takes memory of the order of the distance matrix. Rows of a memory serve the first form as negatives only: their own negatives are
-    not compared.
+    Takes memory of the order of the distance matrix. Rows of a memory serve the first form as negatives only: their own
+    negatives are not compared.
 
-    Source: Oh Song et al., CVPR 2016, eq. 4; Hermans, Beyer, Leibe, 2017, eq. 8. Differs from them: a mean over anchors in the second,
-    where they add up.
+    Source: Oh Song et al., CVPR 2016, eq. 4; Hermans, Beyer, Leibe, 2017, eq. 8. Differs from them: a mean over anchors
+    in the second, where they add up.
 
     Args:
         margin: how much farther negatives have to be, in units of the distance, > 0; the paper's is 1.
@@ -32,18 +33,21 @@ class LiftedLoss(nn.Module):
         ValueError: if margin is not positive, or form none of these.
     """
 
-    eats = "labels"
+    consumes = "labels"
 
     def __init__(self, margin: float = 1.0, form: Literal["lifted", "generalised"] = "lifted") -> None:
         super().__init__()
         if not margin > 0:
-            raise ValueError(f"margin must be > 0, got {margin}: it is how much farther than positives the negatives have to be")
+            raise ValueError(
+                f"margin must be > 0, got {margin}: it is how much farther than positives the negatives have to be"
+            )
         if form not in ("lifted", "generalised"):
             raise ValueError(f"form must be lifted or generalised, got {form!r}")
         self.margin, self.form = margin, form
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss over the labels, whatever the `tuples`; the facts count pairs of one label (lifted) or anchors (generalised).
+        """The loss over the labels, whatever the `tuples`; the facts count pairs of one label (lifted) or anchors
+        (generalised).
 
         `active`: those that cost something; `tuples`: those with a negative, and for anchors a positive.
         """
@@ -51,7 +55,9 @@ class LiftedLoss(nn.Module):
         none = torch.finfo(d.dtype).min  # finite: an anchor without a negative gives no NaN
         push = (self.margin - d).masked_fill(~negatives, none).logsumexp(1)  # (A,)
         if self.form == "lifted":
-            i, j = (positives & negatives.any(1, keepdim=True))[:, : e.anchors].triu().nonzero(as_tuple=True)  # (P,) each
+            i, j = (
+                (positives & negatives.any(1, keepdim=True))[:, : e.anchors].triu().nonzero(as_tuple=True)
+            )  # (P,) each
             cost = (torch.logaddexp(push[i], push[j]) + d[i, j]).clamp(min=0.0).square() / 2
         else:
             anchor = (positives.any(1) & negatives.any(1)).nonzero().flatten()

@@ -13,17 +13,20 @@ from siamese_lab.structures.tuples import Tuples, as_pairs
 class MarginLoss(nn.Module):
     """Wants same-label pairs nearer than a boundary and all others farther, by a margin; the boundary is learned.
 
-    A same-label pair at distance d costs max(0, margin + d - b), any other pair max(0, margin + b - d), with the boundary b that the pair's
-    anchor has. Each pair is judged from both its ends, and costs the mean of the two, so that it does not matter which one is called
-    the anchor. Each kind is averaged on its own: the boundary then settles where the same share of both kinds violates it.
+    A same-label pair at distance d costs max(0, margin + d - b), any other pair max(0, margin + b - d), with the
+    boundary b that the pair's anchor has. Each pair is evaluated from both its ends, and costs the mean of the two, so
+    that it does not matter which one is called the anchor. Each kind is averaged on its own: the boundary then settles
+    where the same share of both kinds violates it.
 
-    Source: Wu et al., ICCV 2017, section 4.2, with the settings of its section 5 (0.2, 1.2). Differs from it: two averages instead of
-    one over the violating pairs (the paper draws as many of either kind); no boundary for each single image.
+    Source: Wu et al., ICCV 2017, section 4.2, with the settings of its section 5 (0.2, 1.2). Differs from it: two
+    averages instead of one over the violating pairs (the paper draws as many of either kind); no boundary for each
+    single image.
 
     Args:
         margin: to either side of the boundary, in units of the distance, > 0.
         boundary: where the boundary starts, in units of the distance, > 0.
-        learned: "shared" = one boundary is learned, "per_class" = one for each class of the training part, "fixed" = none.
+        learned: "shared" = one boundary is learned, "per_class" = one for each class of the training part, "fixed" =
+            none.
         nu: price of a unit of the (mean) boundary, >= 0; larger pulls it inwards.
         classes: how many there are, given by the run; "per_class" needs it, and labels 0..classes-1.
 
@@ -31,7 +34,7 @@ class MarginLoss(nn.Module):
         ValueError: if margin or boundary is not positive, nu negative, learned none of these, or classes missing.
     """
 
-    eats = "pairs"
+    consumes = "pairs"
 
     boundary: Tensor
 
@@ -47,7 +50,9 @@ class MarginLoss(nn.Module):
         if not margin > 0:
             raise ValueError(f"margin must be > 0, got {margin}: it is how far from the boundary a pair has to be")
         if not boundary > 0:
-            raise ValueError(f"boundary must be > 0, got {boundary}: it is the distance that parts positive from negative pairs")
+            raise ValueError(
+                f"boundary must be > 0, got {boundary}: it is the distance that parts positive from negative pairs"
+            )
         if learned not in ("shared", "per_class", "fixed"):
             raise ValueError(f"learned must be shared, per_class or fixed, got {learned!r}")
         if not nu >= 0:
@@ -65,7 +70,9 @@ class MarginLoss(nn.Module):
         """The loss, and how many of the pairs were `active` (violate the margin)."""
         left, right, same = as_pairs(e, tuples)
         d, ends = e.at(left, right), torch.stack([left, right])  # (P,), (2, P)
-        b = (self.boundary[e.labels[ends]] if self.learned == "per_class" else self.boundary.expand(ends.shape)).to(d.dtype)  # (2, P)
+        b = (self.boundary[e.labels[ends]] if self.learned == "per_class" else self.boundary.expand(ends.shape)).to(
+            d.dtype
+        )  # (2, P)
         pull, push = ((self.margin + side).clamp(min=0.0).mean(0) for side in (d - b, b - d))
         cost = torch.where(same, pull, push)
         price = self.nu * b.sum() / max(1, b.numel())

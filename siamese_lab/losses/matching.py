@@ -14,11 +14,13 @@ from siamese_lab.structures.tuples import Tuples, as_episode
 class MatchingLoss(nn.Module):
     """Classifies the queries of an episode by attention over all support images.
 
-    A support image i gets the attention softmax(-d(query, i) / temperature) and gives it to its class; loss = mean over queries of
+    A support image i gets the attention softmax(-d(query, i) / temperature) and gives it to its class; loss = mean over
+    queries of
     - log(sum of the attention on the support of the query's class).
 
-    Source: Vinyals et al., NeurIPS 2016, eq. 1 with the kernel of section 2.1.1 (the softmax of the cosine, as ours is with the cosine
-    distance: a constant cancels). Differs from it: no full context embeddings; the temperature (theirs is 1).
+    Source: Vinyals et al., NeurIPS 2016, eq. 1 with the kernel of section 2.1.1 (the softmax of the cosine, as ours is
+    with the cosine distance: a constant cancels). Differs from it: no full context embeddings; the temperature (theirs
+    is 1).
 
     Args:
         temperature: divides the distances, > 0. Cosines lie in [-1, 1], where 1 tells too little apart.
@@ -27,7 +29,7 @@ class MatchingLoss(nn.Module):
         ValueError: if temperature is not positive.
     """
 
-    eats, remembers = "episodes", False
+    consumes, uses_memory = "episodes", False
 
     def __init__(self, temperature: float = 0.1) -> None:
         super().__init__()
@@ -38,7 +40,8 @@ class MatchingLoss(nn.Module):
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss; without `tuples`, the first row of each class is its support. The facts count queries.
 
-        `active`: those whose class does not get the most attention of a single image; `tuples`: those of a class that has a support.
+        `active`: those whose class does not get the most attention of a single image; `tuples`: those of a class that
+        has a support.
         """
         support, query = as_episode(e, tuples)
         if not len(query) or not len(support):

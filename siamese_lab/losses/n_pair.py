@@ -13,22 +13,23 @@ class NPairLoss(nn.Module):
 
     loss = mean over pairs (a, p) of one label of
     log( 1 + sum over other classes c of mean over n in c of exp( (d(a, p) - d(a, n)) / t ) ).
-    With one image of each other class, t = 1 and the cosine distance, this is the paper's loss on unit-norm embeddings. Where a
-    batch holds several images of a class, the paper's one is drawn; here their mean stands for it.
+    With one image of each other class, t = 1 and the cosine distance, this is the paper's loss on unit-norm embeddings.
+    Where a batch holds several images of a class, the paper's one is drawn; here their mean stands for it.
 
     Takes memory of the order of the distance matrix.
 
-    Source: Sohn, NIPS 2016, section 3.2 (multi-class N-pair). Differs from it: the mean; works on any distance; a temperature; no penalty
-    on the norms of the embeddings.
+    Source: Sohn, NIPS 2016, section 3.2 (multi-class N-pair). Differs from it: the mean; works on any distance; a
+    temperature; no penalty on the norms of the embeddings.
 
     Args:
-        temperature: divides the distances, > 0; the paper's 1 is slow on unit-norm embeddings, whose distances differ little.
+        temperature: divides the distances, > 0; the paper's 1 is slow on unit-norm embeddings, whose distances differ
+            little.
 
     Raises:
         ValueError: if temperature is not positive.
     """
 
-    eats = "labels"
+    consumes = "labels"
 
     def __init__(self, temperature: float = 0.1) -> None:
         super().__init__()

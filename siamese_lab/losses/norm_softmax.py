@@ -10,7 +10,8 @@ from siamese_lab.structures.tuples import Tuples
 class NormSoftmaxLoss(nn.Module):
     """Classifies each image among the training classes by the cosine to a learned weight vector of each.
 
-    loss = mean over images of - log softmax(cos / temperature) at the image's class. Weights start as random directions, of norm 0.1.
+    loss = mean over images of - log softmax(cos / temperature) at the image's class. Weights start as random
+    directions, of norm 0.1.
 
     Source: Zhai, Wu, BMVC 2019 (temperature 0.05); Wang et al., "NormFace", ACM MM 2017 (scale = 1 / temperature).
 
@@ -23,7 +24,7 @@ class NormSoftmaxLoss(nn.Module):
         ValueError: if temperature is not positive or classes less than 2.
     """
 
-    eats, remembers = "labels", False
+    consumes, uses_memory = "labels", False
 
     def __init__(self, *, dim: int, classes: int, temperature: float = 0.05) -> None:
         super().__init__()

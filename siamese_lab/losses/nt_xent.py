@@ -11,12 +11,13 @@ from siamese_lab.structures.tuples import Tuples
 class NTXentLoss(nn.Module):
     """A softmax for each positive pair, in which the anchor has to find this one positive among all of its negatives.
 
-    loss = - mean over all pairs (i, p) of one label of  log( exp(-d(i, p) / t) / (exp(-d(i, p) / t) + sum over negatives n of
-    exp(-d(i, n) / t)) ). Other positives are in no denominator. With the cosine distance and two images a class this is the paper's
-    loss (a constant in the exponent cancels). A pair counts from both its ends; `supcon` counts each anchor once instead.
+    loss = - mean over all pairs (i, p) of one label of  log( exp(-d(i, p) / t) / (exp(-d(i, p) / t) + sum over
+    negatives n of exp(-d(i, n) / t)) ). Other positives are in no denominator. With the cosine distance and two images
+    a class this is the paper's loss (a constant in the exponent cancels). A pair counts from both its ends; `supcon`
+    counts each anchor once instead.
 
-    Source: Chen et al., ICML 2020, eq. 1; Sohn, NeurIPS 2016 (N-pair). Differs from them: positives are the images of one label, however
-    many; works on any distance.
+    Source: Chen et al., ICML 2020, eq. 1; Sohn, NeurIPS 2016 (N-pair). Differs from them: positives are the images of
+    one label, however many; works on any distance.
 
     Args:
         temperature: divides the distances; small = only the nearest negatives count. In (0, inf).
@@ -25,7 +26,7 @@ class NTXentLoss(nn.Module):
         ValueError: if temperature is not positive.
     """
 
-    eats = "labels"
+    consumes = "labels"
 
     def __init__(self, temperature: float = 0.1) -> None:
         super().__init__()

@@ -13,19 +13,21 @@ from siamese_lab.structures.tuples import Tuples, as_episode
 class PrototypicalLoss(nn.Module):
     """Classifies the queries of an episode by their distances to the mean of each class's support.
 
-    loss = mean over queries of - log softmax(-d(query, mean of the support of class c) / temperature) at the query's class.
+    loss = mean over queries of - log softmax(-d(query, mean of the support of class c) / temperature) at the query's
+    class.
 
-    Source: Snell, Swersky, Zemel, NeurIPS 2017, eq. 1 and 2, with the squared Euclidean distance (section 2.4). Differs from it: works
-    on any distance; the temperature (theirs is 1, on embeddings that are not normalised).
+    Source: Snell, Swersky, Zemel, NeurIPS 2017, eq. 1 and 2, with the squared Euclidean distance (section 2.4). Differs
+    from it: works on any distance; the temperature (theirs is 1, on embeddings that are not normalised).
 
     Args:
-        temperature: divides the distances, > 0. Squared distances of unit-norm embeddings lie in [0, 4], where 1 tells too little apart.
+        temperature: divides the distances, > 0. Squared distances of unit-norm embeddings lie in [0, 4], where 1 tells
+            too little apart.
 
     Raises:
         ValueError: if temperature is not positive.
     """
 
-    eats, remembers = "episodes", False
+    consumes, uses_memory = "episodes", False
 
     def __init__(self, temperature: float = 0.2) -> None:
         super().__init__()

@@ -9,11 +9,12 @@ from siamese_lab.structures.tuples import Tuples
 
 
 class ProxyAnchorLoss(nn.Module):
-    """Each class's proxy is an anchor: it draws the images of its class, and pushes all others out, the worst of them the hardest.
+    """Each class's proxy is an anchor: it draws the images of its class, and pushes all others out, the worst of them
+    the hardest.
 
     loss = mean over the proxies of classes in the batch of log(1 + sum over their images of exp(-scale (cos - margin)))
-    + mean over all proxies of log(1 + sum over the images of other classes of exp(scale (cos + margin))). Proxies start as random
-    directions, of norm 0.1.
+    + mean over all proxies of log(1 + sum over the images of other classes of exp(scale (cos + margin))). Proxies start
+    as random directions, of norm 0.1.
 
     Source: Kim et al., CVPR 2020, eq. 4 (margin 0.1, scale 32).
 
@@ -27,7 +28,7 @@ class ProxyAnchorLoss(nn.Module):
         ValueError: if margin is not in [0, 1), scale not positive or classes less than 2.
     """
 
-    eats, remembers = "labels", False
+    consumes, uses_memory = "labels", False
 
     def __init__(self, *, dim: int, classes: int, margin: float = 0.1, scale: float = 32.0) -> None:
         super().__init__()
@@ -43,6 +44,8 @@ class ProxyAnchorLoss(nn.Module):
         z, labels = batch(e)
         cosine = cosines(z, self.proxies)  # (B, C)
         own = own_class(labels, len(self.proxies))
-        pull = log_one_plus_sum(self.scale * (self.margin - cosine), own, dim=0)  # (C,), 0 for a class that is not in the batch
+        pull = log_one_plus_sum(
+            self.scale * (self.margin - cosine), own, dim=0
+        )  # (C,), 0 for a class that is not in the batch
         push = log_one_plus_sum(self.scale * (cosine + self.margin), ~own, dim=0)
         return e.zero() + pull.sum() / own.any(0).sum().clamp(min=1) + push.mean(), facts(cosine, labels)

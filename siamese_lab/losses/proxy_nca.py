@@ -13,9 +13,9 @@ from siamese_lab.structures.tuples import Tuples
 class ProxyNCALoss(nn.Module):
     """Wants each image nearer the proxy of its class than all other proxies.
 
-    With the squared Euclidean distance D of the normalised image and proxy, loss = mean over images of - log( exp(-scale D(own)) /
-    sum over the other classes c of exp(-scale D(c)) ). It may turn negative: the paper's sum leaves the own proxy out. Proxies start
-    as random directions, of norm 0.1.
+    With the squared Euclidean distance D of the normalised image and proxy, loss = mean over images of - log(
+    exp(-scale D(own)) / sum over the other classes c of exp(-scale D(c)) ). It may turn negative: the paper's sum
+    leaves the own proxy out. Proxies start as random directions, of norm 0.1.
 
     Source: Movshovitz-Attias et al., ICCV 2017 (scale 1); Teh et al., "ProxyNCA++", ECCV 2020 (all proxies in the sum,
     scale 9 as their temperature 1/9).
@@ -23,16 +23,19 @@ class ProxyNCALoss(nn.Module):
     Args:
         dim: dimensions of an embedding, given by the backbone.
         classes: of the training part, given by the data, >= 2; labels are 0 .. classes - 1.
-        scale: multiplies the distances, > 0; with the paper's 1 hardly anything is learned from embeddings of unit norm.
+        scale: multiplies the distances, > 0; with the paper's 1 hardly anything is learned from embeddings of unit
+            norm.
         denominator: "others", the paper's, or "all": the own proxy too, so that the loss is that of a probability.
 
     Raises:
         ValueError: if scale is not positive, denominator none of these or classes less than 2.
     """
 
-    eats, remembers = "labels", False
+    consumes, uses_memory = "labels", False
 
-    def __init__(self, *, dim: int, classes: int, scale: float = 9.0, denominator: Literal["others", "all"] = "others") -> None:
+    def __init__(
+        self, *, dim: int, classes: int, scale: float = 9.0, denominator: Literal["others", "all"] = "others"
+    ) -> None:
         super().__init__()
         if not scale > 0:
             raise ValueError(f"scale must be > 0, got {scale}: distances are multiplied by it")

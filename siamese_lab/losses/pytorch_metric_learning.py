@@ -18,43 +18,55 @@ DRAW = 101  # purpose of a random stream, see seeds.generator
 class PytorchMetricLearning(nn.Module):
     """A loss of the library pytorch-metric-learning, as it is called there.
 
-    It compares embeddings by the library's default distance for it, mostly the cosine or the Euclidean distance of normalised
-    embeddings; the run's own distance only judges, so choose the like: both rank unit-norm embeddings alike. Rows of a memory are its
-    reference embeddings. A loss that owns class weights (its signature names num_classes) or ranks a whole batch eats labels, one that
-    forms triplets eats triplets, all others pairs; what labels imply is handed over as pairs from both ends, without pairs of one image.
+    It compares embeddings by the library's default distance for it, mostly the cosine or the Euclidean distance of
+    normalised embeddings; the run's own distance only evaluates, so choose the like: both rank unit-norm embeddings
+    alike. Rows of a memory are its reference embeddings. A loss that owns class weights (its signature names
+    num_classes) or ranks a whole batch consumes labels, one that forms triplets consumes triplets, all others pairs;
+    what labels imply is handed over as pairs from both ends, without pairs of one image.
 
-    Source: Musgrave, Belongie, Lim, "PyTorch Metric Learning", 2020; version 2.9 and later, `pip install siamese-lab[pml]`.
+    Source: Musgrave, Belongie, Lim, "PyTorch Metric Learning", 2020; version 2.9 and later, `pip install
+    siamese-lab[pml]`.
 
     Args:
         dim: dimensions of an embedding, given by the backbone.
         classes: of the training part, given by the data.
         name: of the class, e.g. "CircleLoss".
-        arguments: of its constructor, checked against its signature; None = its defaults. Not its distance, reducer and other objects.
+        arguments: of its constructor, checked against its signature; None = its defaults. Not its distance, reducer and
+            other objects.
 
     Raises:
         LabError: if the library is not installed.
         ValueError: if there is no such loss, or the arguments do not fit it.
     """
 
-    eats, remembers = "pairs", True  # those of conf/loss/pytorch_metric_learning.yaml; an object's own follow from the name
+    consumes, uses_memory = (
+        "pairs",
+        True,
+    )  # those of conf/loss/pytorch_metric_learning.yaml; an object's own follow from the name
 
-    def __init__(self, *, dim: int, classes: int, name: str = "MultiSimilarityLoss", arguments: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, *, dim: int, classes: int, name: str = "MultiSimilarityLoss", arguments: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__()
         arguments = dict(arguments or {})
         given = {"num_classes": classes, "embedding_size": dim, "descriptors_dim": dim}
         self.loss = adapter.build_component("losses", name, arguments, given)
         asks = adapter.accepted_parameters(type(self.loss))
         owns = any(key in asks and asks[key].default is asks[key].empty for key in GIVEN)
-        self.eats = "labels" if owns or name in OF_LABELS else "triplets" if name in OF_TRIPLETS else "pairs"
+        self.consumes = "labels" if owns or name in OF_LABELS else "triplets" if name in OF_TRIPLETS else "pairs"
         self.draws = getattr(self.loss, "triplets_per_anchor", "all") != "all"  # it draws its own triplets
-        self.remembers = name in with_references() and self.eats != "labels" and not self.draws
-        self.remembers = self.remembers and not getattr(self.loss, "swap", False)  # of references it takes the wrong rows
+        self.uses_memory = name in with_references() and self.consumes != "labels" and not self.draws
+        self.uses_memory = self.uses_memory and not getattr(
+            self.loss, "swap", False
+        )  # of references it takes the wrong rows
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss; the facts count what it was handed (pairs from both ends): the library does not say how many were active."""
+        """The loss; the facts count what it was handed (pairs from both ends): the library does not say how many were
+        active.
+        """
         handed, count = self._handed(e, tuples)
         z, labels = e.z[: e.anchors], e.labels[: e.anchors]
-        references = {"ref_emb": e.z, "ref_labels": e.labels} if self.remembers and len(z) < len(e.z) else {}
+        references = {"ref_emb": e.z, "ref_labels": e.labels} if self.uses_memory and len(z) < len(e.z) else {}
         if not count:
             value = e.zero()
         else:
@@ -65,9 +77,9 @@ class PytorchMetricLearning(nn.Module):
 
     def _handed(self, e: Embedded, tuples: Tuples) -> tuple[tuple[Tensor, ...] | None, int]:
         """The library's indices_tuple, and how many tuples those are."""
-        if self.eats == "labels" or (self.draws and tuples is None):
+        if self.consumes == "labels" or (self.draws and tuples is None):
             return None, len(e.z[: e.anchors])
-        if self.eats == "triplets":
+        if self.consumes == "triplets":
             triplets = as_triplets(e, tuples)
             return tuple(triplets), len(triplets.anchor)
         if isinstance(tuples, Triplets):
@@ -76,7 +88,9 @@ class PytorchMetricLearning(nn.Module):
             left, right, same = tuples
             return (left[same], right[same], left[~same], right[~same]), len(same)
         if tuples is not None:
-            raise ValueError("a loss that eats pairs got an episode: choose a sampling that gives labels or pairs")
+            raise ValueError(
+                "a loss that consumes pairs got an episode: choose a sampling that produces labels or pairs"
+            )
         positives, negatives = e.positives().nonzero(as_tuple=True), e.negatives().nonzero(as_tuple=True)
         return (*positives, *negatives), len(positives[0]) + len(negatives[0])
 

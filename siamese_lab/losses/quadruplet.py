@@ -16,29 +16,35 @@ class QuadrupletLoss(nn.Module):
     With an anchor i, its positive j and images k and l of two other classes, the cost is
     max(0, d(i, j) - d(i, k) + margin)  and  max(0, d(i, j) - d(l, k) + second), each averaged on its own.
 
-    All quadruplets of a batch are counted, without forming them: a distance d(i, j) meets the sorted d(l, k), in memory of the order of the
-    distance matrix. Given T triplets, every l that fits makes a quadruplet of each, in memory of the order of T x A.
+    All quadruplets of a batch are counted, without forming them: a distance d(i, j) meets the sorted d(l, k), in memory
+    of the order of the distance matrix. Given T triplets, every l that fits makes a quadruplet of each, in memory of
+    the order of T x A.
 
-    Source: Chen et al., CVPR 2017, section 3.3 (there on squares of learned distances: `distance=squared_euclidean`). Differs from it:
-    averages, where the paper adds up.
+    Source: Chen et al., CVPR 2017, section 3.3 (there on squares of learned distances: `distance=squared_euclidean`).
+    Differs from it: averages, where the paper adds up.
 
     Args:
         margin: how much farther than the positive the negative has to be, in units of the distance, > 0.
-        second: how much farther two images of other classes have to be from each other, > 0; the paper wants it below margin.
+        second: how much farther two images of other classes have to be from each other, > 0; the paper wants it below
+            margin.
         average: "active" = over the triplets, and the quadruplets, that cost something, "all" = over all of them.
 
     Raises:
         ValueError: if margin or second is not positive, or average none of these.
     """
 
-    eats = "triplets"
+    consumes = "triplets"
 
     def __init__(self, margin: float = 0.2, second: float = 0.1, average: Literal["active", "all"] = "active") -> None:
         super().__init__()
         if not margin > 0:
-            raise ValueError(f"margin must be > 0, got {margin}: it is how much farther than the positive the negative has to be")
+            raise ValueError(
+                f"margin must be > 0, got {margin}: it is how much farther than the positive the negative has to be"
+            )
         if not second > 0:
-            raise ValueError(f"second must be > 0, got {second}: it is how much farther than the positive other classes have to be")
+            raise ValueError(
+                f"second must be > 0, got {second}: it is how much farther than the positive other classes have to be"
+            )
         if average not in ("active", "all"):
             raise ValueError(f"average must be active or all, got {average!r}")
         self.margin, self.second, self.average = margin, second, average
@@ -47,7 +53,10 @@ class QuadrupletLoss(nn.Module):
         """The loss, and how many of the triplets and quadruplets were `active` (violate their margin)."""
         first = all_triplets.costs(e, tuples, self.margin)
         second = _all_quadruplets(e, self.second) if tuples is None else _given_quadruplets(e, tuples, self.second)
-        loss = sum(cost / (active if self.average == "active" else count).clamp(min=1) for cost, active, count in (first, second))
+        loss = sum(
+            cost / (active if self.average == "active" else count).clamp(min=1)
+            for cost, active, count in (first, second)
+        )
         return e.zero() + loss, {"active": first[1] + second[1], "tuples": first[2] + second[2]}
 
 
@@ -75,7 +84,9 @@ def _all_quadruplets(e: Embedded, margin: float) -> tuple[Tensor, Tensor, Tensor
     with torch.no_grad():
         own, ends = e.labels[positives[:, :1]], e.labels[negatives]  # (P, 1), (M, 2)
         below = _smaller_of_others(torch.cat([near, torch.full_like(near, torch.inf)]), own.repeat(2, 1), far, ends)
-        farther, count = below.view(2, -1)  # (P,) how many d(l, k) are too small for each d(i, j), and how many there are
+        farther, count = below.view(
+            2, -1
+        )  # (P,) how many d(l, k) are too small for each d(i, j), and how many there are
         nearer = _smaller_of_others(-far, ends, -near, own)  # (M,) the other way round
     return (near * farther).sum() - (far * nearer).sum(), farther.sum(), count.sum()
 

@@ -8,7 +8,8 @@ from siamese_lab.structures.tuples import Tuples
 
 
 class SmoothAPLoss(nn.Module):
-    """One minus the average precision of each image's ranking of the batch, with a sigmoid in the place of each comparison.
+    """One minus the average precision of each image's ranking of the batch, with a sigmoid in the place of each
+    comparison.
 
     loss = 1 - mean over anchors a, mean over its positives p of
     (1 + sum over its other positives q of s(p, q)) / (1 + sum over all other images q of s(p, q)),
@@ -16,19 +17,19 @@ class SmoothAPLoss(nn.Module):
 
     Takes memory of the order of P x R, P pairs of an anchor and a positive by R rows.
 
-    Source: Brown et al., ECCV 2020, section 4 (on cosines). Differs from it: works on any distance; an image is not searched
-    for by itself, as the authors' code does.
+    Source: Brown et al., ECCV 2020, section 4 (on cosines). Differs from it: works on any distance; an image is not
+    searched for by itself, as the authors' code does.
 
     Args:
-        temperature: width of a comparison, in units of the distance, > 0; small = nearer to the true average precision, but with a
-            gradient only where two images are about as far. The paper's 0.01, for networks that are trained already, learns less from
-            scratch.
+        temperature: width of a comparison, in units of the distance, > 0; small = nearer to the true average precision,
+            but with a gradient only where two images are about as far. The paper's 0.01, for networks that are trained
+            already, learns less from scratch.
 
     Raises:
         ValueError: if temperature is not positive.
     """
 
-    eats = "labels"
+    consumes = "labels"
 
     def __init__(self, temperature: float = 0.05) -> None:
         super().__init__()
@@ -44,7 +45,9 @@ class SmoothAPLoss(nn.Module):
         d, positives, negatives = e.matrix(), e.positives(), e.negatives()
         anchors = positives.any(1) & negatives.any(1)
         anchor, positive = (positives & anchors[:, None]).nonzero(as_tuple=True)  # (P,) each
-        before = ((d[anchor, positive][:, None] - d[anchor]) / self.temperature).sigmoid()  # (P, R); 1/2 for the positive itself
+        before = (
+            (d[anchor, positive][:, None] - d[anchor]) / self.temperature
+        ).sigmoid()  # (P, R); 1/2 for the positive itself
         among = 0.5 + (before * positives[anchor]).sum(1)  # (P,) its rank among the positives
         precision = among / (among + (before * negatives[anchor]).sum(1))
         count = anchors.sum()

@@ -12,10 +12,10 @@ from siamese_lab.structures.tuples import Tuples
 class SoftTripleLoss(nn.Module):
     """`cosface` with several centers a class, of which the nearer ones count more, and which are drawn together.
 
-    The similarity S of an image to a class is the mean of the cosines to its centers, weighted by softmax(cos / gamma). The loss is the
-    mean over images of - log softmax at the image's class of scale * (S - margin for the own class, S for the others), plus
-    tau * (sum over all pairs of centers of one class of their Euclidean distance) / (classes * centers * (centers - 1)).
-    Centers start as random directions, of norm 0.1.
+    The similarity S of an image to a class is the mean of the cosines to its centers, weighted by softmax(cos / gamma).
+    The loss is the mean over images of - log softmax at the image's class of scale * (S - margin for the own class, S
+    for the others), plus tau * (sum over all pairs of centers of one class of their Euclidean distance) / (classes *
+    centers * (centers - 1)). Centers start as random directions, of norm 0.1.
 
     Source: Qian et al., ICCV 2019, section 3 (10 centers, scale 20, gamma 0.1, margin 0.01, tau 0.2).
 
@@ -32,7 +32,7 @@ class SoftTripleLoss(nn.Module):
         ValueError: if a value is out of its range.
     """
 
-    eats, remembers = "labels", False
+    consumes, uses_memory = "labels", False
 
     def __init__(
         self,
@@ -52,7 +52,9 @@ class SoftTripleLoss(nn.Module):
         if not 0 <= margin < 2:
             raise ValueError(f"margin must lie in [0, 2), got {margin}: it is a difference of two cosines")
         if not tau >= 0:
-            raise ValueError(f"tau must be >= 0, got {tau}: it is the weight of what draws the centers of a class together")
+            raise ValueError(
+                f"tau must be >= 0, got {tau}: it is the weight of what draws the centers of a class together"
+            )
         self.scale, self.gamma, self.margin, self.tau = scale, gamma, margin, tau
         self.weight = directions(classes, centers, dim)
 
@@ -69,7 +71,9 @@ class SoftTripleLoss(nn.Module):
 
 
 def spread(weight: Tensor) -> Tensor:
-    """Half of the mean Euclidean distance of two directions of one class, of weights (C, K, D); 0 where a class has one."""
+    """Half of the mean Euclidean distance of two directions of one class, of weights (C, K, D); 0 where a class has
+    one.
+    """
     classes, centers, _ = weight.shape
     if centers == 1:
         return weight.sum() * 0.0
@@ -77,5 +81,7 @@ def spread(weight: Tensor) -> Tensor:
         w = F.normalize(weight, dim=2)
         first, second = torch.triu_indices(centers, centers, 1, device=weight.device)
         squared = 2.0 - 2.0 * (w @ w.mT)[:, first, second]  # (C, K (K - 1) / 2)
-        distance = squared.clamp(min=torch.finfo(squared.dtype).eps).sqrt()  # no infinite gradient where two are the same
+        distance = squared.clamp(
+            min=torch.finfo(squared.dtype).eps
+        ).sqrt()  # no infinite gradient where two are the same
     return distance.sum() / (classes * centers * (centers - 1))

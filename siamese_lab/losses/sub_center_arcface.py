@@ -10,9 +10,11 @@ from siamese_lab.structures.tuples import Tuples
 
 
 class SubCenterArcFaceLoss(nn.Module):
-    """`arcface` with several weight vectors a class, of which the nearest one counts: a class may be of several kinds, or mislabelled.
+    """`arcface` with several weight vectors a class, of which the nearest one counts: a class may be of several kinds,
+    or mislabelled.
 
-    The cosine of an image to a class is the largest of those to the class's centers; all else is `arcface`, with its margin in radians.
+    The cosine of an image to a class is the largest of those to the class's centers; all else is `arcface`, with its
+    margin in radians.
 
     Source: Deng et al., ECCV 2020 (3 centers, margin 0.5, scale 64).
 
@@ -27,7 +29,7 @@ class SubCenterArcFaceLoss(nn.Module):
         ValueError: if margin is not in [0, pi / 2], scale or centers not positive or classes less than 2.
     """
 
-    eats, remembers = "labels", False
+    consumes, uses_memory = "labels", False
 
     def __init__(self, *, dim: int, classes: int, centers: int = 3, margin: float = 0.5, scale: float = 32.0) -> None:
         super().__init__()

@@ -13,12 +13,13 @@ from siamese_lab.structures.tuples import Tuples
 class SupConLoss(nn.Module):
     """A softmax over the batch in which each anchor has to find its positives among all other images.
 
-    With q(i, p) = exp(-d(i, p) / t) / sum over a != i of exp(-d(i, a) / t), an anchor i costs - mean over its positives p of log q(i, p)
-    (the sum outside the logarithm), or - log of the mean over its positives of q(i, p) (inside: one near positive is enough). The loss
-    is the mean over the anchors that have a positive. With the cosine distance this is the paper's (a constant in the exponent cancels).
+    With q(i, p) = exp(-d(i, p) / t) / sum over a != i of exp(-d(i, a) / t), an anchor i costs - mean over its positives
+    p of log q(i, p) (the sum outside the logarithm), or - log of the mean over its positives of q(i, p) (inside: one
+    near positive is enough). The loss is the mean over the anchors that have a positive. With the cosine distance this
+    is the paper's (a constant in the exponent cancels).
 
-    Source: Khosla et al., NeurIPS 2020, eq. 2 (outside; theirs, better on ImageNet: 78.7 % against 67.4 %) and eq. 3 (inside). Differs
-    from it: works on any distance.
+    Source: Khosla et al., NeurIPS 2020, eq. 2 (outside; theirs, better on ImageNet: 78.7 % against 67.4 %) and eq. 3
+    (inside). Differs from it: works on any distance.
 
     Args:
         temperature: divides the distances; small = only the nearest neighbours count. In (0, inf).
@@ -28,7 +29,7 @@ class SupConLoss(nn.Module):
         ValueError: if temperature is not positive, or sum is none of these.
     """
 
-    eats = "labels"
+    consumes = "labels"
 
     def __init__(self, temperature: float = 0.1, sum: Literal["out", "in"] = "out") -> None:
         super().__init__()
@@ -46,13 +47,17 @@ class SupConLoss(nn.Module):
         positives, negatives = e.positives(), e.negatives()
         others = positives | negatives
         logits = -e.matrix() / self.temperature  # (A, R)
-        logits = logits.masked_fill(~others, torch.finfo(logits.dtype).min)  # finite: an anchor alone in its batch gives no NaN
+        logits = logits.masked_fill(
+            ~others, torch.finfo(logits.dtype).min
+        )  # finite: an anchor alone in its batch gives no NaN
         count, total = positives.sum(1), logits.logsumexp(1)
         anchors = count > 0
         if self.sum == "out":
             log_share = (logits - total[:, None]).masked_fill(~positives, 0.0).sum(1) / count.clamp(min=1)
         else:
-            log_share = (log_sum(logits, positives) - total - count.clamp(min=1).to(total.dtype).log()).masked_fill(~anchors, 0.0)
+            log_share = (log_sum(logits, positives) - total - count.clamp(min=1).to(total.dtype).log()).masked_fill(
+                ~anchors, 0.0
+            )
         loss = -log_share.sum() / anchors.sum().clamp(min=1)
         missed = anchors & ~positives.gather(1, logits.argmax(1, keepdim=True)).squeeze(1)
         return e.zero() + loss, {"active": missed.sum(), "tuples": anchors.sum()}

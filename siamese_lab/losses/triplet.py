@@ -12,11 +12,12 @@ from siamese_lab.structures.tuples import Tuples
 class TripletLoss(nn.Module):
     """Wants each negative farther from the anchor than each positive, by a margin.
 
-    With x = d(anchor, positive) - d(anchor, negative), the hinge is max(0, x + margin), the soft form is log(1 + exp(x)).
+    With x = d(anchor, positive) - d(anchor, negative), the hinge is max(0, x + margin), the soft form is log(1 +
+    exp(x)).
 
-    Source: Schroff et al., CVPR 2015, eq. 2 (hinge; theirs is on squared distances: `distance=squared_euclidean`); Hermans et al.,
-    2017, section 2 (soft; and the average over active triplets, "non-zero mean"). All triplets of a batch are never listed, see
-    `all_triplets`.
+    Source: Schroff et al., CVPR 2015, eq. 2 (hinge; theirs is on squared distances: `distance=squared_euclidean`);
+    Hermans et al., 2017, section 2 (soft; and the average over active triplets, "non-zero mean"). All triplets of a
+    batch are never listed, see `all_triplets`.
 
     Args:
         margin: how much farther, in units of the distance, > 0; the soft form ignores it.
@@ -27,12 +28,19 @@ class TripletLoss(nn.Module):
         ValueError: if margin is not positive, or form or average is none of these.
     """
 
-    eats = "triplets"
+    consumes = "triplets"
 
-    def __init__(self, margin: float = 0.2, form: Literal["hinge", "soft"] = "hinge", average: Literal["active", "all"] = "active") -> None:
+    def __init__(
+        self,
+        margin: float = 0.2,
+        form: Literal["hinge", "soft"] = "hinge",
+        average: Literal["active", "all"] = "active",
+    ) -> None:
         super().__init__()
         if not margin > 0:
-            raise ValueError(f"margin must be > 0, got {margin}: it is how much farther than the positive the negative has to be")
+            raise ValueError(
+                f"margin must be > 0, got {margin}: it is how much farther than the positive the negative has to be"
+            )
         if form not in ("hinge", "soft"):
             raise ValueError(f"form must be hinge or soft, got {form!r}")
         if average not in ("active", "all"):

@@ -13,8 +13,9 @@ DEMANDING = ("labels", "pairs", "triplets", "episodes")
 class WeightedSum(nn.Module):
     """Several losses on the same batch: the sum of weight times value.
 
-    It eats what its most demanding part eats. Parts that eat labels go with any others and work on the labels whatever the sampling or
-    the miner gives; triplets serve a part that eats pairs as pairs. Episodes go with nothing but labels.
+    It consumes what its most demanding part consumes. Parts that consume labels go with any others and work on the
+    labels whatever the sampling or the miner produces; triplets serve a part that consumes pairs as pairs. Episodes go
+    with nothing but labels.
 
     Args:
         parts: the losses by name.
@@ -24,13 +25,17 @@ class WeightedSum(nn.Module):
         ValueError: if names or weights do not fit, or parts do not go together.
     """
 
-    eats, remembers = "labels", True  # those of conf/loss/weighted_sum.yaml; an object's own follow from its parts
+    consumes, uses_memory = (
+        "labels",
+        True,
+    )  # those of conf/loss/weighted_sum.yaml; an object's own follow from its parts
 
     def __init__(self, parts: Mapping[str, nn.Module], weights: Mapping[str, float]) -> None:
         super().__init__()
         if not parts or set(parts) != set(weights):
             raise ValueError(
-                f"weights must name the same losses as parts, got weights for {listed(weights)}: the parts are {listed(parts)}; "
+                f"weights must name the same losses as parts, got weights for {listed(weights)}: the parts are "
+                f"{listed(parts)}; "
                 "there must be at least one"
             )
         for name, weight in weights.items():
@@ -40,13 +45,17 @@ class WeightedSum(nn.Module):
                 raise ValueError(f"parts cannot hold {name!r}: choose another name, of letters, digits and underscores")
         if not any(weights.values()):
             raise ValueError("weights are all 0: nothing would be learned")
-        eaten = {name: str(part.eats) for name, part in parts.items()}
-        if "episodes" in eaten.values() and not {"episodes", "labels"} >= set(eaten.values()):
-            kinds = ", ".join(f"{name} eats {kind}" for name, kind in eaten.items())
-            raise ValueError(f"parts do not go together: {kinds}, and of an episode neither pairs nor triplets can be made")
-        self.eats = max(eaten.values(), key=DEMANDING.index)
-        self.remembers = any(getattr(part, "remembers", True) for part in parts.values())
-        self.needs = "; ".join(dict.fromkeys(str(part.needs) for part in parts.values() if hasattr(part, "needs")))
+        consumed = {name: str(part.consumes) for name, part in parts.items()}
+        if "episodes" in consumed.values() and not {"episodes", "labels"} >= set(consumed.values()):
+            kinds = ", ".join(f"{name} consumes {kind}" for name, kind in consumed.items())
+            raise ValueError(
+                f"parts do not go together: {kinds}, and of an episode neither pairs nor triplets can be made"
+            )
+        self.consumes = max(consumed.values(), key=DEMANDING.index)
+        self.uses_memory = any(getattr(part, "uses_memory", True) for part in parts.values())
+        self.requires = "; ".join(
+            dict.fromkeys(str(part.requires) for part in parts.values() if hasattr(part, "requires"))
+        )
         self.parts, self.weights = nn.ModuleDict(parts), dict(weights)
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:

@@ -11,10 +11,12 @@ from siamese_lab.structures.embedded import Embedded
 class XBM(nn.Module):
     """The embeddings of the last batches, as further rows that every anchor is compared with.
 
-    Rows of the memory carry no gradient; they are as the network saw them when they came, which is close to what it would see now once
-    training has slowed down. The oldest are written over. All of it is in the checkpoint, the place to write next too.
+    Rows of the memory carry no gradient; they are as the network saw them when they came, which is close to what it
+    would see now once training has slowed down. The oldest are written over. All of it is in the checkpoint, the place
+    to write next too.
 
-    Source: Wang et al., CVPR 2020, algorithm 1. Differs from it: the batch is compared with itself directly, and enters afterwards.
+    Source: Wang et al., CVPR 2020, algorithm 1. Differs from it: the batch is compared with itself directly, and enters
+    afterwards.
 
     Args:
         dim: dimensions of an embedding, given by the backbone.
@@ -68,7 +70,9 @@ class XBM(nn.Module):
     @torch.no_grad()
     def _keep(self, e: Embedded) -> None:
         size = len(self.z)
-        new = torch.arange(max(0, len(e.z) - size), len(e.z), device=self.z.device)  # of a batch larger than the memory, the end
+        new = torch.arange(
+            max(0, len(e.z) - size), len(e.z), device=self.z.device
+        )  # of a batch larger than the memory, the end
         place = (self.written + new) % size
         self.z[place] = e.z[new].detach().to(self.z)
         self.labels[place], self.ids[place] = e.labels[new], e.rows()[new]

@@ -20,8 +20,9 @@ def draw_episodes(
 ) -> Episodes:
     """Episodes of `way` classes, each with `shot` support images and `queries` other images to be recognised.
 
-    Classes are drawn without replacement, uniformly over those with enough images; images without replacement, so that no
-    support set holds a query. With `groups`, each episode lies within one group, drawn uniformly over those with enough classes.
+    Classes are drawn without replacement, uniformly over those with enough images; images without replacement, so that
+    no support set holds a query. With `groups`, each episode lies within one group, drawn uniformly over those with
+    enough classes.
 
     Args:
         labels: (N,) class of each row; rows of a class that lie in different groups are different classes.
@@ -33,7 +34,8 @@ def draw_episodes(
         groups: (codes (N,), names), or None to draw across all classes.
 
     Returns:
-        Episodes over the rows, on the CPU: support (E, way, shot), query and truth (E, way * queries), named by their group.
+        Episodes over the rows, on the CPU: support (E, way, shot), query and truth (E, way * queries), named by their
+        group.
 
     Raises:
         LabError: if no group (or the whole) has `way` classes with `shot + queries` images.
@@ -53,7 +55,8 @@ def draw_episodes(
         best, where = int(per_group.max()) if len(per_group) else 0, "" if groups is None else " in any one group"
         hint = "" if groups is None else ", or draw across groups (within=null)"
         raise LabError(
-            f"{way}-way {shot}-shot episodes need {way} classes with {need} images each ({shot} shot + {queries} queries)"
+            f"{way}-way {shot}-shot episodes need {way} classes with {need} images each ({shot} shot + {queries} "
+            "queries)"
             f"{where}, but there are at most {best}: lower way, shot or queries{hint}"
         )
     widest = int(sizes.max())

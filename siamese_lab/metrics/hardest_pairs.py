@@ -12,7 +12,9 @@ ROWS = 10_000  # that are compared with each other; of more, whole identities ar
 
 
 class Hardest(NamedTuple):
-    """Pairs, the hardest first: `left` (n,), `right` (n,) rows of what was judged, `distance` (n,). All on the CPU."""
+    """Pairs, the hardest first: `left` (n,), `right` (n,) rows of what was evaluated, `distance` (n,). All on the
+    CPU.
+    """
 
     left: Tensor
     right: Tensor
@@ -20,34 +22,40 @@ class Hardest(NamedTuple):
 
 
 @torch.no_grad()
-def hardest(judged: EmbeddedSet, top: int, tile: int = 2048, rows: int = ROWS) -> tuple[Hardest, Hardest]:
-    """The `top` pairs of one identity that are farthest apart, and those of two identities that are nearest. Each pair once.
+def hardest(embedded: EmbeddedSet, top: int, tile: int = 2048, rows: int = ROWS) -> tuple[Hardest, Hardest]:
+    """The `top` pairs of one identity that are farthest apart, and those of two identities that are nearest. Each pair
+    once.
 
     Args:
-        judged: the embeddings.
+        embedded: the embeddings.
         top: of each kind; fewer where there are not as many.
         tile: rows compared at once.
         rows: at most about this many are compared, whole identities drawn with a fixed seed.
     """
-    kept = _thinned(by_label(judged), rows)
+    kept = _thinned(by_label(embedded), rows)
     found = {kind: (kept.z.new_empty(0), kept.order.new_empty(2, 0)) for kind in ("same", "different")}
     for first, last in spans(len(kept.z), check_tile(tile)):
         ends = int(kept.start[kept.identity[last - 1] + 1])
         for left, right in spans(len(kept.z) - first, tile):
             left, right = left + first, right + first
-            distance: Any = judged.distance
+            distance: Any = embedded.distance
             d = distance.matrix(kept.z[first:last], kept.z[left:right])
             a, b = kept.identity[first:last, None], kept.identity[None, left:right]
-            # rows are sorted by identity: a pair of two identities has column > row, and one of one identity lies next to the diagonal
+            # rows are sorted by identity: a pair of two identities has column > row, and one of one identity lies next
+            # to the diagonal
             found["different"] = _merged(found["different"], d, a < b if left < ends else None, first, left, top)
             if left < ends:
                 same = (a == b).triu_(first + 1 - left)
-                found["same"] = _merged(found["same"], -d, same, first, left, top)  # so that the hardest is the smallest
-    farthest, nearest = (_pairs(judged, kept, places) for _, places in found.values())
+                found["same"] = _merged(
+                    found["same"], -d, same, first, left, top
+                )  # so that the hardest is the smallest
+    farthest, nearest = (_pairs(embedded, kept, places) for _, places in found.values())
     return Hardest(*(column.flip(0) for column in farthest)), nearest
 
 
-def _merged(best: tuple[Tensor, Tensor], d: Tensor, counts: Tensor | None, row: int, column: int, top: int) -> tuple[Tensor, Tensor]:
+def _merged(
+    best: tuple[Tensor, Tensor], d: Tensor, counts: Tensor | None, row: int, column: int, top: int
+) -> tuple[Tensor, Tensor]:
     """The smallest values so far (n,), ascending, and their places (2, n), with those of a tile `d` that count."""
     value, place = best
     wanted = d < value[-1] if len(value) == top else torch.ones_like(d, dtype=torch.bool)
@@ -65,16 +73,20 @@ def _merged(best: tuple[Tensor, Tensor], d: Tensor, counts: Tensor | None, row: 
     return values[order], places[:, order]
 
 
-def _pairs(judged: EmbeddedSet, rows: Sorted, place: Tensor) -> Hardest:
-    """Pairs by the judged rows, the nearest first; distances as `pairwise` has them, since a matrix product rounds small ones."""
+def _pairs(embedded: EmbeddedSet, rows: Sorted, place: Tensor) -> Hardest:
+    """Pairs by the evaluated rows, the nearest first; distances as `pairwise` has them, since a matrix product rounds
+    small ones.
+    """
     left, right = place
-    distance: Any = judged.distance
+    distance: Any = embedded.distance
     exact, order = distance.pairwise(rows.z[left], rows.z[right]).sort(stable=True)
     return Hardest(rows.order[left[order]].cpu(), rows.order[right[order]].cpu(), exact.cpu())
 
 
 def _thinned(rows: Sorted, most: int) -> Sorted:
-    """Whole identities, as many as have at most `most` rows, but two at least; all of them where they are few enough."""
+    """Whole identities, as many as have at most `most` rows, but two at least; all of them where they are few
+    enough.
+    """
     if len(rows.z) <= most:
         return rows
     turn = torch.randperm(len(rows.names), generator=torch.Generator().manual_seed(0)).to(rows.sizes.device)

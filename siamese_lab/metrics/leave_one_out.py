@@ -37,7 +37,9 @@ def without_each(grid: Grid, measures: Sequence[Measure]) -> Tensor:
 
 
 def erring_at(grid: Grid, column: int) -> tuple[int, int, int]:
-    """How many identities have a rejected same-label pair, an accepted one, an accepted different-label pair, at a column."""
+    """How many identities have a rejected same-label pair, an accepted one, an accepted different-label pair, at a
+    column.
+    """
     if column < 0:
         return int((grid.same[:, -1] > 0).sum()), 0, 0
     accepted, wrong = grid.same[:, column], grid.different[:, column]

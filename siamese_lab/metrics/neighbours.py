@@ -17,8 +17,9 @@ Score = Callable[[Tensor, Tensor], Tensor]
 def nearest_others(z: Tensor, labels: Tensor, distance: Any, k: int, queries: Tensor | None = None) -> Tensor:
     """For each query the k rows of other labels that lie nearest, nearest first.
 
-    Exact. Beside z and the result it takes some 20 MB: a tile of distances, and k candidates for each of its rows. After the first tile
-    only what is nearer than a query's k-th candidate is looked at, so that the products of the embeddings are most of the work.
+    Exact. Beside z and the result it takes some 20 MB: a tile of distances, and k candidates for each of its rows.
+    After the first tile only what is nearer than a query's k-th candidate is looked at, so that the products of the
+    embeddings are most of the work.
 
     Args:
         z: (N, D).
@@ -35,7 +36,10 @@ def nearest_others(z: Tensor, labels: Tensor, distance: Any, k: int, queries: Te
     """
     most = int(labels.bincount(minlength=1).max()) if len(labels) else 0
     if len(labels) - most < k:
-        raise ValueError(f"neighbours must be at most {len(labels) - most}, got {k}: the largest class leaves no more images of others")
+        raise ValueError(
+            f"neighbours must be at most {len(labels) - most}, got {k}: the largest class leaves no more images of "
+            "others"
+        )
     z, score = ranking(distance, z)
     rows = queries if queries is not None else torch.arange(len(z), device=z.device)
     found = [_nearest(z, labels, score, some, k) for some in rows.split(ROWS)]
@@ -43,7 +47,9 @@ def nearest_others(z: Tensor, labels: Tensor, distance: Any, k: int, queries: Te
 
 
 def ranking(distance: Any, z: Tensor) -> tuple[Tensor, Score]:
-    """Vectors, and a function of two sets of them that puts them into the order of the distance by one matrix product where it can."""
+    """Vectors, and a function of two sets of them that puts them into the order of the distance by one matrix product
+    where it can.
+    """
     kind = getattr(distance, "index", lambda: None)()
     if kind is None:
         return z, distance.matrix
@@ -52,7 +58,9 @@ def ranking(distance: Any, z: Tensor) -> tuple[Tensor, Score]:
         return F.normalize(map_(z), dim=1), lambda a, b: (a @ b.T).neg_()
     if name == "ip":
         return map_(z), lambda a, b: (a @ b.T).neg_()
-    return map_(z), lambda a, b: torch.addmm(b.square().sum(1), a, b.T, alpha=-2.0)  # without |a|^2, which all of a row have
+    return map_(z), lambda a, b: torch.addmm(
+        b.square().sum(1), a, b.T, alpha=-2.0
+    )  # without |a|^2, which all of a row have
 
 
 def _nearest(z: Tensor, labels: Tensor, score: Score, rows: Tensor, k: int) -> Tensor:
@@ -63,7 +71,9 @@ def _nearest(z: Tensor, labels: Tensor, score: Score, rows: Tensor, k: int) -> T
     for begin in range(0, len(z), COLUMNS):
         d = score(a, z[begin : begin + COLUMNS])  # (r, c)
         if begin == 0:
-            near, at = d.masked_fill(labels[: d.shape[1]] == own[:, None], torch.inf).topk(min(k, d.shape[1]), largest=False)
+            near, at = d.masked_fill(labels[: d.shape[1]] == own[:, None], torch.inf).topk(
+                min(k, d.shape[1]), largest=False
+            )
             best[:, : near.shape[1]], who[:, : near.shape[1]] = near, at
             continue
         row, column = _near(d, best[:, -1:])
@@ -77,19 +87,25 @@ def _nearest(z: Tensor, labels: Tensor, score: Score, rows: Tensor, k: int) -> T
 
 
 def _near(d: Tensor, worst: Tensor) -> tuple[Tensor, Tensor]:
-    """Where d (r, c) is below worst (r, 1): first by the least of each group of columns, then within the groups that have one."""
+    """Where d (r, c) is below worst (r, 1): first by the least of each group of columns, then within the groups that
+    have one.
+    """
     if d.shape[1] % GROUP:  # the last columns of all
         row, column = (d < worst).nonzero(as_tuple=True)
         return row, column
     groups = d.shape[1] // GROUP
-    row, group = (d.view(len(d), GROUP, groups).amin(1) < worst).nonzero(as_tuple=True)  # (n,): every `groups`-th column
+    row, group = (d.view(len(d), GROUP, groups).amin(1) < worst).nonzero(
+        as_tuple=True
+    )  # (n,): every `groups`-th column
     columns = group[:, None] + groups * torch.arange(GROUP, device=d.device)
     inner, place = (d[row[:, None], columns] < worst[row]).nonzero(as_tuple=True)
     return row[inner], columns[inner, place]
 
 
 def _packed(values: Tensor, columns: Tensor, row: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-    """Values and columns (n,) of the rows `row` (n,), which may come in any order, as (rows, m), filled up with infinity."""
+    """Values and columns (n,) of the rows `row` (n,), which may come in any order, as (rows, m), filled up with
+    infinity.
+    """
     order = row.argsort(stable=True)
     row = row[order]
     count = row.bincount(minlength=rows)

@@ -10,13 +10,17 @@ from torch import Tensor
 from siamese_lab.core.errors import LabError
 from siamese_lab.metrics.tiles import Sorted, spans
 
-MOST_SAME = 20_000_000  # same-label distances held in memory: 80 MB of float32, as much again for their identities and the sort
+MOST_SAME = (
+    20_000_000  # same-label distances held in memory: 80 MB of float32, as much again for their identities and the sort
+)
 CHUNK = 1 << 16  # listed pairs compared at once
 
 
 @dataclass(frozen=True)
 class Portion:
-    """Some different-label distances with the identities on their two sides, in shapes that broadcast to that of `distance`."""
+    """Some different-label distances with the identities on their two sides, in shapes that broadcast to that of
+    `distance`.
+    """
 
     distance: Tensor
     left: Tensor
@@ -25,7 +29,7 @@ class Portion:
 
 @dataclass(frozen=True)
 class SamePairs:
-    """All same-label pairs that are judged: `distance` (P,), `identity` (P,)."""
+    """All same-label pairs that are evaluated: `distance` (P,), `identity` (P,)."""
 
     distance: Tensor
     identity: Tensor
@@ -84,13 +88,16 @@ class AllPairs:
                 if int(rows.identity[left]) > final:  # no identity stands on both sides: the whole tile counts
                     yield Portion(d, a[:, None], b[None, :])
                 else:
-                    i, j = (a[:, None] < b[None, :]).nonzero(as_tuple=True)  # sorted by label: a different pair has column > row
+                    i, j = (a[:, None] < b[None, :]).nonzero(
+                        as_tuple=True
+                    )  # sorted by label: a different pair has column > row
                     if len(i):
                         yield Portion(d[i, j], a[i], b[j])
 
 
 class ListedPairs:
-    """`count` pairs drawn without replacement, half of them of one label, half of two; fewer where there are not as many.
+    """`count` pairs drawn without replacement, half of them of one label, half of two; fewer where there are not as
+    many.
 
     Drawn uniformly over the pairs of their kind. Compared by `pairwise`, since their rows lie anywhere.
 
@@ -141,9 +148,13 @@ def draw_same(start: Tensor, count: int, generator: torch.Generator) -> tuple[Te
     ends = (sizes * (sizes - 1) // 2).cumsum(0)
     chosen = distinct(int(ends[-1]) if len(ends) else 0, count, generator)
     owner = torch.searchsorted(ends, chosen, right=True)
-    place = chosen - torch.where(owner > 0, ends[owner - 1], 0)  # pairs of an identity are numbered (0,1) (0,2) (1,2) (0,3) ...
+    place = chosen - torch.where(
+        owner > 0, ends[owner - 1], 0
+    )  # pairs of an identity are numbered (0,1) (0,2) (1,2) (0,3) ...
     high = ((1 + (1 + 8 * place.double()).sqrt()) / 2).long()
-    high = high - (high * (high - 1) // 2 > place).long() + ((high + 1) * high // 2 <= place).long()  # the root may round
+    high = (
+        high - (high * (high - 1) // 2 > place).long() + ((high + 1) * high // 2 <= place).long()
+    )  # the root may round
     low = place - high * (high - 1) // 2
     return start[owner] + low, start[owner] + high
 

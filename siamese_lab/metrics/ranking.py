@@ -1,4 +1,6 @@
-"""Where the images of a query's own identity stand among all others, and what leaving another identity out would change."""
+"""Where the images of a query's own identity stand among all others, and what leaving another identity out would
+change.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -100,8 +102,9 @@ def blocks(rows: Sorted, distance: Any, tile: int, spare: int) -> Iterator[Block
 def without_others(block: Block, identities: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """What leaving out one other identity changes in each query's measures.
 
-    Only identities among the first max(R, 10) others can change what is counted up to there, and `others` holds as many more as
-    one identity has images, so the result is exact; of MRR it leaves out what happens beyond, where positions weigh little.
+    Only identities among the first max(R, 10) others can change what is counted up to there, and `others` holds as many
+    more as one identity has images, so the result is exact; of MRR it leaves out what happens beyond, where positions
+    weigh little.
 
     Yields:
         (queries (q,), identity (q,), change (q, 6)): every query with every such identity, in portions.
@@ -124,6 +127,10 @@ def without_others(block: Block, identities: int) -> Iterator[tuple[Tensor, Tens
         if not len(chosen):
             continue
         gone = (others[chosen] == who[chosen, None]).cumsum(1)
-        gone = torch.cat([torch.zeros_like(gone[:, :1]), gone], 1).gather(1, count[chosen])  # (q, H) of it before each hit
-        ranks = Ranks(block.ranks.position[chosen] - gone, block.ranks.first[chosen] - gone[:, 0], block.ranks.relevant[chosen])
+        gone = torch.cat([torch.zeros_like(gone[:, :1]), gone], 1).gather(
+            1, count[chosen]
+        )  # (q, H) of it before each hit
+        ranks = Ranks(
+            block.ranks.position[chosen] - gone, block.ranks.first[chosen] - gone[:, 0], block.ranks.relevant[chosen]
+        )
         yield chosen, who[chosen], measures(ranks) - base[chosen]

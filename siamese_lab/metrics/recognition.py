@@ -15,7 +15,9 @@ from siamese_lab.structures.samples import Episodes
 
 
 class Confusion(NamedTuple):
-    """T trials: sample ids `asked` (T,) of the query and `taken` (T,) of the support image it was taken for; `wrong` (T,) bool."""
+    """T trials: sample ids `asked` (T,) of the query and `taken` (T,) of the support image it was taken for; `wrong`
+    (T,) bool.
+    """
 
     asked: Tensor
     taken: Tensor
@@ -29,9 +31,9 @@ Compare = Literal["nearest", "mean"]
 
 @dataclass(frozen=True)
 class Outcomes:
-    """T = E x Q trials: `wrong` (T,) bool; `query` (T,) label; `blocker` (T,) label of the one class that stands in the way of a
-    wrong trial, -1 where there are none or several; `asked` (T,) the query's row; `taken` (T,) the row of the support image that it
-    was taken for: of the nearest class, or, where another is as near as its own, of that one."""
+    """T = E x Q trials: `wrong` (T,) bool; `query` (T,) label; `blocker` (T,) label of the one class that stands in the
+    way of a wrong trial, -1 where there are none or several; `asked` (T,) the query's row; `taken` (T,) the row of the
+    support image that it was taken for: of the nearest class, or, where another is as near as its own, of that one."""
 
     wrong: Tensor
     query: Tensor
@@ -41,26 +43,29 @@ class Outcomes:
 
 
 @torch.no_grad()
-def outcomes(judged: EmbeddedSet, episodes: Episodes, compare: Compare) -> Outcomes:
-    """Judges every query alone; it is right only if its own class is strictly nearer than each other one: ties count against.
+def outcomes(embedded: EmbeddedSet, episodes: Episodes, compare: Compare) -> Outcomes:
+    """Evaluates every query alone; it is right only if its own class is strictly nearer than each other one: ties count
+    against.
 
     Args:
-        judged: the embeddings; rows are compared by `pairwise`, since those of an episode lie anywhere.
+        embedded: the embeddings; rows are compared by `pairwise`, since those of an episode lie anywhere.
         episodes: over rows of them.
         compare: the distance to a class is that to the `nearest` of its shots, or the `mean` over its shots.
 
     Raises:
         LabError: if a support set holds its own query.
     """
-    z, distance = embeddings(judged), _pairwise(judged)
+    z, distance = embeddings(embedded), _pairwise(embedded)
     support, query, truth = (x.to(z.device) for x in episodes[:3])
-    labels = judged.labels.to(z.device)
+    labels = embedded.labels.to(z.device)
     way, shot, per = *support.shape[1:], query.shape[1]
     step = max(1, ENTRIES // (per * way * shot * z.shape[1]))
     wrong, blocker, taken = [], [], []
     for s, q, t in zip(support.split(step), query.split(step), truth.split(step), strict=True):
         if (s.flatten(1)[:, None] == q[..., None]).any():
-            raise LabError("a support set holds one of its own queries, which any model would recognise: correct the trials")
+            raise LabError(
+                "a support set holds one of its own queries, which any model would recognise: correct the trials"
+            )
         pair = (len(s), per, way * shot)
         left, right = q[..., None].expand(pair).flatten(), s.flatten(1)[:, None].expand(pair).flatten()
         shots = distance(z[left], z[right]).view(len(s), per, way, shot)
@@ -80,33 +85,34 @@ def outcomes(judged: EmbeddedSet, episodes: Episodes, compare: Compare) -> Outco
     return Outcomes(torch.cat(wrong), labels[query].flatten().cpu(), torch.cat(blocker), asked, torch.cat(taken))
 
 
-def error(judged: EmbeddedSet, episodes: Episodes, compare: Compare, *, intervals: bool, independent: bool) -> Figure:
+def error(embedded: EmbeddedSet, episodes: Episodes, compare: Compare, *, intervals: bool, independent: bool) -> Figure:
     """The share of wrong trials; with `intervals`, its influences too.
 
-    An identity is left out as query (its trials go) and as an alternative (a trial that it alone made wrong becomes right), so
-    both its roles stand in its influence.
+    An identity is left out as query (its trials go) and as an alternative (a trial that it alone made wrong becomes
+    right), so both its roles stand in its influence.
 
     Args:
-        judged: the embeddings.
-        episodes: what is judged.
+        embedded: the embeddings.
+        episodes: what is evaluated.
         compare: see `outcomes`.
         intervals: also the influences and the interval.
-        independent: whether the trials may be taken as independent, which allows Wilson's interval where errors are few.
+        independent: whether the trials may be taken as independent, which allows Wilson's interval where errors are
+            few.
     """
-    seen = outcomes(judged, episodes, compare)
+    seen = outcomes(embedded, episodes, compare)
     trials = len(seen.wrong)
     value = float(seen.wrong.double().mean())
     if not intervals:
         return Figure(value, n=trials, better="low")
-    classes = len(judged.classes)
+    classes = len(embedded.classes)
     there = torch.zeros(classes, dtype=torch.bool)
-    there[judged.labels.cpu()[episodes.support.flatten().cpu()]] = True
+    there[embedded.labels.cpu()[episodes.support.flatten().cpu()]] = True
     there[seen.query] = True
     asked = torch.bincount(seen.query, minlength=classes)
     missed = torch.bincount(seen.query[seen.wrong], minlength=classes)
     freed = torch.bincount(seen.blocker[seen.blocker >= 0], minlength=classes)
     without = ((missed.sum() - missed - freed).double() / (trials - asked).double())[there]
-    names = [judged.classes[c] for c in there.nonzero().flatten().tolist()]
+    names = [embedded.classes[c] for c in there.nonzero().flatten().tolist()]
     influence = influences(without.numpy(), names)
     erring = min(int((missed > 0).sum()), int((missed < asked).sum()))
     low, high, note = interval(value, influence, erring, independent=trials if independent else None)
@@ -120,7 +126,9 @@ def check_compare(compare: Compare) -> Compare:
         ValueError: if it is neither.
     """
     if compare not in ("nearest", "mean"):
-        raise ValueError(f"compare must be nearest or mean, got {compare!r}: how the shots of a class make one distance")
+        raise ValueError(
+            f"compare must be nearest or mean, got {compare!r}: how the shots of a class make one distance"
+        )
     return compare
 
 
@@ -136,5 +144,5 @@ def named(given: Mapping[str, Any], name: str, what: str, remedy: str) -> Any:
     return given[name]
 
 
-def _pairwise(judged: EmbeddedSet) -> Any:
-    return judged.distance.pairwise
+def _pairwise(embedded: EmbeddedSet) -> Any:
+    return embedded.distance.pairwise

@@ -1,4 +1,6 @@
-"""Figures of a receiver operating characteristic given as a polyline. All take a batch of curves in leading dimensions."""
+"""Figures of a receiver operating characteristic given as a polyline. All take a batch of curves in leading
+dimensions.
+"""
 
 from dataclasses import dataclass
 
@@ -40,10 +42,13 @@ class Curves:
 def vertices(counts: Counts) -> tuple[Tensor, Tensor]:
     """The exact curve: far (V,), tar (V,) float64 on the CPU, from (0, 0) to (1, 1), just below and at each edge.
 
-    Between two edges there are only different-label pairs, so straight lines join the vertices; pairs of both kinds at one
-    distance give a slope, which is what counting ties as one half means.
+    Between two edges there are only different-label pairs, so straight lines join the vertices; pairs of both kinds at
+    one distance give a slope, which is what counting ties as one half means.
     """
-    far = torch.stack([counts.different_below, counts.different_upto], 1).flatten().double().cpu() / counts.different_total
+    far = (
+        torch.stack([counts.different_below, counts.different_upto], 1).flatten().double().cpu()
+        / counts.different_total
+    )
     tar = torch.stack([counts.same_below, counts.same_upto], 1).flatten().double().cpu() / counts.same_total
     return closed(far, tar)
 
@@ -55,7 +60,9 @@ def closed(far: Tensor, tar: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def auc(far: Tensor, tar: Tensor) -> Tensor:
-    """Area under the curves (..., V): the share of (same, different) couples in the right order, ties one half. In [0, 1]."""
+    """Area under the curves (..., V): the share of (same, different) couples in the right order, ties one half. In [0,
+    1].
+    """
     return ((tar[..., 1:] + tar[..., :-1]) * far.diff(dim=-1)).sum(-1) / 2
 
 
@@ -69,10 +76,11 @@ def eer(far: Tensor, tar: Tensor) -> Tensor:
 
 
 def tar_at(far: Tensor, tar: Tensor, limit: float, smooth: bool = False) -> Tensor:
-    """The largest tar of the curves (..., V) at a vertex with far <= limit; `smooth` goes on along the line to the next one.
+    """The largest tar of the curves (..., V) at a vertex with far <= limit; `smooth` goes on along the line to the next
+    one.
 
-    Only vertices can be had by a threshold, so the figure takes those; leave-one-out values are smooth, since steps of a whole
-    vertex would be all that they show.
+    Only vertices can be had by a threshold, so the figure takes those; leave-one-out values are smooth, since steps of
+    a whole vertex would be all that they show.
     """
     last = (far <= limit).sum(-1, keepdim=True) - 1
     t0 = tar.gather(-1, last)
@@ -84,14 +92,17 @@ def tar_at(far: Tensor, tar: Tensor, limit: float, smooth: bool = False) -> Tens
 
 
 def best_threshold(counts: Counts) -> float:
-    """The threshold of the best balanced accuracy (mean of the true accept and the true reject rate), the lowest of equals.
+    """The threshold of the best balanced accuracy (mean of the true accept and the true reject rate), the lowest of
+    equals.
 
     Where no pair lies between it and the next edge it is put half-way, so that separable pairs are split in the middle.
     """
     balanced = counts.same_upto.double() / counts.same_total - counts.different_upto.double() / counts.different_total
     best = int((balanced == balanced.max()).nonzero()[0])
     below, upto = counts.same_below + counts.different_below, counts.same_upto + counts.different_upto
-    following = int(torch.searchsorted(below, upto[best], right=True)) - 1  # the last edge with no further pair below it
+    following = (
+        int(torch.searchsorted(below, upto[best], right=True)) - 1
+    )  # the last edge with no further pair below it
     edge = counts.edges[best]
     if following <= best:
         return float(edge)
@@ -103,7 +114,8 @@ def best_threshold(counts: Counts) -> float:
 def curves(counts: Counts, bins: Tensor, points: int = 2000) -> Curves:
     """The curve at no more than `points` edges and the histograms over `bins`, which must be among the edges.
 
-    The points kept are those nearest to even steps along the curve, where far is taken both as it is and as a logarithm.
+    The points kept are those nearest to even steps along the curve, where far is taken both as it is and as a
+    logarithm.
     """
     far, tar = counts.different_upto.double() / counts.different_total, counts.same_upto.double() / counts.same_total
     decades = (far.clamp(min=1 / counts.different_total).log10() / 8).diff().abs()
@@ -112,7 +124,9 @@ def curves(counts: Counts, bins: Tensor, points: int = 2000) -> Curves:
     kept = torch.searchsorted(way, torch.linspace(0, float(way[-1]), points - 1, dtype=way.dtype, device=way.device))
     kept = torch.cat([kept.clamp(max=len(way) - 1), kept.new_tensor([len(way) - 1])]).unique()
     place = torch.searchsorted(counts.edges, bins.to(counts.edges))
-    numpy = {name: x[kept].cpu().numpy() for name, x in (("far", far), ("tar", tar), ("threshold", counts.edges.double()))}
+    numpy = {
+        name: x[kept].cpu().numpy() for name, x in (("far", far), ("tar", tar), ("threshold", counts.edges.double()))
+    }
 
     def histogram(below: Tensor, total: int) -> NDArray[np.int64]:
         cumulative = below[place].cpu()

@@ -1,4 +1,6 @@
-"""Counting pairs below thresholds: exact counts at every same-label distance, and counts by identity on a grid, in one pass."""
+"""Counting pairs below thresholds: exact counts at every same-label distance, and counts by identity on a grid, in one
+pass.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +11,9 @@ from torch import Tensor
 
 from siamese_lab.metrics.pairs import Portion, SamePairs
 
-CELLS = 1 << 16  # the grid's thresholds are multiples of (range of the distances) / CELLS: a lookup is faster than a search
+CELLS = (
+    1 << 16
+)  # the grid's thresholds are multiples of (range of the distances) / CELLS: a lookup is faster than a search
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class Grid:
     """Counts by identity at G thresholds: a pair counts in both its identities, a same-label pair once.
 
     Args:
-        same, different: (C, G + 1) int64 pairs accepted at each threshold; the last column holds all of the identity's pairs.
+        same, different: (C, G + 1) int64 pairs accepted at each threshold; the last column holds all of the identity's
+            pairs.
         same_sum, different_sum: (G + 1,) the same over all identities, each pair once.
         at: the column of the chosen threshold, or None.
     """
@@ -50,7 +55,9 @@ class Grid:
 
 
 def landmarks(distances: Tensor, points: int, low_end: bool) -> Tensor:
-    """Quantiles of (P,) distances: half spread evenly, half crowding at one end (from 1 in a million on), and both extremes."""
+    """Quantiles of (P,) distances: half spread evenly, half crowding at one end (from 1 in a million on), and both
+    extremes.
+    """
     if not len(distances):
         return distances
     ordered = ascending(distances)
@@ -65,7 +72,8 @@ class GridCounter:
     """Counts by identity, a portion at a time.
 
     Args:
-        same, different: distances that say where the thresholds are needed: all same-label ones, a sample of the others.
+        same, different: distances that say where the thresholds are needed: all same-label ones, a sample of the
+            others.
         identities: C.
         size: most thresholds.
         threshold: one that must be among them, or None.
@@ -82,7 +90,9 @@ class GridCounter:
         cells = cells[cells < CELLS - 1].unique().long()  # at the last cell everything is accepted
         self.at = None if threshold is None else int(torch.searchsorted(cells, chosen.long())[0])
         self.columns = len(cells) + 1
-        self.lookup = torch.searchsorted(cells, torch.arange(CELLS, device=cells.device)).int()  # cell -> thresholds below it
+        self.lookup = torch.searchsorted(
+            cells, torch.arange(CELLS, device=cells.device)
+        ).int()  # cell -> thresholds below it
         self.same = torch.zeros(identities, self.columns, dtype=torch.int64, device=same.device)
         self.different = torch.zeros_like(self.same)
         self.different_sum = torch.zeros(self.columns, dtype=torch.int64, device=same.device)
@@ -115,7 +125,9 @@ class GridCounter:
             return
         first, last = int(identity.min()), int(identity.max()) + 1  # a tile touches few identities
         place = (identity - first).to(torch.int32) * self.columns + column
-        table[first:last] += torch.bincount(place.flatten(), minlength=(last - first) * self.columns).view(last - first, -1)
+        table[first:last] += torch.bincount(place.flatten(), minlength=(last - first) * self.columns).view(
+            last - first, -1
+        )
 
 
 def count(same: Tensor, different: Iterator[Portion], extra: Tensor, grid: GridCounter | None = None) -> Counts:
@@ -138,7 +150,15 @@ def count(same: Tensor, different: Iterator[Portion], extra: Tensor, grid: GridC
         total += len(distances)
         if grid is not None:
             grid.add(portion)
-    return Counts(edges, torch.searchsorted(ordered, edges), torch.searchsorted(ordered, edges, right=True), below, upto, len(same), total)
+    return Counts(
+        edges,
+        torch.searchsorted(ordered, edges),
+        torch.searchsorted(ordered, edges, right=True),
+        below,
+        upto,
+        len(same),
+        total,
+    )
 
 
 def ascending(x: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ class Sorted:
         identity: (N,) int64 ascending, an index into `names`.
         start: (C + 1,) the first row of each identity; the last entry is N.
         names: the C identities that have a row.
-        order: (N,) which row of the judged embeddings each row was.
+        order: (N,) which row of the evaluated embeddings each row was.
     """
 
     z: Tensor
@@ -40,31 +40,32 @@ class Sorted:
         return Sorted(self.z[chosen], self.identity[chosen], start, self.names, self.order[chosen])
 
 
-def embeddings(judged: EmbeddedSet) -> Tensor:
-    """The judged embeddings in at least float32, without gradient.
+def embeddings(embedded: EmbeddedSet) -> Tensor:
+    """The evaluated embeddings in at least float32, without gradient.
 
     Raises:
         LabError: if one is NaN or infinite: no figure would mean anything.
     """
-    z = judged.z.detach()
+    z = embedded.z.detach()
     z = z.float() if z.dtype in (torch.float16, torch.bfloat16) else z
     finite = torch.isfinite(z).all(1)
     if not finite.all():
         raise LabError(
-            f"embeddings must be finite, but {int((~finite).sum()):,} of {len(z):,} hold NaN or infinity: the training has "
+            f"embeddings must be finite, but {int((~finite).sum()):,} of {len(z):,} hold NaN or infinity: the "
+            "training has "
             "diverged; try a smaller learning rate or gradient clipping",
             exit_code=3,
         )
     return z
 
 
-def by_label(judged: EmbeddedSet) -> Sorted:
-    """The judged embeddings sorted by label (stable, so that the order of the rows decides nothing else)."""
-    z = embeddings(judged)
-    labels, order = judged.labels.to(z.device).sort(stable=True)
+def by_label(embedded: EmbeddedSet) -> Sorted:
+    """The evaluated embeddings sorted by label (stable, so that the order of the rows decides nothing else)."""
+    z = embeddings(embedded)
+    labels, order = embedded.labels.to(z.device).sort(stable=True)
     present, identity, sizes = labels.unique_consecutive(return_inverse=True, return_counts=True)
     start = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
-    return Sorted(z[order], identity, start, tuple(judged.classes[c] for c in present.tolist()), order)
+    return Sorted(z[order], identity, start, tuple(embedded.classes[c] for c in present.tolist()), order)
 
 
 def spans(rows: int, size: int) -> Iterator[tuple[int, int]]:

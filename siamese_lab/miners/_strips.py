@@ -1,4 +1,6 @@
-"""What miners share: a batch in strips of anchors, so that what they work with stays small beside the matrix of distances."""
+"""What miners share: a batch in strips of anchors, so that what they work with stays small beside the matrix of
+distances.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -13,7 +15,9 @@ STRIP = 2**21  # pairs of rows that are looked at at once
 
 
 class Strip(NamedTuple):
-    """Some anchors against all R rows: `first` anchor's number, distances `d` (a, R), masks `positives` and `negatives` (a, R)."""
+    """Some anchors against all R rows: `first` anchor's number, distances `d` (a, R), masks `positives` and `negatives`
+    (a, R).
+    """
 
     first: int
     d: Tensor
@@ -47,7 +51,8 @@ def pairs(strip: Strip) -> tuple[Tensor, Tensor]:
 
 
 def table(anchor: Tensor, values: Tensor, anchors: int, fill: float) -> tuple[Tensor, Tensor]:
-    """The values (P,) of an anchor's pairs as its row of a table (anchors, most pairs of one), and the column (P,) of each.
+    """The values (P,) of an anchor's pairs as its row of a table (anchors, most pairs of one), and the column (P,) of
+    each.
 
     `anchor` (P,) ascends; places without a pair hold `fill`.
     """

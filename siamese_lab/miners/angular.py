@@ -15,10 +15,12 @@ PORTION = 2**21  # triplets that are looked at at once
 
 
 class Angular:
-    """Triplets whose negative sees anchor and positive under a large angle: atan(|a - p| / (2 |n - c|)) > angle, c midway between them.
+    """Triplets whose negative sees anchor and positive under a large angle: atan(|a - p| / (2 |n - c|)) > angle, c
+    midway between them.
 
-    Between unit-norm embeddings, whatever the distance of the run: all are divided by their norm first. For each anchor-positive pair the
-    negative with the largest angle is given, which is the one nearest to c, or all that exceed it. Pairs without one are left out.
+    Between unit-norm embeddings, whatever the distance of the run: all are divided by their norm first. For each
+    anchor-positive pair the negative with the largest angle is given, which is the one nearest to c, or all that exceed
+    it. Pairs without one are left out.
 
     Time grows with pairs x rows; memory does not, but for the triplets that are given.
 
@@ -32,11 +34,13 @@ class Angular:
         ValueError: if angle is not in its range, or negatives none of these.
     """
 
-    gives = "triplets"
+    produces = "triplets"
 
     def __init__(self, angle: float = 20.0, negatives: Literal["hardest", "all"] = "hardest") -> None:
         if not 0 < angle < 90:
-            raise ValueError(f"angle must lie in (0, 90) degrees, got {angle}: it is what a triplet's angle must exceed")
+            raise ValueError(
+                f"angle must lie in (0, 90) degrees, got {angle}: it is what a triplet's angle must exceed"
+            )
         if negatives not in ("hardest", "all"):
             raise ValueError(f"negatives must be hardest or all, got {negatives!r}")
         self.tangent, self.all = math.tan(math.radians(angle)), negatives == "all"
@@ -48,7 +52,10 @@ class Angular:
         return joined(e, lambda strip: self._mine(strip, z))
 
     def _mine(self, strip: Strip, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        found = [self._portion(strip, z, *part) for part in zip(*(x.split(max(1, PORTION // len(z))) for x in pairs(strip)), strict=True)]
+        found = [
+            self._portion(strip, z, *part)
+            for part in zip(*(x.split(max(1, PORTION // len(z))) for x in pairs(strip)), strict=True)
+        ]
         if not found:
             nothing = torch.zeros(0, dtype=torch.long, device=z.device)
             return nothing, nothing, nothing
@@ -58,7 +65,9 @@ class Angular:
     def _portion(self, strip: Strip, z: Tensor, anchor: Tensor, positive: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         a, p = z[anchor + strip.first], z[positive]  # (P, D)
         centre = (a + p) / 2
-        far = torch.addmm(centre.square().sum(1)[:, None] + z.square().sum(1)[None, :], centre, z.T, alpha=-2.0).clamp(min=0.0)  # (P, R)
+        far = torch.addmm(centre.square().sum(1)[:, None] + z.square().sum(1)[None, :], centre, z.T, alpha=-2.0).clamp(
+            min=0.0
+        )  # (P, R)
         base = (a - p).square().sum(1)[:, None]  # |a - p|^2, tangent = |a - p| / (2 |n - c|)
         wide = strip.negatives[anchor] & (base > 4 * self.tangent**2 * far)
         if self.all:

@@ -14,7 +14,7 @@ class BatchHard:
     Source: Hermans, Beyer, Leibe, 2017, eq. 5.
     """
 
-    gives = "triplets"
+    produces = "triplets"
 
     @torch.no_grad()
     def __call__(self, e: Embedded) -> Triplets:

@@ -15,12 +15,14 @@ PURPOSE = 200  # of the random stream, see seeds.generator
 class DistanceWeighted:
     """For each anchor-positive pair a negative drawn so that all distances come up equally often, not the usual ones.
 
-    p(n) ~ min(lambda, 1 / q(d(a, n))) with q(d) = d^(D - 2) (1 - d^2 / 4)^((D - 3) / 2), the density of distances between random points of
-    the unit sphere in D dimensions. d is Euclidean between unit-norm embeddings, whatever the distance of the run: all are divided by
-    their norm first. lambda = 1 / q(nearest) bounds the weight of negatives so near that noise rules their gradient, and of those so far
-    that 1 / q rises again. An anchor all of whose negatives lie beyond `farthest` draws from them equally.
+    p(n) ~ min(lambda, 1 / q(d(a, n))) with q(d) = d^(D - 2) (1 - d^2 / 4)^((D - 3) / 2), the density of distances
+    between random points of the unit sphere in D dimensions. d is Euclidean between unit-norm embeddings, whatever the
+    distance of the run: all are divided by their norm first. lambda = 1 / q(nearest) bounds the weight of negatives so
+    near that noise rules their gradient, and of those so far that 1 / q rises again. An anchor all of whose negatives
+    lie beyond `farthest` draws from them equally.
 
-    Source: Wu, Manmatha, Smola, Kraehenbuehl, ICCV 2017, section 4, "distance weighted sampling"; `farthest` is in the authors' code only.
+    Source: Wu, Manmatha, Smola, Kraehenbuehl, ICCV 2017, section 4, "distance weighted sampling"; `farthest` is in the
+    authors' code only.
 
     Args:
         nearest: distances below it weigh as it does, in (0, sqrt(2)].
@@ -31,18 +33,24 @@ class DistanceWeighted:
         ValueError: if nearest or farthest is not in its range.
     """
 
-    gives = "triplets"
+    produces = "triplets"
 
     def __init__(self, nearest: float = 0.5, farthest: float = 1.4, *, seed: int = 0) -> None:
         if not 0 < nearest <= 2**0.5:
-            raise ValueError(f"nearest must lie in (0, sqrt(2)], got {nearest}: it is the distance below which all weigh the same")
+            raise ValueError(
+                f"nearest must lie in (0, sqrt(2)], got {nearest}: it is the distance below which all weigh the same"
+            )
         if not nearest < farthest <= 2:
-            raise ValueError(f"farthest must lie in ({nearest}, 2], got {farthest}: negatives from that distance on are not drawn")
+            raise ValueError(
+                f"farthest must lie in ({nearest}, 2], got {farthest}: negatives from that distance on are not drawn"
+            )
         self.nearest, self.farthest, self.seed = nearest, farthest, seed
 
     @torch.no_grad()
     def __call__(self, e: Embedded) -> Triplets:
-        """One triplet for each pair of an anchor (with a negative) and a positive: a function of the seed, the epoch and the step."""
+        """One triplet for each pair of an anchor (with a negative) and a positive: a function of the seed, the epoch
+        and the step.
+        """
         z, g = F.normalize(e.z.detach(), dim=1), generator(self.seed, PURPOSE, *e.where)
         return joined(e, lambda strip: self._mine(strip, z, g))
 
@@ -68,4 +76,6 @@ class DistanceWeighted:
 
 def _inverse(d: Tensor, dim: int) -> Tensor:
     """log(1 / q(d))."""
-    return (2.0 - dim) * d.log() - (dim - 3.0) / 2.0 * (1.0 - d.square() / 4.0).clamp(min=torch.finfo(d.dtype).eps).log()
+    return (2.0 - dim) * d.log() - (dim - 3.0) / 2.0 * (1.0 - d.square() / 4.0).clamp(
+        min=torch.finfo(d.dtype).eps
+    ).log()

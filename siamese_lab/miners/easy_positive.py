@@ -11,10 +11,11 @@ from siamese_lab.structures.tuples import Triplets
 
 
 class EasyPositive:
-    """For each anchor its nearest positive and a hard or semi-hard negative, so that a class need not shrink to a point.
+    """For each anchor its nearest positive and a hard or semi-hard negative, so that a class need not shrink to a
+    point.
 
-    The hard negative is the nearest of all, the semi-hard one the nearest of those that are farther than the positive. Anchors without
-    such a positive and negative are left out.
+    The hard negative is the nearest of all, the semi-hard one the nearest of those that are farther than the positive.
+    Anchors without such a positive and negative are left out.
 
     Source: Xuan, Stylianou, Pless, WACV 2020, section 3 (EPHN and EPSHN).
 
@@ -25,7 +26,7 @@ class EasyPositive:
         ValueError: if negative is neither.
     """
 
-    gives = "triplets"
+    produces = "triplets"
 
     def __init__(self, negative: Literal["hard", "semi_hard"] = "semi_hard") -> None:
         if negative not in ("hard", "semi_hard"):

@@ -15,30 +15,34 @@ DRAW = 102  # purpose of a random stream, see seeds.generator
 class PytorchMetricLearning:
     """A miner of the library pytorch-metric-learning, as it is called there.
 
-    It compares embeddings by the library's default distance for it, not by the run's. Of what it finds, pairs of one image are left
-    out. What it draws at random is a function of (seed, epoch, step). With a memory it mines among all rows, and what it finds for the
-    batch's own counts: the time and the memory that this takes grow with the square of all rows, for miners of all triplets with the
-    cube.
+    It compares embeddings by the library's default distance for it, not by the run's. Of what it finds, pairs of one
+    image are left out. What it draws at random is a function of (seed, epoch, step). With a memory it mines among all
+    rows, and what it finds for the batch's own counts: the time and the memory that this takes grow with the square of
+    all rows, for miners of all triplets with the cube.
 
-    Source: Musgrave, Belongie, Lim, "PyTorch Metric Learning", 2020; version 2.9 and later, `pip install siamese-lab[pml]`.
+    Source: Musgrave, Belongie, Lim, "PyTorch Metric Learning", 2020; version 2.9 and later, `pip install
+    siamese-lab[pml]`.
 
     Args:
         seed: given by the run.
         name: of the class, e.g. "BatchHardMiner".
-        arguments: of its constructor, checked against its signature; None = its defaults. Not its distance and other objects.
+        arguments: of its constructor, checked against its signature; None = its defaults. Not its distance and other
+            objects.
 
     Raises:
         LabError: if the library is not installed.
         ValueError: if there is no such miner, or the arguments do not fit it.
     """
 
-    gives = "triplets"  # that of conf/miner/pytorch_metric_learning.yaml; an object's own follows from the name
+    produces = "triplets"  # that of conf/miner/pytorch_metric_learning.yaml; an object's own follows from the name
 
-    def __init__(self, *, seed: int = 0, name: str = "BatchHardMiner", arguments: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, *, seed: int = 0, name: str = "BatchHardMiner", arguments: Mapping[str, Any] | None = None
+    ) -> None:
         self.miner = adapter.build_component("miners", name, dict(arguments or {}), {})
         self.seed = seed
         points = torch.randn(24, 8, generator=torch.Generator().manual_seed(0))
-        self.gives = "triplets" if isinstance(self(Embedded(points, torch.arange(24) % 4)), Triplets) else "pairs"
+        self.produces = "triplets" if isinstance(self(Embedded(points, torch.arange(24) % 4)), Triplets) else "pairs"
 
     @torch.no_grad()
     def __call__(self, e: Embedded) -> Pairs | Triplets:

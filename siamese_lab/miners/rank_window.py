@@ -12,9 +12,11 @@ PURPOSE = 201  # of the random stream, see seeds.generator
 
 
 class RankWindow:
-    """For each anchor-positive pair a negative drawn from those that rank from `first` to `last` among the anchor's nearest.
+    """For each anchor-positive pair a negative drawn from those that rank from `first` to `last` among the anchor's
+    nearest.
 
-    The very nearest are left to mislabelled images and to noise. An anchor with fewer negatives than `first` takes its farthest one.
+    The very nearest are left to mislabelled images and to noise. An anchor with fewer negatives than `first` takes its
+    farthest one.
 
     Args:
         first: the nearest negative that may be drawn, >= 1; 1 = the nearest of all.
@@ -25,18 +27,22 @@ class RankWindow:
         ValueError: if first or last is not in its range.
     """
 
-    gives = "triplets"
+    produces = "triplets"
 
     def __init__(self, first: int = 2, last: int = 10, *, seed: int = 0) -> None:
         if not first >= 1:
             raise ValueError(f"first must be >= 1, got {first}: it is a rank, 1 = the nearest negative")
         if not last >= first:
-            raise ValueError(f"last must be >= first = {first}, got {last}: negatives are drawn from the ranks first to last")
+            raise ValueError(
+                f"last must be >= first = {first}, got {last}: negatives are drawn from the ranks first to last"
+            )
         self.first, self.last, self.seed = first, last, seed
 
     @torch.no_grad()
     def __call__(self, e: Embedded) -> Triplets:
-        """One triplet for each pair of an anchor (with a negative) and a positive: a function of the seed, the epoch and the step."""
+        """One triplet for each pair of an anchor (with a negative) and a positive: a function of the seed, the epoch
+        and the step.
+        """
         g = generator(self.seed, PURPOSE, *e.where)
         return joined(e, lambda strip: self._mine(strip, g))
 
@@ -45,6 +51,9 @@ class RankWindow:
         near = strip.d.masked_fill(~strip.negatives, torch.inf)
         nearest = near.topk(min(self.last, near.shape[1]), largest=False).indices  # (a, last), nearest first
         count = strip.negatives.sum(1)[anchor]  # (P,)
-        first, last = count.clamp(max=self.first) - 1, count.clamp(max=self.last)  # places in `nearest`, from first up to last
+        first, last = (
+            count.clamp(max=self.first) - 1,
+            count.clamp(max=self.last),
+        )  # places in `nearest`, from first up to last
         drawn = torch.rand(len(anchor), generator=g, dtype=torch.float64).to(near.device)
         return anchor, positive, nearest[anchor, first + (drawn * (last - first)).long()]

@@ -7,16 +7,19 @@ from siamese_lab.miners._strips import Strip, joined, pairs, table
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Triplets
 
-FEW = 16  # positives of an anchor up to which one look at all negatives for each of them is faster than sorting the negatives
+# positives of an anchor up to which one look at all negatives for each of them is faster than sorting the negatives
+FEW = 16
 
 
 class SemiHard:
-    """For each anchor-positive pair the nearest negative that is farther than the positive; where none is, the farthest negative.
+    """For each anchor-positive pair the nearest negative that is farther than the positive; where none is, the farthest
+    negative.
 
-    Source: Schroff et al., CVPR 2015, eq. 4. The fallback is that of the authors' public re-implementations; the paper names none.
+    Source: Schroff et al., CVPR 2015, eq. 4. The fallback is that of the authors' public re-implementations; the paper
+    names none.
     """
 
-    gives = "triplets"
+    produces = "triplets"
 
     @torch.no_grad()
     def __call__(self, e: Embedded) -> Triplets:
@@ -32,7 +35,9 @@ def _mine(strip: Strip) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _looked_up(strip: Strip, near: Tensor) -> Tensor:
-    """The negative (a, K) for each positive's distance `near` (a, K), by one look at all negatives for each of the K columns."""
+    """The negative (a, K) for each positive's distance `near` (a, K), by one look at all negatives for each of the K
+    columns.
+    """
     d = strip.d.masked_fill(~strip.negatives, torch.inf)
     chosen = [d.masked_fill(d <= column[:, None], torch.inf).min(1) for column in near.unbind(1)]
     if not chosen:

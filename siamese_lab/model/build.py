@@ -13,7 +13,9 @@ from siamese_lab.model.optimizers import parameter_groups, schedule
 from siamese_lab.model.siamese import SiameseModule
 
 
-def build_model(cfg: DictConfig, shape: tuple[int, ...], classes: int, *, steps: int = 1, trusted: bool = True) -> SiameseModule:
+def build_model(
+    cfg: DictConfig, shape: tuple[int, ...], classes: int, *, steps: int = 1, trusted: bool = True
+) -> SiameseModule:
     """The network of a config with the starting weights of its seed.
 
     Args:
@@ -56,13 +58,16 @@ def refuse_chunks(module: SiameseModule) -> None:
     normalising = [part for part in module.backbone.modules() if isinstance(part, _BatchNorm) and part.training]
     if module.chunk is not None and normalising:
         raise LabError(
-            f"trainer.chunk={module.chunk} would give {len(normalising)} batch normalisations the statistics of chunks instead of those of "
+            f"trainer.chunk={module.chunk} would give {len(normalising)} batch normalisations the statistics of "
+            "chunks instead of those of "
             "the batch: choose a backbone without them, e.g. backbone=lenet, freeze them, or set trainer.chunk=null"
         )
 
 
 def optimizers(node: DictConfig, steps: int, trusted: bool) -> Callable[[SiameseModule], dict[str, Any]]:
-    """What Lightning's configure_optimizers returns, made when it asks: the optimizer of the config and its schedule."""
+    """What Lightning's configure_optimizers returns, made when it asks: the optimizer of the config and its
+    schedule.
+    """
 
     def make(module: SiameseModule) -> dict[str, Any]:
         groups = OmegaConf.to_container(node.groups, resolve=True)

@@ -19,7 +19,14 @@ from siamese_lab.model.build import build_model
 from siamese_lab.model.siamese import SiameseModule
 from siamese_lab.runs.folder import RunFolder
 
-RESUMED = {"state_dict": dict, "epoch": int, "global_step": int, "optimizer_states": list, "lr_schedulers": list, "loops": dict}
+RESUMED = {
+    "state_dict": dict,
+    "epoch": int,
+    "global_step": int,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+    "loops": dict,
+}
 """What a run cannot go on without, and its kind; so are `callbacks`, a mapping of mappings."""
 
 COPY = "take the file from a good copy of the run"
@@ -27,10 +34,14 @@ LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes beside the target, syncs and renames; Lightning goes through the temporary folder, where a kill leaves a part."""
+    """Writes beside the target, syncs and renames; Lightning goes through the temporary folder, where a kill leaves a
+    part.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Writes `checkpoint` to `path`; a reader finds the old file or the new one. The last but one is kept as `previous.ckpt`."""
+        """Writes `checkpoint` to `path`; a reader finds the old file or the new one. The last but one is kept as
+        `previous.ckpt`.
+        """
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.{os.getpid()}")
@@ -38,7 +49,9 @@ class WholeFiles(TorchCheckpointIO):
             with temporary.open("wb") as file:
                 try:
                     torch.save(checkpoint, file)
-                except RuntimeError as error:  # of a full disk torch says what its writer then thinks, not that it is full
+                except (
+                    RuntimeError
+                ) as error:  # of a full disk torch says what its writer then thinks, not that it is full
                     if isinstance(error.__context__, OSError):
                         raise error.__context__ from None
                     raise
@@ -85,7 +98,14 @@ def newest_checkpoint(folder: Path) -> Start:
         except LabError as error:
             broken.append(str(error))
     if broken:
-        raise LabError("\n".join(["no checkpoint of this run is whole, so that it cannot be resumed: train it anew with --force", *broken]))
+        raise LabError(
+            "\n".join(
+                [
+                    "no checkpoint of this run is whole, so that it cannot be resumed: train it anew with --force",
+                    *broken,
+                ]
+            )
+        )
     return Start()
 
 
@@ -113,13 +133,17 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
             warnings.simplefilter("ignore")  # of torch, about files that it then refuses
             checkpoint: Any = torch.load(path, map_location=device, weights_only=True)
         if not isinstance(checkpoint, dict):
-            raise LabError(f"{path} is no checkpoint: it holds a {type(checkpoint).__name__}, not what siamese-lab writes")
+            raise LabError(
+                f"{path} is no checkpoint: it holds a {type(checkpoint).__name__}, not what siamese-lab writes"
+            )
         foreign = [key for key in map(str, checkpoint) if "hyper_parameters" in key or key.startswith("hparams")]
         if foreign:  # some loaders call what is named there; we neither write nor read it
             raise LabError(f"{path} is refused: it holds {', '.join(foreign)}, which siamese-lab never writes; {COPY}")
         return checkpoint
     except FileNotFoundError as error:
-        raise LabError(f"{path} is missing: the run has not finished its first epoch, or its checkpoints were removed") from error
+        raise LabError(
+            f"{path} is missing: the run has not finished its first epoch, or its checkpoints were removed"
+        ) from error
     except LabError:
         raise
     except Exception as error:  # whatever the broken file makes of zipfile and torch.load
@@ -127,7 +151,9 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
         if "weights_only" in words or "Weights only" in words:  # torch goes on to say how to read it nevertheless
             named = re.search(r"GLOBAL (\S+)", words)
             what = f" ({printable(named[1])})" if named else ""
-            raise LabError(f"{path} is refused: it holds more than tensors and plain values{what}, which could run code; {COPY}") from error
+            raise LabError(
+                f"{path} is refused: it holds more than tensors and plain values{what}, which could run code; {COPY}"
+            ) from error
         raise LabError(f"{path} cannot be read as a checkpoint: {' '.join(str(error).split())[:300]}") from error
 
 
@@ -144,15 +170,20 @@ def restore(module: SiameseModule, path: Path) -> int:
     except KeyError as error:
         raise LabError(f"{path} is no checkpoint of a run: it lacks {error.args[0]}") from error
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:
-        raise LabError(f"{path} is no checkpoint of this run's network: {' '.join(str(error).split())[:300]}") from error
+        raise LabError(
+            f"{path} is no checkpoint of this run's network: {' '.join(str(error).split())[:300]}"
+        ) from error
     for name, weight in module.named_parameters():
         if not bool(torch.isfinite(weight).all()):
-            raise LabError(f"{path} holds weights that are NaN or infinite, in {name}: no run writes such; take the file from a good copy")
+            raise LabError(
+                f"{path} holds weights that are NaN or infinite, in {name}: no run writes such; take the file from a "
+                "good copy"
+            )
     return epoch
 
 
 def load_trained(folder: RunFolder, cfg: DictConfig) -> SiameseModule:
-    """The network of a run with the weights that were judged: the best on validation, else the last.
+    """The network of a run with the weights that were evaluated: the best on validation, else the last.
 
     Args:
         folder: of the run.

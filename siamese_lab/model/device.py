@@ -11,8 +11,11 @@ def decide_device(cfg: DictConfig, accelerator: str | None = None) -> Decided:
 
     Args:
         cfg: from `config.compose`, or of a run.
-        accelerator: instead of the config's, for one process: "auto" for a run that may have been trained on another machine.
+        accelerator: instead of the config's, for one process: "auto" for a run that may have been trained on another
+            machine.
     """
     trainer = cfg.trainer
     devices = trainer.devices if accelerator is None else 1
-    return hardware.decide(accelerator or trainer.accelerator, trainer.precision, trainer.channels_last, trainer.allocator, devices)
+    return hardware.decide(
+        accelerator or trainer.accelerator, trainer.precision, trainer.channels_last, trainer.allocator, devices
+    )

@@ -11,11 +11,13 @@ from torch.optim.lr_scheduler import LambdaLR
 
 
 def parameter_groups(module: nn.Module, groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The parameters of `module` in the optimizer's groups: the first pattern that matches a name takes it, the rest come last.
+    """The parameters of `module` in the optimizer's groups: the first pattern that matches a name takes it, the rest
+    come last.
 
     Args:
         module: its parameters' names are what the patterns are held against, e.g. "backbone.trunk.0.0.weight".
-        groups: e.g. [{"match": "backbone.trunk.*", "lr": 1e-4}]; `match` is a shell pattern, the other keys are the optimizer's.
+        groups: e.g. [{"match": "backbone.trunk.*", "lr": 1e-4}]; `match` is a shell pattern, the other keys are the
+            optimizer's.
 
     Raises:
         ValueError: if a group has no `match`, or its pattern matches no parameter that is still free.
@@ -24,7 +26,9 @@ def parameter_groups(module: nn.Module, groups: Sequence[dict[str, Any]]) -> lis
     made = []
     for group in groups:
         if "match" not in group:
-            raise ValueError(f"each of optimizer.groups needs a key match, got {group}: e.g. {{match: 'backbone.trunk.*', lr: 1e-4}}")
+            raise ValueError(
+                f"each of optimizer.groups needs a key match, got {group}: e.g. {{match: 'backbone.trunk.*', lr: 1e-4}}"
+            )
         names = [name for name in free if fnmatchcase(name, group["match"])]
         if not names:
             raise ValueError(
@@ -36,7 +40,8 @@ def parameter_groups(module: nn.Module, groups: Sequence[dict[str, Any]]) -> lis
 
 
 def schedule(optimizer: Optimizer, name: Literal["constant", "cosine"], warmup: float, steps: int) -> LambdaLR:
-    """The factor on every group's learning rate at each step: a linear warm-up, then constant or half a cosine down to 0.
+    """The factor on every group's learning rate at each step: a linear warm-up, then constant or half a cosine down to
+    0.
 
     Args:
         optimizer: whose rates are scaled.

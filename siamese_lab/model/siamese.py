@@ -36,7 +36,8 @@ class SiameseModule(pl.LightningModule):
         ema: decay a step of the average of the weights that is evaluated, in (0, 1); None = the weights themselves.
         views: how many augmented views of an image its embedding is the mean of.
         memory: adds the rows of earlier batches; None = none.
-        chunk: images that go through the backbone at once in training, so that a batch needs no more memory than that; None = all.
+        chunk: images that go through the backbone at once in training, so that a batch needs no more memory than that;
+            None = all.
         channels_last: memory layout of images and convolutions.
         make_optimizers: module -> what Lightning's configure_optimizers returns.
 
@@ -62,14 +63,26 @@ class SiameseModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         if ema is not None and not 0 < ema < 1:
-            raise ValueError(f"trainer.ema must lie in (0, 1) or be null, got {ema}: it is what the average keeps at each step")
+            raise ValueError(
+                f"trainer.ema must lie in (0, 1) or be null, got {ema}: it is what the average keeps at each step"
+            )
         if not views > 0:
-            raise ValueError(f"evaluation.views must be > 0, got {views}: an embedding is the mean over that many views")
+            raise ValueError(
+                f"evaluation.views must be > 0, got {views}: an embedding is the mean over that many views"
+            )
         if chunk is not None and not chunk > 0:
-            raise ValueError(f"trainer.chunk must be > 0 or null, got {chunk}: it is how many images go through the backbone at once")
+            raise ValueError(
+                f"trainer.chunk must be > 0 or null, got {chunk}: it is how many images go through the backbone at once"
+            )
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.backbone, self.distance, self.loss = backbone.to(memory_format=self.layout), distance, loss
-        self.miner, self.augment, self.seed, self.views, self.make_optimizers = miner, augment, seed, views, make_optimizers
+        self.miner, self.augment, self.seed, self.views, self.make_optimizers = (
+            miner,
+            augment,
+            seed,
+            views,
+            make_optimizers,
+        )
         self.memory, self.chunk = memory, chunk
         self.seen: tuple[Embedded, Tuples, dict[str, Tensor]] | None = None  # the last step's embeddings, for callbacks
         encoder = nn.ModuleDict({"backbone": self.backbone, "distance": self.distance})
@@ -84,7 +97,9 @@ class SiameseModule(pl.LightningModule):
         return batch._replace(x=self.augment.apply(self.prepare(batch.x), mine))
 
     def prepare(self, x: Tensor) -> Tensor:
-        """Images (B, C, H, W), uint8 or floats in [0, 1], as floats in the run's memory layout and the weights' precision."""
+        """Images (B, C, H, W), uint8 or floats in [0, 1], as floats in the run's memory layout and the weights'
+        precision.
+        """
         made = x.to(self.dtype, memory_format=self.layout)
         return made.div_(255.0) if x.dtype == torch.uint8 else made
 
@@ -104,11 +119,18 @@ class SiameseModule(pl.LightningModule):
         return value
 
     def _forward(self, x: Tensor) -> Tensor:
-        """Embeddings (b, D) of a batch in training; where it goes in chunks, each is computed again when its gradient is asked for."""
+        """Embeddings (b, D) of a batch in training; where it goes in chunks, each is computed again when its gradient
+        is asked for.
+        """
         if self.chunk is None or len(x) <= self.chunk:
             z: Tensor = self.backbone(x)
             return z
-        return torch.cat([checkpoint(self.backbone, part, use_reentrant=False, preserve_rng_state=True) for part in x.split(self.chunk)])
+        return torch.cat(
+            [
+                checkpoint(self.backbone, part, use_reentrant=False, preserve_rng_state=True)
+                for part in x.split(self.chunk)
+            ]
+        )
 
     def on_after_backward(self) -> None:
         """Brings the gradients of several processes together."""
@@ -122,18 +144,25 @@ class SiameseModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer over backbone, distance and loss, with its schedule."""
-        return self.make_optimizers(self) if self.make_optimizers is not None else torch.optim.AdamW(self.parameters(), lr=1e-3)
+        return (
+            self.make_optimizers(self)
+            if self.make_optimizers is not None
+            else torch.optim.AdamW(self.parameters(), lr=1e-3)
+        )
 
     @torch.no_grad()
     def embed(self, x: Tensor, *, averaged: bool = True) -> Tensor:
-        """Embeddings (B, D) as everything but training sees them: eval mode, no autocast, the mean over `views` fixed views.
+        """Embeddings (B, D) as everything but training sees them: eval mode, no autocast, the mean over `views` fixed
+        views.
 
         Args:
             x: images (B, C, H, W), uint8 or floats in [0, 1], on the module's device.
             averaged: use the average of the weights where there is one; mining takes the current ones.
         """
         backbone = self.encoder(averaged)["backbone"]
-        training = [part for part in backbone.modules() if part.training]  # a frozen part of it may be in eval mode already
+        training = [
+            part for part in backbone.modules() if part.training
+        ]  # a frozen part of it may be in eval mode already
         backbone.eval()
         try:
             with torch.autocast(x.device.type, enabled=False):

@@ -1,4 +1,6 @@
-"""Pictures of what one-shot recognition confuses: a matrix of classes, or of what they belong to, and the most frequent confusions."""
+"""Pictures of what one-shot recognition confuses: a matrix of classes, or of what they belong to, and the most frequent
+confusions.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,8 @@ TOP = 24  # confusions shown with their images
 
 
 def confusion_pictures(found: Confusion, samples: Samples, title: str) -> dict[str, NDArray[np.uint8]]:
-    """As uint8 (H, W, 3): `matrix`, where there are few enough classes, or groups that are confused; `confusions`, where anything was.
+    """As uint8 (H, W, 3): `matrix`, where there are few enough classes, or groups that are confused; `confusions`,
+    where anything was.
 
     Args:
         found: the trials.
@@ -34,7 +37,11 @@ def confusion_pictures(found: Confusion, samples: Samples, title: str) -> dict[s
         present = torch.cat([asked, taken]).unique()
         if 2 <= len(present) <= MOST and (kind == "classes" or bool((asked != taken).any())):
             shares = matrix(torch.searchsorted(present, asked), torch.searchsorted(present, taken), len(present))
-            heading = f"{title}: what each class is taken for" if kind == "classes" else f"{title}: what each {kind} is taken for"
+            heading = (
+                f"{title}: what each class is taken for"
+                if kind == "classes"
+                else f"{title}: what each {kind} is taken for"
+            )
             made["matrix"] = pixels(_matrix(shares, [names[code] for code in present.tolist()], heading))
             break
     some = frequent(*labels, found.wrong)
@@ -52,7 +59,8 @@ def confusion_pictures(found: Confusion, samples: Samples, title: str) -> dict[s
 
 
 def frequent(asked: Tensor, taken: Tensor, wrong: Tensor, top: int = TOP) -> Tensor:
-    """The pairs of classes that are confused most often: (n, 2) int64, the first such trial and how many there are, most frequent first.
+    """The pairs of classes that are confused most often: (n, 2) int64, the first such trial and how many there are,
+    most frequent first.
 
     Args:
         asked: (T,) the class of the query.
@@ -69,7 +77,8 @@ def frequent(asked: Tensor, taken: Tensor, wrong: Tensor, top: int = TOP) -> Ten
 
 
 def matrix(asked: Tensor, taken: Tensor, classes: int) -> NDArray[np.float64]:
-    """(C, C) shares in [0, 1]: of the trials of a row's class, those that were taken for a column's. Rows add up to 1, or are NaN.
+    """(C, C) shares in [0, 1]: of the trials of a row's class, those that were taken for a column's. Rows add up to 1,
+    or are NaN.
 
     Args:
         asked: (T,) codes below `classes`.
@@ -98,7 +107,15 @@ def _matrix(shares: NDArray[np.float64], names: list[str], title: str) -> "Figur
         for (row, column), share in np.ndenumerate(shares):
             dark = row == column or share > 0.6 * off.max()
             if np.isfinite(share):
-                axes.text(column, row, f"{100 * share:.1f}", ha="center", va="center", fontsize=8, color="white" if dark else "#222222")
+                axes.text(
+                    column,
+                    row,
+                    f"{100 * share:.1f}",
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color="white" if dark else "#222222",
+                )
     # the scale ends at the largest confusion: one up to 100 % would show the diagonal alone
     figure.colorbar(shown, ax=axes, shrink=0.8, extend="max", label="% of the trials of a row")
     return figure

@@ -23,7 +23,9 @@ WORDS, TITLE = 10, 16  # pixels that letters are high
 INK, ALARM, FRAME = "#222222", "#B03A00", "#C8C8C8"
 
 
-def sheet(images: Sequence[Tensor], words: Sequence[str], title: str, wrong: Sequence[bool] | None = None) -> NDArray[np.uint8]:
+def sheet(
+    images: Sequence[Tensor], words: Sequence[str], title: str, wrong: Sequence[bool] | None = None
+) -> NDArray[np.uint8]:
     """One strip for each row of `images`, under it its words: uint8 (H, W, 3).
 
     Args:

@@ -33,7 +33,11 @@ def hard_pair_pictures(
         "farthest_same": (same, f"Same identity, farthest apart, {part}{some}: {measured}{limit}"),
         "nearest_different": (different, f"Different identities, nearest, {part}{some}: {measured}{limit}"),
     }
-    return {kind: _drawn(pairs, kind, seen, samples, ids, threshold, title) for kind, (pairs, title) in titles.items() if len(pairs.left)}
+    return {
+        kind: _drawn(pairs, kind, seen, samples, ids, threshold, title)
+        for kind, (pairs, title) in titles.items()
+        if len(pairs.left)
+    }
 
 
 def _drawn(

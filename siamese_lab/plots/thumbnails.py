@@ -12,14 +12,21 @@ SPRITE = 8192  # pixels a side that browsers take
 
 
 def thumbnails(images: Tensor) -> Tensor:
-    """uint8 (n, 3, h, w), h and w at most 64, of uint8 images (n, C, H, W); what is not RGB shows its first channel in grey."""
+    """uint8 (n, 3, h, w), h and w at most 64, of uint8 images (n, C, H, W); what is not RGB shows its first channel in
+    grey.
+    """
     n, channels, height, width = images.shape
     x = images if channels == 3 else images[:, :1].expand(-1, 3, -1, -1)
     scale = min(1.0, side(n) / max(height, width))
     if scale == 1.0:
         return x
     size = [max(1, round(height * scale)), max(1, round(width * scale))]
-    return F.interpolate(x.float(), size=size, mode="bilinear", antialias=True, align_corners=False).round().clamp(0, 255).byte()
+    return (
+        F.interpolate(x.float(), size=size, mode="bilinear", antialias=True, align_corners=False)
+        .round()
+        .clamp(0, 255)
+        .byte()
+    )
 
 
 def side(n: int) -> int:
@@ -28,7 +35,9 @@ def side(n: int) -> int:
 
 
 def sprite(images: Tensor) -> Tensor:
-    """All thumbnails (n, 3, h, w) in one image (3, k h, k w), k = ceil(sqrt n), row by row, as the projector cuts it."""
+    """All thumbnails (n, 3, h, w) in one image (3, k h, k w), k = ceil(sqrt n), row by row, as the projector cuts
+    it.
+    """
     n, channels, height, width = images.shape
     k = math.isqrt(n - 1) + 1
     sheet = images.new_zeros(k * k, channels, height, width)

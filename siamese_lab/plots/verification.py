@@ -63,7 +63,9 @@ def roc(curves: Curves, threshold: float | None = None, title: str = "") -> "Fig
     far = np.clip(curves.far, least / 2, 1)  # a logarithmic axis has no 0
     few = FEW / curves.different_total
     if few > least:
-        axes.axvspan(least / 2, min(few, 1), color="#999999", alpha=0.2, linewidth=0, label=f"fewer than {FEW} false accepts")
+        axes.axvspan(
+            least / 2, min(few, 1), color="#999999", alpha=0.2, linewidth=0, label=f"fewer than {FEW} false accepts"
+        )
     chance = np.geomspace(least / 2, 1, 200)
     axes.plot(chance, chance, color="#777777", linestyle=":", linewidth=1.2, label="chance")
     axes.plot(chance, 1 - chance, color="#BBBBBB", linewidth=0.9, label="equal errors")
@@ -71,7 +73,13 @@ def roc(curves: Curves, threshold: float | None = None, title: str = "") -> "Fig
     axes.plot(far, curves.tar, color=SAME, linewidth=1.8, label=pairs)
     if threshold is not None:
         x, y = at(curves, threshold)
-        style: dict[str, Any] = {"color": DIFFERENT, "marker": "D", "markersize": 6, "markeredgecolor": "white", "linestyle": "none"}
+        style: dict[str, Any] = {
+            "color": DIFFERENT,
+            "marker": "D",
+            "markersize": 6,
+            "markeredgecolor": "white",
+            "linestyle": "none",
+        }
         axes.plot([max(x, least)], [y], label=_accepted(curves, threshold), zorder=5, clip_on=False, **style)
     axes.set_xscale("log")
     axes.minorticks_off()  # half the time of a picture
@@ -84,8 +92,8 @@ def roc(curves: Curves, threshold: float | None = None, title: str = "") -> "Fig
 
 
 def det(curves: Curves, threshold: float | None = None, title: str = "") -> "Figure":
-    """The detection error trade-off: false reject over false accept rate on normal-deviate axes, where two normal distributions of
-    distances give a straight line.
+    """The detection error trade-off: false reject over false accept rate on normal-deviate axes, where two normal
+    distributions of distances give a straight line.
 
     Args:
         curves: from `Verification.curves`.
@@ -93,17 +101,34 @@ def det(curves: Curves, threshold: float | None = None, title: str = "") -> "Fig
         title: of the picture.
     """
     figure, axes = _sheet(title)
-    least = max(1 / curves.different_total, 10.0**-DECADES) / 2, max(1 / curves.same_total, 10.0**-DECADES) / 2  # no axis has a 0
-    far, frr = (ndtri(np.clip(rates, end, 1 - end)) for rates, end in zip((curves.far, 1 - curves.tar), least, strict=True))
+    least = (
+        max(1 / curves.different_total, 10.0**-DECADES) / 2,
+        max(1 / curves.same_total, 10.0**-DECADES) / 2,
+    )  # no axis has a 0
+    far, frr = (
+        ndtri(np.clip(rates, end, 1 - end)) for rates, end in zip((curves.far, 1 - curves.tar), least, strict=True)
+    )
     high = float(ndtri(HIGHEST))
     seen = (far <= high) & (frr <= high)
     low = [min(float(rates[seen].min(initial=0.0)), float(ndtri(0.01))) - 0.1 for rates in (far, frr)]
     line = np.linspace(min(low), high, 2)
     axes.plot(line, line, color="#BBBBBB", linewidth=0.9, label="equal errors")
-    axes.plot(far, frr, color=SAME, linewidth=1.8, label=f"{curves.same_total:,} same, {curves.different_total:,} different pairs")
+    axes.plot(
+        far,
+        frr,
+        color=SAME,
+        linewidth=1.8,
+        label=f"{curves.same_total:,} same, {curves.different_total:,} different pairs",
+    )
     if threshold is not None:
         x, y = at(curves, threshold)
-        style: dict[str, Any] = {"color": DIFFERENT, "marker": "D", "markersize": 6, "markeredgecolor": "white", "linestyle": "none"}
+        style: dict[str, Any] = {
+            "color": DIFFERENT,
+            "marker": "D",
+            "markersize": 6,
+            "markeredgecolor": "white",
+            "linestyle": "none",
+        }
         place = [ndtri(max(x, least[0])), ndtri(max(1 - y, least[1]))]
         axes.plot(*([one] for one in place), label=_accepted(curves, threshold), zorder=5, clip_on=False, **style)
     for axis, start in ((axes.xaxis, low[0]), (axes.yaxis, low[1])):
@@ -131,7 +156,10 @@ def _fold(curves: Curves) -> int:
 
 def _accepted(curves: Curves, threshold: float) -> str:
     far, tar = at(curves, threshold)
-    return f"threshold {threshold:.3g} from validation:\naccepts {100 * tar:.1f} % of the same, {100 * far:.2f} % of the different"
+    return (
+        f"threshold {threshold:.3g} from validation:\naccepts {100 * tar:.1f} % of the same, {100 * far:.2f} % of "
+        "the different"
+    )
 
 
 def words(distance: nn.Module) -> str:
@@ -150,7 +178,9 @@ def pixels(figure: "Figure", dpi: int = 120) -> NDArray[np.uint8]:
 
 
 def rehearse() -> None:
-    """Draws a picture with nothing on it: fonts are then loaded and the parser of formulas made, for this process and its forks."""
+    """Draws a picture with nothing on it: fonts are then loaded and the parser of formulas made, for this process and
+    its forks.
+    """
     figure, axes = _sheet("no curve")
     axes.set_xscale("log")
     axes.plot([1e-3, 1], [0, 1], label="none")

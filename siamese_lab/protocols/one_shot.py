@@ -12,9 +12,10 @@ from siamese_lab.structures.samples import Episodes
 class OneShot:
     """Each query image is given the class of the nearest support class; drawn episodes, the same for every model.
 
-    Figures: error, the share of wrong queries in [0, 1], better low; the headline. Each query is judged alone, a tie counts
-    against the model, no support set holds its query. Never compare errors within groups with errors across: on Omniglot's
-    20-way trials they differ by a factor of about 2.3. The interval is over identities, as query and as alternative.
+    Figures: error, the share of wrong queries in [0, 1], better low; the headline. Each query is evaluated alone, a tie
+    counts against the model, no support set holds its query. Never compare errors within groups with errors across: on
+    Omniglot's 20-way trials they differ by a factor of about 2.3. The interval is over identities, as query and as
+    alternative.
 
     Source: Lake et al. 2011 and Vinyals et al. 2016, sec. 4 (episodes).
 
@@ -24,7 +25,8 @@ class OneShot:
         queries: query images of each class, >= 1.
         episodes: how many are drawn, >= 1; way * queries trials each.
         within: a group (e.g. "alphabet") that all classes of an episode come from; null = across all classes.
-        compare: the distance to a class is that to the `nearest` of its shots or the `mean` over its shots; one shot: the same.
+        compare: the distance to a class is that to the `nearest` of its shots or the `mean` over its shots; one shot:
+            the same.
         seed: of the draw, >= 0.
 
     Raises:
@@ -52,30 +54,30 @@ class OneShot:
         self.way, self.shot, self.queries, self.episodes = way, shot, queries, episodes
         self.within, self.compare, self.seed = within, check_compare(compare), seed
 
-    def fits(self, judged: EmbeddedSet) -> None:
-        """Raises what `judge` would of these labels and groups, whatever the embeddings."""
-        self._draw(judged, 1)
+    def fits(self, embedded: EmbeddedSet) -> None:
+        """Raises what `evaluate` would of these labels and groups, whatever the embeddings."""
+        self._draw(embedded, 1)
 
-    def choose(self, judged: EmbeddedSet) -> dict[str, float]:
+    def choose(self, embedded: EmbeddedSet) -> dict[str, float]:
         """Nothing is chosen."""
         return {}
 
-    def judge(self, judged: EmbeddedSet, chosen: dict[str, float], influences: bool = True) -> dict[str, Figure]:
+    def evaluate(self, embedded: EmbeddedSet, chosen: dict[str, float], influences: bool = True) -> dict[str, Figure]:
         """The error over the episodes that the seed draws from these labels.
 
         Raises:
             LabError: if the data lack the group, or classes with enough images.
         """
-        drawn = self._draw(judged, self.episodes)
-        return {"error": error(judged, drawn, self.compare, intervals=influences, independent=False)}
+        drawn = self._draw(embedded, self.episodes)
+        return {"error": error(embedded, drawn, self.compare, intervals=influences, independent=False)}
 
-    def outcomes(self, judged: EmbeddedSet) -> Outcomes:
+    def outcomes(self, embedded: EmbeddedSet) -> Outcomes:
         """What each query of these episodes was taken for."""
-        return outcomes(judged, self._draw(judged, self.episodes), self.compare)
+        return outcomes(embedded, self._draw(embedded, self.episodes), self.compare)
 
-    def _draw(self, judged: EmbeddedSet, episodes: int) -> Episodes:
+    def _draw(self, embedded: EmbeddedSet, episodes: int) -> Episodes:
         groups = None
         if self.within is not None:
-            groups = named(judged.groups, self.within, "group", "set within=null to draw across all classes")
+            groups = named(embedded.groups, self.within, "group", "set within=null to draw across all classes")
         generator = torch.Generator().manual_seed(self.seed)
-        return draw_episodes(judged.labels, episodes, self.way, self.shot, self.queries, generator, groups)
+        return draw_episodes(embedded.labels, episodes, self.way, self.shot, self.queries, generator, groups)

@@ -21,9 +21,9 @@ class Retrieval:
         recall@1, recall@5, recall@10: whether a hit stands among the nearest 1, 5, 10.
         mrr: 1 / position of the nearest hit.
 
-    The query itself is never retrieved. A hit at the same distance as images of other identities stands behind all of them.
-    Images that are the only one of their identity are not queries, but stand in the others' way. Intervals are over identities,
-    left out as queries and as images that stand in the way.
+    The query itself is never retrieved. A hit at the same distance as images of other identities stands behind all of
+    them. Images that are the only one of their identity are not queries, but stand in the others' way. Intervals are
+    over identities, left out as queries and as images that stand in the way.
 
     Source: Musgrave, Belongie, Lim, ECCV 2020, sec. 3.2 (MAP@R, R-precision).
 
@@ -40,23 +40,23 @@ class Retrieval:
     def __init__(self, tile: int = 2048) -> None:
         self.tile = check_tile(tile)
 
-    def fits(self, judged: EmbeddedSet) -> None:
-        """Raises what `judge` would of these labels, whatever the embeddings."""
-        self._rows(judged)
+    def fits(self, embedded: EmbeddedSet) -> None:
+        """Raises what `evaluate` would of these labels, whatever the embeddings."""
+        self._rows(embedded)
 
-    def choose(self, judged: EmbeddedSet) -> dict[str, float]:
+    def choose(self, embedded: EmbeddedSet) -> dict[str, float]:
         """Nothing is chosen."""
         return {}
 
     @torch.no_grad()
-    def judge(self, judged: EmbeddedSet, chosen: dict[str, float], influences: bool = True) -> dict[str, Figure]:
+    def evaluate(self, embedded: EmbeddedSet, chosen: dict[str, float], influences: bool = True) -> dict[str, Figure]:
         """The figures; `influences=False` gives values alone.
 
         Raises:
             LabError: if no identity has two images.
         """
-        rows = self._rows(judged)
-        values, without = self._values(rows, judged, influences)  # (Q, 6), (C, 6)
+        rows = self._rows(embedded)
+        values, without = self._values(rows, embedded, influences)  # (Q, 6), (C, 6)
         owner = rows.identity[rows.sizes[rows.identity] > 1].cpu()
         figures = {}
         for k in sorted(range(len(MEASURES)), key=lambda k: MEASURES[k] != self.headline):
@@ -66,18 +66,20 @@ class Retrieval:
             figures[MEASURES[k]] = figure
         return figures
 
-    def _rows(self, judged: EmbeddedSet) -> Sorted:
-        rows = by_label(judged)
+    def _rows(self, embedded: EmbeddedSet) -> Sorted:
+        rows = by_label(embedded)
         if not len(rows.z) or int(rows.sizes.max()) < 2:
-            raise LabError(f"retrieval needs an identity with two images, but {len(rows.z):,} images have none: use other data")
+            raise LabError(
+                f"retrieval needs an identity with two images, but {len(rows.z):,} images have none: use other data"
+            )
         return rows
 
-    def _values(self, rows: Sorted, judged: EmbeddedSet, leave_out: bool) -> tuple[Tensor, Tensor | None]:
+    def _values(self, rows: Sorted, embedded: EmbeddedSet, leave_out: bool) -> tuple[Tensor, Tensor | None]:
         identities, parts = len(rows.names), []
         total = torch.zeros(identities, len(MEASURES), dtype=torch.float64)
         freed, asked = torch.zeros_like(total), torch.zeros(identities, dtype=torch.float64)
         couples: list[tuple[Tensor, Tensor]] = []
-        for block in blocks(rows, judged.distance, self.tile, spare=int(rows.sizes.max()) if leave_out else 0):
+        for block in blocks(rows, embedded.distance, self.tile, spare=int(rows.sizes.max()) if leave_out else 0):
             values, owner = measures(block.ranks).cpu(), rows.identity[block.rows].cpu()
             parts.append(values)
             if leave_out:
@@ -103,9 +105,10 @@ def _by_key(keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
 def _count_couples_once(without: Tensor, couples: Tensor) -> Tensor:
     """Leave-one-out values (C, 6) drawn towards their mean, so that their variance is that of the figures.
 
-    What two identities do to each other goes when either is left out, so leaving one out counts its variance twice (Efron and
-    Stein, Ann. Stat. 1981); in retrieval, where nearest neighbours are often mutual, that is much of the whole. It is taken
-    out once: `couples` (P, 6) are the changes of the figures that each two identities make for each other.
+    What two identities do to each other goes when either is left out, so leaving one out counts its variance twice
+    (Efron and Stein, Ann. Stat. 1981); in retrieval, where nearest neighbours are often mutual, that is much of the
+    whole. It is taken out once: `couples` (P, 6) are the changes of the figures that each two identities make for each
+    other.
     """
     count = len(without)
     middle = without.mean(0)

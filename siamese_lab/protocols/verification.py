@@ -29,19 +29,22 @@ class Verification:
         auc: area under the ROC curve; a tie of a same- with a different-label pair counts one half.
         tar@far=...: share of same-label pairs accepted at the largest threshold that accepts at most this share of the
             different-label pairs. Noted "too few negatives" where fewer than 10 false accepts would be expected.
-        accuracy: at the threshold chosen on validation, the mean of the true accept and the true reject rate. With all pairs
-            nearly every pair is of two identities, and plain accuracy would praise refusing everything; where half of the pairs
-            are of one label the two are the same number.
+        accuracy: at the threshold chosen on validation, the mean of the true accept and the true reject rate. With all
+        pairs
+            nearly every pair is of two identities, and plain accuracy would praise refusing everything; where half of
+            the pairs are of one label the two are the same number.
         false_accept, false_reject: the two error rates at that threshold.
 
-    All rates are taken within one kind of pair, so the mix of the two kinds changes none of these figures. Intervals are over
-    identities drawn anew; they count a pair in both its identities and take 10 identities with each kind of error.
+    All rates are taken within one kind of pair, so the mix of the two kinds changes none of these figures. Intervals
+    are over identities drawn anew; they count a pair in both its identities and take 10 identities with each kind of
+    error.
 
     Args:
         pairs: "all" pairs i < j (exact, in tiles), or how many are drawn (>= 2), half of one label and half of two.
         far: the false accept rates at which the true accept rate is reported, in (0, 1).
         seed: of the drawn pairs, >= 0.
-        grid: thresholds at which pairs are counted by identity, for the intervals, >= 64; fewer where there are very many identities.
+        grid: thresholds at which pairs are counted by identity, for the intervals, >= 64; fewer where there are very
+            many identities.
         tile: rows compared at once, >= 1; memory grows with its square (some 50 bytes x tile^2).
 
     Raises:
@@ -67,18 +70,18 @@ class Verification:
             raise ValueError(f"grid must be >= 64 thresholds, got {grid}: the intervals would be coarse")
         self.pairs, self.far, self.seed, self.grid, self.tile = pairs, tuple(far), seed, grid, check_tile(tile)
 
-    def fits(self, judged: EmbeddedSet) -> None:
-        """Raises what `judge` would of these labels, whatever the embeddings."""
-        self._source(by_label(judged), judged)
+    def fits(self, embedded: EmbeddedSet) -> None:
+        """Raises what `evaluate` would of these labels, whatever the embeddings."""
+        self._source(by_label(embedded), embedded)
 
-    def choose(self, judged: EmbeddedSet) -> dict[str, float]:
+    def choose(self, embedded: EmbeddedSet) -> dict[str, float]:
         """The threshold (a distance) of the best balanced accuracy on these pairs."""
-        return {"threshold": roc.best_threshold(self._count(judged, None, by_identity=False)[0])}
+        return {"threshold": roc.best_threshold(self._count(embedded, None, by_identity=False)[0])}
 
-    def judge(self, judged: EmbeddedSet, chosen: dict[str, float], influences: bool = True) -> dict[str, Figure]:
+    def evaluate(self, embedded: EmbeddedSet, chosen: dict[str, float], influences: bool = True) -> dict[str, Figure]:
         """The figures; those at the threshold only where `chosen` has one. `influences=False` gives values alone."""
         threshold = chosen.get("threshold")
-        counts, grid, names = self._count(judged, threshold, by_identity=influences)
+        counts, grid, names = self._count(embedded, threshold, by_identity=influences)
         far, tar = roc.vertices(counts)
         pairs = counts.same_total + counts.different_total
         figures = {
@@ -99,10 +102,15 @@ class Verification:
         return figures if grid is None else self._with_intervals(figures, grid, names)
 
     @torch.no_grad()
-    def curves(self, judged: EmbeddedSet, bins: int = 100) -> roc.Curves:
-        """What plots are drawn from: at most 2000 points of the ROC curve and histograms of both kinds over shared bins."""
-        source, same, sample = self._prepare(by_label(judged), judged)
-        low, high = float(torch.minimum(same.distance.min(), sample.min())), float(torch.maximum(same.distance.max(), sample.max()))
+    def curves(self, embedded: EmbeddedSet, bins: int = 100) -> roc.Curves:
+        """What plots are drawn from: at most 2000 points of the ROC curve and histograms of both kinds over shared
+        bins.
+        """
+        source, same, sample = self._prepare(by_label(embedded), embedded)
+        low, high = (
+            float(torch.minimum(same.distance.min(), sample.min())),
+            float(torch.maximum(same.distance.max(), sample.max())),
+        )
         edges = torch.linspace(low, high if high > low else low + 1, bins + 1, dtype=sample.dtype, device=sample.device)
         counts = count(same.distance, source.different(), torch.cat([landmarks(sample, 1024, low_end=True), edges]))
         return roc.curves(counts, edges)
@@ -123,12 +131,17 @@ class Verification:
             rejected, accepted, wrong = leave_one_out.erring_at(grid, grid.at)
             erring |= {"accuracy": min(rejected, wrong), "false_accept": wrong, "false_reject": min(rejected, accepted)}
         without = leave_one_out.without_each(grid, list(measures.values()))  # (C, measures)
-        return {name: leave_one_out.with_interval(figures[name], without[:, k], names, erring[name]) for k, name in enumerate(measures)}
+        return {
+            name: leave_one_out.with_interval(figures[name], without[:, k], names, erring[name])
+            for k, name in enumerate(measures)
+        }
 
     @torch.no_grad()
-    def _count(self, judged: EmbeddedSet, threshold: float | None, by_identity: bool) -> tuple[Counts, Grid | None, tuple[str, ...]]:
-        rows = by_label(judged)
-        source, same, sample = self._prepare(rows, judged)
+    def _count(
+        self, embedded: EmbeddedSet, threshold: float | None, by_identity: bool
+    ) -> tuple[Counts, Grid | None, tuple[str, ...]]:
+        rows = by_label(embedded)
+        source, same, sample = self._prepare(rows, embedded)
         extra = landmarks(sample, 512, low_end=True)  # no more than where `choose` looks for a gap
         if threshold is not None:
             extra = torch.cat([extra, extra.new_tensor([threshold])])
@@ -140,28 +153,32 @@ class Verification:
         counts = count(same.distance, source.different(), extra, grid)
         return counts, None if grid is None else grid.result(), rows.names
 
-    def _prepare(self, rows: Sorted, judged: EmbeddedSet) -> tuple[AllPairs | ListedPairs, SamePairs, Tensor]:
+    def _prepare(self, rows: Sorted, embedded: EmbeddedSet) -> tuple[AllPairs | ListedPairs, SamePairs, Tensor]:
         """Where the pairs come from, the same-label ones, and a sample of different-label distances."""
-        source = self._source(rows, judged)
+        source = self._source(rows, embedded)
         some = rows
         if len(rows.z) > SAMPLE:
-            chosen = torch.randperm(len(rows.z), generator=torch.Generator().manual_seed(self.seed))[:SAMPLE].sort().values
+            chosen = (
+                torch.randperm(len(rows.z), generator=torch.Generator().manual_seed(self.seed))[:SAMPLE].sort().values
+            )
             some = rows.only(chosen.to(rows.z.device))
-        sample = [portion.distance.flatten() for portion in AllPairs(some, judged.distance, self.tile).different()]
+        sample = [portion.distance.flatten() for portion in AllPairs(some, embedded.distance, self.tile).different()]
         if not sample:  # nearly all rows are of one identity
             sample = [next(iter(source.different())).distance.flatten()]
         return source, source.same(), torch.cat(sample)
 
-    def _source(self, rows: Sorted, judged: EmbeddedSet) -> AllPairs | ListedPairs:
+    def _source(self, rows: Sorted, embedded: EmbeddedSet) -> AllPairs | ListedPairs:
         source: AllPairs | ListedPairs
         if self.pairs == "all":
-            source = AllPairs(rows, judged.distance, self.tile)
+            source = AllPairs(rows, embedded.distance, self.tile)
         else:
-            source = ListedPairs(rows, judged.distance, int(self.pairs), self.seed)
+            source = ListedPairs(rows, embedded.distance, int(self.pairs), self.seed)
         if not (source.same_count and source.different_count):
             raise LabError(
-                f"verification needs pairs of one label and pairs of two, but {len(rows.z):,} images of {len(rows.names):,} "
-                f"identities give {source.same_count:,} and {source.different_count:,}: at least two identities are needed, "
+                f"verification needs pairs of one label and pairs of two, but {len(rows.z):,} images of "
+                f"{len(rows.names):,} "
+                f"identities give {source.same_count:,} and {source.different_count:,}: at least two identities are "
+                "needed, "
                 "one of them with two images"
             )
         return source

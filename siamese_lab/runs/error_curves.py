@@ -1,4 +1,6 @@
-"""The error curve of verification in a run's folder: `curves_val.npz` and `curves_test.npz`, from which `compare` draws DET curves."""
+"""The error curve of verification in a run's folder: `curves_val.npz` and `curves_test.npz`, from which `compare` draws
+DET curves.
+"""
 
 import io
 import zipfile
@@ -46,8 +48,12 @@ def curves_file(run: Path, part: str) -> Path:
 
 
 def thinned(threshold: ArrayLike, far: ArrayLike, tar: ArrayLike, different_total: int, same_total: int) -> Curve:
-    """A curve of at most 500 points from one of more, such as a `protocols.roc.Curves`: those at even steps, its ends among them."""
-    columns = [np.asarray(column, dtype=np.float64) for column in (threshold, far, 1 - np.asarray(tar, dtype=np.float64))]
+    """A curve of at most 500 points from one of more, such as a `protocols.roc.Curves`: those at even steps, its ends
+    among them.
+    """
+    columns = [
+        np.asarray(column, dtype=np.float64) for column in (threshold, far, 1 - np.asarray(tar, dtype=np.float64))
+    ]
     kept = np.unique(np.linspace(0, len(columns[0]) - 1, min(POINTS, len(columns[0]))).round().astype(np.int64))
     distances, accepted, refused = (column[kept] for column in columns)
     return Curve(distances, accepted, refused, different_total, same_total)
@@ -80,17 +86,26 @@ def read_curves(path: Path, protocol: str) -> Curve | None:
         LabError: if the file is missing or broken.
     """
     try:
-        with path.open("rb") as content, np.load(content, allow_pickle=False) as arrays:  # numpy would leave a broken file open
+        with (
+            path.open("rb") as content,
+            np.load(content, allow_pickle=False) as arrays,
+        ):  # numpy would leave a broken file open
             if f"{protocol}@totals" not in arrays.files:
                 return None
             threshold, far, frr = columns = [arrays[f"{protocol}@{field}"] for field in FIELDS]
             different, same = (int(total) for total in arrays[f"{protocol}@totals"])
-        if any(column.dtype != np.float64 or column.shape != columns[0].shape or column.ndim != 1 for column in columns):
+        if any(
+            column.dtype != np.float64 or column.shape != columns[0].shape or column.ndim != 1 for column in columns
+        ):
             raise ValueError("other arrays than siamese-lab writes")
         if not all(np.isfinite(column).all() for column in columns[1:]):
             raise ValueError("rates that are no numbers")
         return Curve(threshold, far, frr, different, same)
     except FileNotFoundError as error:
-        raise LabError(f"{path} is missing: the run was trained by an earlier version, or its folder is not whole") from error
+        raise LabError(
+            f"{path} is missing: the run was trained by an earlier version, or its folder is not whole"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise LabError(f"{path} is broken ({error}): copy the run folder anew from where it was trained, or train the run anew") from error
+        raise LabError(
+            f"{path} is broken ({error}): copy the run folder anew from where it was trained, or train the run anew"
+        ) from error

@@ -20,7 +20,12 @@ from siamese_lab.runs.provenance import code_hash, versions
 from siamese_lab.runs.schema import check_metrics, check_run
 from siamese_lab.runs.states import EXIT_CODES
 
-UNBEGUN = (".run.json.", ".config.yaml.", "config.yaml", ROOM)  # what a process leaves that is killed before there is a run.json
+UNBEGUN = (
+    ".run.json.",
+    ".config.yaml.",
+    "config.yaml",
+    ROOM,
+)  # what a process leaves that is killed before there is a run.json
 
 
 @dataclass(frozen=True)
@@ -71,15 +76,24 @@ class RunFolder:
         if state == "running":  # figures that are there are of an earlier sitting
             raise LabError(self.busy())
         if not path.exists() and state != "ok":
-            raise LabError(f"the run {self.path} has no figures, its state is {state}: `siamese-lab resume {self.short}` goes on with it")
+            raise LabError(
+                f"the run {self.path} has no figures, its state is {state}: `siamese-lab resume {self.short}` goes on "
+                "with it"
+            )
         if not path.exists():
-            raise LabError(f"{path} is missing, of a run that is finished: copy its folder anew, or train it anew with --force")
+            raise LabError(
+                f"{path} is missing, of a run that is finished: copy its folder anew, or train it anew with --force"
+            )
         return check_metrics(path, read_json(path))
 
     @property
     def short(self) -> str:
-        """What a user types for this run: the shortest beginning of its id, of 6 digits or more, that no other run has."""
-        others = [path.parent for path in outputs().glob("*/*/run.json") if path.parent.resolve() != self.path.resolve()]
+        """What a user types for this run: the shortest beginning of its id, of 6 digits or more, that no other run
+        has.
+        """
+        others = [
+            path.parent for path in outputs().glob("*/*/run.json") if path.parent.resolve() != self.path.resolve()
+        ]
         for length in range(6, len(self.run_id) + 1):
             if not any(path.name.startswith(self.run_id[:length]) for path in others):
                 return self.run_id[:length]
@@ -87,7 +101,8 @@ class RunFolder:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """While a process trains the run, no other does; the system lets go of the lock when the process dies, however it dies.
+        """While a process trains the run, no other does; the system lets go of the lock when the process dies, however
+        it dies.
 
         Raises:
             LabError: if another process holds it, or the folder cannot be written.
@@ -111,7 +126,14 @@ class RunFolder:
             decided: what was settled at this start-up.
             step: optimizer steps that its checkpoint has behind it.
         """
-        now = {"at": _now(), "step": step, "after": self.state(), "code": code_hash(), "versions": versions(), "decided": dict(decided)}
+        now = {
+            "at": _now(),
+            "step": step,
+            "after": self.state(),
+            "code": code_hash(),
+            "versions": versions(),
+            "decided": dict(decided),
+        }
         before = self.info().get("resumed", [])
         with writing(self.path):
             reserve(self.path)
@@ -126,19 +148,25 @@ class RunFolder:
             config: its text.
 
         Raises:
-            LabError: if the run was begun before and `force` is off, if it is running now, or if the folder cannot be written.
+            LabError: if the run was begun before and `force` is off, if it is running now, or if the folder cannot be
+                written.
         """
         if self.exists():
             state = self._known(force)
             if state == "running":
                 raise LabError(self.busy())
             if not force:
-                raise LabError(f"the run {self.path} is there already ({state}): start it anew with --force, which removes it")
+                raise LabError(
+                    f"the run {self.path} is there already ({state}): start it anew with --force, which removes it"
+                )
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             there = [path for path in self.path.iterdir() if not path.name.startswith(UNBEGUN)]
             if there and not force:
-                raise LabError(f"{there[0]} is there, but no run.json beside it: not a whole run; --force removes the folder and trains")
+                raise LabError(
+                    f"{there[0]} is there, but no run.json beside it: not a whole run; --force removes the folder and "
+                    "trains"
+                )
             for path in self.path.iterdir():
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
             info = {
@@ -175,14 +203,17 @@ class RunFolder:
             if info.get("state") == "running":
                 return f"the run {self.path} is running now, as {describe_process(info)}"
             time.sleep(0.1)
-        return f"the run {self.path} is running now, as a process that has only just begun: wait for it or stop it first"
+        return (
+            f"the run {self.path} is running now, as a process that has only just begun: wait for it or stop it first"
+        )
 
     def update(self, **facts: Any) -> None:
         """Sets entries of run.json."""
         write_json(self.path / "run.json", self.info() | facts)
 
     def finish(self, state: str, **facts: Any) -> int:
-        """Writes the final state, the end, the seconds taken and `facts`; returns the exit code that goes with the state.
+        """Writes the final state, the end, the seconds taken and `facts`; returns the exit code that goes with the
+        state.
 
         Raises:
             ValueError: if there is no such state.
@@ -221,9 +252,18 @@ def find_run(name: str) -> RunFolder:
     if len(found) == 1:
         return RunFolder(found[0])
     if found:
-        raise LabError(f"{len(found)} runs begin with {name}: {', '.join(map(str, found[:5]))}: write more of the run id, or the folder")
-    latest = f"; the latest: {', '.join(str(path.parent) for path in everything[:3])}" if everything else ", which holds no run yet"
-    raise LabError(f"no run {name or repr(name)}: it must be a run folder, or the beginning of a run id under {outputs()}{latest}")
+        raise LabError(
+            f"{len(found)} runs begin with {name}: {', '.join(map(str, found[:5]))}: write more of the run id, or the "
+            "folder"
+        )
+    latest = (
+        f"; the latest: {', '.join(str(path.parent) for path in everything[:3])}"
+        if everything
+        else ", which holds no run yet"
+    )
+    raise LabError(
+        f"no run {name or repr(name)}: it must be a run folder, or the beginning of a run id under {outputs()}{latest}"
+    )
 
 
 def _now() -> str:

@@ -63,14 +63,20 @@ def read_influences(path: Path, figure: str) -> dict[str, float]:
             raise ValueError("other arrays than siamese-lab writes")
         return dict(zip(_names(names.tobytes()), values.tolist(), strict=True))
     except FileNotFoundError as error:
-        raise LabError(f"{path} is missing: copy the run folder anew from where it was trained, or train the run anew") from error
+        raise LabError(
+            f"{path} is missing: copy the run folder anew from where it was trained, or train the run anew"
+        ) from error
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise LabError(f"{path} is broken ({error}): copy the run folder anew from where it was trained, or train the run anew") from error
+        raise LabError(
+            f"{path} is broken ({error}): copy the run folder anew from where it was trained, or train the run anew"
+        ) from error
 
 
 def _text(identities: tuple[str, ...]) -> np.ndarray:
     """Names as bytes: numpy's own arrays of text drop zeros at the end and take four bytes a letter."""
-    return np.frombuffer("\0".join(name.replace("\0", "") for name in identities).encode("utf-8", "surrogateescape"), dtype=np.uint8)
+    return np.frombuffer(
+        "\0".join(name.replace("\0", "") for name in identities).encode("utf-8", "surrogateescape"), dtype=np.uint8
+    )
 
 
 @lru_cache(maxsize=64)

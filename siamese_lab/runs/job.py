@@ -52,19 +52,26 @@ class Job:
         return " ".join(f"{key}={value}" for key, value in self.point.items()) or self.run_id
 
     def attempts(self) -> list[dict[str, Any]]:
-        """Those so far, oldest first: each has `started`, `ended`, `state`, `reason`, `where`, and `by`: the sweep's process.
+        """Those so far, oldest first: each has `started`, `ended`, `state`, `reason`, `where`, and `by`: the sweep's
+        process.
 
         Raises:
             LabError: if the file is broken.
         """
         path = self.file("json")
         found = read_json(path).get("attempts") if path.exists() else []
-        if not isinstance(found, list) or not all(isinstance(one, dict) and {"started", "ended", "state"} <= one.keys() for one in found):
-            raise LabError(f"{path} is not what siamese-lab writes: remove it, the attempts at this job are then counted anew")
+        if not isinstance(found, list) or not all(
+            isinstance(one, dict) and {"started", "ended", "state"} <= one.keys() for one in found
+        ):
+            raise LabError(
+                f"{path} is not what siamese-lab writes: remove it, the attempts at this job are then counted anew"
+            )
         return found
 
     def note(self, **attempt: Any) -> None:
-        """Adds an attempt, or puts in order the last one if it has the same `started`; a broken file is written anew."""
+        """Adds an attempt, or puts in order the last one if it has the same `started`; a broken file is written
+        anew.
+        """
         before: list[dict[str, Any]] = []
         with suppress(LabError):
             before = self.attempts()
@@ -73,7 +80,9 @@ class Job:
         write_json(self.file("json"), {"schema": SCHEMA_VERSION, "run_id": self.run_id, "attempts": [*before, attempt]})
 
     def forgive(self) -> None:
-        """The attempts so far no longer count against `launcher.retries`, and a run that diverged may be tried again."""
+        """The attempts so far no longer count against `launcher.retries`, and a run that diverged may be tried
+        again.
+        """
         attempts = [attempt | {"forgiven": True} for attempt in self.attempts()]
         write_json(self.file("json"), {"schema": SCHEMA_VERSION, "run_id": self.run_id, "attempts": attempts})
 
@@ -86,7 +95,9 @@ class Job:
         if self.folder.exists():
             return self.folder.state()
         attempts = self.attempts()
-        if not attempts or attempts[-1]["state"] == "ok" or attempts[-1].get("forgiven"):  # what it had written was moved away
+        if (
+            not attempts or attempts[-1]["state"] == "ok" or attempts[-1].get("forgiven")
+        ):  # what it had written was moved away
             return "queued"
         last = attempts[-1]
         return "killed" if last["state"] == "running" and "by" in last and is_gone(last["by"]) else str(last["state"])

@@ -11,7 +11,9 @@ from siamese_lab.core.paths import config_dir
 def code_hash() -> str:
     """12 hex digits of the package's sources and of conf/, the same in a checkout and in a wheel of it."""
     package, conf = Path(__file__).parents[1], config_dir()
-    files = [("", package, path) for path in package.rglob("*.py")] + [("conf/", conf, path) for path in conf.rglob("*.yaml")]
+    files = [("", package, path) for path in package.rglob("*.py")] + [
+        ("conf/", conf, path) for path in conf.rglob("*.yaml")
+    ]
     digest = hashlib.sha256()
     for name, path in sorted((prefix + path.relative_to(base).as_posix(), path) for prefix, base, path in files):
         content = path.read_bytes()

@@ -147,7 +147,8 @@ def refuse(path: Path, misfits: list[str]) -> None:
     if misfits:
         more = f"; and {len(misfits) - 3} more" if len(misfits) > 3 else ""
         raise LabError(
-            f"{path} is not what siamese-lab writes: {'; '.join(misfits[:3])}{more}: copy the run folder anew from where it was "
+            f"{path} is not what siamese-lab writes: {'; '.join(misfits[:3])}{more}: copy the run folder anew from "
+            "where it was "
             "trained, or train the run anew with --force"
         )
 
@@ -166,7 +167,11 @@ def _misfits(found: Mapping[str, Any], *records: type) -> list[str]:
 
 def _fit(value: Any, annotation: Any, key: str, misfits: list[str]) -> None:
     """As `signature.fit`, but entries that a record does not name are nobody's business here."""
-    known = hints(annotation) if isinstance(annotation, type) and issubclass(annotation, dict) and annotation is not dict else {}
+    known = (
+        hints(annotation)
+        if isinstance(annotation, type) and issubclass(annotation, dict) and annotation is not dict
+        else {}
+    )
     if known and isinstance(value, dict):
         value = {name: one for name, one in value.items() if name in known}
     fit_type(value, annotation, key, misfits, infinite=True)

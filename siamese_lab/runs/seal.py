@@ -1,4 +1,6 @@
-"""The sealed test part: the runs of a study compute no figure of it until somebody opens it, and every opening is logged."""
+"""The sealed test part: the runs of a study compute no figure of it until somebody opens it, and every opening is
+logged.
+"""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

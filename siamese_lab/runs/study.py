@@ -20,7 +20,11 @@ def located(name: str) -> str | None:
 
     Where the folder lies elsewhere, `outputs()` is there from then on: its jobs and runs are looked for beside it.
     """
-    if name and (outputs() / name / "study.json").is_file() and (outputs() / name).resolve().parent == outputs().resolve():
+    if (
+        name
+        and (outputs() / name / "study.json").is_file()
+        and (outputs() / name).resolve().parent == outputs().resolve()
+    ):
         return name
     if not (name and (Path(name) / "study.json").is_file()):
         return None
@@ -109,4 +113,6 @@ class Study:
             axes = {str(key): list(map(str, values)) for key, values in found["axes"].items()}
             return Study(path.name, axes, jobs, gone, dict(found["facts"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise LabError(f"{file} is not what siamese-lab writes ({type(error).__name__}: {error}): start the sweep again") from error
+            raise LabError(
+                f"{file} is not what siamese-lab writes ({type(error).__name__}: {error}): start the sweep again"
+            ) from error

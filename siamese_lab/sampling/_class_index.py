@@ -20,7 +20,9 @@ class Classes:
         return len(self.count)
 
     def images(self, classes: Tensor, k: int, g: torch.Generator) -> Tensor:
-        """k images of each of `classes` (P,): (P, k) positions, all different where the class has k, else repeated in turn."""
+        """k images of each of `classes` (P,): (P, k) positions, all different where the class has k, else repeated in
+        turn.
+        """
         count = self.count[classes]
         keys = torch.rand(len(classes), int(count.max()), generator=g)
         keys[torch.arange(keys.shape[1]) >= count[:, None]] = 2.0  # places that the class does not have come last
@@ -45,7 +47,9 @@ class Classes:
         return found
 
     def cycle(self, g: torch.Generator) -> Tensor:
-        """For each image the next one (N,) in a random circle of its class: no image is its own next, unless it is alone."""
+        """For each image the next one (N,) in a random circle of its class: no image is its own next, unless it is
+        alone.
+        """
         shuffled = (self.of + torch.rand(len(self.of), generator=g, dtype=torch.float64)).argsort()  # class by class
         count, first = self.count[self.of[shuffled]], self.first[self.of[shuffled]]
         found = torch.empty_like(shuffled)
@@ -67,7 +71,8 @@ class Classes:
         chosen = (self.count > 1).nonzero().flatten()
         if len(self) < 2 or len(chosen) == 0:
             raise ValueError(
-                f"training needs at least two classes and a class of two images, the training data have {len(self)} classes, "
+                f"training needs at least two classes and a class of two images, the training data have {len(self)} "
+                "classes, "
                 f"{len(chosen)} of them with two images or more"
             )
         return chosen
@@ -95,7 +100,8 @@ def check_batch(batch_size: int, unit: int, most: int, steps: int | None) -> Non
     if not 0 < batch_size <= most or batch_size % unit:
         near = min(max(1, round(batch_size / unit)), most // unit) * unit
         raise ValueError(
-            f"batch_size must be a positive multiple of {unit} images, at most {most} with these training data, got {batch_size}: "
+            f"batch_size must be a positive multiple of {unit} images, at most {most} with these training data, got "
+            f"{batch_size}: "
             f"{near} would do"
         )
     if steps is not None and not steps > 0:

@@ -18,16 +18,21 @@ class HardNegatives:
         warmup: first epochs with random negatives only.
 
     Raises:
-        ValueError: if share is not in [0, 1], neighbours or every not positive, warmup negative, or if the largest class leaves fewer
-            than `neighbours` images of others.
+        ValueError: if share is not in [0, 1], neighbours or every not positive, warmup negative, or if the largest
+            class leaves fewer than `neighbours` images of others.
     """
 
     def __init__(self, classes: Classes, share: float, neighbours: int, every: int, warmup: int) -> None:
         if not 0 <= share <= 1:
-            raise ValueError(f"share_hard must lie in [0, 1], got {share}: it is the share of the negatives that are hard")
+            raise ValueError(
+                f"share_hard must lie in [0, 1], got {share}: it is the share of the negatives that are hard"
+            )
         most = len(classes.order) - int(classes.count.max())
         if not 0 < neighbours <= most:
-            raise ValueError(f"neighbours must lie in [1, {most}], got {neighbours}: the largest class leaves {most} images of others")
+            raise ValueError(
+                f"neighbours must lie in [1, {most}], got {neighbours}: the largest class leaves {most} images of "
+                "others"
+            )
         if not every > 0:
             raise ValueError(f"every must be > 0 epochs, got {every}: a new table is mined that often")
         if not warmup >= 0:

@@ -11,12 +11,14 @@ from siamese_lab.structures.batch import DrawnBatch
 
 
 class Balanced:
-    """P classes with K images each, P = batch_size / K; a class of n images is drawn with a probability in proportion to n^alpha.
+    """P classes with K images each, P = batch_size / K; a class of n images is drawn with a probability in proportion
+    to n^alpha.
 
-    alpha = 0 draws all classes equally often, as `pk` does: the few images of a small class then come again and again. alpha = 1 draws them
-    in proportion to their images: small classes are hardly seen. Within an epoch the images of a class come in a random order, all of them
-    before one comes again (so a batch may hold an image twice where its class begins anew; two rows of one image form no pair). No class
-    comes twice in a batch, which draws the classes that many batches have no room for somewhat more evenly than n^alpha.
+    alpha = 0 draws all classes equally often, as `pk` does: the few images of a small class then come again and again.
+    alpha = 1 draws them in proportion to their images: small classes are hardly seen. Within an epoch the images of a
+    class come in a random order, all of them before one comes again (so a batch may hold an image twice where its class
+    begins anew; two rows of one image form no pair). No class comes twice in a batch, which draws the classes that many
+    batches have no room for somewhat more evenly than n^alpha.
 
     Source: Kang et al., ICLR 2020, eq. 1 (alpha is their q; 1/2 is their square-root sampling).
 
@@ -29,11 +31,11 @@ class Balanced:
         steps: batches an epoch, >= 1; None = as many as hold the training images once.
 
     Raises:
-        ValueError: if a number is out of its range, or the data have fewer images or classes than a batch needs, or no class has two
-            images.
+        ValueError: if a number is out of its range, or the data have fewer images or classes than a batch needs, or no
+            class has two images.
     """
 
-    gives = "labels"
+    produces = "labels"
 
     def __init__(
         self,
@@ -46,9 +48,14 @@ class Balanced:
         steps: int | None = None,
     ) -> None:
         if not 2 <= per_class <= len(labels):
-            raise ValueError(f"per_class must lie in [2, {len(labels)}], got {per_class}: a class needs two images to form a positive pair")
+            raise ValueError(
+                f"per_class must lie in [2, {len(labels)}], got {per_class}: a class needs two images to form a "
+                "positive pair"
+            )
         if not 0 <= alpha <= 1:
-            raise ValueError(f"alpha must lie in [0, 1], got {alpha}: 0 draws classes equally often, 1 in proportion to their images")
+            raise ValueError(
+                f"alpha must lie in [0, 1], got {alpha}: 0 draws classes equally often, 1 in proportion to their images"
+            )
         self.classes = Classes(labels)
         self.classes.with_pairs()
         check_batch(batch_size, per_class, min(len(self.classes), len(labels) // per_class) * per_class, steps)
@@ -65,13 +72,18 @@ class Balanced:
 
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed and the epoch."""
-        drawn = [torch.multinomial(self.weight, self.per_batch, generator=generator(self.seed, 15, epoch, s)) for s in range(self.steps)]
+        drawn = [
+            torch.multinomial(self.weight, self.per_batch, generator=generator(self.seed, 15, epoch, s))
+            for s in range(self.steps)
+        ]
         ids = self._dealt(torch.cat(drawn), generator(self.seed, 16, epoch))  # (steps x P, K)
         for batch in ids.view(self.steps, -1):
             yield DrawnBatch(batch, None)
 
     def _dealt(self, classes: Tensor, g: torch.Generator) -> Tensor:
-        """K images (M, K) for each of `classes` (M,): every class's images in shuffled lists, dealt in the order of `classes`."""
+        """K images (M, K) for each of `classes` (M,): every class's images in shuffled lists, dealt in the order of
+        `classes`.
+        """
         count, k = self.classes.count, self.per_class
         times = classes.bincount(minlength=len(count))  # (C,)
         lists = -(-times * k // count)  # (C,) shuffles of all images that a class needs

@@ -12,11 +12,14 @@ from siamese_lab.structures.tuples import Episode
 
 
 class Episodes:
-    """Each batch is one episode: of each of `way` classes `shot` support images and `queries` other images to be recognised.
+    """Each batch is one episode: of each of `way` classes `shot` support images and `queries` other images to be
+    recognised.
 
-    Each class is drawn equally often. A class with fewer than shot + queries images is never drawn (`siamese-lab check` names it).
+    Each class is drawn equally often. A class with fewer than shot + queries images is never drawn (`siamese-lab check`
+    names it).
 
-    Source: Vinyals et al., NeurIPS 2016, section 2.2; Snell et al., NeurIPS 2017, section 3.1 (more ways in training than in testing).
+    Source: Vinyals et al., NeurIPS 2016, section 2.2; Snell et al., NeurIPS 2017, section 3.1 (more ways in training
+    than in testing).
 
     Args:
         labels: (N,) of the training part, given by the data.
@@ -30,9 +33,11 @@ class Episodes:
         ValueError: if a number is out of its range, or the data have fewer classes with enough images.
     """
 
-    gives = "episodes"
+    produces = "episodes"
 
-    def __init__(self, *, labels: Tensor, seed: int = 0, way: int = 20, shot: int = 1, queries: int = 5, steps: int | None = None) -> None:
+    def __init__(
+        self, *, labels: Tensor, seed: int = 0, way: int = 20, shot: int = 1, queries: int = 5, steps: int | None = None
+    ) -> None:
         self.classes = Classes(labels)
         self.classes.with_pairs()
         for name, number, least in (("way", way, 2), ("shot", shot, 1), ("queries", queries, 1)):
@@ -41,7 +46,8 @@ class Episodes:
         self.able = (self.classes.count >= shot + queries).nonzero().flatten()  # (C,) classes
         if way > len(self.able):
             raise ValueError(
-                f"way must be at most {len(self.able)}, got {way}: so many classes of the training data have {shot + queries} images, "
+                f"way must be at most {len(self.able)}, got {way}: so many classes of the training data have "
+                f"{shot + queries} images, "
                 "shot + queries"
             )
         check_batch(way * (shot + queries), 1, len(labels), steps)
@@ -57,8 +63,12 @@ class Episodes:
 
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed and the epoch."""
-        classes = self.able[distinct(len(self.able), self.way, self.steps, generator(self.seed, 13, epoch))]  # (steps, way)
+        classes = self.able[
+            distinct(len(self.able), self.way, self.steps, generator(self.seed, 13, epoch))
+        ]  # (steps, way)
         rows = torch.arange(self.way * self.each).view(self.way, self.each)
         for step in range(self.steps):
-            ids = self.classes.images(classes[step], self.each, generator(self.seed, 14, epoch, step))  # (way, shot + queries)
+            ids = self.classes.images(
+                classes[step], self.each, generator(self.seed, 14, epoch, step)
+            )  # (way, shot + queries)
             yield DrawnBatch(ids.flatten(), Episode(rows[:, : self.shot].flatten(), rows[:, self.shot :].flatten()))

@@ -13,7 +13,8 @@ from siamese_lab.structures.batch import DrawnBatch
 
 
 class HardPairs:
-    """Random pairs, but a share of the different-class pairs joins an image to one of its nearest images of other classes.
+    """Random pairs, but a share of the different-class pairs joins an image to one of its nearest images of other
+    classes.
 
     The nearest are exact, over the whole training set, from the embeddings at the start of the epoch.
 
@@ -32,7 +33,7 @@ class HardPairs:
         ValueError: if a number is out of its range or more than the data have, or the data have no pair of a kind.
     """
 
-    gives = "pairs"
+    produces = "pairs"
 
     def __init__(
         self,
@@ -72,5 +73,7 @@ class HardPairs:
         for step in range(self.steps):
             g = generator(self.seed, 4, epoch, step)
             same = torch.arange(self.pairs) < round(self.pairs * self.share_same)  # (P,)
-            left, right = self.classes.pair(self.paired[(torch.rand(self.pairs, generator=g) * len(self.paired)).long()], g)
+            left, right = self.classes.pair(
+                self.paired[(torch.rand(self.pairs, generator=g) * len(self.paired)).long()], g
+            )
             yield drawn_pairs(left, torch.where(same, right, self.negatives.draw(left, table, g)), same)

@@ -33,7 +33,7 @@ class HardTriplets:
         ValueError: if a number is out of its range or more than the data have, or the data have no triplet.
     """
 
-    gives = "triplets"
+    produces = "triplets"
 
     def __init__(
         self,

@@ -16,15 +16,17 @@ ROWS = 1024  # images whose candidates are compared at once
 
 
 class HardWindow:
-    """Random triplets, but a share of the negatives rank from `first` to `last` among the anchor's nearest images of other classes, and are
-    farther than its positive by a margin: what is nearer is more often a mislabelled image than a hard one.
+    """Random triplets, but a share of the negatives rank from `first` to `last` among the anchor's nearest images of
+    other classes, and are farther than its positive by a margin: what is nearer is more often a mislabelled image than
+    a hard one.
 
     At each mining every image is given one positive, drawn at random, and the ranks that pass: those with
-    d(a, n) >= d(a, p) + absolute_margin and d(a, n) >= d(a, p) + relative_margin |d(a, p)|. An anchor of which none passes gets a random
-    negative. The nearest are exact, over the whole training set, from the embeddings at the start of the epoch.
+    d(a, n) >= d(a, p) + absolute_margin and d(a, n) >= d(a, p) + relative_margin |d(a, p)|. An anchor of which none
+    passes gets a random negative. The nearest are exact, over the whole training set, from the embeddings at the start
+    of the epoch.
 
-    Source: Moreira et al., 2024 (NV-Retriever), section 3 (margins to the positive), with the window of sentence-transformers'
-    `mine_hard_negatives`.
+    Source: Moreira et al., 2024 (NV-Retriever), section 3 (margins to the positive), with the window of
+    sentence-transformers' `mine_hard_negatives`.
 
     Args:
         labels: (N,) of the training part, given by the data.
@@ -43,7 +45,7 @@ class HardWindow:
         ValueError: if a number is out of its range or more than the data have, or the data have no triplet.
     """
 
-    gives = "triplets"
+    produces = "triplets"
 
     def __init__(
         self,
@@ -66,11 +68,15 @@ class HardWindow:
         most = len(labels) - int(self.classes.count.max())
         if not 1 <= first <= last <= most:
             raise ValueError(
-                f"first and last must be ranks with 1 <= first <= last <= {most}, got {first} and {last}: the largest class leaves {most} "
+                f"first and last must be ranks with 1 <= first <= last <= {most}, got {first} and {last}: the largest "
+                f"class leaves {most} "
                 "images of others"
             )
         if relative_margin is not None and not relative_margin > -1:
-            raise ValueError(f"relative_margin must be > -1 or null, got {relative_margin}: it is a share of the distance to the positive")
+            raise ValueError(
+                f"relative_margin must be > -1 or null, got {relative_margin}: it is a share of the distance to the "
+                "positive"
+            )
         self.first, self.last, self.absolute, self.relative = first, last, absolute_margin, relative_margin
         self.negatives = HardNegatives(self.classes, share_hard, last, every, warmup)
         self.triplets, self.share, self.seed = batch_size // 3, share_hard, seed
@@ -85,7 +91,9 @@ class HardWindow:
 
     @torch.no_grad()
     def mine(self, z: Tensor, distance: nn.Module, epoch: int = 0) -> Tensor:
-        """The table (N, 1 + ranks): a positive of each image, and its negatives of these ranks, -1 for those that do not pass."""
+        """The table (N, 1 + ranks): a positive of each image, and its negatives of these ranks, -1 for those that do
+        not pass.
+        """
         positive = self.classes.partner(generator(self.seed, 6, epoch))  # (N,)
         near = nearest_others(z, self.classes.of.to(z.device), distance, self.last)[:, self.first - 1 :]  # (N, W)
         for rows in torch.arange(len(z)).split(ROWS):

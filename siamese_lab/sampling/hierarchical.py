@@ -11,11 +11,13 @@ from siamese_lab.structures.batch import DrawnBatch
 
 
 class Hierarchical:
-    """Each batch comes from one group, an alphabet say: its classes are harder to tell apart than those of different groups.
+    """Each batch comes from one group, an alphabet say: its classes are harder to tell apart than those of different
+    groups.
 
-    P classes with K images each, P = batch_size / K, as in `pk`; a group with fewer classes gives all of them with more images each. Groups
-    are drawn in proportion to their classes, so each class is drawn equally often. A group with a single class, or without two images of
-    one class, is never drawn (`siamese-lab check` names its classes). A class that lies in several groups is several classes here.
+    P classes with K images each, P = batch_size / K, as in `pk`; a group with fewer classes gives all of them with more
+    images each. Groups are drawn in proportion to their classes, so each class is drawn equally often. A group with a
+    single class, or without two images of one class, is never drawn (`siamese-lab check` names its classes). A class
+    that lies in several groups is several classes here.
 
     Args:
         labels: (N,) of the training part, given by the data.
@@ -30,7 +32,7 @@ class Hierarchical:
         ValueError: if the data have no such groups or none that could fill a batch, or a number is out of its range.
     """
 
-    gives = "labels"
+    produces = "labels"
 
     def __init__(
         self,
@@ -46,9 +48,14 @@ class Hierarchical:
         if not groups:
             raise ValueError("these data have no groups of classes that a batch could come from: choose sampling=pk")
         if within is not None and within not in groups:
-            raise ValueError(f"within must be one of {', '.join(groups)} or null, got {within}: these data have no such groups")
+            raise ValueError(
+                f"within must be one of {', '.join(groups)} or null, got {within}: these data have no such groups"
+            )
         if not 2 <= per_class <= len(labels):
-            raise ValueError(f"per_class must lie in [2, {len(labels)}], got {per_class}: a class needs two images to form a positive pair")
+            raise ValueError(
+                f"per_class must lie in [2, {len(labels)}], got {per_class}: a class needs two images to form a "
+                "positive pair"
+            )
         Classes(labels).with_pairs()
         kind = next(iter(groups)) if within is None else within
         codes = groups[kind][0]
@@ -60,7 +67,10 @@ class Hierarchical:
         images = torch.zeros_like(size).index_add(0, group, self.classes.count)
         self.size = size.where((size > 1) & (pairs > 0), 0)  # 0: never drawn
         if not self.size.any():
-            raise ValueError(f"no {kind} holds two classes, one of them with two images, so none could fill a batch: choose sampling=pk")
+            raise ValueError(
+                f"no {kind} holds two classes, one of them with two images, so none could fill a batch: choose "
+                "sampling=pk"
+            )
         check_batch(batch_size, per_class, int(images[self.size > 0].max()) // per_class * per_class, steps)
         self.batch_size, self.most, self.seed = batch_size, batch_size // per_class, seed
         self.steps = steps or max(1, len(labels) // batch_size)
@@ -75,7 +85,9 @@ class Hierarchical:
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed and the epoch."""
         groups = self._groups(epoch)  # (steps,)
-        lists = {group: iter(self._classes(epoch, group, int((groups == group).sum()))) for group in groups.unique().tolist()}
+        lists = {
+            group: iter(self._classes(epoch, group, int((groups == group).sum()))) for group in groups.unique().tolist()
+        }
         for step, group in enumerate(groups.tolist()):
             classes = next(lists[group])  # (P,)
             each = -(-self.batch_size // len(classes))
@@ -85,11 +97,15 @@ class Hierarchical:
     def _groups(self, epoch: int) -> Tensor:
         """(steps,) groups in proportion to their classes, each as often as it should be but for less than one."""
         g = generator(self.seed, 11, epoch)
-        places = (torch.arange(self.steps, dtype=torch.float64) + torch.rand(1, generator=g, dtype=torch.float64)) / self.steps
+        places = (
+            torch.arange(self.steps, dtype=torch.float64) + torch.rand(1, generator=g, dtype=torch.float64)
+        ) / self.steps
         drawn = torch.searchsorted(self.size.cumsum(0), places * int(self.size.sum()), right=True)
         return drawn[torch.randperm(self.steps, generator=g)]
 
     def _classes(self, epoch: int, group: int, times: int) -> Tensor:
         """(times, P) classes of a group."""
         size = int(self.size[group])
-        return int(self.start[group]) + distinct(size, min(size, self.most), times, generator(self.seed, 12, epoch, group))
+        return int(self.start[group]) + distinct(
+            size, min(size, self.most), times, generator(self.seed, 12, epoch, group)
+        )

@@ -15,24 +15,27 @@ from siamese_lab.structures.batch import DrawnBatch
 class LAPPairs:
     """In each epoch every image stands in two same-class and two different-class pairs, once left and once right.
 
-    Same-class pairs are a random derangement of each class. Different-class pairs solve a linear assignment: of all ways to give every
-    image one partner of another class, each image being partner once, the one with the least sum of distance + K s u; u is uniform in
-    [0, 1], s the standard deviation of the distances, and K falls from `noise` to `noise_end`. Large K makes partners random, small K hard.
+    Same-class pairs are a random derangement of each class. Different-class pairs solve a linear assignment: of all
+    ways to give every image one partner of another class, each image being partner once, the one with the least sum of
+    distance + K s u; u is uniform in [0, 1], s the standard deviation of the distances, and K falls from `noise` to
+    `noise_end`. Large K makes partners random, small K hard.
 
-    An assignment of n images takes time of the order of n^3, so the images are dealt at random into partitions of at most `partition`, and
-    all classes evenly over them: N x partition^2 for each epoch, in memory of a few partition^2. A mining solves the next `every` epochs at
-    once, with the pairs of those before blocked, either way round: so a table says all, and a resumed run needs nothing else.
+    An assignment of n images takes time of the order of n^3, so the images are dealt at random into partitions of at
+    most `partition`, and all classes evenly over them: N x partition^2 for each epoch, in memory of a few partition^2.
+    A mining solves the next `every` epochs at once, with the pairs of those before blocked, either way round: so a
+    table says all, and a resumed run needs nothing else.
 
-    An image that is alone in its class stands in different-class pairs only. Where one class fills more than half of a partition no
-    assignment keeps to other classes, and its surplus gets random partners.
+    An image that is alone in its class stands in different-class pairs only. Where one class fills more than half of a
+    partition no assignment keeps to other classes, and its surplus gets random partners.
 
-    Source: martinpiotte, "Whale recognition model with score 0.78563", Kaggle 2018. Differs from it: K is in units of s and falls in
-    equal ratios, partitions are drawn anew at each mining.
+    Source: martinpiotte, "Whale recognition model with score 0.78563", Kaggle 2018. Differs from it: K is in units of s
+    and falls in equal ratios, partitions are drawn anew at each mining.
 
     Args:
         labels: (N,) of the training part, given by the data.
         seed: given by the run.
-        batch_size: images in a batch; a multiple of 4, half of them in same-class pairs where no class has a single image.
+        batch_size: images in a batch; a multiple of 4, half of them in same-class pairs where no class has a single
+            image.
         partition: images in one assignment, >= 2.
         noise: K at the first mining, >= 0.
         noise_end: K from `noise_epochs` after it on, > 0 and at most `noise`, unless both are 0.
@@ -45,7 +48,7 @@ class LAPPairs:
         ValueError: if a number is out of its range or more than the data have, or the data have no pair of a kind.
     """
 
-    gives = "pairs"
+    produces = "pairs"
 
     def __init__(
         self,
@@ -74,9 +77,17 @@ class LAPPairs:
             raise ValueError(f"every must be > 0 epochs, got {every}: new assignments are made that often")
         if not warmup >= 0:
             raise ValueError(f"warmup must be >= 0 epochs, got {warmup}: partners are assigned only after them")
-        self.seed, self.partition, self.noise, self.noise_end, self.noise_epochs = seed, partition, noise, noise_end, noise_epochs
+        self.seed, self.partition, self.noise, self.noise_end, self.noise_epochs = (
+            seed,
+            partition,
+            noise,
+            noise_end,
+            noise_epochs,
+        )
         self.every, self.warmup = every, warmup
-        self.paired = (self.classes.count[self.classes.of] > 1).nonzero().flatten()  # (n,) images that have another of their class
+        self.paired = (
+            (self.classes.count[self.classes.of] > 1).nonzero().flatten()
+        )  # (n,) images that have another of their class
         pairs, n = batch_size // 2, len(self.paired)
         self.same = min(max(1, round(pairs * n / (n + len(labels)))), pairs - 1)  # of a batch's pairs
         self.different = pairs - self.same
@@ -113,7 +124,10 @@ class LAPPairs:
         own = of[:, None] == of[None, :]
         spread = d[~own].std() if int((~own).sum()) > 1 else d.new_zeros(())
         cost = d + amount * spread * torch.rand(n, n, generator=g, dtype=torch.float64)
-        worst, gap = float(cost.max()), n * (float(cost.max() - cost.min()) + 1.0)  # a used pair is worse than any n others,
+        worst, gap = (
+            float(cost.max()),
+            n * (float(cost.max() - cost.min()) + 1.0),
+        )  # a used pair is worse than any n others,
         cost[own] = worst + (n + 1) * gap  # and one of its own class worse than n used ones
         found = []
         for _ in range(self.every):
@@ -135,7 +149,9 @@ class LAPPairs:
             yield drawn_pairs(torch.cat([a, b]), torch.cat([twin[a], other[b]]), kind)
 
     def _random(self, g: torch.Generator) -> Tensor:
-        """Random partners (N,) of other classes: the images in a random order of classes, moved on by the size of the largest."""
+        """Random partners (N,) of other classes: the images in a random order of classes, moved on by the size of the
+        largest.
+        """
         order = self._by_class(g)
         partner = torch.empty_like(order)
         partner[order] = order.roll(-int(self.classes.count.max()))

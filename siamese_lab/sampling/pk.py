@@ -12,8 +12,8 @@ from siamese_lab.structures.batch import DrawnBatch
 class PK:
     """P classes with K images each; P = batch_size / K. All tuples that the labels imply are the loss's.
 
-    Each class is drawn equally often: an epoch runs through shuffled lists of all classes. A class of fewer than K images repeats them
-    (two rows of one image form no pair).
+    Each class is drawn equally often: an epoch runs through shuffled lists of all classes. A class of fewer than K
+    images repeats them (two rows of one image form no pair).
 
     Source: Hermans, Beyer, Leibe, 2017, section 2.
 
@@ -25,15 +25,20 @@ class PK:
         steps: batches an epoch, >= 1; None = as many as hold the training images once.
 
     Raises:
-        ValueError: if batch_size is no multiple of per_class, or the data have fewer images or classes than a batch needs, or no class
-            has two images.
+        ValueError: if batch_size is no multiple of per_class, or the data have fewer images or classes than a batch
+            needs, or no class has two images.
     """
 
-    gives = "labels"
+    produces = "labels"
 
-    def __init__(self, *, labels: Tensor, seed: int = 0, batch_size: int = 256, per_class: int = 4, steps: int | None = None) -> None:
+    def __init__(
+        self, *, labels: Tensor, seed: int = 0, batch_size: int = 256, per_class: int = 4, steps: int | None = None
+    ) -> None:
         if not 2 <= per_class <= len(labels):
-            raise ValueError(f"per_class must lie in [2, {len(labels)}], got {per_class}: a class needs two images to form a positive pair")
+            raise ValueError(
+                f"per_class must lie in [2, {len(labels)}], got {per_class}: a class needs two images to form a "
+                "positive pair"
+            )
         self.classes = Classes(labels)
         self.classes.with_pairs()
         check_batch(batch_size, per_class, min(len(self.classes), len(labels) // per_class) * per_class, steps)
@@ -55,5 +60,7 @@ class PK:
             yield DrawnBatch(ids.flatten(), None)
 
     def _classes(self, epoch: int) -> Tensor:
-        """(steps, P) classes, no class twice in a batch: the last batch that a shuffled list cannot fill is left out."""
+        """(steps, P) classes, no class twice in a batch: the last batch that a shuffled list cannot fill is left
+        out.
+        """
         return distinct(len(self.classes), self.per_batch, self.steps, generator(self.seed, 0, epoch))

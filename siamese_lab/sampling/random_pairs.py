@@ -24,12 +24,15 @@ class RandomPairs:
         steps: batches an epoch, >= 1; None = as many as hold the training images once.
 
     Raises:
-        ValueError: if batch_size is odd or larger than the data, share_same not in [0, 1], or the data have no pair of a kind.
+        ValueError: if batch_size is odd or larger than the data, share_same not in [0, 1], or the data have no pair of
+            a kind.
     """
 
-    gives = "pairs"
+    produces = "pairs"
 
-    def __init__(self, *, labels: Tensor, seed: int = 0, batch_size: int = 256, share_same: float = 0.5, steps: int | None = None) -> None:
+    def __init__(
+        self, *, labels: Tensor, seed: int = 0, batch_size: int = 256, share_same: float = 0.5, steps: int | None = None
+    ) -> None:
         if not 0 <= share_same <= 1:
             raise ValueError(f"share_same must lie in [0, 1], got {share_same}: it is the share of same-class pairs")
         self.classes = Classes(labels)

@@ -24,7 +24,7 @@ class RandomTriplets:
         ValueError: if batch_size is no multiple of 3 or larger than the data, or the data have no triplet.
     """
 
-    gives = "triplets"
+    produces = "triplets"
 
     def __init__(self, *, labels: Tensor, seed: int = 0, batch_size: int = 192, steps: int | None = None) -> None:
         self.classes = Classes(labels)

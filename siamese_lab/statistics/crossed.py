@@ -1,9 +1,11 @@
-"""Intervals, p values and power for a mean over seeds and identities that are crossed: every seed is judged on the same identities.
+"""Intervals, p values and power for a mean over seeds and identities that are crossed: every seed is evaluated on the
+same identities.
 
-With d(s, c) = mean + seed(s) + identity(c) + both(s, c), where `both` holds the interaction and the noise of the images, the
-variance of the mean over S seeds and C identities is the sum of three parts. The scatter of the seeds' means estimates the first
-and the third, that of the identities' means the second and the third, so the third is taken off once (Cameron, Gelbach, Miller,
-JBES 2011, eq. 2.11, with the guard that no sum is less than either of its two estimates).
+With d(s, c) = mean + seed(s) + identity(c) + both(s, c), where `both` holds the interaction and the noise of the
+images, the variance of the mean over S seeds and C identities is the sum of three parts. The scatter of the seeds'
+means estimates the first and the third, that of the identities' means the second and the third, so the third is taken
+off once (Cameron, Gelbach, Miller, JBES 2011, eq. 2.11, with the guard that no sum is less than either of its two
+estimates).
 """
 
 from dataclasses import dataclass
@@ -25,9 +27,10 @@ class Crossed:
     """Estimates of the variance of a mean over S seeds and C identities, each >= 0, in squared units of the value.
 
     Args:
-        by_seeds: from the scatter of the seeds' values; holds the seeds' own part and `both`. 0 where seeds are not used.
-        by_identities: from the scatter of the influences of the seeds' mean; holds the identities' own part and `both`. 0 where
-            identities are not used.
+        by_seeds: from the scatter of the seeds' values; holds the seeds' own part and `both`. 0 where seeds are not
+            used.
+        by_identities: from the scatter of the influences of the seeds' mean; holds the identities' own part and `both`.
+            0 where identities are not used.
         both: the part of interaction and noise, counted in each of the two; at most `by_identities`.
         seeds: S; 1 where seeds are not used.
         identities: C; 0 where identities are not used.
@@ -41,14 +44,20 @@ class Crossed:
 
     @property
     def variance(self) -> float:
-        """Of the mean: by seeds + by identities - both, at least `by_identities`; `both` never exceeds that, so at least `by_seeds` too."""
+        """Of the mean: by seeds + by identities - both, at least `by_identities`; `both` never exceeds that, so at
+        least `by_seeds` too.
+        """
         return max(self.by_seeds + self.by_identities - self.both, self.by_identities)
 
     def with_seeds(self, seeds: int) -> "Crossed":
-        """What these estimates say of as many seeds: the seeds' part and `both` shrink, the identities' own part does not."""
+        """What these estimates say of as many seeds: the seeds' part and `both` shrink, the identities' own part does
+        not.
+        """
         shrink = self.seeds / seeds
         both = self.both * shrink
-        return Crossed(max(self.by_seeds, self.both) * shrink, self.by_identities - self.both + both, both, seeds, self.identities)
+        return Crossed(
+            max(self.by_seeds, self.both) * shrink, self.by_identities - self.both + both, both, seeds, self.identities
+        )
 
 
 def crossed(values: np.ndarray | None, influence: np.ndarray | None) -> Crossed:
@@ -71,20 +80,25 @@ def crossed(values: np.ndarray | None, influence: np.ndarray | None) -> Crossed:
     return Crossed(by_seeds, by_identities, both, seeds, identities)
 
 
-def half_widths(parts: Crossed, levels: np.ndarray | np.float64, by_seeds: np.ndarray | float | None = None) -> np.ndarray:
+def half_widths(
+    parts: Crossed, levels: np.ndarray | np.float64, by_seeds: np.ndarray | float | None = None
+) -> np.ndarray:
     """The half widths of the intervals that miss the truth with these probabilities, in units of the value.
 
-    The square of the quantile lies between that of Student's t with C - 1 and that with S - 1 degrees of freedom, by the share of
-    the variance that the few seeds must vouch for, to the power 1.25:
+    The square of the quantile lies between that of Student's t with C - 1 and that with S - 1 degrees of freedom, by
+    the share of the variance that the few seeds must vouch for, to the power 1.25:
 
-        q^2 = t(C - 1)^2 + (t(S - 1)^2 - t(C - 1)^2) share^1.25,    share = (by seeds - credit x both) / variance, at least 0.
+        q^2 = t(C - 1)^2 + (t(S - 1)^2 - t(C - 1)^2) share^1.25,    share = (by seeds - credit x both) / variance, at
+        least 0.
 
-    The credit, 1/2 (S - 2) / (S - 1) at the 5 % level and less below (as the gap of the two squares grows), is for what of the
-    seeds' scatter is known from the many identities anyway. With seeds or identities alone it is Student's t exactly.
+    The credit, 1/2 (S - 2) / (S - 1) at the 5 % level and less below (as the gap of the two squares grows), is for what
+    of the seeds' scatter is known from the many identities anyway. With seeds or identities alone it is Student's t
+    exactly.
 
-    Why not Satterthwaite's degrees of freedom: they come from the estimated shares, so a small scatter of 3 seeds, by chance,
-    gives many degrees and a narrow interval. Of 4,000 simulated studies a mix, that erred in up to 7.7 % with 3 seeds and 13.7 %
-    with 2; this rule in 1.5 to 6.0 % with 3 and 5, 0.5 to 4.5 % with 2, where 5 % are meant, and in at most 1.1 % where 1 % is.
+    Why not Satterthwaite's degrees of freedom: they come from the estimated shares, so a small scatter of 3 seeds, by
+    chance, gives many degrees and a narrow interval. Of 4,000 simulated studies a mix, that erred in up to 7.7 % with 3
+    seeds and 13.7 % with 2; this rule in 1.5 to 6.0 % with 3 and 5, 0.5 to 4.5 % with 2, where 5 % are meant, and in at
+    most 1.1 % where 1 % is.
 
     Args:
         parts: with a variance above 0.
@@ -106,7 +120,8 @@ def half_widths(parts: Crossed, levels: np.ndarray | np.float64, by_seeds: np.nd
 
 
 def p_value(parts: Crossed, value: float) -> float:
-    """The level of the interval round `value` that just touches 0: two-sided, to 6 digits, at least 1e-300 unless it is 0.
+    """The level of the interval round `value` that just touches 0: two-sided, to 6 digits, at least 1e-300 unless it is
+    0.
 
     With no variance at all it is 1 for a value of 0 and 0 for any other.
     """
@@ -125,7 +140,9 @@ def p_value(parts: Crossed, value: float) -> float:
 
 
 def power(parts: Crossed, value: float, level: float = LEVEL) -> float:
-    """The probability that a study like this one shows a true difference of `value`, in [0, 1], were these variances the true ones."""
+    """The probability that a study like this one shows a true difference of `value`, in [0, 1], were these variances
+    the true ones.
+    """
     true = parts.variance**0.5
     if not true > 0:
         return float(value != 0)
@@ -137,8 +154,8 @@ def power(parts: Crossed, value: float, level: float = LEVEL) -> float:
 def seeds_needed(parts: Crossed, value: float, level: float = LEVEL) -> tuple[int | None, str]:
     """The least number of seeds that shows a true difference of `value` with 80 % power, and a note.
 
-    Needs two seeds at least in `parts`. The number is None where the identities alone scatter too much, or more than 1,000 seeds
-    would be needed; the note says which.
+    Needs two seeds at least in `parts`. The number is None where the identities alone scatter too much, or more than
+    1,000 seeds would be needed; the note says which.
     """
     quantile = _quantile(parts.identities - 1, level) if parts.identities else -float(ndtri(level / 2))
     known = (value / (quantile + float(ndtri(POWER)))) ** 2  # the variance that would do, were it known

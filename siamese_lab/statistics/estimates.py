@@ -1,4 +1,6 @@
-"""Means and paired differences of configurations over seeds and identities, with intervals and p values. Knows nothing of runs."""
+"""Means and paired differences of configurations over seeds and identities, with intervals and p values. Knows nothing
+of runs.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,9 +27,9 @@ class Estimate:
         over: what was taken as drawn anew: the interval speaks of other seeds, other identities or both.
         seeds: how many seeds stand behind it.
         identities: how many identities the variance was taken over; 0 where it was not.
-        needed: of a difference, the seeds that show one of this size with 80 % power, whether it is shown already or not; None
-            where no number would do (`note` says so), with one seed, and for a mean. A rough number: it takes what was observed
-            for the truth.
+        needed: of a difference, the seeds that show one of this size with 80 % power, whether it is shown already or
+            not; None where no number would do (`note` says so), with one seed, and for a mean. A rough number: it takes
+            what was observed for the truth.
         note: a caveat to print beside the value, or "".
     """
 
@@ -65,16 +67,18 @@ def difference(
 ) -> Estimate:
     """The difference a - b of two configurations, paired seed by seed and identity by identity.
 
-    What makes a seed good or an identity hard for both cancels. See `crossed` for the variance and the reference distribution.
+    What makes a seed good or an identity hard for both cancels. See `crossed` for the variance and the reference
+    distribution.
 
     Args:
         a_values, b_values: S >= 1 figures each, finite; those at one place are of the same seed.
         a_influences, b_influences: their influences; those at one place stand on the same identities.
-        level: of `needed` alone: the p value below which a difference counts as shown. With Holm's correction of m comparisons
-            0.05 / m is on the safe side.
+        level: of `needed` alone: the p value below which a difference counts as shown. With Holm's correction of m
+            comparisons 0.05 / m is on the safe side.
 
     Raises:
-        ValueError: if the four are not of one length, empty or not finite, or a seed's two figures stand on other identities.
+        ValueError: if the four are not of one length, empty or not finite, or a seed's two figures stand on other
+            identities.
     """
     if len(a_values) != len(b_values):
         raise ValueError(f"need the same seeds in both configurations, got {len(a_values)} and {len(b_values)} values")
@@ -84,7 +88,8 @@ def difference(
         if a and b and a.keys() != b.keys():
             alone = sorted(a.keys() ^ b.keys())
             raise ValueError(
-                f"both figures must stand on the same identities, but {len(alone)} stand in one of them only (such as {alone[0]!r}): "
+                f"both figures must stand on the same identities, but {len(alone)} stand in one of them only (such as "
+                f"{alone[0]!r}): "
                 "evaluate both runs on the same data"
             )
     matrix, note = _matrix(2 * seeds, [*a_influences, *b_influences])
@@ -93,7 +98,8 @@ def difference(
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """P values adjusted for as many comparisons (Holm, Scand. J. Stat. 1979): below 0.05 are those shown with a family-wise error of 5 %.
+    """P values adjusted for as many comparisons (Holm, Scand. J. Stat. 1979): below 0.05 are those shown with a
+    family-wise error of 5 %.
 
     The k-th smallest of m is multiplied by m - k + 1, then raised to its forerunners' where it is below, and cut at 1.
 
@@ -146,7 +152,9 @@ def _estimate(values: np.ndarray, influence: np.ndarray | None, note: str, level
     if seeds == 1 and influence is None:
         return Estimate(value, seeds=seeds, note=f"one seed and {note}")
     parts = crossed(values if seeds > 1 else None, influence)
-    if parts.variance <= (ROUNDING * value) ** 2 and value:  # a few coarse figures may agree by chance: that proves nothing
+    if (
+        parts.variance <= (ROUNDING * value) ** 2 and value
+    ):  # a few coarse figures may agree by chance: that proves nothing
         return Estimate(value, seeds=seeds, note="; ".join(filter(None, [note, "no scatter to judge by"])))
     half = float(half_widths(parts, np.float64(LEVEL))) if parts.variance > 0 else 0.0
     p = needed = None

@@ -31,13 +31,17 @@ class Embedded:
 
     def __post_init__(self) -> None:
         if self.distance is None:
-            from siamese_lab.distances.euclidean import Euclidean  # the default of a notebook; a run always gives its own
+            from siamese_lab.distances.euclidean import (
+                Euclidean,
+            )  # the default of a notebook; a run always gives its own
 
             self.distance = Euclidean()
         if self.z.dtype in (torch.float16, torch.bfloat16):
             self.z = self.z.float()
         if len(self.labels) != len(self.z):
-            raise ValueError(f"labels must have one entry per row, got {len(self.labels)} labels for {len(self.z)} rows")
+            raise ValueError(
+                f"labels must have one entry per row, got {len(self.labels)} labels for {len(self.z)} rows"
+            )
         if self.ids is None:
             self.ids = torch.arange(len(self.z), device=self.z.device)
         if self.anchors is None:
@@ -53,8 +57,8 @@ class Embedded:
     def at(self, left: Tensor, right: Tensor) -> Tensor:
         """Distances (P,) of the rows `left`, which are anchors, to the rows `right`.
 
-        Read from the matrix where that is there already, or where so many are asked for that one matrix product costs less than
-        gathering both embeddings of each.
+        Read from the matrix where that is there already, or where so many are asked for that one matrix product costs
+        less than gathering both embeddings of each.
         """
         if self._matrix is not None or 4 * len(left) >= len(self.z[: self.anchors]) * len(self.z):
             return self.matrix()[left, right]
@@ -71,7 +75,9 @@ class Embedded:
         return ~self._same()
 
     def zero(self) -> Tensor:
-        """A zero loss that still has a graph, for a batch without a valid tuple: every rank gets its (zero) gradients."""
+        """A zero loss that still has a graph, for a batch without a valid tuple: every rank gets its (zero)
+        gradients.
+        """
         return self.z.sum() * 0.0
 
     def rows(self) -> Tensor:

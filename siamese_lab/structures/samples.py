@@ -14,8 +14,8 @@ PARTS = {"train": TRAIN, "val": VAL, "test": TEST}
 
 
 class Episodes(NamedTuple):
-    """E one-shot problems over sample ids: `support` (E, way, shot), `query` (E, Q), `truth` (E, Q) the right way of each
-    query (an index into the support's second axis), `name` (E,) what each problem is called in a report."""
+    """E one-shot problems over sample ids: `support` (E, way, shot), `query` (E, Q), `truth` (E, Q) the right way of
+    each query (an index into the support's second axis), `name` (E,) what each problem is called in a report."""
 
     support: Tensor
     query: Tensor
@@ -31,8 +31,8 @@ class Samples:
         images: the store, uint8 (M, C, H, W); may be memory-mapped and larger than memory.
         row: (N,) int64, the image of each sample.
         turn: (N,) int64 in 0..3, counter-clockwise quarter turns.
-        labels: (N,) int64, an index into `classes`; within a part all of them are used by that part alone, unless `disjoint` is
-            "image".
+        labels: (N,) int64, an index into `classes`; within a part all of them are used by that part alone, unless
+            `disjoint` is "image".
         classes: the identities' names, unique.
         groups: what the identities belong to, e.g. {"alphabet": (codes (N,), names)}.
         split: (N,) int64: TRAIN, VAL, TEST or UNUSED.

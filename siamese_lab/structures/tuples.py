@@ -25,7 +25,9 @@ class Triplets(NamedTuple):
 
 
 class Episode(NamedTuple):
-    """One problem of some ways and shots: `support` (S,) and `query` (Q,), int64 indices of rows; a row's label is its way."""
+    """One problem of some ways and shots: `support` (S,) and `query` (Q,), int64 indices of rows; a row's label is its
+    way.
+    """
 
     support: Tensor
     query: Tensor
@@ -42,14 +44,16 @@ def as_pairs(e: Embedded, tuples: Tuples) -> Pairs:
     if isinstance(tuples, Pairs):
         return tuples
     if isinstance(tuples, Episode):
-        raise ValueError("a loss that eats pairs got an episode: choose a sampling that gives labels or pairs")
+        raise ValueError("a loss that consumes pairs got an episode: choose a sampling that produces labels or pairs")
     if isinstance(tuples, Triplets):
         yes = torch.ones_like(tuples.anchor, dtype=torch.bool)
         left, right = tuples.anchor.repeat(2), torch.cat([tuples.positive, tuples.negative])
         return Pairs(left, right, torch.cat([yes, ~yes]))
     valid = e.positives() | e.negatives()
     columns, rows = torch.arange(valid.shape[1], device=valid.device), torch.arange(valid.shape[0], device=valid.device)
-    left, right = (valid & (columns[None, :] > rows[:, None])).nonzero(as_tuple=True)  # each pair once; memory rows stand right
+    left, right = (valid & (columns[None, :] > rows[:, None])).nonzero(
+        as_tuple=True
+    )  # each pair once; memory rows stand right
     return Pairs(left, right, e.labels[left] == e.labels[right])
 
 
@@ -57,7 +61,8 @@ def pair_distances(e: Embedded, tuples: Tuples) -> tuple[Tensor, Tensor, Tensor]
     """The distances of `as_pairs(e, tuples)`, without a list of the many pairs that labels imply.
 
     Returns:
-        Distances, whether they are of the same label, and a mask of what is a pair. Given pairs: (P,) each. None: (A, R) each.
+        Distances, whether they are of the same label, and a mask of what is a pair. Given pairs: (P,) each. None: (A,
+        R) each.
     """
     if tuples is not None:
         left, right, same = as_pairs(e, tuples)
@@ -76,14 +81,17 @@ def as_triplets(e: Embedded, tuples: Tuples) -> Triplets:
         return tuples
     if isinstance(tuples, Pairs | Episode):
         kind = "pairs" if isinstance(tuples, Pairs) else "an episode"
-        raise ValueError(f"a loss that eats triplets got {kind}: choose a sampling or a miner that gives triplets")
+        raise ValueError(
+            f"a loss that consumes triplets got {kind}: choose a sampling or a miner that produces triplets"
+        )
     anchor, positive = e.positives().nonzero(as_tuple=True)  # (P,) each
     pair, negative = e.negatives()[anchor].nonzero(as_tuple=True)  # (P, R) -> (T,)
     return Triplets(anchor[pair], positive[pair], negative)
 
 
 def as_episode(e: Embedded, tuples: Tuples) -> Episode:
-    """Tuples as an episode. None makes one of the labels: the first row of each class is its support, the others are queries.
+    """Tuples as an episode. None makes one of the labels: the first row of each class is its support, the others are
+    queries.
 
     Queries of an image that is in the support, and of a class that has none, are left out.
 
@@ -94,7 +102,9 @@ def as_episode(e: Embedded, tuples: Tuples) -> Episode:
         return tuples
     if tuples is not None:
         kind = "pairs" if isinstance(tuples, Pairs) else "triplets"
-        raise ValueError(f"a loss that eats episodes got {kind}: choose sampling=episodes or one that gives labels")
+        raise ValueError(
+            f"a loss that consumes episodes got {kind}: choose sampling=episodes or one that produces labels"
+        )
     labels, ids = e.labels[: e.anchors], e.rows()[: e.anchors]
     order = labels.argsort(stable=True)
     ordered = labels[order]

@@ -1,5 +1,5 @@
-"""What happens to TensorBoard's event files where they cannot be written: they are never half there, and nothing hangs or is said twice.
-And how TensorBoard is kept from importing TensorFlow."""
+"""What happens to TensorBoard's event files where they cannot be written: they are never half there, and nothing hangs
+or is said twice. And how TensorBoard is kept from importing TensorFlow."""
 
 import sys
 import threading
@@ -10,14 +10,16 @@ from types import ModuleType
 
 
 def without_tensorflow() -> None:
-    """From here on TensorBoard uses its own stand-in for TensorFlow's file functions, also where TensorFlow is installed, which takes
-    seconds to import and memory of the device. It looks for a module of this name."""
+    """From here on TensorBoard uses its own stand-in for TensorFlow's file functions, also where TensorFlow is
+    installed, which takes seconds to import and memory of the device. It looks for a module of this name."""
     sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
 
 
 @contextmanager
 def quiet_threads() -> Iterator[None]:
-    """TensorBoard writes in a thread of its own. What fails there is raised here at the next write, and is not printed as well."""
+    """TensorBoard writes in a thread of its own. What fails there is raised here at the next write, and is not printed
+    as well.
+    """
     before = threading.excepthook
 
     def hook(seen: threading.ExceptHookArgs) -> None:

@@ -17,7 +17,13 @@ from siamese_lab.tensorboard.event_files import without_tensorflow
 Value = bool | int | float | str
 
 SECTIONS = ("loss", "sampling", "backbone", "augment")  # shown whole
-KEYS = (("optimizer", "lr"), ("optimizer", "weight_decay"), ("trainer", "max_epochs"), ("trainer", "ema"), ("evaluation", "views"))
+KEYS = (
+    ("optimizer", "lr"),
+    ("optimizer", "weight_decay"),
+    ("trainer", "max_epochs"),
+    ("trainer", "ema"),
+    ("evaluation", "views"),
+)
 ALWAYS = ("loss", "backbone", "seed")  # shown also where all runs have them alike
 COLUMNS = "events.out.tfevents.columns"
 HIDDEN = ("protocol", "callback", "launcher", "search")  # choices that train nothing
@@ -30,8 +36,8 @@ def hyperparameters(cfg: DictConfig) -> dict[str, Value]:
         cfg: from `config.compose`.
 
     Returns:
-        {"loss": "triplet", "loss.margin": 0.3, "seed": 0, ...}. Keys without a value are left out: the tab would show the word None
-        and take a column of numbers for one of words.
+        {"loss": "triplet", "loss.margin": 0.3, "seed": 0, ...}. Keys without a value are left out: the tab would show
+        the word None and take a column of numbers for one of words.
     """
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     found: dict[str, Any] = {name: option for name, option in plain.get("choices", {}).items() if name not in HIDDEN}
@@ -43,11 +49,11 @@ def hyperparameters(cfg: DictConfig) -> dict[str, Value]:
 
 
 def write_columns(study: Path) -> None:
-    """Writes the tab's columns for all runs of a study, into the study's folder, where a plain `tensorboard --logdir` finds them before
-    the runs. `siamese-lab board` makes its own.
+    """Writes the tab's columns for all runs of a study, into the study's folder, where a plain `tensorboard --logdir`
+    finds them before the runs. `siamese-lab board` makes its own.
 
-    They are the union of what the runs' run.json say under `hparams` and `headlines`. The figures of the test part have columns where it
-    was opened for any run.
+    They are the union of what the runs' run.json say under `hparams` and `headlines`. The figures of the test part have
+    columns where it was opened for any run.
 
     Args:
         study: the folder that holds the run folders.
@@ -55,14 +61,22 @@ def write_columns(study: Path) -> None:
     with FileLock(study / ".board.lock"):  # two runs that end together must not each leave the other out
         known = list(_described(study))
         tested = (study / "openings.json").exists()
-        columns = experiment([info["hparams"] for info in known], metrics([info["headlines"] for info in known], tested))
+        columns = experiment(
+            [info["hparams"] for info in known], metrics([info["headlines"] for info in known], tested)
+        )
         write_bytes(study / COLUMNS, records([columns]))
 
 
 def metrics(headlines: Iterable[Iterable[str]], tested: bool) -> dict[str, str]:
-    """{tag: heading} of the figures that have columns: the best on validation, and on the test part where it is `tested`."""
+    """{tag: heading} of the figures that have columns: the best on validation, and on the test part where it is
+    `tested`.
+    """
     names = dict.fromkeys(name for some in headlines for name in some)
-    return {f"{part}/{name}": f"{part} {name.replace('/', ' ')}" for part in ("best", *(["test"] if tested else [])) for name in names}
+    return {
+        f"{part}/{name}": f"{part} {name.replace('/', ' ')}"
+        for part in ("best", *(["test"] if tested else []))
+        for name in names
+    }
 
 
 def records(summaries: Iterable[Any], step: int = 0) -> bytes:
@@ -87,7 +101,9 @@ def scalars(values: Mapping[str, float]) -> Any:
 
 
 def _described(study: Path) -> Iterator[dict[str, Any]]:
-    """What the run.json of each run says; a folder that cannot be read, or whose training never began, has no columns."""
+    """What the run.json of each run says; a folder that cannot be read, or whose training never began, has no
+    columns.
+    """
     for path in sorted(study.glob("*/run.json")):
         with suppress(LabError):
             info = read_json(path)
@@ -98,7 +114,8 @@ def _described(study: Path) -> Iterator[dict[str, Any]]:
 def experiment(runs: Sequence[Mapping[str, Value]], metrics: Mapping[str, str], axes: Sequence[str] = ()) -> Any:
     """The summary that says which columns the tab has. One stands for all runs below the folder it is written to.
 
-    Without it every scalar becomes a column; where several are found the first one counts and hides what it does not name.
+    Without it every scalar becomes a column; where several are found the first one counts and hides what it does not
+    name.
 
     Args:
         runs: the hyperparameters of each run; their union makes the columns, without those that all runs have alike.
@@ -110,11 +127,17 @@ def experiment(runs: Sequence[Mapping[str, Value]], metrics: Mapping[str, str], 
     there = dict.fromkeys(name for run in runs for name in run)
     differing = [name for name in there if len({run.get(name) for run in runs}) > 1]
     first = [name for name in axes if name in there]
-    names = list(dict.fromkeys([*first, *differing, *(name for name in ALWAYS if name in there)])) if len(runs) > 1 else list(there)
+    names = (
+        list(dict.fromkeys([*first, *differing, *(name for name in ALWAYS if name in there)]))
+        if len(runs) > 1
+        else list(there)
+    )
     columns = [_column(name, [run[name] for run in runs if name in run]) for name in names]
     for column in columns if first else ():  # the tab puts those that differ before the others
         column.differs = column.name in first
-    figures = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=heading) for tag, heading in metrics.items()]
+    figures = [
+        api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=heading) for tag, heading in metrics.items()
+    ]
     made = api_pb2.Experiment(hparam_infos=columns, metric_infos=figures, time_created_secs=time.time())
     return _summary(metadata.EXPERIMENT_TAG, plugin_data_pb2.HParamsPluginData(experiment=made))
 
@@ -141,9 +164,10 @@ def started(values: Mapping[str, Value], name: str, began: float) -> Any:
 
 
 def ended(state: str, at: float | None) -> Any:
-    """The summary of how a run stands: its state, see `record.EXIT_CODES`, or "running"; and its end by time.time(), if it has one.
+    """The summary of how a run stands: its state, see `record.EXIT_CODES`, or "running"; and its end by time.time(), if
+    it has one.
 
-    A run that reached its limit of time has been judged as one that trained to its end.
+    A run that reached its limit of time has been evaluated as one that trained to its end.
     """
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
@@ -161,7 +185,9 @@ def _column(name: str, values: Iterable[Value]) -> Any:
         kind = api_pb2.DATA_TYPE_BOOL
     elif all(isinstance(value, int | float) and not isinstance(value, bool) for value in distinct):
         interval = api_pb2.Interval(min_value=distinct[0], max_value=distinct[-1])
-        return api_pb2.HParamInfo(name=name, type=api_pb2.DATA_TYPE_FLOAT64, domain_interval=interval, differs=len(distinct) > 1)
+        return api_pb2.HParamInfo(
+            name=name, type=api_pb2.DATA_TYPE_FLOAT64, domain_interval=interval, differs=len(distinct) > 1
+        )
     else:
         kind, distinct = api_pb2.DATA_TYPE_STRING, sorted({str(value) for value in distinct})
     domain = ListValue()

@@ -1,4 +1,6 @@
-"""The folder that TensorBoard is given: for each run one of a readable name, with links to its event files and with what they lack."""
+"""The folder that TensorBoard is given: for each run one of a readable name, with links to its event files and with
+what they lack.
+"""
 
 import shutil
 from collections.abc import Sequence
@@ -12,18 +14,21 @@ from siamese_lab.tensorboard.run_names import readable_names
 from siamese_lab.tensorboard.run_reader import Points, Reader, Shown
 
 JUDGED = ("ok", "timeout")  # states of a run that has its figures
-AWAY = 2  # refreshes for which something is taken away that TensorBoard has to read anew: it then forgets what it had read
+AWAY = (
+    2  # refreshes for which something is taken away that TensorBoard has to read anew: it then forgets what it had read
+)
 PROJECTOR = "projector"
 LINKED = ("events.out.tfevents.*", PROJECTOR)
 ASSETS = "plugins/org_tensorflow_tensorboard_projector"  # where TensorBoard looks for a run's embeddings
-# TensorBoard reads the files of a run in the order of their names, and of two summaries with one tag the first one counts
+# TensorBoard reads the files of a run in the order of their names, and of two summaries with one tag the first one
+# counts
 ABOUT, TEST, BEST = (f"events.out.tfevents.{number}.siamese-lab" for number in range(3))
 
 
 @dataclass
 class Kept:
-    """What was written of a run, into `folder`: its `state` then, the `files` linked, and the step of its `best` figures. `back` is the
-    refresh at which it may come back; 0 = it is there."""
+    """What was written of a run, into `folder`: its `state` then, the `files` linked, and the step of its `best`
+    figures. `back` is the refresh at which it may come back; 0 = it is there."""
 
     folder: Path
     state: str
@@ -58,7 +63,9 @@ class View:
         for reader in self.readers:
             runs = [run for one, run in found if one is reader]
             names = self._names[reader.study]
-            names |= readable_names({r.run_id: r.point or r.values for r in runs}, {r.run_id: r.own for r in runs if r.own}, names)
+            names |= readable_names(
+                {r.run_id: r.point or r.values for r in runs}, {r.run_id: r.own for r in runs if r.own}, names
+            )
             for run in runs:
                 self._show(reader, run, names[run.run_id])
         return len(found)
@@ -95,20 +102,30 @@ class View:
         kept.files = there
 
     def _values(self, run: Shown) -> dict[str, Value]:
-        """What stands in the columns of a run: also how it ended, and where several studies are shown, which one it belongs to."""
-        return {**({"study": run.folder.parent.name} if len(self.readers) > 1 else {}), **run.values, "state": run.state}
+        """What stands in the columns of a run: also how it ended, and where several studies are shown, which one it
+        belongs to.
+        """
+        return {
+            **({"study": run.folder.parent.name} if len(self.readers) > 1 else {}),
+            **run.values,
+            "state": run.state,
+        }
 
     def _points(self, path: Path, step: int, points: Points) -> None:
         if points:
             _put(path, hparams.records([hparams.scalars(points)], step))
 
     def _describe(self, runs: Sequence[Shown]) -> None:
-        """The columns of HPARAMS: one description of all that is shown, in the folder of one of the runs, so that no other run is listed.
+        """The columns of HPARAMS: one description of all that is shown, in the folder of one of the runs, so that no
+        other run is listed.
 
         Where it has changed, that run is taken away and comes back with the new one.
         """
         several = len(self.readers) > 1
-        axes = [*(["study"] if several else []), *dict.fromkeys(axis for reader in self.readers for axis in reader.axes())]
+        axes = [
+            *(["study"] if several else []),
+            *dict.fromkeys(axis for reader in self.readers for axis in reader.axes()),
+        ]
         tested = any(reader.tested() for reader in self.readers)
         metrics = hparams.metrics([run.headlines for run in runs], tested)
         made = hparams.experiment([self._values(run) for run in runs], metrics, axes)
@@ -138,7 +155,9 @@ def _mark(experiment: Any) -> bytes:
 
 
 def _put(path: Path, content: bytes) -> None:
-    """Whole or not at all, so that TensorBoard meets no part. Without waiting for the disk: the next start makes it all anew."""
+    """Whole or not at all, so that TensorBoard meets no part. Without waiting for the disk: the next start makes it all
+    anew.
+    """
     temporary = path.with_name(f".{path.name.replace('tfevents', 'part')}")
     temporary.write_bytes(content)
     temporary.replace(path)

@@ -22,8 +22,11 @@ FEWEST = 20  # images of an identity that are shown even where there are many id
 CONFIG = "projector_config.pbtxt"
 
 
-def write_projector(path: Path, seen: EmbeddedSet, samples: Samples, ids: Tensor, name: str = "test", points: int = POINTS) -> None:
-    """Writes `projector_config.pbtxt` and a folder `projector` with the embeddings, what is known of them and the thumbnails.
+def write_projector(
+    path: Path, seen: EmbeddedSet, samples: Samples, ids: Tensor, name: str = "test", points: int = POINTS
+) -> None:
+    """Writes `projector_config.pbtxt` and a folder `projector` with the embeddings, what is known of them and the
+    thumbnails.
 
     Args:
         path: the run folder.
@@ -39,16 +42,21 @@ def write_projector(path: Path, seen: EmbeddedSet, samples: Samples, ids: Tensor
     rows = chosen(seen.labels.cpu(), points)
     folder = path / "projector"
     folder.mkdir(exist_ok=True)
-    _write(folder / "tensors.tsv", ([f"{x:.6g}" for x in row] for row in seen.z[rows.to(seen.z.device)].float().cpu().tolist()))
+    _write(
+        folder / "tensors.tsv",
+        ([f"{x:.6g}" for x in row] for row in seen.z[rows.to(seen.z.device)].float().cpu().tolist()),
+    )
     _write(folder / "metadata.tsv", metadata(seen, samples, ids, rows))
     images = thumbnails(samples.gather(ids[rows]))
     picture = io.BytesIO()
     Image.fromarray(sprite(images).permute(1, 2, 0).numpy()).save(picture, "PNG")
     write_bytes(folder / "sprite.png", picture.getvalue())
-    # two descriptions, since TensorBoard takes no files from outside of the folder that one lies in: for `tensorboard --logdir` of the
-    # run's folder, and for `siamese-lab board`, which links to the folder of the files
+    # two descriptions, since TensorBoard takes no files from outside of the folder that one lies in: for `tensorboard
+    # --logdir` of the run's folder, and for `siamese-lab board`, which links to the folder of the files
     for place, prefix in ((path, "projector/"), (folder, "")):
-        info = EmbeddingInfo(tensor_name=name, tensor_path=f"{prefix}tensors.tsv", metadata_path=f"{prefix}metadata.tsv")
+        info = EmbeddingInfo(
+            tensor_name=name, tensor_path=f"{prefix}tensors.tsv", metadata_path=f"{prefix}metadata.tsv"
+        )
         info.tensor_shape.extend([len(rows), seen.z.shape[1]])
         info.sprite.image_path = f"{prefix}sprite.png"
         info.sprite.single_image_dim.extend([images.shape[3], images.shape[2]])  # width, height
@@ -76,7 +84,9 @@ def chosen(labels: Tensor, points: int = POINTS) -> Tensor:
 
 
 def metadata(seen: EmbeddedSet, samples: Samples, ids: Tensor, rows: Tensor) -> list[list[str]]:
-    """One line a point: its identity, its groups and its file; above them their names, unless there is only one column."""
+    """One line a point: its identity, its groups and its file; above them their names, unless there is only one
+    column.
+    """
     labels = seen.labels.cpu()[rows].tolist()
     columns = {"identity": [seen.classes[label] for label in labels]}
     for group, (codes, names) in seen.groups.items():

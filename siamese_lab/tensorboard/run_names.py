@@ -8,7 +8,9 @@ LONGEST = 100  # bytes of a name; folders take 255 on most disks, and the page s
 LONGEST_VALUE = 40  # letters
 
 
-def readable_names(runs: Mapping[str, Mapping[str, object]], own: Mapping[str, str], taken: Mapping[str, str]) -> dict[str, str]:
+def readable_names(
+    runs: Mapping[str, Mapping[str, object]], own: Mapping[str, str], taken: Mapping[str, str]
+) -> dict[str, str]:
     """A name for each run.
 
     Args:
@@ -17,7 +19,8 @@ def readable_names(runs: Mapping[str, Mapping[str, object]], own: Mapping[str, s
         taken: names that were given before and stay, by run id.
 
     Returns:
-        {run id: e.g. "loss=triplet margin=0.5 seed=1"}; the beginning of the run id is added where that does not tell runs apart.
+        {run id: e.g. "loss=triplet margin=0.5 seed=1"}; the beginning of the run id is added where that does not tell
+        runs apart.
     """
     keys = list(dict.fromkeys(key for values in runs.values() for key in values))
     differing = [key for key in keys if len({str(values.get(key)) for values in runs.values()}) > 1] or keys[:3]

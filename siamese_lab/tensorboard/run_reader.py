@@ -32,7 +32,7 @@ class Shown:
         values: its hyperparameters and the values of its axes.
         point: the values of its axes alone.
         own: the name that the user gave it.
-        headlines: the figures by which its protocols are judged, "<protocol>/<figure>".
+        headlines: the figures by which its protocols are evaluated, "<protocol>/<figure>".
         began, ended: time.time().
     """
 
@@ -91,14 +91,18 @@ class Reader:
         return {f"test/{name}": figure["value"] for name, figure in found.items()}
 
     def best(self, run: Shown) -> tuple[int, Points]:
-        """The step of the best validation so far, and its figures: of a run that is still running or never came to its end."""
+        """The step of the best validation so far, and its figures: of a run that is still running or never came to its
+        end.
+        """
         found = self._read(run.folder / "history.json", read_json)
         entries = found["entries"] if found else []
         if not entries:
             return 0, {}
         pick = min if found["better"] == "low" else max
         best = pick(entries, key=lambda entry: entry[found["monitor"]])
-        return int(best["step"]), {key.replace("val/", "best/", 1): value for key, value in best.items() if key.startswith("val/")}
+        return int(best["step"]), {
+            key.replace("val/", "best/", 1): value for key, value in best.items() if key.startswith("val/")
+        }
 
     def _plan(self) -> Study | None:
         found: Study | None = self._read(self.study / "study.json", lambda path: Study.read(str(path.parent)))
@@ -109,7 +113,10 @@ class Reader:
         state = str(info.get("state", "failed"))
         state = "killed" if state == "running" and is_gone(info) else state
         own = self._read(path / "config.yaml", _own) if info else None
-        values = {**info.get("hparams", {}), **{key: value for key, value in _typed(point).items() if key not in info.get("hparams", {})}}
+        values = {
+            **info.get("hparams", {}),
+            **{key: value for key, value in _typed(point).items() if key not in info.get("hparams", {})},
+        }
         began, ended = (_seconds(info.get(key)) for key in ("started", "ended"))
         return Shown(path.name, path, state, values, point, own, tuple(info.get("headlines", ())), began or 0.0, ended)
 
@@ -121,7 +128,17 @@ class Reader:
             if attempts:
                 began, ended = (_seconds(attempts[-1].get(key)) for key in ("started", "ended"))
                 state = str(attempts[-1].get("state", "failed"))
-                yield Shown(job.run_id, self.study / job.run_id, state, _typed(job.point), job.point, None, (), began or 0.0, ended)
+                yield Shown(
+                    job.run_id,
+                    self.study / job.run_id,
+                    state,
+                    _typed(job.point),
+                    job.point,
+                    None,
+                    (),
+                    began or 0.0,
+                    ended,
+                )
 
     def _read(self, path: Path, how: Any) -> Any:
         """What a file says, None where it is not there or cannot be read."""
@@ -148,7 +165,9 @@ def _own(path: Path) -> str | None:
 
 
 def _typed(point: dict[str, str]) -> dict[str, Value]:
-    """The values of axes as numbers and truths where they are such; an axis at null is left out, it would make a column of words."""
+    """The values of axes as numbers and truths where they are such; an axis at null is left out, it would make a column
+    of words.
+    """
     made: dict[str, Value] = {}
     for key, text in point.items():
         if text in ("true", "false"):

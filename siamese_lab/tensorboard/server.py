@@ -63,7 +63,9 @@ def _serve(folder: Path, host: str, port: int) -> str:
 
 @contextmanager
 def _ending() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets, and every other signal that asks a process to end: the folder of links is then removed."""
+    """An event that Ctrl-C sets, and every other signal that asks a process to end: the folder of links is then
+    removed.
+    """
     event = threading.Event()
     kinds = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {kind: signal.signal(kind, lambda *_: event.set()) for kind in kinds}

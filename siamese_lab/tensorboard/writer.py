@@ -43,11 +43,11 @@ def write_events(
 ) -> None:
     """Adds to the run's event files: figures, hyperparameters, the config, the pictures of verification, the projector.
 
-    Tags: `best/<protocol>/<figure>` (validation, at the epoch that was chosen), `test/<protocol>/<figure>` unless the test part is
-    sealed; under `<part>/<protocol>/` of a protocol that has curves the pictures `distances`, `roc` and `det`, the histograms
-    `distances/same` and `distances/different`, and the curve `precision_recall`, whose threshold t is the distance (1 - t) x the
-    largest one; of one that recognises the pictures `matrix` and `confusions`; and `<part>/pairs/farthest_same` and
-    `<part>/pairs/nearest_different`.
+    Tags: `best/<protocol>/<figure>` (validation, at the epoch that was chosen), `test/<protocol>/<figure>` unless the
+    test part is sealed; under `<part>/<protocol>/` of a protocol that has curves the pictures `distances`, `roc` and
+    `det`, the histograms `distances/same` and `distances/different`, and the curve `precision_recall`, whose threshold
+    t is the distance (1 - t) x the largest one; of one that recognises the pictures `matrix` and `confusions`; and
+    `<part>/pairs/farthest_same` and `<part>/pairs/nearest_different`.
 
     Args:
         path: the run folder.
@@ -56,9 +56,9 @@ def write_events(
         best: the validation figures at the chosen epoch, named "val/<protocol>/<figure>"; other keys are passed over.
         protocols: by name.
         chosen: by protocol, on validation.
-        step: optimizer steps behind the weights that were judged.
+        step: optimizer steps behind the weights that were evaluated.
         began: time.time() at the start of the run.
-        seen: the judged part; None where there is none: no pictures then.
+        seen: the evaluated part; None where there is none: no pictures then.
         samples: where its images are, for the projector.
         ids: (N,) the sample behind each row of `seen`.
         part: which one is shown.
@@ -106,7 +106,13 @@ def _add(writer: Any, prefix: str, pictures: Mapping[str, np.ndarray], step: int
 
 
 def _verification(
-    writer: Any, prefix: str, curves: Curves, seen: EmbeddedSet, threshold: float | None, titles: tuple[str, ...], step: int
+    writer: Any,
+    prefix: str,
+    curves: Curves,
+    seen: EmbeddedSet,
+    threshold: float | None,
+    titles: tuple[str, ...],
+    step: int,
 ) -> None:
     pictures = {
         "distances": plots.distances(curves, seen.distance, threshold, titles[0]),
@@ -114,12 +120,17 @@ def _verification(
         "det": plots.det(curves, threshold, titles[2]),
     }
     _add(writer, prefix, {name: plots.pixels(picture) for name, picture in pictures.items()}, step)
-    kinds = {"same": (curves.same_histogram, curves.same_total), "different": (curves.different_histogram, curves.different_total)}
+    kinds = {
+        "same": (curves.same_histogram, curves.same_total),
+        "different": (curves.different_histogram, curves.different_total),
+    }
     middles = (curves.bins[1:] + curves.bins[:-1]) / 2
     for name, (counts, total) in kinds.items():
         low, high = curves.bins[:-1][counts > 0].min(), curves.bins[1:][counts > 0].max()
         sums = float((counts * middles).sum()), float((counts * middles**2).sum())
-        writer.add_histogram_raw(f"{prefix}/distances/{name}", low, high, total, *sums, curves.bins[1:].tolist(), counts.tolist(), step)
+        writer.add_histogram_raw(
+            f"{prefix}/distances/{name}", low, high, total, *sums, curves.bins[1:].tolist(), counts.tolist(), step
+        )
     writer.add_pr_curve_raw(f"{prefix}/precision_recall", *precision_recall(curves), step, PR_POINTS)
 
 
@@ -140,4 +151,8 @@ def _title(name: str, figures: Mapping[str, Figure], part: str) -> tuple[str, ..
     eer, auc = figures.get(f"{name}/eer"), figures.get(f"{name}/auc")
     error = f", equal error rate {100 * eer.value:.2f} %" if eer else ""
     area = f", area under the curve {100 * auc.value:.2f} %" if auc else ""
-    return f"Distances in the {part}{error}", f"Verification on the {part}{area}", f"Error trade-off on the {part}{error}"
+    return (
+        f"Distances in the {part}{error}",
+        f"Verification on the {part}{area}",
+        f"Error trade-off on the {part}{error}",
+    )

@@ -50,25 +50,35 @@ def assemble(cfg: DictConfig, *, samples: Samples | None = None, trusted: bool =
         raise LabError("the training part of the data is empty: give it a larger share of the split")
     classes, labels = samples.labels[ids].unique(return_inverse=True)
     if len(classes) < 2:
-        raise LabError(f"training needs at least two classes, the training part has {len(classes)}: nothing could be told apart")
+        raise LabError(
+            f"training needs at least two classes, the training part has {len(classes)}: nothing could be told apart"
+        )
     groups = {name: (codes[ids], names) for name, (codes, names) in samples.groups.items()}
     sampling = build(cfg.sampling, trusted=trusted, labels=labels, groups=groups, seed=cfg.seed)
     batch = len(next(iter(sampling.batches(0))).ids)
     if batch % cfg.trainer.devices:
-        raise LabError(f"trainer.devices={cfg.trainer.devices} must divide the {batch} images of a batch, which the processes share")
+        raise LabError(
+            f"trainer.devices={cfg.trainer.devices} must divide the {batch} images of a batch, which the processes "
+            "share"
+        )
     module = build_model(cfg, tuple(samples.images.shape[1:]), len(classes), steps=len(sampling), trusted=trusted)
     refuse_misfits(module.loss, module.miner, sampling, module.distance, module.memory)
     refuse_chunks(module)
     protocols = {str(name): build(node, trusted=trusted) for name, node in (cfg.get("protocol") or {}).items()}
     if not protocols:
-        raise LabError("at least one protocol is needed to judge the run: e.g. protocol=[verification]")
+        raise LabError("at least one protocol is needed to evaluate the run: e.g. protocol=[verification]")
     first, protocol = next(iter(protocols.items()))
     if trials_name(protocol) is not None:
-        raise LabError(f"the first protocol chooses the best checkpoint on validation, and {first} judges test trials: name another first")
+        raise LabError(
+            f"the first protocol chooses the best checkpoint on validation, and {first} evaluates test trials: name "
+            "another first"
+        )
     refuse_unfit(samples, protocols)
     if cfg.trainer.patience is not None and not len(samples.ids("val")):
         raise LabError("trainer.patience needs a validation part, and the data have none: set trainer.patience=null")
-    optimizer = module.configure_optimizers()["optimizer"]  # made again by Lightning; here, a bad rate is refused before the run begins
+    optimizer = module.configure_optimizers()[
+        "optimizer"
+    ]  # made again by Lightning; here, a bad rate is refused before the run begins
     if not any(group["initial_lr"] > 0 for group in optimizer.param_groups):
         raise LabError("a learning rate of 0 for all parameters would train nothing: set optimizer.lr, e.g. 1e-3")
     callbacks = {str(name): build(node, trusted=trusted) for name, node in (cfg.get("callback") or {}).items()}

@@ -16,8 +16,9 @@ from siamese_lab.training.validation import Validation
 class Keeper(Checkpoint):
     """Keeps `best.ckpt`, of the epoch with the best headline figure, and `last.ckpt`, from which a run is resumed.
 
-    `last.ckpt` is written after every epoch, every n steps, and before the run stops. `best.ckpt` comes first: what `last.ckpt` says of it
-    is then true at any moment. As a Checkpoint it stands behind all other callbacks, so that it holds what they have done in this batch.
+    `last.ckpt` is written after every epoch, every n steps, and before the run stops. `best.ckpt` comes first: what
+    `last.ckpt` says of it is then true at any moment. As a Checkpoint it stands behind all other callbacks, so that it
+    holds what they have done in this batch.
 
     Args:
         folder: where they lie.
@@ -26,16 +27,22 @@ class Keeper(Checkpoint):
         every: steps between two checkpoints within an epoch; None = after epochs only.
     """
 
-    def __init__(self, folder: Path, validation: Validation | None, stopping: Stopping, every: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, validation: Validation | None, stopping: Stopping, every: int | None = None
+    ) -> None:
         self.folder, self.validation, self.stopping, self.every = folder, validation, stopping, every
         self._random: dict[str, Any] | None = None
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
         """Saves within an epoch; what falls on its last batch waits for the epoch's end."""
         if trainer.is_last_batch:
             return
         due = self.every is not None and trainer.global_step % self.every == 0
-        reason = self.stopping.agreed()  # asked once: a reason that comes up while the checkpoint is written waits for the next step
+        reason = (
+            self.stopping.agreed()
+        )  # asked once: a reason that comes up while the checkpoint is written waits for the next step
         if due or reason:
             trainer.save_checkpoint(self.folder / LAST)
         self.stopping.stop(reason)
@@ -46,12 +53,19 @@ class Keeper(Checkpoint):
         if best is not None and best["epoch"] == trainer.current_epoch:
             trainer.save_checkpoint(self.folder / BEST)
         trainer.save_checkpoint(self.folder / LAST)
-        if trainer.current_epoch + 1 < (trainer.max_epochs or 0) and not trainer.should_stop:  # else training is at its end in any case
+        if (
+            trainer.current_epoch + 1 < (trainer.max_epochs or 0) and not trainer.should_stop
+        ):  # else training is at its end in any case
             self.stopping.stop(self.stopping.agreed())
 
     def state_dict(self) -> dict[str, Any]:
-        """The states of torch's generators, which Lightning does not keep; nothing of ours draws from them, a loss of the user's may."""
-        return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []}
+        """The states of torch's generators, which Lightning does not keep; nothing of ours draws from them, a loss of
+        the user's may.
+        """
+        return {
+            "cpu": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Set once everything else has been restored."""

@@ -40,11 +40,14 @@ def describe(cfg: DictConfig, lab: Lab) -> list[str]:
     """
     samples, module = lab.samples, lab.module
     shape = tuple(samples.images.shape[1:])
-    parts = [f"{part} {len(ids):,} images of {len(samples.labels[ids].unique()):,} classes" for part in ("train", "val", "test")
+    parts = [f"{part} {len(ids):,} images of {len(samples.labels[ids].unique()):,} "
+             "classes" for part in ("train", "val", "test")
              if len(ids := samples.ids(part))]  # fmt: skip
     parts += [f"no {part} part" for part in ("val", "test") if not len(samples.ids(part))]
     size = count_parameters(module.backbone)
-    heads = ", ".join(f"{name} {count_parameters(part):,}" for name, part in (("distance", module.distance), ("loss", module.loss)))
+    heads = ", ".join(
+        f"{name} {count_parameters(part):,}" for name, part in (("distance", module.distance), ("loss", module.loss))
+    )
     loader = BatchLoader(samples, lab.ids, lab.labels, lab.sampling)
     mined = mine(lab, loader, cfg.evaluation.batch_size)
     probes = [probe(lab, batch) for batch in islice(loader, PROBED)]
@@ -54,13 +57,15 @@ def describe(cfg: DictConfig, lab: Lab) -> list[str]:
         why = (
             "classes need two images each to form positives, and a batch needs two classes to form negatives"
             if not (first.positives and first.negatives)
-            else "the loss costs nothing on any of them, or the embeddings cannot move; see loss, miner and backbone.dim"
+            else "the loss costs nothing on any of them, or the embeddings cannot move; see loss, miner and "
+            "backbone.dim"
         )
         counts = f"positives {first.positives}, negatives {first.negatives} in the first one"
         raise LabError(f"none of {len(probes)} batches gives a gradient: {counts}; {why}")
     missed = never_drawn(lab, cfg.trainer.max_epochs, loader.table)
     names = [
-        printable(samples.classes[int(samples.labels[lab.ids[(lab.labels == label).nonzero()[0, 0]]])]) for label in missed[:5].tolist()
+        printable(samples.classes[int(samples.labels[lab.ids[(lab.labels == label).nonzero()[0, 0]]])])
+        for label in missed[:5].tolist()
     ]
     run_id = resolved_hash(cfg, samples.fingerprint)
     return [
@@ -71,20 +76,25 @@ def describe(cfg: DictConfig, lab: Lab) -> list[str]:
         f"gradient   {100 * idle:.0f} % of {len(probes)} batches without",
         f"classes    {len(missed):,} of {len(lab.labels.unique()):,} would never be drawn"
         + (f", e.g. {', '.join(names)}" if names else ""),
-        f"training   {cfg.trainer.max_epochs} epochs of {len(loader):,} batches on {lab.decided.accelerator}, {lab.decided.precision}, "
+        f"training   {cfg.trainer.max_epochs} epochs of {len(loader):,} batches on {lab.decided.accelerator}, "
+        f"{lab.decided.precision}, "
         f"{lab.decided.layout}",
-        f"judged by  {', '.join(lab.protocols)}; the best checkpoint by {next(iter(lab.protocols))}",
+        f"evaluated by  {', '.join(lab.protocols)}; the best checkpoint by {next(iter(lab.protocols))}",
         f"run        {run_folder(cfg.study, run_id).path}",
     ]
 
 
 def mine(lab: Lab, loader: BatchLoader, size: int) -> str:
-    """Gives the loader the table of its first epoch where the sampling has no warm-up; says on what the batches are judged."""
+    """Gives the loader the table of its first epoch where the sampling has no warm-up; says on what the batches are
+    evaluated.
+    """
     if not hasattr(lab.sampling, "mine"):
         return ""
     if not lab.sampling.wants(0):
         return " (of the warm-up, before anything is mined)"
-    loader.table = lab.sampling.mine(embed_ids(lab.module, lab.samples, lab.ids, size, averaged=False), lab.module.distance)
+    loader.table = lab.sampling.mine(
+        embed_ids(lab.module, lab.samples, lab.ids, size, averaged=False), lab.module.distance
+    )
     return " (mined with the untrained network)"
 
 
@@ -124,7 +134,10 @@ def never_drawn(lab: Lab, epochs: int, table: Tensor | None = None) -> Tensor:
 
 
 def _tuples(probes: list[Probe]) -> str:
-    pairs = f"{_mean([p.positives for p in probes]):,.0f} positive and {_mean([p.negatives for p in probes]):,.0f} negative pairs"
+    pairs = (
+        f"{_mean([p.positives for p in probes]):,.0f} positive and {_mean([p.negatives for p in probes]):,.0f} "
+        "negative pairs"
+    )
     triplets = [p.triplets for p in probes if p.triplets is not None]
     return pairs + (f", {_mean(triplets):,.0f} triplets" if triplets else "")
 

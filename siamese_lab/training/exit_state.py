@@ -12,7 +12,9 @@ from siamese_lab.runs.states import EXIT_CODES, state_of
 
 @dataclass(frozen=True)
 class ExitState:
-    """What a run ends with. A `message` of None leaves the error as it is: a LabError's own words, or the traceback of a defect."""
+    """What a run ends with. A `message` of None leaves the error as it is: a LabError's own words, or the traceback of
+    a defect.
+    """
 
     state: str
     exit_code: int
@@ -36,27 +38,41 @@ def exit_state(error: BaseException, folder: RunFolder, step: int) -> ExitState:
             return ExitState("timeout", EXIT_CODES["timeout"], words)
         if error.reason == "diverged":
             words = (
-                f"the run {run} diverged: by step {error.step} the loss or a weight was NaN or infinite; its checkpoints are those before. "
-                "Try a smaller optimizer.lr, a longer optimizer.schedule.warmup, a smaller trainer.gradient_clip_val, or "
+                f"the run {run} diverged: by step {error.step} the loss or a weight was NaN or infinite; its "
+                "checkpoints are those before. "
+                "Try a smaller optimizer.lr, a longer optimizer.schedule.warmup, a smaller trainer.gradient_clip_val, "
+                "or "
                 "trainer.precision=32-true"
             )
             return ExitState("diverged", EXIT_CODES["diverged"], words)
         code = INTERRUPTED if error.reason == "SIGINT" else EXIT_CODES["preempted"]
-        return ExitState("preempted", code, f"the run {run} was stopped by {error.reason} after step {error.step}: {goes_on}")
+        return ExitState(
+            "preempted", code, f"the run {run} was stopped by {error.reason} after step {error.step}: {goes_on}"
+        )
     if isinstance(error, Lost):
         state = state_of(error.exit_code)
-        how = "was killed; if nobody did that, the machine ran out of memory" if state == "killed" else f"ended as {state}"
-        words = f"process {error.rank} of the run {run} {how}, after step {step}: {goes_on}" + (f"\n{error.words}" if error.words else "")
+        how = (
+            "was killed; if nobody did that, the machine ran out of memory"
+            if state == "killed"
+            else f"ended as {state}"
+        )
+        words = f"process {error.rank} of the run {run} {how}, after step {step}: {goes_on}" + (
+            f"\n{error.words}" if error.words else ""
+        )
         return ExitState(state, EXIT_CODES[state], words)
     if out_of_memory(error):
         words = (
-            f"the run {run} ran out of memory after step {step}: try a smaller sampling.batch_size, evaluation.batch_size or "
+            f"the run {run} ran out of memory after step {step}: try a smaller sampling.batch_size, "
+            "evaluation.batch_size or "
             f"backbone; with more memory {goes_on}"
         )
         return ExitState("oom", EXIT_CODES["oom"], words)
     if isinstance(error, OSError):
         mend = "make room there, then" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "once that is mended"
-        words = f"the run {run} failed after step {step}: {error.strerror or error}, {error.filename or run}: {mend} {goes_on}"
+        words = (
+            f"the run {run} failed after step {step}: {error.strerror or error}, {error.filename or run}: {mend} "
+            f"{goes_on}"
+        )
         return ExitState("failed", EXIT_CODES["failed"], words)
     code = getattr(error, "exit_code", EXIT_CODES["failed"])
     return ExitState(state_of(code), code)
@@ -66,4 +82,6 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether a device or the process could not get the memory it asked for."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)  # torch has no type of its own for the CPU's
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(
+        error
+    )  # torch has no type of its own for the CPU's

@@ -1,4 +1,4 @@
-"""The end of a run: its best epoch is judged, and everything that a finished run has is written."""
+"""The end of a run: its best epoch is evaluated, and everything that a finished run has is written."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -27,7 +27,8 @@ from siamese_lab.training.validation import Validation
 
 
 def finish_run(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validation, speed: Speed) -> dict[str, Figure]:
-    """Judges the best epoch on validation and, unless the run belongs to a study, on the test part; writes all of it.
+    """Evaluates the best epoch on validation and, unless the run belongs to a study, on the test part; writes all of
+    it.
 
     Args:
         cfg: the run's.
@@ -46,16 +47,24 @@ def finish_run(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validat
     part: Literal["val", "test"] = "val" if sealed else "test"
     ids: dict[str, Tensor] = {name: samples.ids(name) for name in dict.fromkeys(("val", part))}
     seen = _kept(lab, validation)
-    seen |= {name: embed_part(lab.module, samples, rows, size) for name, rows in ids.items() if len(rows) and name not in seen}
+    seen |= {
+        name: embed_part(lab.module, samples, rows, size)
+        for name, rows in ids.items()
+        if len(rows) and name not in seen
+    }
     chosen = choose(lab.module, samples, protocols, size, seen=seen.get("val"))
     if not sealed:
         log_opening(folder.path.parent, [folder.run_id], "the run itself")
-    figures = {name: evaluate_part(lab.module, samples, name, protocols, chosen, size, seen=seen.get(name)) for name in ids}
+    figures = {
+        name: evaluate_part(lab.module, samples, name, protocols, chosen, size, seen=seen.get(name)) for name in ids
+    }
     for name, found in figures.items():
         write_influences(influences_file(folder.path, name), found)
     drawn = {name: error_curves(protocols, one) for name, one in seen.items()}
     for name, by_protocol in drawn.items():
-        write_curves(curves_file(folder.path, name), {protocol: thin_curve(curve) for protocol, curve in by_protocol.items()})
+        write_curves(
+            curves_file(folder.path, name), {protocol: thin_curve(curve) for protocol, curve in by_protocol.items()}
+        )
     schema = {"schema": SCHEMA_VERSION}
     names = [samples.classes[label] for label in samples.labels[lab.ids].unique().tolist()]
     write_json(folder.path / "classes.json", schema | {"train": names})
@@ -64,7 +73,9 @@ def finish_run(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validat
         "sealed": sealed,
         "test": plain_figures(figures.get("test", {})),
         "val": plain_figures(figures["val"]),
-        "untrained": plain_figures(untrained_figures(cfg, lab, part, folder.path.parent / "untrained" if sealed else None)),
+        "untrained": plain_figures(
+            untrained_figures(cfg, lab, part, folder.path.parent / "untrained" if sealed else None)
+        ),
         "best": best[validation.monitor] if best is not None else None,
         "chosen": chosen,
         "epoch": epoch,
@@ -102,4 +113,6 @@ def finish_run(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validat
 
 def _kept(lab: Lab, validation: Validation) -> dict[str, EmbeddedSet]:
     """The validation part, where it was embedded by the best epoch's weights in this process."""
-    return {} if validation.seen is None else {"val": replace(validation.seen, distance=lab.module.encoder()["distance"])}
+    return (
+        {} if validation.seen is None else {"val": replace(validation.seen, distance=lab.module.encoder()["distance"])}
+    )

@@ -26,7 +26,8 @@ REASONS = (None, "max_time", "SIGTERM", "SIGINT")
 class Stopping(pl.Callback):
     """Knows why a run has to stop; whoever can write a checkpoint asks what is `agreed` first and then calls `stop`.
 
-    A signal that comes during a step waits for the step's end. Where nothing would be lost (validation, judging, mining) it acts at once.
+    A signal that comes during a step waits for the step's end. Where nothing would be lost (validation, evaluation,
+    mining) it acts at once.
 
     Args:
         max_time: of this process's training; None = no limit.
@@ -68,7 +69,11 @@ class Stopping(pl.Callback):
         """Why training has to stop: "SIGINT", "SIGTERM" or "max_time"; None = it has not to."""
         if self._signal is not None:
             return self._signal.name
-        over = self.max_time is not None and self._began is not None and time.monotonic() - self._began > self.max_time.total_seconds()
+        over = (
+            self.max_time is not None
+            and self._began is not None
+            and time.monotonic() - self._began > self.max_time.total_seconds()
+        )
         return "max_time" if over else None
 
     def agreed(self) -> str | None:
@@ -92,7 +97,9 @@ class Stopping(pl.Callback):
         self._began, self._now, self.step = time.monotonic(), False, trainer.global_step
         self._act()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
         """Notes the step and looks at its loss; on a GPU every few steps, since a look waits for the device."""
         self.step = trainer.global_step
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs

@@ -35,7 +35,9 @@ class Mining(pl.Callback):
                 z = embed_ids(pl_module, loader.samples, loader.ids, self.batch_size, averaged=False)
                 loader.table = collectives.broadcast(loader.sampling.mine(z, pl_module.distance, loader.epoch))
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
         """Counts the batch."""
         self.done = batch.step + 1
 

@@ -39,8 +39,12 @@ def main() -> int:
                 raise LabError("the data changed while the run was being started: start it again")
             start = Start(Path(orders["checkpoint"]) if orders["checkpoint"] else None, orders["step"])
             gpu = lab.decided.accelerator == "gpu"
-            with collectives.process_group(Path(orders["meeting"]), orders["rank"], t.devices, gpu, lab.decided.threads):
-                validation = Validation(lab.samples, lab.protocols, t.validate_every, cfg.evaluation.batch_size, t.patience, stopping)
+            with collectives.process_group(
+                Path(orders["meeting"]), orders["rank"], t.devices, gpu, lab.decided.threads
+            ):
+                validation = Validation(
+                    lab.samples, lab.protocols, t.validate_every, cfg.evaluation.batch_size, t.patience, stopping
+                )
                 fit(cfg, path, lab, validation, Speed(), stopping, start)
     except BaseException as error:
         end = exit_state(error, RunFolder(path), stopping.step)

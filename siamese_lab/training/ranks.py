@@ -29,7 +29,9 @@ LEAVING = 60.0  # seconds for the others to end once everything is done
 
 
 @contextmanager
-def group(cfg: DictConfig, folder: RunFolder, lab: Lab, start: Start, trusted: bool, give_up: Callable[[Lost], None]) -> Iterator[None]:
+def group(
+    cfg: DictConfig, folder: RunFolder, lab: Lab, start: Start, trusted: bool, give_up: Callable[[Lost], None]
+) -> Iterator[None]:
     """Within it, `trainer.devices` processes train the run, all by `fitting.fit`.
 
     Args:
@@ -38,7 +40,8 @@ def group(cfg: DictConfig, folder: RunFolder, lab: Lab, start: Start, trusted: b
         lab: everything built; the others build their own.
         start: where to go on.
         trusted: whether the config may name components from outside the package.
-        give_up: called from a thread where this process hangs since another one is gone; then it ends, whatever it is doing.
+        give_up: called from a thread where this process hangs since another one is gone; then it ends, whatever it is
+            doing.
 
     Raises:
         Lost: if another process ended before its time.
@@ -67,7 +70,9 @@ def group(cfg: DictConfig, folder: RunFolder, lab: Lab, start: Start, trusted: b
 
         threading.Thread(target=_watch, args=(others, done, leave), daemon=True).start()
         try:
-            with collectives.process_group(meeting, 0, processes, lab.decided.accelerator == "gpu", lab.decided.threads):
+            with collectives.process_group(
+                meeting, 0, processes, lab.decided.accelerator == "gpu", lab.decided.threads
+            ):
                 try:
                     yield
                     done.set()
@@ -94,7 +99,8 @@ class Other:
 
     Args:
         rank: its number.
-        process: its standard input is open as long as this process lives, whatever that dies of; it ends when that is closed.
+        process: its standard input is open as long as this process lives, whatever that dies of; it ends when that is
+            closed.
         words: the file of what it says on standard error.
     """
 
@@ -109,7 +115,13 @@ class Other:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         with words.open("w") as errors:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                command, stdin=subprocess.PIPE, stdout=errors, stderr=errors, env=environment, text=True, start_new_session=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=errors,
+                stderr=errors,
+                env=environment,
+                text=True,
+                start_new_session=True,
             )
         stdin: IO[str] = process.stdin  # type: ignore[assignment]
         stdin.write(json.dumps(orders) + "\n")

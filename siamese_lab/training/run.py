@@ -1,4 +1,4 @@
-"""`siamese-lab train`: one run from a config to judged figures."""
+"""`siamese-lab train`: one run from a config to evaluated figures."""
 
 import os
 import sys
@@ -26,7 +26,8 @@ from siamese_lab.training.validation import Validation
 
 
 def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False, resume: bool = False) -> dict[str, Figure]:
-    """Trains a run and judges its best checkpoint: on validation, and on the test part unless the run belongs to a study.
+    """Trains a run and evaluates its best checkpoint: on validation, and on the test part unless the run belongs to a
+    study.
 
     Args:
         cfg: from `config.compose`.
@@ -39,8 +40,8 @@ def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False, res
         The figures of the part that the run shows, named "<protocol>/<figure>".
 
     Raises:
-        LabError: if the run cannot be begun, or was ended before it finished; run.json then says how. A run that reached
-            `trainer.max_time` is judged as it is; its state is then "timeout".
+        LabError: if the run cannot be begun, or was ended before it finished; run.json then says how. A run that
+            reached `trainer.max_time` is evaluated as it is; its state is then "timeout".
     """
     quiet()
     stopping = Stopping(duration(cfg.trainer.max_time))
@@ -88,7 +89,9 @@ def _describe(cfg: DictConfig, folder: RunFolder, lab: Lab) -> None:
 def _ended(error: BaseException, folder: RunFolder, step: int) -> ExitState:
     """Writes how a run was ended."""
     end = exit_state(error, folder, step)
-    with suppress(OSError, LabError):  # a disk that takes no state either, a folder that somebody removed: what is said counts
+    with suppress(
+        OSError, LabError
+    ):  # a disk that takes no state either, a folder that somebody removed: what is said counts
         folder.finish(end.state, reason=f"{type(error).__name__}: {error}")
     return end
 
@@ -96,14 +99,18 @@ def _ended(error: BaseException, folder: RunFolder, step: int) -> ExitState:
 def _run(
     cfg: DictConfig, folder: RunFolder, lab: Lab, stopping: Stopping, start: Start, trusted: bool
 ) -> tuple[dict[str, Figure], Stopped | None]:
-    """Trains, goes back to the best epoch, judges, writes; returns the figures, and what ended training where the limit of time did.
+    """Trains, goes back to the best epoch, evaluates, writes; returns the figures, and what ended training where the
+    limit of time did.
 
     Raises:
         Stopped: if anything else ended it.
     """
     size, t = cfg.evaluation.batch_size, cfg.trainer
     kept = folder.path / "history.json"
-    validation, speed = Validation(lab.samples, lab.protocols, t.validate_every, size, t.patience, stopping, kept), Speed()
+    validation, speed = (
+        Validation(lab.samples, lab.protocols, t.validate_every, size, t.patience, stopping, kept),
+        Speed(),
+    )
     late: Stopped | None = None
 
     def give_up(lost: Lost) -> None:

@@ -38,12 +38,16 @@ class Speed(pl.Callback):
         """The step to come has no step before it."""
         self._last = None
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """Notes when training began."""
         if self.first_step is None:
             self.first_step = time.time()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
         """Counts the step."""
         if self.steps == WARM and trainer.strategy.root_device.type == "cuda":
             torch.cuda.synchronize()  # once, so that what is queued does not count

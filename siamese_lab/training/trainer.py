@@ -25,14 +25,16 @@ from siamese_lab.training.throughput import Speed
 from siamese_lab.training.validation import Validation
 
 
-def fit(cfg: DictConfig, path: Path, lab: Lab, validation: Validation, speed: Speed, stopping: Stopping, start: Start) -> None:
+def fit(
+    cfg: DictConfig, path: Path, lab: Lab, validation: Validation, speed: Speed, stopping: Stopping, start: Start
+) -> None:
     """Trains `lab.module`, which stays on its device; `validation` and `speed` hold what was seen on the way.
 
     Args:
         cfg: the run's.
         path: of the run folder.
         lab: everything built.
-        validation: judges after an epoch.
+        validation: evaluates after an epoch.
         speed: measures the rate.
         stopping: may end it.
         start: where to go on.
@@ -41,15 +43,15 @@ def fit(cfg: DictConfig, path: Path, lab: Lab, validation: Validation, speed: Sp
         Stopped: if `stopping` ended it.
     """
     data = SiameseData(lab.samples, lab.ids, lab.labels, lab.sampling, cfg.trainer.workers)
-    judged = len(lab.samples.ids("val")) > 0
+    validated = len(lab.samples.ids("val")) > 0
     callbacks = [
         stopping,
         Mining(data.loader, cfg.evaluation.batch_size, stopping),
         *lab.callbacks.values(),
-        *([validation] if judged else []),
+        *([validation] if validated else []),
         speed,
         *progress(cfg.trainer.progress and collectives.rank() == 0, validation.monitor),
-        Keeper(path / "checkpoints", validation if judged else None, stopping, cfg.trainer.checkpoint_every),
+        Keeper(path / "checkpoints", validation if validated else None, stopping, cfg.trainer.checkpoint_every),
     ]
     if cfg.trainer.sync_batchnorm and collectives.world() > 1:
         lab.module.backbone = with_sync_batchnorm(lab.module.backbone, lab.decided.accelerator == "gpu")
@@ -63,7 +65,9 @@ def fit(cfg: DictConfig, path: Path, lab: Lab, validation: Validation, speed: Sp
 
 
 def trainer(cfg: DictConfig, path: Path, lab: Lab, callbacks: list[pl.Callback], step: int = 0) -> pl.Trainer:
-    """Lightning's trainer from the plain keys of `cfg.trainer`; TensorBoard drops what a killed process logged after `step`."""
+    """Lightning's trainer from the plain keys of `cfg.trainer`; TensorBoard drops what a killed process logged after
+    `step`.
+    """
     t = cfg.trainer
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no operation here reads it, and filling takes 8 % of a step
     writes = collectives.rank() == 0
@@ -75,14 +79,17 @@ def trainer(cfg: DictConfig, path: Path, lab: Lab, callbacks: list[pl.Callback],
         max_epochs=t.max_epochs,
         gradient_clip_val=t.gradient_clip_val,
         deterministic=t.deterministic,
-        logger=TensorBoardLogger(path, name="", version="", default_hp_metric=False, purge_step=step or None) if writes else False,
+        logger=TensorBoardLogger(path, name="", version="", default_hp_metric=False, purge_step=step or None)
+        if writes
+        else False,
         callbacks=callbacks,
         default_root_dir=path,
         plugins=[WholeFiles()],
         log_every_n_steps=LOG_EVERY,
         num_sanity_val_steps=0,
         limit_val_batches=0,
-        use_distributed_sampler=False,  # the sampling is a function of seed, epoch and step, and never Lightning's to replace
+        # the sampling is a function of seed, epoch and step, and never Lightning's to replace
+        use_distributed_sampler=False,
         enable_model_summary=False,
         enable_progress_bar=any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks),
     )

@@ -30,8 +30,12 @@ def untrained_figures(cfg: DictConfig, lab: Lab, part: str, shared: Path | None 
     """
     if shared is None:
         return _judged(cfg, lab, part)
-    decided = [OmegaConf.to_container(OmegaConf.create({"value": OmegaConf.select(cfg, key)}), resolve=True) for key in DECIDE]
-    text = json.dumps([decided, part, lab.samples.fingerprint, str(lab.module.device.type), code_hash()], sort_keys=True)
+    decided = [
+        OmegaConf.to_container(OmegaConf.create({"value": OmegaConf.select(cfg, key)}), resolve=True) for key in DECIDE
+    ]
+    text = json.dumps(
+        [decided, part, lab.samples.fingerprint, str(lab.module.device.type), code_hash()], sort_keys=True
+    )
     file = shared / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
     try:
         return {name: Figure(**figure) for name, figure in read_json(file)["figures"].items()}
@@ -47,4 +51,6 @@ def _judged(cfg: DictConfig, lab: Lab, part: str) -> dict[str, Figure]:
     size, val = cfg.evaluation.batch_size, lab.samples.ids("val")
     seen = embed_part(start, lab.samples, val, size) if len(val) else None
     chosen = choose(start, lab.samples, lab.protocols, size, seen=seen)
-    return evaluate_part(start, lab.samples, part, lab.protocols, chosen, size, influences=False, seen=seen if part == "val" else None)
+    return evaluate_part(
+        start, lab.samples, part, lab.protocols, chosen, size, influences=False, seen=seen if part == "val" else None
+    )

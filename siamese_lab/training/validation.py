@@ -1,4 +1,4 @@
-"""Judges the validation part after an epoch."""
+"""Evaluates the validation part after an epoch."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,18 +18,19 @@ Entry = dict[str, float]  # epoch, step, and the figures of one validation, name
 
 
 class Validation(pl.Callback):
-    """Embeds the validation part every n epochs, has every protocol judge it, logs `val/<protocol>/<figure>`.
+    """Embeds the validation part every n epochs, has every protocol evaluate it, logs `val/<protocol>/<figure>`.
 
-    Thresholds are chosen on the same part: in validation an accuracy at a threshold is the best one. Which epoch is the best, and when
-    patience is at its end, follow from the history alone, which every checkpoint holds.
+    Thresholds are chosen on the same part: in validation an accuracy at a threshold is the best one. Which epoch is the
+    best, and when patience is at its end, follow from the history alone, which every checkpoint holds.
 
     Args:
         samples: the data set.
-        protocols: by name; the first one's headline figure goes to the progress bar and is what checkpoints are chosen by.
+        protocols: by name; the first one's headline figure goes to the progress bar and is what checkpoints are chosen
+            by.
         every: epochs between two validations.
         batch_size: images embedded at once.
         patience: validations without a better headline figure before training stops; None = never.
-        stopping: may end the run while it judges.
+        stopping: may end the run while it evaluates.
         kept: a file that gets the history after each validation, for whoever watches; None = no file.
     """
 
@@ -58,7 +59,7 @@ class Validation(pl.Callback):
         return min(self.history, key=lambda entry: sign * entry[self.monitor], default=None)
 
     def due(self, trainer: pl.Trainer) -> bool:
-        """Whether the epoch that ends now is judged; the last one always is."""
+        """Whether the epoch that ends now is evaluated; the last one always is."""
         epoch = trainer.current_epoch + 1
         return epoch % self.every == 0 or epoch == trainer.max_epochs
 
@@ -67,13 +68,17 @@ class Validation(pl.Callback):
         self._stop_if_impatient(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Judges and logs, where it is due."""
+        """Evaluates and logs, where it is due."""
         if not self.due(trainer):
             return
         with self.stopping.at_once():
             seen = embed_part(pl_module, self.samples, self.samples.ids("val"), self.batch_size)
-            figures = evaluate_part(pl_module, self.samples, "val", self.protocols, {}, self.batch_size, influences=False, seen=seen)
-        told = collectives.broadcast(torch.tensor([figure.value for figure in figures.values()], dtype=torch.float64)).tolist()
+            figures = evaluate_part(
+                pl_module, self.samples, "val", self.protocols, {}, self.batch_size, influences=False, seen=seen
+            )
+        told = collectives.broadcast(
+            torch.tensor([figure.value for figure in figures.values()], dtype=torch.float64)
+        ).tolist()
         values = {f"val/{name}": value for name, value in zip(figures, told, strict=True)}
         for name, value in values.items():
             pl_module.log(name, value, prog_bar=name == self.monitor)

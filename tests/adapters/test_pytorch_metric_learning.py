@@ -27,7 +27,9 @@ NEEDED = {"RankedListLoss": {"margin": 0.4, "Tn": 4}}
 
 def names(part, base):
     """All classes of the library but those that have no place here, each with its reason."""
-    found = [name for name, one in vars(part).items() if inspect.isclass(one) and issubclass(one, base) and one is not base]
+    found = [
+        name for name, one in vars(part).items() if inspect.isclass(one) and issubclass(one, base) and one is not base
+    ]
     return sorted(set(found) - set(adapter.UNFIT))
 
 
@@ -56,7 +58,9 @@ def test_every_loss_gives_what_it_gives_when_called_directly(name, dtype):
     torch.manual_seed(0)
     asks = {"num_classes": 4, "embedding_size": 5, "descriptors_dim": 5}
     given = {
-        key: asks[key] for key, p in adapter.accepted_parameters(getattr(pml_losses, name)).items() if key in asks and p.default is p.empty
+        key: asks[key]
+        for key, p in adapter.accepted_parameters(getattr(pml_losses, name)).items()
+        if key in asks and p.default is p.empty
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -84,7 +88,7 @@ def test_every_loss_runs_under_autocast_as_without(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "eats"),
+    ("name", "arguments", "consumes"),
     [
         ("CircleLoss", {"m": 0.25, "gamma": 30}, "pairs"),
         ("ContrastiveLoss", {"neg_margin": 0.7}, "pairs"),
@@ -102,7 +106,7 @@ def test_every_loss_runs_under_autocast_as_without(name):
         ("SubCenterArcFaceLoss", {"sub_centers": 2, "margin": 20.5}, "labels"),
     ],
 )
-def test_arguments_reach_the_loss(name, arguments, eats):
+def test_arguments_reach_the_loss(name, arguments, consumes):
     z, labels = batch()
     ours = adapted(name, **arguments)
     asks = {"num_classes": 4, "embedding_size": 5} if name == "SubCenterArcFaceLoss" else {}
@@ -110,7 +114,7 @@ def test_arguments_reach_the_loss(name, arguments, eats):
     theirs = getattr(pml_losses, name)(**asks, **arguments)(z, labels)
     torch.testing.assert_close(ours(Embedded(z, labels))[0], theirs)
     assert plain(adapted(name)(Embedded(z, labels))[0]) != pytest.approx(plain(theirs))  # they matter
-    assert ours.eats == eats
+    assert ours.consumes == consumes
 
 
 def test_tuples_become_their_indices():
@@ -123,7 +127,9 @@ def test_tuples_become_their_indices():
         assert int(facts["tuples"]) == 4
     triplets = Triplets(torch.tensor([0, 3]), torch.tensor([1, 4]), torch.tensor([7, 2]))
     for name in ("TripletMarginLoss", "MultiSimilarityLoss"):
-        torch.testing.assert_close(adapted(name)(e, triplets)[0], getattr(pml_losses, name)()(e.z, LABELS, tuple(triplets)))
+        torch.testing.assert_close(
+            adapted(name)(e, triplets)[0], getattr(pml_losses, name)()(e.z, LABELS, tuple(triplets))
+        )
 
 
 REMEMBERING = [name for name in LOSSES if name in pml_losses.CrossBatchMemory.supported_losses() and name != "NCALoss"]
@@ -132,7 +138,7 @@ REMEMBERING = [name for name in LOSSES if name in pml_losses.CrossBatchMemory.su
 @pytest.mark.parametrize("name", REMEMBERING)
 def test_memory_rows_are_their_reference_embeddings(name):
     loss = adapted(name)
-    assert loss.remembers
+    assert loss.uses_memory
     z, labels = batch()
     with torch.no_grad():
         z[9] = z[0]
@@ -140,7 +146,7 @@ def test_memory_rows_are_their_reference_embeddings(name):
     ids[9] = 0  # the memory holds the first image
     value, _ = loss(Embedded(z, labels, ids, anchors=6))
     same, others = labels[:6, None] == labels, torch.arange(6)[:, None] != ids
-    if loss.eats == "triplets":
+    if loss.consumes == "triplets":
         indices = tuple(as_triplets(Embedded(z, labels, ids, anchors=6), None))
     else:
         indices = (*(same & others).nonzero(as_tuple=True), *(~same).nonzero(as_tuple=True))
@@ -149,10 +155,10 @@ def test_memory_rows_are_their_reference_embeddings(name):
 
 
 def test_what_cannot_use_a_memory_says_so():
-    assert not adapted("TripletMarginLoss", swap=True).remembers  # of references it takes the wrong rows
-    assert not adapted("TripletMarginLoss", triplets_per_anchor=5).remembers
-    assert not adapted("ArcFaceLoss").remembers
-    assert not adapted("NCALoss").remembers
+    assert not adapted("TripletMarginLoss", swap=True).uses_memory  # of references it takes the wrong rows
+    assert not adapted("TripletMarginLoss", triplets_per_anchor=5).uses_memory
+    assert not adapted("ArcFaceLoss").uses_memory
+    assert not adapted("NCALoss").uses_memory
 
 
 def test_pairs_of_one_image_are_left_out():
@@ -196,7 +202,7 @@ def test_every_miner_gives_what_it_gives_when_called_directly(name):
         assert torch.equal(found.same, labels[found.left] == labels[found.right])
         expected = torch.cat([theirs[0], theirs[2]]), torch.cat([theirs[1], theirs[3]])
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=False))
-    assert ours.gives == ("triplets" if len(theirs) == 3 else "pairs")
+    assert ours.produces == ("triplets" if len(theirs) == 3 else "pairs")
     assert len(found[0]) > 0
 
 
@@ -214,7 +220,9 @@ def test_miners_look_at_memory_rows_and_never_at_the_image_itself(name):
 
 def test_arguments_reach_the_miner():
     z, labels = batch(24)
-    few, many = (Miner(name="TripletMarginMiner", arguments={"margin": margin})(Embedded(z, labels)) for margin in (0.0, 0.5))
+    few, many = (
+        Miner(name="TripletMarginMiner", arguments={"margin": margin})(Embedded(z, labels)) for margin in (0.0, 0.5)
+    )
     assert len(few.anchor) < len(many.anchor)
 
 
@@ -226,7 +234,8 @@ def test_arguments_reach_the_miner():
     [
         (
             {"name": "CircelLoss"},
-            "loss.name: name must be one of the losses of pytorch-metric-learning, got 'CircelLoss': did you mean CircleLoss?",
+            "loss.name: name must be one of the losses of pytorch-metric-learning, got 'CircelLoss': did you mean "
+            "CircleLoss?",
         ),
         ({"name": "LpDistance"}, "name must be one of the losses"),
         ({"name": "torch"}, "name must be one of the losses"),
@@ -234,14 +243,23 @@ def test_arguments_reach_the_miner():
         ({"name": "BaseMetricLossFunction"}, "name must be one of the losses"),
         ({"name": "CrossBatchMemory"}, "memory=xbm"),
         ({"name": "MultipleLosses"}, "loss=weighted_sum"),
-        ({"name": "CircleLoss", "arguments": {"gama": 3}}, "loss.arguments: no key arguments.gama: did you mean gamma?"),
+        (
+            {"name": "CircleLoss", "arguments": {"gama": 3}},
+            "loss.arguments: no key arguments.gama: did you mean gamma?",
+        ),
         ({"name": "CircleLoss", "arguments": {"m": "wide"}}, "arguments.m must be a number, got the text 'wide'"),
         ({"name": "CircleLoss", "arguments": {"m": float("nan")}}, "arguments.m must be a finite number"),
-        ({"name": "TripletMarginLoss", "arguments": {"smooth_loss": 1}}, "arguments.smooth_loss must be true or false, got 1"),
+        (
+            {"name": "TripletMarginLoss", "arguments": {"smooth_loss": 1}},
+            "arguments.smooth_loss must be true or false, got 1",
+        ),
         ({"name": "TripletMarginLoss", "arguments": {"distance": "lp"}}, "arguments.distance cannot be given"),
         ({"name": "RankedListLoss", "arguments": {"Tn": 10}}, "arguments.margin is missing: RankedListLoss needs it"),
         ({"name": "PNPLoss", "arguments": {"variant": "X"}}, "arguments do not suit PNPLoss"),
-        ({"name": "RankedListLoss", "arguments": {"margin": 0.4, "Tn": 4, "imbalance": 2}}, "arguments do not suit RankedListLoss"),
+        (
+            {"name": "RankedListLoss", "arguments": {"margin": 0.4, "Tn": 4, "imbalance": 2}},
+            "arguments do not suit RankedListLoss",
+        ),
         ({"name": "HistogramLoss"}, "name must be another one than HistogramLoss"),
     ],
 )
@@ -279,7 +297,9 @@ def test_without_the_library_one_message_says_what_to_install(monkeypatch, part)
 
 def test_from_the_command_line_to_a_run():
     words = ["loss=pytorch_metric_learning", "loss.name=CircleLoss", "loss.arguments={m: 0.4, gamma: 80}"]
-    cfg = compose([*words, "data.size=16", "data.images_per_class=8", "data.train_scripts=[GREEK]", "sampling.batch_size=32"])
+    cfg = compose(
+        [*words, "data.size=16", "data.images_per_class=8", "data.train_scripts=[GREEK]", "sampling.batch_size=32"]
+    )
     lab = assemble(cfg, trusted=False)
     assert (lab.module.loss.loss.m, lab.module.loss.loss.gamma) == (0.4, 80)
     assert cfg.distance["_target_"].endswith("Cosine")

@@ -19,7 +19,9 @@ def read(path):
 
 
 def planted(files=()):
-    """Three classes of four images around (0, 0), (10, 0) and (0, 10); image 3 lies among the second class, 11 is a copy of 0."""
+    """Three classes of four images around (0, 0), (10, 0) and (0, 10); image 3 lies among the second class, 11 is a
+    copy of 0.
+    """
     g = torch.Generator().manual_seed(0)
     labels = torch.arange(3).repeat_interleave(4)
     z = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])[labels] + torch.randn(12, 2, generator=g)
@@ -27,7 +29,16 @@ def planted(files=()):
     z[3], z[11], images[11] = torch.tensor([10.0, 0.1]), z[0], images[0]
     names = ("plain", "=1+1", "$x_1$ \n漢")
     samples = Samples(
-        images, torch.arange(12), torch.zeros(12, dtype=torch.int64), labels, names, {}, torch.full((12,), TRAIN), "label", "f", files=files
+        images,
+        torch.arange(12),
+        torch.zeros(12, dtype=torch.int64),
+        labels,
+        names,
+        {},
+        torch.full((12,), TRAIN),
+        "label",
+        "f",
+        files=files,
     )
     return z, samples
 
@@ -43,7 +54,11 @@ def test_lists_by_hand(tmp_path):
     assert len(rest) == 10
     # each of the two lies in the middle of one of the two other classes
     assert (first["image"], first["class"], first["resembles"]) == ("'@3\\n.png", "plain", "'=1+1")
-    assert (first["suspicion_percent"], first["strangers_nearer_percent"], first["classes_nearer_percent"]) == ("50.0", "50.0", "50.0")
+    assert (first["suspicion_percent"], first["strangers_nearer_percent"], first["classes_nearer_percent"]) == (
+        "50.0",
+        "50.0",
+        "50.0",
+    )
     assert (second["image"], second["resembles"], second["nearest_image"], second["nearest_distance"]) == (
         "'@11\\n.png",
         "plain",
@@ -61,7 +76,10 @@ def test_pictures_take_any_name():
     lists = label_noise.build_lists(z, samples, torch.arange(12), samples.labels, Euclidean(), torch.zeros(12))
     for picture in (draw_suspects(lists, 5), draw_duplicates(lists, 5)):
         assert plots.pixels(picture).std() > 10
-    assert draw_duplicates(replace(lists, twins=label_noise.DuplicatePairs(*(column[:0] for column in lists.twins))), 5) is None
+    assert (
+        draw_duplicates(replace(lists, twins=label_noise.DuplicatePairs(*(column[:0] for column in lists.twins))), 5)
+        is None
+    )
 
 
 def test_a_turned_copy_of_an_image_is_no_duplicate_of_it():

@@ -103,7 +103,9 @@ def test_a_scale_changes_the_size_along_its_axis():
     x = torch.ones(1, 1, 16, 16)
     narrow = extreme(x, SCALE, -1.0, scale=0.5)
     assert narrow[0, 0, 8].tolist() == pytest.approx([0] * 4 + [1] * 8 + [0] * 4, abs=1e-5)
-    assert extreme(x, SCALE + 1, -1.0, scale=0.5)[0, 0, :, 8].tolist() == pytest.approx([0] * 4 + [1] * 8 + [0] * 4, abs=1e-5)
+    assert extreme(x, SCALE + 1, -1.0, scale=0.5)[0, 0, :, 8].tolist() == pytest.approx(
+        [0] * 4 + [1] * 8 + [0] * 4, abs=1e-5
+    )
     x = torch.zeros(1, 1, 16, 16)
     x[..., 6:10, 6:10] = 1.0
     assert float(extreme(x, SCALE, 1.0, scale=0.5).sum()) == pytest.approx(1.5 * 16, rel=0.05)
@@ -143,7 +145,8 @@ def test_views_are_of_half_the_strength():
 
 
 @pytest.mark.parametrize(
-    "values", [{"rotate": -1.0}, {"rotate": 181.0}, {"shear": 1.0}, {"scale": 1.0}, {"shift": -0.1}, {"p": 1.1}, {"p": math.nan}]
+    "values",
+    [{"rotate": -1.0}, {"rotate": 181.0}, {"shear": 1.0}, {"scale": 1.0}, {"shift": -0.1}, {"p": 1.1}, {"p": math.nan}],
 )
 def test_bad_ranges_are_refused(values):
     with pytest.raises(ValueError, match=f"^{next(iter(values))} must lie in"):

@@ -38,7 +38,9 @@ def test_embeddings_have_their_shape_and_gradients(case):
     assert all(p.grad is not None and p.grad.isfinite().all() for p in backbone.parameters())
     backbone.eval()
     with torch.no_grad():
-        torch.testing.assert_close(backbone(x)[:1], backbone(x[:1]), atol=1e-5, rtol=1e-4)  # an image is embedded for itself
+        torch.testing.assert_close(
+            backbone(x)[:1], backbone(x[:1]), atol=1e-5, rtol=1e-4
+        )  # an image is embedded for itself
     backbone.zero_grad()
 
 
@@ -110,7 +112,16 @@ def test_koch_has_the_papers_layers_and_starting_weights(koch):
             x = layer(x)
             shapes.append(tuple(x.shape[1:]))
     # figure 4
-    expected = [(64, 96, 96), (64, 48, 48), (128, 42, 42), (128, 21, 21), (128, 18, 18), (128, 9, 9), (256, 6, 6), (9216,)]
+    expected = [
+        (64, 96, 96),
+        (64, 48, 48),
+        (128, 42, 42),
+        (128, 21, 21),
+        (128, 18, 18),
+        (128, 9, 9),
+        (256, 6, 6),
+        (9216,),
+    ]
     assert [shape for i, shape in enumerate(shapes) if i == 0 or shape != shapes[i - 1]] == expected
     for layer in koch.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):

@@ -58,7 +58,8 @@ def test_labels_that_say_nothing_are_seen(tmp_path, capsys, loss):
 
 
 @pytest.mark.parametrize(
-    "loss", mostly_slow(option_names("loss"), ("contrastive", "triplet", "supcon", "arcface", "prototypical", "smooth_ap"))
+    "loss",
+    mostly_slow(option_names("loss"), ("contrastive", "triplet", "supcon", "arcface", "prototypical", "smooth_ap")),
 )
 def test_a_sound_training_is_left_in_peace(tmp_path, capsys, loss):
     doctor = trained(tmp_path, f"loss={loss}")
@@ -131,7 +132,9 @@ def test_what_was_said_is_not_said_again_by_a_resumed_run():
     assert (other.said, list(other.looks)) == (doctor.said, looks())
 
 
-@pytest.mark.parametrize(("values", "words"), [({"action": "shout"}, "action must be"), ({"every": 0}, "every"), ({"window": 1}, "window")])
+@pytest.mark.parametrize(
+    ("values", "words"), [({"action": "shout"}, "action must be"), ({"every": 0}, "every"), ({"window": 1}, "window")]
+)
 def test_bad_values(values, words):
     with pytest.raises(ValueError, match=words):
         Doctor(**values)

@@ -43,12 +43,22 @@ def swapped(lab, cfg, share=0.02):
 
 
 def trained(path, words):
-    """Trains with 2 % of the labels swapped; the places of the swapped ones, as shares of the list, and how many resemble their own."""
+    """Trains with 2 % of the labels swapped; the places of the swapped ones, as shares of the list, and how many
+    resemble their own.
+    """
     quiet()
     cfg = compose([*words, LEDGER, "trainer.progress=false"])
     whole = assemble(cfg)
     lab, places = swapped(whole, cfg)
-    fit(cfg, path, lab, Validation(lab.samples, lab.protocols, 1000, 500, None, Stopping()), Speed(), Stopping(), Start())
+    fit(
+        cfg,
+        path,
+        lab,
+        Validation(lab.samples, lab.protocols, 1000, 500, None, Stopping()),
+        Speed(),
+        Stopping(),
+        Start(),
+    )
     rows = {row["image"]: row for row in read(path / "ledger.csv")}
     assert len(rows) == len(lab.ids)
     samples, found = lab.samples, []
@@ -66,7 +76,9 @@ def trained(path, words):
     ["loss=contrastive", "sampling=random_pairs"],
 ], ids=" ".join)  # fmt: skip
 def test_swapped_letters_stand_high(tmp_path, words):
-    ranks, _ = trained(tmp_path, [*SMALL, "sampling.batch_size=96", "sampling.steps=15", "trainer.max_epochs=11", *words])
+    ranks, _ = trained(
+        tmp_path, [*SMALL, "sampling.batch_size=96", "sampling.steps=15", "trainer.max_epochs=11", *words]
+    )
     assert (ranks <= 0.1).double().mean() >= 0.5  # by chance a tenth would
 
 
@@ -86,11 +98,14 @@ def test_swapped_labels_of_omniglot_stand_in_the_top_five_percent(tmp_path, seed
     ranks, right = trained(tmp_path, words)
     five, two = ((ranks <= share).double().mean().item() for share in (0.05, 0.02))
     print(
-        f"seed {seed}, turns {turns}: {100 * five:.1f} % in the top 5 %, {100 * two:.1f} % in the top 2 %; {100 * right:.1f} % named right"
+        f"seed {seed}, turns {turns}: {100 * five:.1f} % in the top 5 %, {100 * two:.1f} % in the top 2 %; "
+        f"{100 * right:.1f} % named right"
     )
     assert five >= 0.5
     assert right >= 0.5
-    if turns == "none":  # Braille's single dots, some of which have the same pixels; turned, they are not among the 20,000 looked up
+    if (
+        turns == "none"
+    ):  # Braille's single dots, some of which have the same pixels; turned, they are not among the 20,000 looked up
         assert "0.0" in {row["grey_levels_apart"] for row in read(tmp_path / "ledger_duplicates.csv")}
 
 
@@ -106,8 +121,8 @@ def test_counts_by_hand():
     assert notes.hard_negative.tolist() == [0, 2, 0, 4, 0, 0]
     assert notes.asked.tolist() == [1, 2, 1, 1, 1, 0]
     assert notes.strangers().tolist() == [0, 0, 0, 0, 0, -1]
-    # row 4 comes to lie among the strangers: rows 0 and 1 now have one of two nearer than their nearest mate at 1, row 3 three of four
-    # nearer than its mate at 6.8, row 4 all
+    # row 4 comes to lie among the strangers: rows 0 and 1 now have one of two nearer than their nearest mate at 1, row
+    # 3 three of four nearer than its mate at 6.8, row 4 all
     z[4] = 0.2
     note(notes, at, Embedded(z, labels, at), None)
     assert notes.strangers().tolist() == pytest.approx([1 / 4, 0, 1 / 4, 3 / 8, 1 / 2, -1])
@@ -115,7 +130,11 @@ def test_counts_by_hand():
 
 @pytest.mark.parametrize(("tuples", "positive", "negative"), [
     (Triplets(torch.tensor([0, 0, 3]), torch.tensor([1, 1, 2]), torch.tensor([2, 3, 0])), [0, 1, 1, 0], [1, 0, 1, 0]),
-    (Pairs(torch.tensor([0, 2, 1]), torch.tensor([1, 3, 3]), torch.tensor([True, True, False])), [1, 1, 1, 1], [0, 1, 0, 1]),
+    (
+        Pairs(torch.tensor([0, 2, 1]), torch.tensor([1, 3, 3]), torch.tensor([True, True, False])),
+        [1, 1, 1, 1],
+        [0, 1, 0, 1],
+    ),
     (Episode(torch.tensor([0, 2]), torch.tensor([1, 3])), [1, 0, 1, 0], [1, 0, 1, 0]),
     (None, [1, 1, 1, 1], [0, 2, 2, 0]),
 ], ids=["triplets", "pairs", "episode", "none"])  # fmt: skip
@@ -149,7 +168,9 @@ def test_a_run_with_a_ledger_is_the_run_without_it(outputs):
     rows = read(folder.path / "ledger.csv")
     assert [int(row["rank"]) for row in rows] == list(range(1, len(rows) + 1))
     assert sum(int(row["drawn"]) for row in rows) == 4 * 12 * 96
-    assert sum(int(row["hard_positive"]) for row in rows) == sum(int(row["hard_negative"]) for row in rows) == 4 * 12 * 96
+    assert (
+        sum(int(row["hard_positive"]) for row in rows) == sum(int(row["hard_negative"]) for row in rows) == 4 * 12 * 96
+    )
     events = EventAccumulator(str(folder.path), size_guidance={"images": 0})
     events.Reload()
     assert "ledger/suspects" in events.Tags()["images"]

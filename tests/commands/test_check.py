@@ -16,7 +16,12 @@ def test_it_says_what_a_run_would_do(outputs, capsys):
     assert main(["check", *SMALL, "sampling.batch_size=96", "sampling.steps=12"]) == 0
     out = capsys.readouterr().out
     # 24 classes x 4 images: 24 * 6 positive pairs, 96 * 95 / 2 - 144 negative ones
-    for word in ("728 images of 91 classes", "144 positive and 4,416 negative pairs", "0 of 91 would never be drawn", "multiply-adds"):
+    for word in (
+        "728 images of 91 classes",
+        "144 positive and 4,416 negative pairs",
+        "0 of 91 would never be drawn",
+        "multiply-adds",
+    ):
         assert word in out, out
     assert not outputs.exists()
 

@@ -20,7 +20,11 @@ ROOT = Path(__file__).parents[2]
 
 def run(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "siamese_lab", *words], cwd=cwd, capture_output=True, text=True, check=False
+        [sys.executable, "-W", "error", "-m", "siamese_lab", *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -28,7 +32,9 @@ def run(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 def own(tmp_path: Path) -> Path:
     """A folder with an option of one's own."""
     (tmp_path / "loss").mkdir()
-    (tmp_path / "loss" / "dropout.yaml").write_text("# Mine.\n_target_: torch.nn.Dropout\np: 0.5 # [0, 1]\ninplace: false\n")
+    (tmp_path / "loss" / "dropout.yaml").write_text(
+        "# Mine.\n_target_: torch.nn.Dropout\np: 0.5 # [0, 1]\ninplace: false\n"
+    )
     return tmp_path
 
 
@@ -42,7 +48,14 @@ def refused(*words: str) -> str:
 
 
 def test_misfits_of_every_kind_end_with_2_and_one_message() -> None:
-    text = refused("train", "loss.temperatur=1", "distance=euclidan", "seed=1.5", "trainer.max_epochs=many", "sampling=pk,random_pairs")
+    text = refused(
+        "train",
+        "loss.temperatur=1",
+        "distance=euclidan",
+        "seed=1.5",
+        "trainer.max_epochs=many",
+        "sampling=pk,random_pairs",
+    )
     for part in (
         "5 reasons",
         "loss.temperature?",
@@ -68,13 +81,16 @@ def test_help_answers_at_once_and_imports_nothing_heavy(words: list[str]) -> Non
 import sys
 from siamese_lab.cli import main
 code = main({words!r})
-heavy = {{"torch", "hydra", "omegaconf", "numpy", "rich", "matplotlib", "pytorch_lightning", "torchvision"}} & set(sys.modules)
+heavy = {{"torch", "hydra", "omegaconf", "numpy", "rich", "matplotlib", "pytorch_lightning", "torchvision"}}
+heavy &= set(sys.modules)
 sys.exit(f"imported {{heavy}}" if heavy else code)
 """
     seconds = []
     for _ in range(3):  # the fastest of three: the machine may be busy
         begun = time.perf_counter()
-        done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+        )
         seconds.append(time.perf_counter() - begun)
         assert (done.returncode, done.stderr) == (0, "")
     assert "usage: siamese-lab" in done.stdout
@@ -140,7 +156,9 @@ def test_what_a_verb_raises_becomes_its_exit_code(tmp_path: Path, raised: str, c
         sys.modules["siamese_lab.training.run"] = types.SimpleNamespace(command=command)
         sys.exit(main(["train"]))
         """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == code
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("siamese-lab: ")
@@ -161,7 +179,13 @@ def test_show(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "dropout" in shown("--config-dir", str(own))
     assert ["dropout", "Mine."] in [line.split() for line in shown("loss", "--config-dir", str(own)).splitlines()]
     triplet = shown("loss", "triplet")
-    for part in ("eats        triplets", "source      Schroff", "margin     a number", "one of hinge, soft", "loss.margin=..."):
+    for part in (
+        "consumes        triplets",
+        "source      Schroff",
+        "margin     a number",
+        "one of hinge, soft",
+        "loss.margin=...",
+    ):
         assert part in triplet
     assert "protocol.verification.pairs=..." in shown("protocol", "verification")
     folder = shown("data", "folder")
@@ -171,7 +195,9 @@ def test_show(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_number_of_every_option_has_a_range() -> None:
-    said = re.compile(r"[\[(]-?(\d|inf)|>=? ?\d|at least \d|at most \d|\d (?:<|to) |even|positive|multiple|any (?:whole )?number")
+    said = re.compile(
+        r"[\[(]-?(\d|inf)|>=? ?\d|at least \d|at most \d|\d (?:<|to) |even|positive|multiple|any (?:whole )?number"
+    )
     for group in (g for g in group_names() if g != "experiment"):
         for option in option_names(group):
             for parameter in option_parameters(option_file(group, option)):
@@ -182,7 +208,9 @@ def test_every_number_of_every_option_has_a_range() -> None:
 def test_a_closed_pipe_is_no_error() -> None:
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run([sys.executable, "-m", "siamese_lab"], cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "siamese_lab"], cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True, check=False
+    )
     os.close(write)
     assert (done.returncode, done.stderr) == (0, "")
 

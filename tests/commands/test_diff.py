@@ -53,7 +53,9 @@ def test_no_difference(template, outputs, capsys):
 def test_other_data_are_told(template, outputs, capsys):
     one = folder(template, outputs, "one", {}, "0")
     metrics = json.loads((template / "metrics.json").read_text())
-    two = folder(template, outputs, "one", {}, "0", tag="data", metrics={"data": metrics["data"] | {"fingerprint": "feedbeef"}})
+    two = folder(
+        template, outputs, "one", {}, "0", tag="data", metrics={"data": metrics["data"] | {"fingerprint": "feedbeef"}}
+    )
     three = folder(template, outputs, "one", {}, "0", tag="failed", state="failed")
     assert main(["diff", one, two]) == 0
     assert "feedbeef" in capsys.readouterr().out

@@ -26,7 +26,13 @@ def test_evaluate_gives_the_runs_own_figures(done, capsys):
 
 def test_evaluate_on_other_data_uses_the_runs_threshold(done, capsys):
     folder, _ = done
-    other = ["data=glyphs", "data.size=16", "data.images_per_class=4", "data.test_scripts=[HEBREW]", "data.val_scripts=[ARMENIAN]"]
+    other = [
+        "data=glyphs",
+        "data.size=16",
+        "data.images_per_class=4",
+        "data.test_scripts=[HEBREW]",
+        "data.val_scripts=[ARMENIAN]",
+    ]
     assert main(["evaluate", folder.run_id[:6], "--data", *other]) == 0
     assert "verification/accuracy" in capsys.readouterr().out
     assert main(["evaluate", folder.run_id[:6], "--data", "data=glyphs", "data.size=32"]) == 2
@@ -48,7 +54,9 @@ def test_verify_says_same_and_different(done, tmp_path, capsys):
         files = []
         for row in divmod(int(pair), len(ids)):
             files.append(tmp_path / f"{word}{row}.png")
-            Image.fromarray(255 - samples.images[samples.row[ids[row]]][0].numpy()).save(files[-1])  # dark ink on white, as people scan it
+            Image.fromarray(255 - samples.images[samples.row[ids[row]]][0].numpy()).save(
+                files[-1]
+            )  # dark ink on white, as people scan it
         assert main(["verify", str(folder.path), *map(str, files)]) == 0
         assert capsys.readouterr().out.rstrip().endswith(f": {word}")
 
@@ -72,13 +80,21 @@ def test_a_protocol_of_the_run_is_judged_as_the_run_has_set_it(outputs, capsys):
     folder, metrics = run(*FEW, "protocol=[verification,one_shot]", *settings, "trainer.max_epochs=1")
     assert main(["evaluate", folder.run_id, "--protocol", "one_shot", "retrieval"]) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if "/" in line and "%" in line}
-    assert lines["one_shot/error"].count(f"{100 * metrics['test']['one_shot/error']['value']:.2f} %") == 2  # now, and at the run's end
+    assert (
+        lines["one_shot/error"].count(f"{100 * metrics['test']['one_shot/error']['value']:.2f} %") == 2
+    )  # now, and at the run's end
     assert "retrieval/map@r" in lines
 
 
 def test_identities_that_were_trained_on_are_not_judged(done, capsys):
     folder, _ = done
-    other = ["data=glyphs", "data.size=16", "data.train_scripts=[ARMENIAN]", "data.val_scripts=[HEBREW]", "data.test_scripts=[GREEK]"]
+    other = [
+        "data=glyphs",
+        "data.size=16",
+        "data.train_scripts=[ARMENIAN]",
+        "data.val_scripts=[HEBREW]",
+        "data.test_scripts=[GREEK]",
+    ]
     assert main(["evaluate", folder.run_id, "--data", *other]) == 2
     err = capsys.readouterr().err
     assert "trained on" in err
@@ -99,7 +115,14 @@ def photographs(tmp_path):
     return tmp_path / "faces"
 
 
-TREE = ["data=folder", "data.size=null", "backbone.width=16", "sampling.batch_size=32", "trainer.max_epochs=4", "trainer.validate_every=2"]
+TREE = [
+    "data=folder",
+    "data.size=null",
+    "backbone.width=16",
+    "sampling.batch_size=32",
+    "trainer.max_epochs=4",
+    "trainer.validate_every=2",
+]
 
 
 def test_a_tree_of_few_identities_from_check_to_verify(outputs, photographs, tmp_path, monkeypatch, capsys):
@@ -138,7 +161,9 @@ def test_a_tree_of_few_identities_from_check_to_verify(outputs, photographs, tmp
         ("[omniglot_runs]", ["name another first"]),
     ],
 )
-def test_protocols_that_cannot_judge_the_data_are_refused_before_training(outputs, photographs, capsys, verb, protocols, words):
+def test_protocols_that_cannot_judge_the_data_are_refused_before_training(
+    outputs, photographs, capsys, verb, protocols, words
+):
     assert main([verb, *TREE, f"data.root={photographs}", f"protocol={protocols}"]) == 2
     err = capsys.readouterr().err
     for word in words:

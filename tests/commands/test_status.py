@@ -81,7 +81,10 @@ def test_a_study_is_found_by_its_folder_wherever_it_lies(study, monkeypatch, tmp
 
 
 def test_status_needs_no_torch(study):
-    code = "import sys; from siamese_lab.cli import main; main(['status', 'seen']); print('torch' in sys.modules, 'hydra' in sys.modules)"
+    code = (
+        "import sys; from siamese_lab.cli import main; main(['status', 'seen']); print('torch' in sys.modules, "
+        "'hydra' in sys.modules)"
+    )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.endswith("False False\n")

@@ -1,4 +1,6 @@
-"""Studies of made-up runs: the files of a real run with other values, so that comparisons are tested by the thousand in seconds."""
+"""Studies of made-up runs: the files of a real run with other values, so that comparisons are tested by the thousand in
+seconds.
+"""
 
 import hashlib
 import json
@@ -24,7 +26,9 @@ def run_id(*parts):
 
 
 def truth(point):
-    """A mean error of a configuration, a share: triplet is 2 points better than contrastive, and margins matter a little."""
+    """A mean error of a configuration, a share: triplet is 2 points better than contrastive, and margins matter a
+    little.
+    """
     loss = {"contrastive": 0.12, "triplet": 0.10, "supcon": 0.098}.get(point.get("loss"), 0.11)
     backbone = {"lenet": 0.015, "koch": -0.01, "mlp": 0.05}.get(point.get("backbone"), 0.0)
     return loss + backbone + 0.02 * (float(point.get("loss.margin", 0.3)) - 0.3) ** 2
@@ -73,7 +77,12 @@ def folder(
     (path / "config.yaml").write_text(yaml.dump(cfg, sort_keys=False, Dumper=yaml.CSafeDumper))
     known = json.loads((template / "run.json").read_text())
     parameters, multiply_adds = COST.get(point.get("backbone", "conv4"), COST["conv4"])
-    known |= {"run_id": name, "study": study, "state": state, "cost": {"parameters": parameters, "multiply_adds": multiply_adds}}
+    known |= {
+        "run_id": name,
+        "study": study,
+        "state": state,
+        "cost": {"parameters": parameters, "multiply_adds": multiply_adds},
+    }
     (path / "run.json").write_text(json.dumps(known | (info or {}), indent=2))
     if state not in ("ok", "timeout"):
         return name
@@ -82,7 +91,14 @@ def folder(
     d = effect(point) + rng.normal(0, seed_scatter) + shared - shared.mean() + rng.normal(0, noise, identities)
     names = [f"letter {number}" for number in range(identities)]
     value = float(d.mean())
-    figure = Figure(value, value - 0.01, value + 0.01, 1000, better="low", influence=dict(zip(names, (d - value).tolist(), strict=True)))
+    figure = Figure(
+        value,
+        value - 0.01,
+        value + 0.01,
+        1000,
+        better="low",
+        influence=dict(zip(names, (d - value).tolist(), strict=True)),
+    )
     found = json.loads((template / "metrics.json").read_text())
     for key in found["val"]:
         found["val"][key]["value"] = value if found["val"][key]["better"] == "low" else 1 - value
@@ -93,7 +109,9 @@ def folder(
     if (template / "history.json").exists():
         shutil.copy(template / "history.json", path)
     thresholds = np.linspace(0, 2, 300)
-    middle = -2 * float(ndtri(min(max(value, 1e-3), 0.49)))  # between two normal densities whose equal error rate is `value`
+    middle = -2 * float(
+        ndtri(min(max(value, 1e-3), 0.49))
+    )  # between two normal densities whose equal error rate is `value`
     far, tar = ndtr((thresholds - 1) * 6 - middle / 2), ndtr((thresholds - 1) * 6 + middle / 2)
     write_curves(path / "curves_val.npz", {"verification": thinned(thresholds, far, tar, 10_000, 900)})
     return name
@@ -104,7 +122,13 @@ def study(template, root, name, axes, seeds=SEEDS, **more):
     jobs = []
     for point in points(axes):
         for seed in seeds:
-            jobs.append({"run_id": folder(template, root, name, point, seed, **more), "point": {**point, "seed": seed}, "devices": 1})
+            jobs.append(
+                {
+                    "run_id": folder(template, root, name, point, seed, **more),
+                    "point": {**point, "seed": seed},
+                    "devices": 1,
+                }
+            )
     plan(root, name, {**axes, "seed": list(seeds)}, jobs)
     return Path(root) / name
 

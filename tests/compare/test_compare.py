@@ -58,9 +58,23 @@ def test_the_same_twice_is_told_apart_by_nothing(small):
             True,
             "b=1 is better than b=2 by 2.1 points, 95 % interval 0.9 to 3.2",
         ),
-        (Estimate(0.004, -0.002, 0.010, 0.2, "seeds and identities", 3, 200, 12), False, "can be shown with 3 seeds: 12 would be needed"),
         (
-            Estimate(0.004, -0.002, 0.010, 0.2, "seeds and identities", 3, 59, None, "no number of seeds would do: more identities"),
+            Estimate(0.004, -0.002, 0.010, 0.2, "seeds and identities", 3, 200, 12),
+            False,
+            "can be shown with 3 seeds: 12 would be needed",
+        ),
+        (
+            Estimate(
+                0.004,
+                -0.002,
+                0.010,
+                0.2,
+                "seeds and identities",
+                3,
+                59,
+                None,
+                "no number of seeds would do: more identities",
+            ),
             False,
             "can be shown with 3 seeds, and no number of them would do: 59 identities are too few",
         ),
@@ -69,7 +83,11 @@ def test_the_same_twice_is_told_apart_by_nothing(small):
             False,
             "more than 1,000 would be needed",
         ),
-        (Estimate(0.004, -0.002, 0.010, 0.2, "identities", 1, 59, None), False, "can be shown with one seed: more would show"),
+        (
+            Estimate(0.004, -0.002, 0.010, 0.2, "identities", 1, 59, None),
+            False,
+            "can be shown with one seed: more would show",
+        ),
         (
             Estimate(0.004, note="one seed and too few identities", seeds=1),
             False,
@@ -108,7 +126,13 @@ def test_every_pair_of_five_and_the_best_of_more(small):
 
 
 def test_by_loss_matches_cell_by_cell(small, outputs):
-    small(axes={"backbone": ["conv4", "lenet"], "loss": ["contrastive", "triplet", "supcon"], "loss.margin": ["0.1", "0.3"]})
+    small(
+        axes={
+            "backbone": ["conv4", "lenet"],
+            "loss": ["contrastive", "triplet", "supcon"],
+            "loss.margin": ["0.1", "0.3"],
+        }
+    )
     comparison = compared("study", by="loss")
     assert [one.name for one in comparison.configurations] == ["loss=supcon", "loss=triplet", "loss=contrastive"]
     assert any("averaged over 2 matched settings of backbone" in note for note in comparison.notes)
@@ -131,15 +155,28 @@ def test_by_leaves_out_cells_that_not_every_level_has(template, outputs):
                     "devices": 1,
                 }
             )
-    plan(outputs, "study", {"backbone": ["conv4", "lenet"], "loss": ["contrastive", "triplet"], "seed": list("012")}, jobs)
+    plan(
+        outputs,
+        "study",
+        {"backbone": ["conv4", "lenet"], "loss": ["contrastive", "triplet"], "seed": list("012")},
+        jobs,
+    )
     comparison = compared("study", by="loss")
-    assert any("3 of 9 runs are left out of these means" in note and "backbone=lenet" in note for note in comparison.notes)
+    assert any(
+        "3 of 9 runs are left out of these means" in note and "backbone=lenet" in note for note in comparison.notes
+    )
     assert [len(one.runs) for one in comparison.configurations] == [3, 3]
     assert len(comparison.left_out) == 3
 
 
 @pytest.mark.parametrize(
-    ("by", "words"), [("los", "did you mean loss?"), ("seed", "the seeds are what every mean"), ("", "no axis"), ("loss,nope", "--by nope")]
+    ("by", "words"),
+    [
+        ("los", "did you mean loss?"),
+        ("seed", "the seeds are what every mean"),
+        ("", "no axis"),
+        ("loss,nope", "--by nope"),
+    ],
 )
 def test_by_needs_axes(small, capsys, by, words):
     small()
@@ -169,7 +206,14 @@ def test_refusals_name_what_differs(small, capsys):
     (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("grid: 64", "grid: 128"))
     assert main(["compare", "study"]) == 2
     err = capsys.readouterr().err
-    for words in ("for 3 reasons", "fingerprint other", "protocol.verification.grid=128", "code feed", f"study/{run.name}", "--force"):
+    for words in (
+        "for 3 reasons",
+        "fingerprint other",
+        "protocol.verification.grid=128",
+        "code feed",
+        f"study/{run.name}",
+        "--force",
+    ):
         assert words in err
     assert main(["compare", "study", "--force"]) == 0
     assert "forced: they were trained by different code" in capsys.readouterr().out
@@ -235,7 +279,11 @@ def test_a_run_that_its_time_ended_counts_with_force(small):
 
 
 def test_loose_runs_are_told_apart_by_their_configs(template, outputs):
-    names = [folder(template, outputs, "single", {"loss": loss}, seed) for loss in ("contrastive", "triplet") for seed in "01"]
+    names = [
+        folder(template, outputs, "single", {"loss": loss}, seed)
+        for loss in ("contrastive", "triplet")
+        for seed in "01"
+    ]
     comparison = compared(*names, names[0])
     assert comparison.axes == ["loss"]
     assert [len(one.seeds) for one in comparison.configurations] == [2, 2]
@@ -246,18 +294,31 @@ def test_loose_runs_are_told_apart_by_their_configs(template, outputs):
 def test_keys_are_axes_where_runs_of_one_option_differ(template, outputs):
     for temperature in ("0.1", "0.2"):  # of supcon, which the template has
         for width in ("16", "32"):
-            folder(template, outputs, "single", {"loss.temperature": temperature}, "0", config={"backbone.width": width}, tag=width)
+            folder(
+                template,
+                outputs,
+                "single",
+                {"loss.temperature": temperature},
+                "0",
+                config={"backbone.width": width},
+                tag=width,
+            )
     assert compared("single").axes == ["backbone.width", "loss.temperature"]
 
 
 def test_what_goes_with_an_axis_is_said(template, outputs):
     for temperature, width in (("0.1", "16"), ("0.2", "32")):
         for seed in "01":
-            folder(template, outputs, "single", {"loss.temperature": temperature}, seed, config={"backbone.width": width})
+            folder(
+                template, outputs, "single", {"loss.temperature": temperature}, seed, config={"backbone.width": width}
+            )
     assert compared("single").axes == ["backbone.width", "loss.temperature"]
     comparison = compared("single", by="loss.temperature")
     assert len(comparison.contrasts) == 1
-    assert "backbone.width goes with loss.temperature: these runs cannot tell which of the two a difference comes from" in comparison.notes
+    assert (
+        "backbone.width goes with loss.temperature: these runs cannot tell which of the two a difference comes from"
+        in comparison.notes
+    )
 
 
 def test_a_seed_that_one_lacks_is_left_out_of_the_pairs(small):
@@ -272,7 +333,10 @@ def test_a_seed_that_one_lacks_is_left_out_of_the_pairs(small):
 
 
 def test_no_seed_in_common(template, outputs):
-    names = [folder(template, outputs, "single", {"loss": loss}, seed) for loss, seed in (("contrastive", "0"), ("triplet", "1"))]
+    names = [
+        folder(template, outputs, "single", {"loss": loss}, seed)
+        for loss, seed in (("contrastive", "0"), ("triplet", "1"))
+    ]
     comparison = compared(*names)
     assert comparison.contrasts[0].gain is None
     assert "no seed in common" in sentences.contrast_sentence(comparison.contrasts[0], comparison)
@@ -353,7 +417,14 @@ def test_a_study_that_is_not_there(small, capsys):
 def test_a_config_is_read_by_keys(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("seed: 1\nloss:\n  margin: 0.5\n  list:\n  - 1\n  - a\nflag: true\nnone: null\nempty: {}\n")
-    assert configs.read(path) == {"seed": "1", "loss.margin": "0.5", "loss.list": "[1,a]", "flag": "true", "none": "null", "empty": "{}"}
+    assert configs.read(path) == {
+        "seed": "1",
+        "loss.margin": "0.5",
+        "loss.list": "[1,a]",
+        "flag": "true",
+        "none": "null",
+        "empty": "{}",
+    }
     for text in ("a: &x [1]\nb: *x\n", "a: [1\n", "- 1\n", "a: " + "[" * 5000):
         path.write_text(text)
         with pytest.raises(LabError, match="no config"):
@@ -387,12 +458,18 @@ def test_a_thousand_runs_are_read_in_two_seconds(template, outputs, monkeypatch)
 def test_nothing_slow_is_imported(small):
     small()
     slow = "sorted({'torch', 'omegaconf', 'hydra', 'matplotlib'} & set(sys.modules))"
-    words = f"import sys; from siamese_lab.cli import main; main(['compare', 'study', '--format', 'csv']); print({slow})"
-    done = subprocess.run([sys.executable, "-c", words], env=dict(os.environ), capture_output=True, text=True, timeout=100)
+    words = (
+        f"import sys; from siamese_lab.cli import main; main(['compare', 'study', '--format', 'csv']); print({slow})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", words], env=dict(os.environ), capture_output=True, text=True, timeout=100
+    )
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
-@pytest.mark.parametrize("name", ["", "..", "/", "/etc/passwd", "*", "[a", "~", "a\0b", "x" * 5000, "\udcff", "a\x1b[31mb"])
+@pytest.mark.parametrize(
+    "name", ["", "..", "/", "/etc/passwd", "*", "[a", "~", "a\0b", "x" * 5000, "\udcff", "a\x1b[31mb"]
+)
 def test_names_that_nobody_should_write(outputs, capsys, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     for words in (["compare", name], ["diff", name, name], ["compare", name, "--format", "json", "--force"]):

@@ -42,7 +42,9 @@ def test_json_holds_all(printed):
 def test_csv_has_a_line_for_each_configuration(printed):
     rows = list(csv.DictReader(io.StringIO(printed("csv"))))
     assert len(rows) == 6
-    assert {(row["backbone"], row["loss"]) for row in rows} == {(b, loss) for b in AXES["backbone"] for loss in AXES["loss"]}
+    assert {(row["backbone"], row["loss"]) for row in rows} == {
+        (b, loss) for b in AXES["backbone"] for loss in AXES["loss"]
+    }
     assert all(float(row["low"]) < float(row["mean"]) < float(row["high"]) for row in rows)
     assert rows[0]["behind_best"] == ""
     assert all(float(row["behind_best"]) >= 0 for row in rows[1:])
@@ -72,7 +74,10 @@ def test_latex_is_balanced_and_escaped(printed):
 
 
 def test_what_is_special_to_a_format_is_escaped():
-    assert formats._tex(r"a_b & 5 % of {x} \ ~^") == r"a\_b \& 5 \% of \{x\} \textbackslash{} \textasciitilde{}\textasciicircum{}"
+    assert (
+        formats._tex(r"a_b & 5 % of {x} \ ~^")
+        == r"a\_b \& 5 \% of \{x\} \textbackslash{} \textasciitilde{}\textasciicircum{}"
+    )
     assert formats._md("a|b*c_d") == r"a\|b\*c\_d"
 
 

@@ -1,4 +1,6 @@
-"""The page of a comparison, as a reader's browser has it: it sorts, filters, fetches nothing, and shows what is hostile as text."""
+"""The page of a comparison, as a reader's browser has it: it sorts, filters, fetches nothing, and shows what is hostile
+as text.
+"""
 
 import json
 import os
@@ -122,7 +124,10 @@ def test_it_fits_narrow_and_wide_on_light_and_dark(shown):
             size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
             browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
             assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-        ink, paper = (browser.execute_script(f"return getComputedStyle(document.body).{name}") for name in ("color", "backgroundColor"))
+        ink, paper = (
+            browser.execute_script(f"return getComputedStyle(document.body).{name}")
+            for name in ("color", "backgroundColor")
+        )
         assert contrast(ink, paper) > 7
         papers.add(paper)
         text = "return getComputedStyle(document.querySelector('figure svg text')).fill"
@@ -187,7 +192,12 @@ def test_the_page_is_whole(small):
     assert not re.search(r"(?:src|href)=[\"'](?!data:|#)", text)
     assert "@import" not in text
     assert "Bitstream" not in text  # its texts have the font of the page
-    for title in ("verification/eer against loss.margin", "backbone x loss", "DET curves", "verification/eer against parameters"):
+    for title in (
+        "verification/eer against loss.margin",
+        "backbone x loss",
+        "DET curves",
+        "verification/eer against parameters",
+    ):
         assert f"<h3>{title}</h3>" in text
     assert text.count("<figure>") == 6
     assert "#050501" not in text
@@ -207,7 +217,9 @@ def test_a_search_is_drawn_as_dots(template, outputs):
     jobs = []
     for number, loss in enumerate(["contrastive", "triplet"] * 4):
         point = {"loss": loss, "loss.margin": str(0.1 + 0.07 * number), "optimizer.lr": str(0.001 * (number + 1))}
-        jobs.append({"run_id": folder(template, outputs, "search", point, "0"), "point": {**point, "seed": "0"}, "devices": 1})
+        jobs.append(
+            {"run_id": folder(template, outputs, "search", point, "0"), "point": {**point, "seed": "0"}, "devices": 1}
+        )
     plan(outputs, "search", {}, jobs)
     text = html_page(compare_runs(select_runs(["search"])))
     assert "<h3>verification/eer against optimizer.lr</h3>" in text

@@ -20,10 +20,20 @@ def study(tmp_path_factory):
     root = tmp_path_factory.mktemp("outputs")
     patch.setenv("SIAMESE_LAB_OUTPUTS", str(root))
     few = ["sampling.batch_size=96", "sampling.steps=6", "trainer.max_epochs=2", "study=real"]
-    made = {(loss, seed): run(*few, f"loss={loss}", f"seed={seed}")[0].path for loss in ("contrastive", "triplet") for seed in (0, 1)}
-    jobs = [{"run_id": path.name, "point": {"loss": loss, "seed": str(seed)}, "devices": 1} for (loss, seed), path in made.items()]
+    made = {
+        (loss, seed): run(*few, f"loss={loss}", f"seed={seed}")[0].path
+        for loss in ("contrastive", "triplet")
+        for seed in (0, 1)
+    }
+    jobs = [
+        {"run_id": path.name, "point": {"loss": loss, "seed": str(seed)}, "devices": 1}
+        for (loss, seed), path in made.items()
+    ]
     axes = {"loss": ["contrastive", "triplet"], "seed": ["0", "1"]}
-    write_json(root / "real" / "study.json", {"schema": 1, "name": "real", "axes": axes, "jobs": jobs, "superseded": [], "facts": {}})
+    write_json(
+        root / "real" / "study.json",
+        {"schema": 1, "name": "real", "axes": axes, "jobs": jobs, "superseded": [], "facts": {}},
+    )
     yield made
     patch.undo()
 
@@ -53,11 +63,17 @@ def test_sealed_then_opened(study, capsys):
     assert len(logged["runs"]) == 4
     assert found["openings"] == [logged]
     gain = found["contrasts"][0]["gain"]["value"]
-    left, right = (found["configurations"][found["contrasts"][0][side]]["point"]["loss"] for side in ("better", "worse"))
+    left, right = (
+        found["configurations"][found["contrasts"][0][side]]["point"]["loss"] for side in ("better", "worse")
+    )
     by_hand = []
     for seed in (0, 1):
-        figures = [RunFolder(study[loss, seed]).metrics()["test"]["verification/eer"]["value"] for loss in (right, left)]
-        influences = [read_influences(influences_file(study[loss, seed], "test"), "verification/eer") for loss in (right, left)]
+        figures = [
+            RunFolder(study[loss, seed]).metrics()["test"]["verification/eer"]["value"] for loss in (right, left)
+        ]
+        influences = [
+            read_influences(influences_file(study[loss, seed], "test"), "verification/eer") for loss in (right, left)
+        ]
         by_hand.append(paired_difference(figures[0], influences[0], figures[1], influences[1]).value)
     assert gain == pytest.approx(sum(by_hand) / 2)
     assert main(["compare", "real", "--open-test"]) == 0

@@ -75,27 +75,43 @@ def test_what_is_refused_names_what_fits(parts, refusal, combinations):
     def mended(names):
         named = re.findall(rf"({'|'.join(GROUPS)})=(\w+)", refusal(*names) or "")
         assert set(named) <= set(parts), refusal(*names)
-        return [tuple(name if group == wanted else old for group, old in zip(GROUPS, names, strict=True)) for wanted, name in named]
+        return [
+            tuple(name if group == wanted else old for group, old in zip(GROUPS, names, strict=True))
+            for wanted, name in named
+        ]
 
     for names in refused:
         first = mended(names)
-        assert all(refusal(*changed) != refusal(*names) for changed in first), (names, refusal(*names))  # each is a way out of this misfit
+        assert all(refusal(*changed) != refusal(*names) for changed in first), (
+            names,
+            refusal(*names),
+        )  # each is a way out of this misfit
         if any(refusal(*changed) is None for changed in first):
             continue
-        # a triplet loss, a miner of pairs and a sampling of episodes: two misfits, the second is told of when the first is mended
+        # a triplet loss, a miner of pairs and a sampling of episodes: two misfits, the second is told of when the first
+        # is mended
         assert any(refusal(*again) is None for changed in first for again in mended(changed)), (names, refusal(*names))
 
 
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (("triplet", "batch_hard", "random_pairs", "euclidean"), ["nothing left to mine for BatchHard", "miner=all", "sampling=pk"]),
-        (("supcon", "semi_hard", "pk", "cosine"), ["SupConLoss", "miner=all", "loss=bce", "loss=contrastive", "loss=triplet"]),
+        (
+            ("triplet", "batch_hard", "random_pairs", "euclidean"),
+            ["nothing left to mine for BatchHard", "miner=all", "sampling=pk"],
+        ),
+        (
+            ("supcon", "semi_hard", "pk", "cosine"),
+            ["SupConLoss", "miner=all", "loss=bce", "loss=contrastive", "loss=triplet"],
+        ),
         (
             ("triplet", "all", "hard_pairs", "euclidean"),
-            ["eats triplets", "sampling=hard_triplets, sampling=hard_window", "sampling=pk", "loss=contrastive"],
+            ["consumes triplets", "sampling=hard_triplets, sampling=hard_window", "sampling=pk", "loss=contrastive"],
         ),
-        (("contrastive", "all", "pk", "weighted_l1"), ["WeightedL1 may turn negative", "distance=cosine, distance=euclidean"]),
+        (
+            ("contrastive", "all", "pk", "weighted_l1"),
+            ["WeightedL1 may turn negative", "distance=cosine, distance=euclidean"],
+        ),
     ],
 )
 def test_messages(refusal, names, words):
@@ -114,17 +130,24 @@ def test_what_goes_together(refusal, combinations):
     labels = ["pk", "hierarchical", "balanced"]
     miners = ["batch_hard", "semi_hard", "easy_positive", "angular", "distance_weighted", "rank_window"]
     expected = {(loss, "all", sampling) for loss in ("contrastive", "triplet", "bce", "supcon") for sampling in labels}
-    expected |= {(loss, miner, sampling) for loss in ("contrastive", "triplet", "bce") for miner in miners for sampling in labels}
+    expected |= {
+        (loss, miner, sampling) for loss in ("contrastive", "triplet", "bce") for miner in miners for sampling in labels
+    }
     expected |= {(loss, "multi_similarity", sampling) for loss in ("contrastive", "bce") for sampling in labels}
     expected |= {("supcon", "all", "episodes")}
     expected |= {(loss, "all", sampling) for loss in ("contrastive", "bce", "supcon") for sampling in pairs + triplets}
     expected |= {("triplet", "all", sampling) for sampling in triplets}
     known = [{names[place] for names in expected} for place in range(3)]  # a loss and a miner may bear one name
     allowed = {names[:3] for names in combinations if refusal(*names) is None}
-    assert {names for names in allowed if all(name in there for name, there in zip(names, known, strict=True))} == expected
+    assert {
+        names for names in allowed if all(name in there for name, there in zip(names, known, strict=True))
+    } == expected
 
 
 def test_fitting_lists_options_as_they_are_written():
     assert fitting("distance", lambda one: one.high == 2) == "distance=cosine"
-    assert fitting("miner", lambda one: one.gives == "pairs") == "miner=multi_similarity"
-    assert fitting("sampling", lambda one: one.gives == "pairs") == "sampling=hard_pairs, sampling=lap_pairs, sampling=random_pairs"
+    assert fitting("miner", lambda one: one.produces == "pairs") == "miner=multi_similarity"
+    assert (
+        fitting("sampling", lambda one: one.produces == "pairs")
+        == "sampling=hard_pairs, sampling=lap_pairs, sampling=random_pairs"
+    )

@@ -130,7 +130,10 @@ def test_defaults_compose_resolved(conf: Path) -> None:
 
 
 def test_values_choices_and_lists(conf: Path) -> None:
-    cfg = compose(["loss=huber", "loss.delta=2", "protocol=[hinge,prelu]", "trainer.max_time=00:04:00", "trainer.ema=0.99"], root=conf)
+    cfg = compose(
+        ["loss=huber", "loss.delta=2", "protocol=[hinge,prelu]", "trainer.max_time=00:04:00", "trainer.ema=0.99"],
+        root=conf,
+    )
     assert cfg.loss.delta == 2.0
     assert isinstance(cfg.loss.delta, float)  # a whole number where a float is asked for
     assert list(cfg.protocol) == ["hinge", "prelu"]
@@ -315,7 +318,9 @@ def test_hash_ignores_the_order_of_keys_and_where_the_data_lie() -> None:
     assert resolved_hash(a) != resolved_hash(b)
 
 
-@pytest.mark.parametrize("text", ["[1, 2]", "a: ${b}", "a: [", "a: 1\na: 2", "x: !!python/object/apply:os.system [ls]", "\x00"])
+@pytest.mark.parametrize(
+    "text", ["[1, 2]", "a: ${b}", "a: [", "a: 1\na: 2", "x: !!python/object/apply:os.system [ls]", "\x00"]
+)
 def test_read_refuses_what_is_no_resolved_config(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(LabError, match=r"config\.yaml"):

@@ -25,7 +25,9 @@ def section(**content: Any) -> DictConfig:
 
 
 def test_build_names_key_and_file() -> None:
-    with pytest.raises(LabError, match=r"^loss\.margin: margin must be > 0, got -1\.0.* \(of conf/loss/mine\.yaml\)$") as caught:
+    with pytest.raises(
+        LabError, match=r"^loss\.margin: margin must be > 0, got -1\.0.* \(of conf/loss/mine\.yaml\)$"
+    ) as caught:
         build(section(_target_="siamese_lab.losses.contrastive.ContrastiveLoss", margin=-1.0))
     assert caught.value.exit_code == 2
     assert isinstance(caught.value.__cause__, ValueError)
@@ -48,7 +50,14 @@ def test_build_recurses_and_gives_plain_python() -> None:
 def test_build_gives_only_what_the_signature_names() -> None:
     parameters = [nn.Parameter(torch.zeros(1))]
     node = OmegaConf.create(
-        {"optimizer": {"_target_": "torch.optim.SGD", "lr": 0.5, "groups": [], "schedule": {"name": "cosine", "warmup": 0.0}}}
+        {
+            "optimizer": {
+                "_target_": "torch.optim.SGD",
+                "lr": 0.5,
+                "groups": [],
+                "schedule": {"name": "cosine", "warmup": 0.0},
+            }
+        }
     ).optimizer
     made = build(node, params=parameters, dim=64, lr=3.0)
     assert made.param_groups[0]["lr"] == 0.5  # the section's own word
@@ -103,7 +112,9 @@ def test_a_foreign_config_builds_nothing_foreign(target: str) -> None:
         build(section(_target_=target), trusted=False)
 
 
-def test_a_foreign_config_is_refused_before_its_module_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_foreign_config_is_refused_before_its_module_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "evil_module.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\nclass Thing: pass\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     nested = {"_target_": "collections.UserList", "initlist": [{"_target_": "evil_module.Thing"}]}
@@ -117,7 +128,8 @@ def test_a_foreign_config_is_refused_before_its_module_is_imported(tmp_path: Pat
 
 def test_a_foreign_config_builds_ours() -> None:
     assert isinstance(
-        build(section(_target_="siamese_lab.losses.supcon.SupConLoss", temperature=0.1, sum="out"), trusted=False), SupConLoss
+        build(section(_target_="siamese_lab.losses.supcon.SupConLoss", temperature=0.1, sum="out"), trusted=False),
+        SupConLoss,
     )
     with pytest.raises(LabError, match="is refused: it is no loss"):
         build(section(_target_="siamese_lab.distances.euclidean.Euclidean"), trusted=False)
@@ -134,6 +146,8 @@ def test_every_option_binds_and_lists_every_parameter(group: str, name: str) -> 
     check_section(content, group, misfits, trusted=False)
     assert misfits == []
     content = content if "_target_" in content else content[name]  # a protocol sits under its own name
-    target: Callable[..., Any] = resolve_target(content["_target_"], trusted=False)  # a run folder of it can be evaluated
+    target: Callable[..., Any] = resolve_target(
+        content["_target_"], trusted=False
+    )  # a run folder of it can be evaluated
     assert inspect.getdoc(target)
     assert all(p.note for p in option_parameters(option_file(group, name)) if group != "optimizer")

@@ -49,7 +49,8 @@ def test_every_limit_is_tried():
 
 
 @pytest.mark.parametrize(
-    ("limit", "seconds"), [("00:04:00", 240), (4, 240), (0.5, 30), ("1:2:3", 3723), ("100:00:00", 360_000), (1e300, 6e8), (None, None)]
+    ("limit", "seconds"),
+    [("00:04:00", 240), (4, 240), (0.5, 30), ("1:2:3", 3723), ("100:00:00", 360_000), (1e300, 6e8), (None, None)],
 )
 def test_durations(limit, seconds):
     assert duration(limit) == (None if seconds is None else timedelta(seconds=seconds))

@@ -90,7 +90,9 @@ def test_warnings_are_put_back_after_threads():
     assert warnings.filters == before
 
 
-@pytest.mark.parametrize("bad", [{"size": 0}, {"size": (3, 4, 5)}, {"channels": 2}, {"fit": "stretch"}, {"background": 300}])
+@pytest.mark.parametrize(
+    "bad", [{"size": 0}, {"size": (3, 4, 5)}, {"channels": 2}, {"fit": "stretch"}, {"background": 300}]
+)
 def test_bad_ranges(bad):
     with pytest.raises(ValueError, match=str(next(iter(bad)))):
         Fit(**{"size": 8} | bad)

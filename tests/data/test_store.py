@@ -82,7 +82,9 @@ def test_what_is_not_whole_is_rebuilt(images, cache, harm):
 def test_broken_files_are_refused_by_name(images, cache):
     for index in range(7):
         (images / f"{index:02}.png").write_text("not a picture")
-    with pytest.raises(LabError, match=r"7 broken images .*00.png: not an image.*04.png.*and 2 more.*broken=skip") as error:
+    with pytest.raises(
+        LabError, match=r"7 broken images .*00.png: not an image.*04.png.*and 2 more.*broken=skip"
+    ) as error:
         opened(images)
     assert "05.png" not in str(error.value)
     assert not [file for file in cache.glob("store/*") if file.suffix != ".lock"]

@@ -43,7 +43,8 @@ def tree(tmp_path):
 
 def parts_of(samples):
     return {samples.classes[label]: set() for label in samples.labels.tolist()} | {
-        samples.classes[label]: set(samples.split[samples.labels == label].tolist()) for label in samples.labels.unique().tolist()
+        samples.classes[label]: set(samples.split[samples.labels == label].tolist())
+        for label in samples.labels.unique().tolist()
     }
 
 
@@ -184,6 +185,8 @@ def test_colour_and_own_size(tmp_path):
     for name in "abcdef":
         for index in range(2):
             (tmp_path / "root" / name).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(rng.integers(0, 256, (9, 7, 3), dtype=np.uint8)).save(tmp_path / "root" / name / f"{index}.png")
+            Image.fromarray(rng.integers(0, 256, (9, 7, 3), dtype=np.uint8)).save(
+                tmp_path / "root" / name / f"{index}.png"
+            )
     samples = Folder(str(tmp_path / "root"), size=None).load()
     assert samples.images.shape == (12, 3, 9, 7)

@@ -15,7 +15,13 @@ from siamese_lab.datasets._glyph_shapes import FACES, font_files
 from siamese_lab.datasets.glyphs import Glyphs
 from siamese_lab.structures.samples import Samples
 
-SMALL = {"train_scripts": ["COPTIC"], "val_scripts": ["LISU"], "test_scripts": ["LAO"], "images_per_class": 4, "size": 16}
+SMALL = {
+    "train_scripts": ["COPTIC"],
+    "val_scripts": ["LISU"],
+    "test_scripts": ["LAO"],
+    "images_per_class": 4,
+    "size": 16,
+}
 
 
 @pytest.fixture(scope="module")

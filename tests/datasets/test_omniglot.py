@@ -196,7 +196,9 @@ def test_without_the_runs(tmp_path):
 
 @real
 def test_downloaded(tmp_path, monkeypatch):
-    """From a server on this machine; the zips at hand are re-zipped, so that their own checksums stand in for the publisher's."""
+    """From a server on this machine; the zips at hand are re-zipped, so that their own checksums stand in for the
+    publisher's.
+    """
     (tmp_path / "one-shot-classification").mkdir()
     published = {}
     for name, (path, _) in omniglot_files.PUBLISHED.items():
@@ -232,7 +234,14 @@ def test_unknown_alphabet():
 
 
 @pytest.mark.parametrize(
-    "bad", [{"split": "lakes"}, {"quarter_turns": "yes"}, {"validation_alphabets": 29}, {"validation_characters": -1}, {"size": 0}]
+    "bad",
+    [
+        {"split": "lakes"},
+        {"quarter_turns": "yes"},
+        {"validation_alphabets": 29},
+        {"validation_characters": -1},
+        {"size": 0},
+    ],
 )
 def test_bad_ranges(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):

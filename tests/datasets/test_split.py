@@ -33,7 +33,9 @@ def test_no_part_for_a_share_of_zero():
     assert VAL not in split_by(list("abcdefgh"), 0, 0.25, 0)
 
 
-@pytest.mark.parametrize(("val", "test", "match"), [(0.2, 0.2, "more than there are: 5"), (0.5, 0.5, "leave something"), (-0.1, 0, "val")])
+@pytest.mark.parametrize(
+    ("val", "test", "match"), [(0.2, 0.2, "more than there are: 5"), (0.5, 0.5, "leave something"), (-0.1, 0, "val")]
+)
 def test_impossible_shares(val, test, match):
     with pytest.raises(ValueError, match=match):
         split_by(list("abcde"), val, test, 0)

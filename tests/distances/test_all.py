@@ -38,7 +38,9 @@ def test_matrix_is_scipys(name, make):
     a, b = points(9, 0), points(4, 1)
     expected = torch.from_numpy(cdist(a, b, metric=SCIPY[name]))
     torch.testing.assert_close(make("distance", name).matrix(a, b), expected)
-    torch.testing.assert_close(make("distance", name).matrix(a.float(), b.float()).double(), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        make("distance", name).matrix(a.float(), b.float()).double(), expected, rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("how", ["pairwise", "matrix"])
@@ -63,7 +65,9 @@ def test_gradients_are_finite_at_equal_points(distance, how, dtype):
 
 
 def test_range_is_kept(distance):
-    a = torch.cat([points(200, 0, torch.float32), points(200, 1, torch.float32) * 1e-4, points(200, 2, torch.float32) * 1e4])
+    a = torch.cat(
+        [points(200, 0, torch.float32), points(200, 1, torch.float32) * 1e-4, points(200, 2, torch.float32) * 1e4]
+    )
     with torch.no_grad():
         found = [distance.matrix(a, a.clone()), distance.matrix(a, a), distance.matrix(a, -a)]
         found += [distance.pairwise(a, b) for b in (a.clone(), -a, a.flip(0))]

@@ -46,7 +46,9 @@ def test_matrix_is_pairwise_of_all_pairs_whatever_the_tile(learned, monkeypatch,
     direction = points(7, 2, 9)
     inputs = (a, b, *learned.parameters())
     for one, other in zip(
-        torch.autograd.grad((found * direction).sum(), inputs), torch.autograd.grad((expected * direction).sum(), inputs), strict=True
+        torch.autograd.grad((found * direction).sum(), inputs),
+        torch.autograd.grad((expected * direction).sum(), inputs),
+        strict=True,
     ):
         torch.testing.assert_close(one, other, atol=1e-9, rtol=0)
     with torch.no_grad():
@@ -110,7 +112,9 @@ def test_of_a_tile_only_what_goes_in_is_kept_for_the_gradient(make, name):
     a = points(900, 0, dtype=torch.float32).requires_grad_()
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
         d = make("distance", name).matrix(a, a)
-    assert sum(kept.values()) < 4 * d.untyped_storage().nbytes()  # of a whole tensor of pairs and dimensions, one alone is 5
+    assert (
+        sum(kept.values()) < 4 * d.untyped_storage().nbytes()
+    )  # of a whole tensor of pairs and dimensions, one alone is 5
 
 
 def test_tiled_keeps_the_order_of_rows_and_columns():
@@ -161,7 +165,9 @@ def test_chi2_of_histograms_is_the_textbooks():
     assert (expected <= 2).all()
 
 
-@pytest.mark.parametrize(("features", "scale"), [(one, scale) for one in ("relu", "square") for scale in (0.0, 1e-45, 1e-38, 1e-20, 1e15)])
+@pytest.mark.parametrize(
+    ("features", "scale"), [(one, scale) for one in ("relu", "square") for scale in (0.0, 1e-45, 1e-38, 1e-20, 1e15)]
+)
 def test_chi2_has_bounded_gradients_at_any_scale(features, scale):
     a = (scale * points(4, 0, dtype=torch.float32)).requires_grad_()
     distance = Chi2(dim=5, features=features)
@@ -183,7 +189,8 @@ def test_pair_mlp_by_hand():
         torch.tensor([1.0, -1.0]),
     )
     a, b = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, -1.0]])
-    # dimension 1: product 3, sum 4, gap 2, square 4: units 7 and 4 - 2 + 1; dimension 2: -2, 1, 3, 9: 7 and relu(1 - 3 + 1)
+    # dimension 1: product 3, sum 4, gap 2, square 4: units 7 and 4 - 2 + 1; dimension 2: -2, 1, 3, 9: 7 and relu(1 - 3
+    # + 1)
     assert distance.pairwise(a, b).tolist() == [(7 + 2 * 3) - 7]
 
 

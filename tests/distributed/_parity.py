@@ -1,4 +1,6 @@
-"""What `test_together.py` compares: computed by one process, or as `python parity.py RANK MEETING RESULTS` by one of two."""
+"""What `test_together.py` compares: computed by one process, or as `python parity.py RANK MEETING RESULTS` by one of
+two.
+"""
 
 import itertools
 import sys
@@ -34,7 +36,14 @@ from tests._parts import batch_of, made, own_distance
 GROUPS = ("loss", "miner", "sampling", "distance")
 CLASSES, EACH, BATCH, CHUNK = 8, 6, 24, 5
 PRECISIONS = ("32-true", "64-true")
-CONFIG = compose(["trainer.max_epochs=1", "trainer.gradient_clip_val=null", "trainer.progress=false", "protocol=[verification,retrieval]"])
+CONFIG = compose(
+    [
+        "trainer.max_epochs=1",
+        "trainer.gradient_clip_val=null",
+        "trainer.progress=false",
+        "protocol=[verification,retrieval]",
+    ]
+)
 MINED = {  # from the first epoch on, and what is drawn at random lies close to what was mined
     "hard_pairs": {"warmup": 0, "share_hard": 1.0, "neighbours": 5},
     "hard_triplets": {"warmup": 0, "share_hard": 1.0, "neighbours": 5},
@@ -44,7 +53,9 @@ MINED = {  # from the first epoch on, and what is drawn at random lies close to 
 
 
 def images():
-    """Random images of eight classes, and as many of eight others to judge on; the count of chunks is odd, and the last one is short."""
+    """Random images of eight classes, and as many of eight others to evaluate on; the count of chunks is odd, and the
+    last one is short.
+    """
     g = torch.Generator().manual_seed(3)
     n = 2 * CLASSES * EACH
     return Samples(
@@ -88,7 +99,9 @@ def cases():
 
 
 def usual():
-    """Of these, each loss as it comes: they go through Lightning's trainer, the others through the same hooks without it."""
+    """Of these, each loss as it comes: they go through Lightning's trainer, the others through the same hooks without
+    it.
+    """
     return [(loss, "all", "pk", own_distance(loss)) for loss in option_names("loss")]
 
 
@@ -96,7 +109,12 @@ def assembled(names, backbone):
     """The module and the data of a combination."""
     loss, miner, sampling, distance = (deepcopy(part(group, name)) for group, name in zip(GROUPS, names, strict=True))
     module = SiameseModule(
-        backbone, distance, loss, miner, Affine(), make_optimizers=lambda module: torch.optim.SGD(module.parameters(), lr=0.1)
+        backbone,
+        distance,
+        loss,
+        miner,
+        Affine(),
+        make_optimizers=lambda module: torch.optim.SGD(module.parameters(), lr=0.1),
     )
     samples = images()
     ids = samples.ids("train")
@@ -149,24 +167,36 @@ def convolutions():
 
 
 def figures():
-    """Embeddings and all figures of the validation part, by an untrained network whose batch statistics the ranks do not agree on."""
+    """Embeddings and all figures of the validation part, by an untrained network whose batch statistics the ranks do
+    not agree on.
+    """
     samples, backbone = images(), convolutions()
     for part in backbone.modules():
         if isinstance(part, nn.BatchNorm2d):
             part.running_mean += collectives.rank()  # as training leaves them: each has seen its own slices
-    module = SiameseModule(backbone, made("distance", "euclidean"), made("loss", "supcon"), made("miner", "all"), Affine(), views=2)
+    module = SiameseModule(
+        backbone, made("distance", "euclidean"), made("loss", "supcon"), made("miner", "all"), Affine(), views=2
+    )
     protocols = {name: build(node) for name, node in CONFIG.protocol.items()}
     z = embed_ids(module, samples, samples.ids("val")[:47], CHUNK)
     chosen = choose(module, samples, protocols, CHUNK)
-    return z, {name: figure.value for name, figure in evaluate_part(module, samples, "val", protocols, chosen, CHUNK).items()}
+    return z, {
+        name: figure.value for name, figure in evaluate_part(module, samples, "val", protocols, chosen, CHUNK).items()
+    }
 
 
 def everything():
     """All of it, by name."""
     torch.set_num_threads(1)
     quiet()
-    found = {("gradients", *names, precision): gradient(names, precision) for names in cases() for precision in PRECISIONS}
-    found |= {("trainer", *names, precision): step(names, precision, mlp())[0] for names in usual() for precision in PRECISIONS}
+    found = {
+        ("gradients", *names, precision): gradient(names, precision) for names in cases() for precision in PRECISIONS
+    }
+    found |= {
+        ("trainer", *names, precision): step(names, precision, mlp())[0]
+        for names in usual()
+        for precision in PRECISIONS
+    }
     names = ("supcon", "all", "pk", "euclidean")
     backbone = with_sync_batchnorm(convolutions(), gpu=False) if collectives.world() > 1 else convolutions()
     gradients, module = step(names, "64-true", backbone)

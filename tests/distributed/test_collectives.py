@@ -20,7 +20,10 @@ def two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     command = [sys.executable, "-m", "tests.distributed._parity"]
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    pair = [subprocess.Popen([*command, str(rank), str(folder / "meeting"), str(folder)], env=env, cwd=folder) for rank in (0, 1)]
+    pair = [
+        subprocess.Popen([*command, str(rank), str(folder / "meeting"), str(folder)], env=env, cwd=folder)
+        for rank in (0, 1)
+    ]
     assert [process.wait(timeout=600) for process in pair] == [0, 0]
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
 
@@ -37,7 +40,10 @@ def differ(one, two, key, precision):
     """Whether the gradients of two processes are others than those of one."""
     expected = one[key]
     assert expected.norm() > 0, key
-    return any((found[key] - expected).norm() > ALLOWED[precision] * expected.norm() or found[key].dtype != expected.dtype for found in two)
+    return any(
+        (found[key] - expected).norm() > ALLOWED[precision] * expected.norm() or found[key].dtype != expected.dtype
+        for found in two
+    )
 
 
 @pytest.mark.parametrize("precision", parity.PRECISIONS)

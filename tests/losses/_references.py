@@ -13,7 +13,9 @@ DTYPES = [torch.float32, torch.float64]
 
 def points(n=8, seed=0, dtype=torch.float64):
     """Random embeddings (n, 5) with a gradient."""
-    return torch.randn(n, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype).requires_grad_()
+    return (
+        torch.randn(n, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype).requires_grad_()
+    )
 
 
 def circle(*degrees, dtype=torch.float64):

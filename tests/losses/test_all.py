@@ -39,23 +39,27 @@ def distance(name, make, own_distance):
 
 
 def tuples_of(loss):
-    """Nothing, in the form that the loss eats."""
-    empty = {"pairs": Pairs(NONE, NONE, NONE.bool()), "triplets": Triplets(NONE, NONE, NONE), "episodes": Episode(NONE, NONE)}
-    return empty.get(loss.eats)
+    """Nothing, in the form that the loss consumes."""
+    empty = {
+        "pairs": Pairs(NONE, NONE, NONE.bool()),
+        "triplets": Triplets(NONE, NONE, NONE),
+        "episodes": Episode(NONE, NONE),
+    }
+    return empty.get(loss.consumes)
 
 
 def implied(name, loss, e):
-    """All that the labels imply, in the form that the loss eats."""
+    """All that the labels imply, in the form that the loss consumes."""
     if name == "pytorch_metric_learning":  # its pairs have a first end
         positives, negatives = e.positives().nonzero(as_tuple=True), e.negatives().nonzero(as_tuple=True)
         left, right = map(torch.cat, zip(positives, negatives, strict=True))
         return Pairs(left, right, e.labels[left] == e.labels[right])
-    return {"pairs": as_pairs, "triplets": as_triplets, "episodes": as_episode}[loss.eats](e, None)
+    return {"pairs": as_pairs, "triplets": as_triplets, "episodes": as_episode}[loss.consumes](e, None)
 
 
 def classifies(loss):
     """Whether it owns class weights: then a single image is a tuple."""
-    return loss.eats == "labels" and not getattr(loss, "remembers", True)
+    return loss.consumes == "labels" and not getattr(loss, "uses_memory", True)
 
 
 def counts(facts):
@@ -108,7 +112,9 @@ def test_steps_along_the_gradient_lower_it(loss, distance):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("labels", [[0, 0, 0, 0, 1, 1, 2, 2], [0, 0, 0, 0, 0, 0, 0, 0], [0, 1, 2, 3, 4, 5, 6, 7], [0, 0, 0, 1, 1, 1, 1, 1]])
+@pytest.mark.parametrize(
+    "labels", [[0, 0, 0, 0, 1, 1, 2, 2], [0, 0, 0, 0, 0, 0, 0, 0], [0, 1, 2, 3, 4, 5, 6, 7], [0, 0, 0, 1, 1, 1, 1, 1]]
+)
 @pytest.mark.parametrize("kind", ["random", "duplicates", "all equal", "all zero", "far"])
 def test_nothing_is_ever_nan(loss, distance, dtype, labels, kind):
     z = points(dtype=dtype).detach()
@@ -133,7 +139,7 @@ def test_without_a_valid_tuple_it_is_a_zero_with_a_graph(loss, distance, case):
         pytest.skip("no batch that has an image is without a tuple: test_losses_of_episodes.py has another sum")
     n = {"one image": 1, "one image, shown thrice": 3, "no tuples": 8}[case]
     labels, ids = (LABELS, torch.arange(8)) if case == "no tuples" else (LABELS[:n], torch.zeros(n, dtype=torch.long))
-    if case == "no tuples" and loss.eats == "labels":
+    if case == "no tuples" and loss.consumes == "labels":
         labels = torch.arange(8)
     if classifies(loss):
         n, labels, ids = 0, LABELS[:0], ids[:0]
@@ -159,7 +165,7 @@ def test_autocast_changes_nothing(loss, distance):
 def test_order_of_the_batch_does_not_matter(loss, distance):
     z, order = points().detach(), torch.tensor([7, 2, 5, 0, 3, 6, 1, 4])
     e = Embedded(z, LABELS, distance=distance)
-    tuples = as_episode(e, None) if loss.eats == "episodes" else None  # which image is the support does matter
+    tuples = as_episode(e, None) if loss.consumes == "episodes" else None  # which image is the support does matter
     value, facts = loss(e, tuples)
     moved = Episode(*(order.argsort()[rows].flip(0) for rows in tuples)) if tuples else None
     other, other_facts = loss(Embedded(z[order], LABELS[order], distance=distance), moved)
@@ -168,7 +174,7 @@ def test_order_of_the_batch_does_not_matter(loss, distance):
 
 
 def test_all_tuples_given_are_all_tuples_implied(name, loss, distance):
-    if loss.eats == "labels":
+    if loss.consumes == "labels":
         pytest.skip("takes no tuples")
     e = Embedded(points(), LABELS, distance=distance)
     all_of_them, facts = loss(e)
@@ -179,23 +185,23 @@ def test_all_tuples_given_are_all_tuples_implied(name, loss, distance):
 
 def test_pairs_are_refused_for_triplets_and_triplets_serve_as_pairs(loss, distance):
     e, one = Embedded(points(), LABELS, distance=distance), torch.tensor([1])
-    if loss.eats in ("triplets", "episodes"):
-        with pytest.raises(ValueError, match=f"eats {loss.eats} got pairs"):
+    if loss.consumes in ("triplets", "episodes"):
+        with pytest.raises(ValueError, match=f"consumes {loss.consumes} got pairs"):
             loss(e, Pairs(one, one + 1, one == 1))
-    if loss.eats == "episodes":
-        with pytest.raises(ValueError, match="eats episodes got triplets"):
+    if loss.consumes == "episodes":
+        with pytest.raises(ValueError, match="consumes episodes got triplets"):
             loss(e, Triplets(one, one + 1, one + 4))
-    if loss.eats in ("pairs", "triplets"):
-        with pytest.raises(ValueError, match=f"eats {loss.eats} got an episode"):
+    if loss.consumes in ("pairs", "triplets"):
+        with pytest.raises(ValueError, match=f"consumes {loss.consumes} got an episode"):
             loss(e, Episode(one, one + 1))
-    if loss.eats == "pairs":
+    if loss.consumes == "pairs":
         _, facts = loss(e, Triplets(one, one + 1, one + 4))
         assert int(facts["tuples"]) == 2
 
 
 def test_memory_rows_count_but_only_beside_anchors(loss, distance):
     z = points().detach()
-    if not getattr(loss, "remembers", True):
+    if not getattr(loss, "uses_memory", True):
         alone, facts = loss(Embedded(z[:5], LABELS[:5], distance=distance))
         value, with_memory = loss(Embedded(z, LABELS, anchors=5, distance=distance))
         torch.testing.assert_close(value, alone)
@@ -294,7 +300,9 @@ def test_contrastive_is_the_written_out_one(size, margin, dtype):
     for i in range(len(z)):
         for j in range(i + 1, len(z)):
             d = math.dist(z[i].double().tolist(), z[j].double().tolist())
-            (pull if labels[i] == labels[j] else push).append(d**2 if labels[i] == labels[j] else max(0.0, margin - d) ** 2)
+            (pull if labels[i] == labels[j] else push).append(
+                d**2 if labels[i] == labels[j] else max(0.0, margin - d) ** 2
+            )
     expected = sum(pull) / max(1, len(pull)) + sum(push) / max(1, len(push))
     assert plain(ContrastiveLoss(margin)(Embedded(z, labels))[0]) == pytest.approx(expected, **tolerance(dtype))
 
@@ -349,7 +357,9 @@ def test_supcon_is_pytorch_metric_learnings(size, temperature, dtype):
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan])
-@pytest.mark.parametrize(("kind", "key"), [(ContrastiveLoss, "margin"), (TripletLoss, "margin"), (SupConLoss, "temperature")])
+@pytest.mark.parametrize(
+    ("kind", "key"), [(ContrastiveLoss, "margin"), (TripletLoss, "margin"), (SupConLoss, "temperature")]
+)
 def test_bad_ranges_are_refused(kind, key, bad):
     with pytest.raises(ValueError, match=f"{key} must be > 0, got {bad}"):
         kind(**{key: bad})
@@ -363,9 +373,11 @@ def test_bad_words_are_refused(key, bad):
 
 def test_every_loss_says_what_it_eats(loss):
     assert isinstance(loss, nn.Module)
-    assert loss.eats in ("pairs", "triplets", "labels", "episodes")
+    assert loss.consumes in ("pairs", "triplets", "labels", "episodes")
 
 
 def test_euclidean_is_the_default_distance():
     z, labels = problem(6, 2, 3, torch.float64)
-    assert torch.equal(ContrastiveLoss()(Embedded(z, labels))[0], ContrastiveLoss()(Embedded(z, labels, distance=Euclidean()))[0])
+    assert torch.equal(
+        ContrastiveLoss()(Embedded(z, labels))[0], ContrastiveLoss()(Embedded(z, labels, distance=Euclidean()))[0]
+    )

@@ -43,7 +43,9 @@ def problem(n, classes, dtype, kind):
     return z.requires_grad_(), torch.randint(classes, (n,), generator=g)
 
 
-@pytest.mark.parametrize(("dtype", "allowed"), [(torch.float64, 1e-9), (torch.float32, 1e-4)], ids=["float64", "float32"])
+@pytest.mark.parametrize(
+    ("dtype", "allowed"), [(torch.float64, 1e-9), (torch.float32, 1e-4)], ids=["float64", "float32"]
+)
 @pytest.mark.parametrize("form", ["hinge", "soft"])
 @pytest.mark.parametrize("average", ["active", "all"])
 @pytest.mark.parametrize("kind", ["random", "duplicates", "grid"])
@@ -55,12 +57,19 @@ def test_it_is_the_listed_form(monkeypatch, dtype, allowed, form, average, kind,
     z, labels = problem(n, classes, dtype, kind)
     loss = TripletLoss(margin, form, average)
     e, listed = Embedded(z, labels, anchors=anchors), Embedded(z, labels, anchors=anchors)
-    both = e.matrix(), listed.matrix()  # a distance of two equal rows is a rounding error in this form, and 0 in that of pairs
+    both = (
+        e.matrix(),
+        listed.matrix(),
+    )  # a distance of two equal rows is a rounding error in this form, and 0 in that of pairs
     found, facts = loss(e)
     expected, expected_facts = loss(listed, as_triplets(listed, None))
-    assert {name: int(fact) for name, fact in facts.items()} == {name: int(fact) for name, fact in expected_facts.items()}
+    assert {name: int(fact) for name, fact in facts.items()} == {
+        name: int(fact) for name, fact in expected_facts.items()
+    }
     torch.testing.assert_close(found, expected, rtol=allowed, atol=allowed)
-    (gradient,), (wanted,) = (torch.autograd.grad(value, d, retain_graph=True) for value, d in zip((found, expected), both, strict=True))
+    (gradient,), (wanted,) = (
+        torch.autograd.grad(value, d, retain_graph=True) for value, d in zip((found, expected), both, strict=True)
+    )
     assert (gradient - wanted).norm() <= allowed * wanted.norm()
     if kind != "duplicates":  # there, a rounding error divided by another
         (gradient,), (wanted,) = torch.autograd.grad(found, z), torch.autograd.grad(expected, z)
@@ -69,8 +78,12 @@ def test_it_is_the_listed_form(monkeypatch, dtype, allowed, form, average, kind,
 
 def test_by_hand_on_a_line():
     d = torch.tensor([[0.0, 1.0, 3.0, 1.5, 2.5]], dtype=torch.float64, requires_grad=True)
-    positives, negatives = torch.tensor([[False, True, True, False, False]]), torch.tensor([[False, False, False, True, True]])
-    # positives at 1 and 3, negatives at 1.5 and 2.5, margin 1: 1-1.5 costs 0.5, 1-2.5 nothing, 3-1.5 costs 2.5, 3-2.5 costs 1.5
+    positives, negatives = (
+        torch.tensor([[False, True, True, False, False]]),
+        torch.tensor([[False, False, False, True, True]]),
+    )
+    # positives at 1 and 3, negatives at 1.5 and 2.5, margin 1: 1-1.5 costs 0.5, 1-2.5 nothing, 3-1.5 costs 2.5, 3-2.5
+    # costs 1.5
     cost, active, count = all_triplets.over_all(d, positives, negatives, 1.0)
     cost.backward()
     assert (float(cost.detach()), int(active), int(count)) == (4.5, 3, 4)

@@ -67,7 +67,9 @@ def test_proxy_nca_by_hand():
     def squared(degrees):
         return 2 - 2 * cos(degrees)
 
-    others = (3 * squared(20) - 3 * squared(70) + 3 * squared(80) - 3 * squared(10)) / 2  # with two classes the sum is one term
+    others = (
+        3 * squared(20) - 3 * squared(70) + 3 * squared(80) - 3 * squared(10)
+    ) / 2  # with two classes the sum is one term
     assert two(ProxyNCALoss, scale=3.0) == pytest.approx(others)
     everything = (entropy(-3 * squared(20), -3 * squared(70)) + entropy(-3 * squared(80), -3 * squared(10))) / 2
     assert two(ProxyNCALoss, scale=3.0, denominator="all") == pytest.approx(everything)
@@ -80,7 +82,9 @@ def test_proxy_anchor_by_hand():
 
 
 def test_sub_center_arcface_by_hand():
-    weights = torch.stack([circle(0, 100), circle(90, 200)])  # the image of class 0 at 80 is 20 from the class's second center
+    weights = torch.stack(
+        [circle(0, 100), circle(90, 200)]
+    )  # the image of class 0 at 80 is 20 from the class's second center
     loss = with_weights(SubCenterArcFaceLoss(dim=2, classes=2, centers=2, margin=math.radians(30), scale=4.0), weights)
     value, facts = loss(Embedded(circle(20, 80), torch.tensor([0, 0])))
     assert plain(value) == pytest.approx((entropy(4 * cos(50), 4 * cos(70)) + entropy(4 * cos(50), 4 * cos(10))) / 2)
@@ -95,7 +99,9 @@ def test_soft_triple_by_hand():
     def relaxed(a, b):
         return (E(a / 0.5) * a + E(b / 0.5) * b) / (E(a / 0.5) + E(b / 0.5))
 
-    apart = (2 * math.sin(math.radians(30)) + 2 * math.sin(math.radians(55))) / (2 * 2 * 1)  # chords of 60 and of 110 degrees
+    apart = (2 * math.sin(math.radians(30)) + 2 * math.sin(math.radians(55))) / (
+        2 * 2 * 1
+    )  # chords of 60 and of 110 degrees
     expected = entropy(4 * (relaxed(cos(20), cos(40)) - 0.1), 4 * relaxed(cos(70), cos(180))) + 0.3 * apart
     assert plain(value) == pytest.approx(expected)
 
@@ -111,7 +117,9 @@ def test_arcfaces_margin_beyond_pi_minus_margin():
     torch.testing.assert_close(turned[near], (angle[near] + margin).cos(), rtol=0, atol=1e-7)
     torch.testing.assert_close(turned[~near], angle[~near].cos() - margin * math.sin(margin))
     assert (turned.diff()[1:] < 0).all()  # it falls everywhere, at pi - margin by a jump
-    assert float(turned[~near][0] - turned[near][-1]) == pytest.approx(1 - math.cos(margin) * 1 - margin * math.sin(margin), abs=2e-3)
+    assert float(turned[~near][0] - turned[near][-1]) == pytest.approx(
+        1 - math.cos(margin) * 1 - margin * math.sin(margin), abs=2e-3
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -208,12 +216,16 @@ def test_soft_triple_is_pytorch_metric_learnings_and_its_own_regulariser(size, c
 def test_proxy_nca_is_pytorch_metric_learnings_or_the_papers(size, denominator, scale, dtype):
     z, labels, ours, weights = built(ProxyNCALoss, size, dtype, scale=scale, denominator=denominator)
     if denominator == "all":  # the library's, the paper leaves the own proxy out
-        same(ours, pml_losses.ProxyNCALoss(size[1], size[2], softmax_scale=scale), "proxies", weights.T, z, labels, dtype)
+        same(
+            ours, pml_losses.ProxyNCALoss(size[1], size[2], softmax_scale=scale), "proxies", weights.T, z, labels, dtype
+        )
         return
     expected = 0.0
     for x, label in zip(z.double(), labels.tolist(), strict=True):
         d = [math.dist((x / x.norm()).tolist(), (p / p.norm()).tolist()) ** 2 for p in weights.T.double()]
-        expected -= math.log(E(-scale * d[label]) / sum(E(-scale * d[c]) for c in range(size[1]) if c != label)) / len(z)
+        expected -= math.log(E(-scale * d[label]) / sum(E(-scale * d[c]) for c in range(size[1]) if c != label)) / len(
+            z
+        )
     assert plain(ours(Embedded(z, labels))[0]) == pytest.approx(expected, **tolerance(dtype))
 
 

@@ -25,7 +25,8 @@ E = math.exp
 def test_prototypical_by_hand():
     z = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 3.0], [1.0, 1.0], [0.0, 2.0]], dtype=torch.float64)
     labels = torch.tensor([5, 5, 2, 5, 5])
-    # two images of label 5 have the mean (1, 0), label 2 stands at (0, 3); squared distances of the queries: 1 and 5; 5 and 1
+    # two images of label 5 have the mean (1, 0), label 2 stands at (0, 3); squared distances of the queries: 1 and 5; 5
+    # and 1
     value, facts = PrototypicalLoss(temperature=2.0)(
         Embedded(z, labels, distance=SquaredEuclidean()), Episode(torch.tensor([0, 1, 2]), torch.tensor([3, 4]))
     )
@@ -46,7 +47,11 @@ def test_matching_by_hand():
 
 @pytest.mark.parametrize("kind", [PrototypicalLoss, MatchingLoss])
 def test_without_an_episode_the_first_of_each_class_is_the_support(kind):
-    z, labels, ids = points(), LABELS, torch.tensor([0, 1, 0, 3, 4, 5, 6, 7])  # the third row shows the first image again
+    z, labels, ids = (
+        points(),
+        LABELS,
+        torch.tensor([0, 1, 0, 3, 4, 5, 6, 7]),
+    )  # the third row shows the first image again
     value, facts = kind()(Embedded(z, labels, ids))
     expected, _ = kind()(Embedded(z, labels, ids), Episode(torch.tensor([0, 3, 5, 7]), torch.tensor([1, 4, 6])))
     assert torch.equal(value, expected)
@@ -143,7 +148,7 @@ def test_a_weighted_sum_without_a_valid_tuple_is_a_zero_with_a_graph():
 
 
 @pytest.mark.parametrize(
-    ("parts", "eats", "remembers"),
+    ("parts", "consumes", "uses_memory"),
     [
         ([SupConLoss()], "labels", True),
         ([NormSoftmaxLoss(dim=2, classes=2)], "labels", False),
@@ -154,15 +159,15 @@ def test_a_weighted_sum_without_a_valid_tuple_is_a_zero_with_a_graph():
         ([PrototypicalLoss(), MatchingLoss()], "episodes", False),
     ],
 )
-def test_it_eats_what_its_most_demanding_part_eats(parts, eats, remembers):
+def test_it_eats_what_its_most_demanding_part_eats(parts, consumes, uses_memory):
     named = {f"part{i}": part for i, part in enumerate(parts)}
     loss = WeightedSum(named, dict.fromkeys(named, 1.0))
-    assert (loss.eats, loss.remembers) == (eats, remembers)
-    assert ("never negative" in loss.needs) == any(isinstance(part, ContrastiveLoss) for part in parts)
+    assert (loss.consumes, loss.uses_memory) == (consumes, uses_memory)
+    assert ("never negative" in loss.requires) == any(isinstance(part, ContrastiveLoss) for part in parts)
 
 
 def test_parts_that_do_not_go_together_are_refused():
-    with pytest.raises(ValueError, match="parts do not go together: a eats episodes, b eats pairs"):
+    with pytest.raises(ValueError, match="parts do not go together: a consumes episodes, b consumes pairs"):
         WeightedSum({"a": PrototypicalLoss(), "b": ContrastiveLoss()}, {"a": 1.0, "b": 1.0})
 
 
@@ -187,7 +192,14 @@ def test_names_that_modules_cannot_have_are_refused(name):
 
 
 def test_a_part_is_added_on_the_command_line():
-    cfg = compose(["loss=weighted_sum", "+loss@loss.parts.triplet=triplet", "+loss.weights.triplet=2", "loss.parts.triplet.margin=0.5"])
+    cfg = compose(
+        [
+            "loss=weighted_sum",
+            "+loss@loss.parts.triplet=triplet",
+            "+loss.weights.triplet=2",
+            "loss.parts.triplet.margin=0.5",
+        ]
+    )
     assert set(cfg.loss.parts) == {"supcon", "norm_softmax", "triplet"}
     assert (cfg.loss.parts.triplet.margin, cfg.loss.weights.triplet) == (0.5, 2.0)
     assert cfg.distance["_target_"].endswith("Cosine")

@@ -1,4 +1,6 @@
-"""Softmax over the batch: nt_xent, supcon with the sum inside, multi_similarity, circle; by hand and against references."""
+"""Softmax over the batch: nt_xent, supcon with the sum inside, multi_similarity, circle; by hand and against
+references.
+"""
 
 import math
 
@@ -77,10 +79,14 @@ def test_multi_similarity_by_hand():
 
 def test_multi_similarity_mines_by_hand():
     value, facts = MultiSimilarityLoss(alpha=2.0, beta=10.0, base=0.5, epsilon=0.1)(on_cosines(*FOUR))
-    # the anchor at 0: its negative (0) is above its worst positive (-1), of its positives (.5, -1) only -1 is below the negative;
-    # at 60: the negative (cos 30) exceeds both positives; at 180: positives -1 and -.5, both below the negative (0)
+    # the anchor at 0: its negative (0) is above its worst positive (-1), of its positives (.5, -1) only -1 is below the
+    # negative; at 60: the negative (cos 30) exceeds both positives; at 180: positives -1 and -.5, both below the
+    # negative (0)
     left = [([-1.0], [0.0]), ([0.5, -0.5], [C30]), ([-1.0, -0.5], [0.0])]
-    expected = [math.log(1 + sum(E(-2 * (s - 0.5)) for s in p)) / 2 + math.log(1 + sum(E(10 * (s - 0.5)) for s in n)) / 10 for p, n in left]
+    expected = [
+        math.log(1 + sum(E(-2 * (s - 0.5)) for s in p)) / 2 + math.log(1 + sum(E(10 * (s - 0.5)) for s in n)) / 10
+        for p, n in left
+    ]
     assert plain(value) == pytest.approx(sum(expected) / 3)
     assert (int(facts["active"]), int(facts["tuples"])) == (8, 9)
 
@@ -143,7 +149,9 @@ def test_supcon_with_the_sum_inside_is_the_written_out_one(size, temperature, dt
         near, far = kinds(labels, i)
         share = [E((s[i][j] - 1) / temperature) for j in near]
         if near:
-            expected.append(-math.log(sum(share) / len(near) / (sum(share) + sum(E((s[i][j] - 1) / temperature) for j in far))))
+            expected.append(
+                -math.log(sum(share) / len(near) / (sum(share) + sum(E((s[i][j] - 1) / temperature) for j in far)))
+            )
     ours = plain(SupConLoss(temperature, "in")(on_cosines(z, labels))[0])
     assert ours == pytest.approx(sum(expected) / max(1, len(expected)), **tolerance(dtype))
 
@@ -166,7 +174,9 @@ def test_multi_similarity_is_pytorch_metric_learnings(size, epsilon, base, dtype
 @pytest.mark.parametrize("size", GRID)
 def test_circle_is_pytorch_metric_learnings(size, margin, scale, dtype):
     z, labels = problem(*size, dtype)
-    theirs = pml_losses.CircleLoss(margin, scale, reducer=pml_reducers.MeanReducer())(z, labels)  # by default without zeros by underflow
+    theirs = pml_losses.CircleLoss(margin, scale, reducer=pml_reducers.MeanReducer())(
+        z, labels
+    )  # by default without zeros by underflow
     both = sum(all(kinds(labels, i)) for i in range(len(z)))  # they average over all anchors
     ours = plain(CircleLoss(margin, scale)(on_cosines(z, labels))[0])
     assert ours == pytest.approx(plain(theirs) * len(z) / max(1, both), **tolerance(dtype))
@@ -185,7 +195,8 @@ def test_they_work_on_other_distances(kind):
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan])
 @pytest.mark.parametrize(
-    ("kind", "key"), [(NTXentLoss, "temperature"), (MultiSimilarityLoss, "alpha"), (MultiSimilarityLoss, "beta"), (CircleLoss, "scale")]
+    ("kind", "key"),
+    [(NTXentLoss, "temperature"), (MultiSimilarityLoss, "alpha"), (MultiSimilarityLoss, "beta"), (CircleLoss, "scale")],
 )
 def test_bad_ranges_are_refused(kind, key, bad):
     with pytest.raises(ValueError, match=f"{key} must be > 0, got {bad}"):
@@ -194,7 +205,12 @@ def test_bad_ranges_are_refused(kind, key, bad):
 
 @pytest.mark.parametrize(
     ("kind", "key", "bad"),
-    [(CircleLoss, "margin", 0.0), (CircleLoss, "margin", math.nan), (MultiSimilarityLoss, "epsilon", -0.1), (SupConLoss, "sum", "inside")],
+    [
+        (CircleLoss, "margin", 0.0),
+        (CircleLoss, "margin", math.nan),
+        (MultiSimilarityLoss, "epsilon", -0.1),
+        (SupConLoss, "sum", "inside"),
+    ],
 )
 def test_other_bad_values_are_refused(kind, key, bad):
     with pytest.raises(ValueError, match=f"{key} must .*, got '?{bad}"):

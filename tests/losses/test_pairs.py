@@ -1,4 +1,6 @@
-"""Losses of pairs: by hand on points of a circle or a line, and against references over a grid. What holds for all: test_losses.py."""
+"""Losses of pairs: by hand on points of a circle or a line, and against references over a grid. What holds for all:
+test_losses.py.
+"""
 
 import math
 from types import SimpleNamespace
@@ -80,7 +82,9 @@ def test_chopra_costs_the_same_for_both_kinds_at_half_the_bound():
 def test_chopra_is_the_written_out_one(size, bound, dtype):
     z, labels = problem(*size, dtype)
     d = [[sum(abs(a - b) for a, b in zip(x, y, strict=True)) for y in z.double().tolist()] for x in z.double().tolist()]
-    expected = written_out(d, labels, lambda d, *_: 2 / bound * d**2, lambda d, *_: 2 * bound * math.exp(-2.77 * d / bound))
+    expected = written_out(
+        d, labels, lambda d, *_: 2 / bound * d**2, lambda d, *_: 2 * bound * math.exp(-2.77 * d / bound)
+    )
     assert plain(ChopraLoss(bound)(Embedded(z, labels, distance=L1()))) == pytest.approx(expected, **tolerance(dtype))
 
 
@@ -88,7 +92,9 @@ def test_chopra_is_the_written_out_one(size, bound, dtype):
 
 
 def test_bromley_by_hand_on_the_circle():
-    result = BromleyLoss(same=1.0, different=-0.9)(Embedded(circle(0, 60, 90, 180), torch.tensor([0, 0, 1, 0]), distance=Cosine()))
+    result = BromleyLoss(same=1.0, different=-0.9)(
+        Embedded(circle(0, 60, 90, 180), torch.tensor([0, 0, 1, 0]), distance=Cosine())
+    )
     # cosines of one label: 0-60 1/2, 0-180 -1, 60-180 -1/2; of two: 0-90 0, 60-90 cos 30, 90-180 0
     c = math.cos(math.radians(30))
     assert plain(result) == pytest.approx((0.5**2 + 2**2 + 1.5**2) / 3 + (0.9**2 + (c + 0.9) ** 2 + 0.9**2) / 3)
@@ -97,7 +103,9 @@ def test_bromley_by_hand_on_the_circle():
 
 def test_bromley_costs_nothing_at_its_targets():
     z = circle(0, 0, 180, 180)
-    assert plain(BromleyLoss(different=-1.0)(Embedded(z, torch.tensor([0, 0, 1, 1]), distance=Cosine()))) == pytest.approx(0)
+    assert plain(
+        BromleyLoss(different=-1.0)(Embedded(z, torch.tensor([0, 0, 1, 1]), distance=Cosine()))
+    ) == pytest.approx(0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -105,16 +113,24 @@ def test_bromley_costs_nothing_at_its_targets():
 @pytest.mark.parametrize("size", GRID)
 def test_bromley_is_the_written_out_one(size, same, different, dtype):
     z, labels = problem(*size, dtype)
-    expected = written_out(cosines(z), labels, lambda d, *_: (1 - d - same) ** 2, lambda d, *_: (1 - d - different) ** 2)
-    assert plain(BromleyLoss(same, different)(Embedded(z, labels, distance=Cosine()))) == pytest.approx(expected, **tolerance(dtype))
+    expected = written_out(
+        cosines(z), labels, lambda d, *_: (1 - d - same) ** 2, lambda d, *_: (1 - d - different) ** 2
+    )
+    assert plain(BromleyLoss(same, different)(Embedded(z, labels, distance=Cosine()))) == pytest.approx(
+        expected, **tolerance(dtype)
+    )
 
 
 def test_bromley_is_refused_with_another_distance():
-    sampling, miner = SimpleNamespace(gives="labels"), SimpleNamespace(gives="all")
+    sampling, miner = SimpleNamespace(produces="labels"), SimpleNamespace(produces="all")
     refuse_misfits(BromleyLoss(), miner, sampling, Cosine())
-    with pytest.raises(LabError, match=r"BromleyLoss needs the cosine distance, and Euclidean is another: choose distance=cosine$"):
+    with pytest.raises(
+        LabError, match=r"BromleyLoss needs the cosine distance, and Euclidean is another: choose distance=cosine$"
+    ):
         refuse_misfits(BromleyLoss(), miner, sampling, Euclidean())
-    with pytest.raises(LabError, match=r"ChopraLoss needs .*, and WeightedL1 may turn negative: choose distance=cosine, distance=euc"):
+    with pytest.raises(
+        LabError, match=r"ChopraLoss needs .*, and WeightedL1 may turn negative: choose distance=cosine, distance=euc"
+    ):
         refuse_misfits(ChopraLoss(), miner, sampling, WeightedL1(dim=2))
 
 
@@ -125,7 +141,9 @@ def test_double_margin_by_hand_on_the_circle():
     result = DoubleMarginLoss(inner=0.5, outer=1.5)(Embedded(circle(0, 60, 90, 180), torch.tensor([0, 0, 1, 1])))
     # chords: 0-60 1, 90-180 sqrt 2 (same); 0-90 sqrt 2, 60-90 2 sin 15 (within 1.5), 0-180 2, 60-180 sqrt 3
     root, short = math.sqrt(2), 2 * math.sin(math.radians(15))
-    assert plain(result) == pytest.approx((0.5**2 + (root - 0.5) ** 2) / 2 + ((1.5 - root) ** 2 + (1.5 - short) ** 2) / 4)
+    assert plain(result) == pytest.approx(
+        (0.5**2 + (root - 0.5) ** 2) / 2 + ((1.5 - root) ** 2 + (1.5 - short) ** 2) / 4
+    )
     assert facts(result) == (4, 6)
 
 
@@ -147,8 +165,13 @@ def test_double_margin_without_an_inner_one_is_contrastive(size):
 @pytest.mark.parametrize("size", GRID)
 def test_double_margin_is_the_squares_of_pytorch_metric_learnings(size, inner, outer, dtype):
     z, labels = problem(*size, dtype)
-    theirs = pml_losses.ContrastiveLoss(pos_margin=inner, neg_margin=outer, distance=LP, reducer=pml_reducers.DoNothingReducer())(z, labels)
-    expected = sum(float(torch.as_tensor(theirs[kind]["losses"], dtype=torch.float64).square().mean()) for kind in ("pos_loss", "neg_loss"))
+    theirs = pml_losses.ContrastiveLoss(
+        pos_margin=inner, neg_margin=outer, distance=LP, reducer=pml_reducers.DoNothingReducer()
+    )(z, labels)
+    expected = sum(
+        float(torch.as_tensor(theirs[kind]["losses"], dtype=torch.float64).square().mean())
+        for kind in ("pos_loss", "neg_loss")
+    )
     assert plain(DoubleMarginLoss(inner, outer)(Embedded(z, labels))) == pytest.approx(expected, **tolerance(dtype))
 
 
@@ -169,7 +192,12 @@ def test_margin_with_a_boundary_for_each_class_by_hand():
     result = loss(Embedded(circle(0, 60, 90, 180), torch.tensor([0, 0, 1, 1])))
     root, short = math.sqrt(2), 2 * math.sin(math.radians(15))
     positives = [1 - 0.5, root - 1.1]
-    negatives = [[1.5 - root, 2.1 - root], [1.5 - short, 2.1 - short], [0, 0.1], [0, 2.1 - math.sqrt(3)]]  # from either end
+    negatives = [
+        [1.5 - root, 2.1 - root],
+        [1.5 - short, 2.1 - short],
+        [0, 0.1],
+        [0, 2.1 - math.sqrt(3)],
+    ]  # from either end
     assert plain(result) == pytest.approx(sum(positives) / 2 + sum(map(sum, negatives)) / 2 / 4, rel=1e-6)
     result[0].backward()
     assert loss.boundary.grad.tolist() == pytest.approx([-1 / 2 + 2 / 8, -1 / 2 + 4 / 8, 0])
@@ -230,7 +258,10 @@ def test_margin_adds_up_as_pytorch_metric_learnings(size, margin, boundary, dtyp
     e = Embedded(z, labels)
     anchor, positive, negative = as_triplets(e, None)
     yes = torch.ones_like(anchor, dtype=torch.bool)
-    kinds = [MarginLoss(margin, boundary)(e, pairs) for pairs in (Pairs(anchor, positive, yes), Pairs(anchor, negative, ~yes))]
+    kinds = [
+        MarginLoss(margin, boundary)(e, pairs)
+        for pairs in (Pairs(anchor, positive, yes), Pairs(anchor, negative, ~yes))
+    ]
     active = sum(facts(kind)[0] for kind in kinds)
     theirs = pml_losses.MarginLoss(margin=margin, beta=boundary, distance=LP)(z, labels)
     assert sum(map(plain, kinds)) * len(anchor) / max(1, active) == pytest.approx(plain(theirs), **tolerance(dtype))
@@ -249,7 +280,10 @@ def test_margin_adds_up_as_pytorch_metric_learnings(size, margin, boundary, dtyp
         *((BromleyLoss, {"different": bad}, r"different must be in \[-1, 1\], got") for bad in (1.1, -1.1, math.nan)),
         (BromleyLoss, {"same": 0.0, "different": 0.0}, "different must be < same, got 0.0 and 0.0"),
         *((DoubleMarginLoss, {"inner": bad}, "inner must be >= 0, got") for bad in (-0.1, math.nan)),
-        *((DoubleMarginLoss, {"inner": 0.5, "outer": bad}, "outer must be > inner, got") for bad in (0.5, 0.1, math.nan)),
+        *(
+            (DoubleMarginLoss, {"inner": 0.5, "outer": bad}, "outer must be > inner, got")
+            for bad in (0.5, 0.1, math.nan)
+        ),
         *((MarginLoss, {"margin": bad}, "margin must be > 0, got") for bad in (0.0, -1.0, math.nan)),
         *((MarginLoss, {"boundary": bad}, "boundary must be > 0, got") for bad in (0.0, -1.0, math.nan)),
         *((MarginLoss, {"nu": bad}, "nu must be >= 0, got") for bad in (-1.0, math.nan)),

@@ -50,7 +50,8 @@ def theirs_of(loss, z, labels, name="loss"):
 @pytest.mark.parametrize(
     ("options", "expected", "active"),
     [
-        # triplets cost 1 - 3, 1 - 3.5, 1 - 2, 1 - 2.5 and the margin; 0 and 1 against 3 and 3.5, from either side, 1 - 0.5 and the second
+        # triplets cost 1 - 3, 1 - 3.5, 1 - 2, 1 - 2.5 and the margin; 0 and 1 against 3 and 3.5, from either side, 1 -
+        # 0.5 and the second
         ({"margin": 1.25, "second": 0.25}, 0.25 + 0.75, 1 + 4),
         ({"margin": 1.25, "second": 0.25, "average": "all"}, 0.25 / 4 + 0.75, 1 + 4),
         ({"margin": 2.25, "second": 4.0}, (0.25 + 1.25 + 0.75) / 3 + 4.5, 3 + 4),
@@ -79,7 +80,13 @@ def quadruplets(z, labels, share, triplets=None):
     """(first, second): what each triplet, and each quadruplet, exceeds; by going through all of them."""
     d, (anchors, rows) = chords(z), rows_of(z, share)
     if triplets is None:
-        triplets = [(i, j, k) for i in anchors for positives, negatives in [split(rows, labels, i)] for j in positives for k in negatives]
+        triplets = [
+            (i, j, k)
+            for i in anchors
+            for positives, negatives in [split(rows, labels, i)]
+            for j in positives
+            for k in negatives
+        ]
     second = [d[i][j] - d[m][k] for i, j, k in triplets for m in anchors if labels[m] not in (labels[i], labels[k])]
     return [d[i][j] - d[i][k] for i, j, k in triplets], second
 
@@ -108,7 +115,9 @@ def test_quadruplet_is_the_written_out_one(size, share, dtype):
 def test_quadruplet_of_given_triplets_is_the_written_out_one(size):
     z, labels = problem(*size, torch.float64)
     triplets = Triplets(*(index[::3] for index in as_triplets(Embedded(z, labels), None)))
-    first, second = quadruplets(z, labels.tolist(), 1.0, list(zip(*(index.tolist() for index in triplets), strict=True)))
+    first, second = quadruplets(
+        z, labels.tolist(), 1.0, list(zip(*(index.tolist() for index in triplets), strict=True))
+    )
     result = QuadrupletLoss(0.5, 0.3)(Embedded(z, labels), triplets)
     assert plain(result) == pytest.approx(hinge(first, 0.5, "active") + hinge(second, 0.3, "active"))
     assert facts(result)[1] == len(first) + len(second)
@@ -157,7 +166,9 @@ def test_angular_is_active_where_the_angle_at_the_negative_is_too_large():
 def test_angular_is_pytorch_metric_learnings(size, angle, dtype):
     z, labels = problem(*size, dtype)
     theirs = pml_losses.AngularLoss(angle)(F.normalize(z), labels)  # it does not normalise the negatives itself
-    assert plain(AngularLoss(angle)(Embedded(z, labels, distance=Cosine()))) == pytest.approx(plain(theirs), **tolerance(dtype))
+    assert plain(AngularLoss(angle)(Embedded(z, labels, distance=Cosine()))) == pytest.approx(
+        plain(theirs), **tolerance(dtype)
+    )
 
 
 @pytest.mark.parametrize("share", ANCHORS)
@@ -169,7 +180,9 @@ def test_angular_is_the_written_out_one(size, share):
     for a in anchors:
         positives, negatives = split(rows, labels, a)
         for p in set(positives) & set(anchors):  # rows of a memory are negatives only
-            dots = [4 * square * (unit[a] + unit[p]) @ unit[n] - 2 * (1 + square) * unit[a] @ unit[p] for n in negatives]
+            dots = [
+                4 * square * (unit[a] + unit[p]) @ unit[n] - 2 * (1 + square) * unit[a] @ unit[p] for n in negatives
+            ]
             cost.append(math.log(1 + sum(map(math.exp, dots))))
     result = AngularLoss(40.0)(Embedded(z, labels, anchors=len(anchors), distance=Cosine()))
     assert plain(result) == pytest.approx(mean(cost))
@@ -205,7 +218,9 @@ def test_lifted_is_pytorch_metric_learnings(size, margin, dtype):
     e = Embedded(z, labels)
     theirs = pml_losses.LiftedStructureLoss(neg_margin=margin, distance=LP)(z, labels)
     assert plain(LiftedLoss(margin)(e)) == pytest.approx(plain(theirs), **tolerance(dtype))
-    theirs = theirs_of(pml_losses.GeneralizedLiftedStructureLoss(neg_margin=margin, distance=LP, reducer=EACH), z, labels)
+    theirs = theirs_of(
+        pml_losses.GeneralizedLiftedStructureLoss(neg_margin=margin, distance=LP, reducer=EACH), z, labels
+    )
     counted = [cost for cost, a in zip(theirs, range(len(z)), strict=True) if all(split(range(len(z)), labels, a))]
     # it counts anchors without a positive, too
     assert plain(LiftedLoss(margin, "generalised")(e)) == pytest.approx(mean(counted), **tolerance(dtype))
@@ -235,13 +250,23 @@ def test_lifted_is_the_written_out_one(size, share):
 
 
 def test_n_pair_by_hand_on_the_circle():
-    result = NPairLoss(temperature=0.5)(Embedded(circle(0, 60, 90, 180, 270), torch.tensor([0, 0, 1, 1, 2]), distance=Cosine()))
+    result = NPairLoss(temperature=0.5)(
+        Embedded(circle(0, 60, 90, 180, 270), torch.tensor([0, 0, 1, 1, 2]), distance=Cosine())
+    )
     # each anchor's negatives of a class as one: exp of twice the cosine, averaged
     e, c = math.exp, 2 * math.cos(math.radians(30))
-    sums = [(e(0) + e(-2)) / 2 + e(0), (e(c) + e(-1)) / 2 + e(-c), (e(0) + e(c)) / 2 + e(-2), (e(-2) + e(-1)) / 2 + e(0)]
+    sums = [
+        (e(0) + e(-2)) / 2 + e(0),
+        (e(c) + e(-1)) / 2 + e(-c),
+        (e(0) + e(c)) / 2 + e(-2),
+        (e(-2) + e(-1)) / 2 + e(0),
+    ]
     near = [e(1), e(1), e(0), e(0)]  # the cosines to the positives: 1/2, 1/2, 0, 0
     assert plain(result) == pytest.approx(mean([math.log(1 + s / n) for s, n in zip(sums, near, strict=True)]))
-    assert facts(result) == (3, 4)  # 60 is nearer to 90 than to 0, 90 nearer to 60 than to 180, 180 as near to 270 as to 90
+    assert facts(result) == (
+        3,
+        4,
+    )  # 60 is nearer to 90 than to 0, 90 nearer to 60 than to 180, 180 as near to 270 as to 90
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -267,7 +292,10 @@ def test_n_pair_is_the_written_out_one(size, temperature, share, dtype):
     cost = []
     for a in anchors:
         positives, negatives = split(rows, names, a)
-        others = [mean([math.exp(-d[a][n] / temperature) for n in negatives if names[n] == c]) for c in set(names) - {names[a]}]
+        others = [
+            mean([math.exp(-d[a][n] / temperature) for n in negatives if names[n] == c])
+            for c in set(names) - {names[a]}
+        ]
         cost += [math.log(1 + math.exp(d[a][p] / temperature) * sum(others)) for p in positives]
     result = NPairLoss(temperature)(Embedded(z, labels, anchors=len(anchors), distance=Cosine()))
     assert plain(result) == pytest.approx(mean(cost), **tolerance(dtype))
@@ -285,7 +313,8 @@ def test_smooth_ap_by_hand():
 
     # distances to the two positives, then to the negative; of 0: 1 3, 2; of 1: 1 2, 1; of 3: 3 2, 1
     precision = [
-        (1 + s(p - q)) / (1 + s(p - q) + s(p - n)) for p, q, n in [(1, 3, 2), (3, 1, 2), (1, 2, 1), (2, 1, 1), (3, 2, 1), (2, 3, 1)]
+        (1 + s(p - q)) / (1 + s(p - q) + s(p - n))
+        for p, q, n in [(1, 3, 2), (3, 1, 2), (1, 2, 1), (2, 1, 1), (3, 2, 1), (2, 3, 1)]
     ]
     assert plain(result) == pytest.approx(1 - mean(precision))
     assert facts(result) == (3, 3)
@@ -293,7 +322,8 @@ def test_smooth_ap_by_hand():
 
 def test_fast_ap_by_hand_on_the_circle():
     result = FastAPLoss(bins=2)(Embedded(circle(0, 60, 120, 180), torch.tensor([0, 0, 1, 2]), distance=Cosine()))
-    # bins at 0, 1, 2; from 0 degrees: positive at 1/2, others at 3/2 and 2; from 60: positive at 1/2, others at 1/2 and 3/2
+    # bins at 0, 1, 2; from 0 degrees: positive at 1/2, others at 3/2 and 2; from 60: positive at 1/2, others at 1/2 and
+    # 3/2
     first = 0.5 * 0.5 / 0.5 + 0.5 * 1 / (0.5 + 1)
     second = 0.5 * 0.5 / 1 + 0.5 * 1 / (1 + 0.5 + 0.5 + 0.5)
     assert plain(result) == pytest.approx(1 - (first + second) / 2)
@@ -306,7 +336,9 @@ def average_precision(z, labels, share):
     for a in anchors:
         if all(split(rows, labels, a)):
             others = [j for j in rows if j != a]
-            found.append(average_precision_score([int(labels[j] == labels[a]) for j in others], [-d[a][j] for j in others]))
+            found.append(
+                average_precision_score([int(labels[j] == labels[a]) for j in others], [-d[a][j] for j in others])
+            )
     return found
 
 
@@ -336,14 +368,18 @@ def test_smooth_ap_is_the_written_out_one(size, temperature, dtype):
             precision.append(among / (among + sum(before[len(positives) :])))
         if positives:
             found.append(1 - mean(precision))
-    assert plain(SmoothAPLoss(temperature)(Embedded(z, labels, distance=Cosine()))) == pytest.approx(mean(found), **tolerance(dtype))
+    assert plain(SmoothAPLoss(temperature)(Embedded(z, labels, distance=Cosine()))) == pytest.approx(
+        mean(found), **tolerance(dtype)
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("temperature", [0.05, 0.5])
 @pytest.mark.parametrize("each", [2, 3, 5])
 def test_smooth_ap_is_pytorch_metric_learnings(each, temperature, dtype):
-    """It finds the query itself, too; is right only with as many images a class as there are classes, in order; and is float32."""
+    """It finds the query itself, too; is right only with as many images a class as there are classes, in order; and is
+    float32.
+    """
     z, _ = problem(each * each, 2, 5, dtype)
     labels = torch.arange(each).repeat_interleave(each)
     theirs = theirs_of(pml_losses.SmoothAPLoss(temperature, reducer=EACH), z, labels, "ap_loss")
@@ -358,7 +394,9 @@ def test_smooth_ap_is_pytorch_metric_learnings(each, temperature, dtype):
 def test_fast_ap_is_pytorch_metric_learnings(size, bins, dtype):
     z, labels = problem(*size, dtype)
     theirs = pml_losses.FastAPLoss(bins)(z, labels)
-    assert plain(FastAPLoss(bins)(Embedded(z, labels, distance=Cosine()))) == pytest.approx(plain(theirs), **tolerance(dtype))
+    assert plain(FastAPLoss(bins)(Embedded(z, labels, distance=Cosine()))) == pytest.approx(
+        plain(theirs), **tolerance(dtype)
+    )
 
 
 # constructors
@@ -367,7 +405,11 @@ def test_fast_ap_is_pytorch_metric_learnings(size, bins, dtype):
 @pytest.mark.parametrize(
     ("kind", "values", "words"),
     [
-        *((QuadrupletLoss, {key: bad}, f"{key} must be > 0, got") for key in ("margin", "second") for bad in (0.0, -1.0, math.nan)),
+        *(
+            (QuadrupletLoss, {key: bad}, f"{key} must be > 0, got")
+            for key in ("margin", "second")
+            for bad in (0.0, -1.0, math.nan)
+        ),
         (QuadrupletLoss, {"average": "mean"}, "average must be active or all, got 'mean'"),
         *((AngularLoss, {"angle": bad}, r"angle must be in \(0, 90\), got") for bad in (0.0, -1.0, 90.0, math.nan)),
         *((LiftedLoss, {"margin": bad}, "margin must be > 0, got") for bad in (0.0, -1.0, math.nan)),

@@ -76,10 +76,14 @@ def test_state_is_whole():
     a, b = memory(last), other(last)
     assert torch.equal(a.z, b.z)
     assert torch.equal(a.ids, b.ids)
-    assert all(torch.equal(x, y) for x, y in zip(memory.state_dict().values(), other.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(x, y) for x, y in zip(memory.state_dict().values(), other.state_dict().values(), strict=True)
+    )
 
 
-@pytest.mark.parametrize(("values", "words"), [({"size": 0}, "size must be > 0"), ({"warmup": -1}, "warmup must be >= 0")])
+@pytest.mark.parametrize(
+    ("values", "words"), [({"size": 0}, "size must be > 0"), ({"warmup": -1}, "warmup must be >= 0")]
+)
 def test_bad_values(values, words):
     with pytest.raises(ValueError, match=words):
         XBM(dim=3, **values)

@@ -39,14 +39,18 @@ def test_they_are_scikit_learns(k):
     assert found.shape == (700, k)
     for label in range(25):
         own, others = (label == labels).nonzero().flatten(), (label != labels).nonzero().flatten()
-        expected = NearestNeighbors(n_neighbors=k).fit(z[others].numpy()).kneighbors(z[own].numpy(), return_distance=False)
+        expected = (
+            NearestNeighbors(n_neighbors=k).fit(z[others].numpy()).kneighbors(z[own].numpy(), return_distance=False)
+        )
         assert torch.equal(found[own], others[torch.from_numpy(expected)])
 
 
 @pytest.mark.usefixtures("_tiles")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
-    "distance", [Cosine(), Euclidean(), SquaredEuclidean(), L1(), WeightedL1(dim=3, mean=0.0, std=1.0)], ids=lambda d: type(d).__name__
+    "distance",
+    [Cosine(), Euclidean(), SquaredEuclidean(), L1(), WeightedL1(dim=3, mean=0.0, std=1.0)],
+    ids=lambda d: type(d).__name__,
 )
 def test_they_are_so_in_the_runs_own_distance(distance, dtype):
     z, labels = problem(dtype=dtype)

@@ -54,15 +54,19 @@ def test_what_is_mined_is_valid(miner, size, anchors):
     e = problem(*size, anchors=(size[0] + 1) // 2 if anchors == "half" else None, ids=ids)
     tuples = miner(e)
     if tuples is None:
-        assert miner.gives == "all"
+        assert miner.produces == "all"
         return
-    assert miner.gives == {Pairs: "pairs", Triplets: "triplets"}[type(tuples)]
-    assert all(column.dtype == torch.long and not column.requires_grad for column in tuples if column.dtype != torch.bool)
+    assert miner.produces == {Pairs: "pairs", Triplets: "triplets"}[type(tuples)]
+    assert all(
+        column.dtype == torch.long and not column.requires_grad for column in tuples if column.dtype != torch.bool
+    )
     if isinstance(tuples, Triplets):
         assert e.positives()[tuples.anchor, tuples.positive].all()
         assert e.negatives()[tuples.anchor, tuples.negative].all()
         able = set((e.positives().any(1) & e.negatives().any(1)).nonzero().flatten().tolist())
-        if anchors == "half" and hasattr(miner, "miner"):  # the library may choose a pair of one image, which is then left out
+        if anchors == "half" and hasattr(
+            miner, "miner"
+        ):  # the library may choose a pair of one image, which is then left out
             return
         if type(miner) in SELECTIVE:  # leaves out anchors that are easy or too hard
             assert set(tuples.anchor.tolist()) <= able
@@ -78,7 +82,9 @@ def test_what_is_mined_is_valid(miner, size, anchors):
 @pytest.mark.parametrize("size", SIZES)
 def test_batch_hard_is_pytorch_metric_learnings(size):
     e = problem(*size)
-    theirs = pml_miners.BatchHardMiner(distance=pml_distances.LpDistance(normalize_embeddings=False))(e.z.detach(), e.labels)
+    theirs = pml_miners.BatchHardMiner(distance=pml_distances.LpDistance(normalize_embeddings=False))(
+        e.z.detach(), e.labels
+    )
     assert listed(BatchHard()(e)) == listed(theirs)
 
 
@@ -106,4 +112,8 @@ def test_semi_hard_by_hand():
 
 def test_semi_hard_wants_strictly_farther():
     z = torch.tensor([[0.0], [2.0], [-2.0], [5.0]])
-    assert listed(SemiHard()(Embedded(z, torch.tensor([0, 0, 1, 1]))))[0] == (0, 1, 3)  # not the one at the same distance
+    assert listed(SemiHard()(Embedded(z, torch.tensor([0, 0, 1, 1]))))[0] == (
+        0,
+        1,
+        3,
+    )  # not the one at the same distance

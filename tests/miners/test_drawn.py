@@ -37,7 +37,9 @@ def listed_pairs(pairs):
 
 
 @pytest.mark.parametrize("strip", [1, 100, 2**21])
-@pytest.mark.parametrize("kind", [BatchHard, SemiHard, EasyPositive, MultiSimilarity, Angular, DistanceWeighted, RankWindow])
+@pytest.mark.parametrize(
+    "kind", [BatchHard, SemiHard, EasyPositive, MultiSimilarity, Angular, DistanceWeighted, RankWindow]
+)
 def test_strips_change_nothing(kind, strip, monkeypatch):
     e = problem(40, 5, seed=1, anchors=30, ids=torch.arange(40) // 2)
     expected = kind()(e)
@@ -71,7 +73,9 @@ def test_both_ways_to_semi_hard_are_the_written_out_one(size, few, monkeypatch):
 @pytest.mark.parametrize("size", SIZES)
 def test_easy_positive_is_pytorch_metric_learnings(size, negative, theirs):
     e = problem(*size)
-    a, p, _, n = pml_miners.BatchEasyHardMiner(pos_strategy="easy", neg_strategy=theirs, distance=EUCLIDEAN)(e.z.detach(), e.labels)
+    a, p, _, n = pml_miners.BatchEasyHardMiner(pos_strategy="easy", neg_strategy=theirs, distance=EUCLIDEAN)(
+        e.z.detach(), e.labels
+    )
     assert listed(EasyPositive(negative)(e)) == listed((a, p, n))
 
 
@@ -79,7 +83,8 @@ def test_easy_positive_by_hand():
     z = torch.tensor([[0.0], [1.0], [3.0], [0.5], [5.0]])
     e = Embedded(z, torch.tensor([0, 0, 0, 1, 1]))
     assert listed(EasyPositive("hard")(e)) == [(0, 1, 3), (1, 0, 3), (2, 1, 4), (3, 4, 0), (4, 3, 2)]
-    # 0 to 1 is 1: the negative at 0.5 is nearer, so that at 5. 2 to 1 is 2: 4 lies at 2, which is not farther. 3 to 4 is 4.5: none is
+    # 0 to 1 is 1: the negative at 0.5 is nearer, so that at 5. 2 to 1 is 2: 4 lies at 2, which is not farther. 3 to 4
+    # is 4.5: none is
     assert listed(EasyPositive("semi_hard")(e)) == [(0, 1, 4), (1, 0, 4), (2, 1, 3), (4, 3, 0)]
 
 
@@ -112,7 +117,9 @@ def test_multi_similarity_by_hand():
 def test_angular_is_pytorch_metric_learnings(size, angle):
     e = problem(*size)
     theirs = pml_miners.AngularMiner(angle=angle)
-    theirs.distance = EUCLIDEAN  # its own divides the centre by its norm too: no longer midway, and another angle than the paper's
+    theirs.distance = (
+        EUCLIDEAN  # its own divides the centre by its norm too: no longer midway, and another angle than the paper's
+    )
     assert listed(Angular(angle, "all")(e)) == listed(theirs(F.normalize(e.z.detach(), dim=1), e.labels))
 
 
@@ -125,7 +132,10 @@ def test_angular_is_the_written_out_one(angle, anchors):
     for a, p in itertools.product(range(anchors), range(40)):
         if a == p or labels[a] != labels[p]:
             continue
-        seen = {n: math.degrees(math.atan(float((z[a] - z[p]).norm() / (2 * (z[n] - (z[a] + z[p]) / 2).norm())))) for n in range(40)}
+        seen = {
+            n: math.degrees(math.atan(float((z[a] - z[p]).norm() / (2 * (z[n] - (z[a] + z[p]) / 2).norm()))))
+            for n in range(40)
+        }
         wide = {n: one for n, one in seen.items() if labels[n] != labels[a] and one > angle}
         every += [(a, p, n) for n in wide]
         hardest += [(a, p, max(wide, key=wide.get))] if wide else []

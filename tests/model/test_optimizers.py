@@ -49,10 +49,13 @@ def test_frozen_parameters_are_not_trained(module):
         parameter_groups(module, [{"match": "backbone.trunk.*"}])
 
 
-@pytest.mark.parametrize("groups", [[{"match": "backbone.trnk.*"}], [{"match": "backbone.*"}, {"match": "backbone.head.*"}]])
+@pytest.mark.parametrize(
+    "groups", [[{"match": "backbone.trnk.*"}], [{"match": "backbone.*"}, {"match": "backbone.head.*"}]]
+)
 def test_a_pattern_that_matches_nothing_is_an_error(module, groups):
     with pytest.raises(
-        ValueError, match=r"'backbone\.(trnk|head)\.\*' matches no parameter .*there are e\.g\. (backbone\.trunk\.0|loss)\."
+        ValueError,
+        match=r"'backbone\.(trnk|head)\.\*' matches no parameter .*there are e\.g\. (backbone\.trunk\.0|loss)\.",
     ):
         parameter_groups(module, groups)
 
@@ -93,7 +96,8 @@ def test_constant():
 
 
 @pytest.mark.parametrize(
-    ("name", "warmup", "message"), [("step", 0.0, "schedule.name"), ("cosine", 1.0, "warmup"), ("cosine", math.nan, "warmup")]
+    ("name", "warmup", "message"),
+    [("step", 0.0, "schedule.name"), ("cosine", 1.0, "warmup"), ("cosine", math.nan, "warmup")],
 )
 def test_bad_schedules_are_refused(name, warmup, message):
     with pytest.raises(ValueError, match=message):

@@ -30,7 +30,9 @@ LABELS = torch.arange(6).repeat_interleave(4)
 def module(*, loss=None, miner=None, augment=None, normalise=True, backbone=None, **values):
     torch.manual_seed(0)
     backbone = backbone or Conv4(shape=(1, 16, 16), width=4, dim=3, normalise=normalise)
-    return SiameseModule(backbone, Euclidean(), loss or ContrastiveLoss(), miner or AllTuples(), augment or Affine(), **values)
+    return SiameseModule(
+        backbone, Euclidean(), loss or ContrastiveLoss(), miner or AllTuples(), augment or Affine(), **values
+    )
 
 
 @pytest.mark.parametrize("chunk", [5, 1])
@@ -236,7 +238,9 @@ def test_tuples_come_from_the_sampling_else_from_the_miner():
     assert len(recorded.given[-1].same) == 6
 
 
-@pytest.mark.parametrize(("precision", "dtype"), [("64-true", torch.float64), ("bf16-mixed", torch.float32), ("32-true", torch.float32)])
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("64-true", torch.float64), ("bf16-mixed", torch.float32), ("32-true", torch.float32)]
+)
 def test_a_step_in_each_precision(precision, dtype):
     recorded = Recorded(TripletLoss())
     model = module(loss=recorded, ema=0.5)

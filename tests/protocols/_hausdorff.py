@@ -22,10 +22,11 @@ def ink(drawing: Tensor) -> Tensor:
 
 
 def modified_hausdorff(a: Tensor, b: Tensor) -> Tensor:
-    """The distance of two drawings in pixels, a number: the larger of the two mean distances from a point to the nearest of the
-    other drawing's.
+    """The distance of two drawings in pixels, a number: the larger of the two mean distances from a point to the
+    nearest of the other drawing's.
 
-    Source: Dubuisson and Jain, ICPR 1994, eq. 6 with g_2 and f_2 (d_22); on centred points, as in Lake's demo of Omniglot.
+    Source: Dubuisson and Jain, ICPR 1994, eq. 6 with g_2 and f_2 (d_22); on centred points, as in Lake's demo of
+    Omniglot.
 
     Args:
         a, b: ink points (P, 2), (Q, 2).
@@ -33,7 +34,10 @@ def modified_hausdorff(a: Tensor, b: Tensor) -> Tensor:
     y, x = b.T.contiguous()
     there, back = [], torch.full_like(x, float("inf"))
     for part in a.split(BLOCK):
-        dy, dx = part[:, :1] - y, part[:, 1:] - x  # (block, Q); a matrix product would round, and near ties decide trials
+        dy, dx = (
+            part[:, :1] - y,
+            part[:, 1:] - x,
+        )  # (block, Q); a matrix product would round, and near ties decide trials
         squared = dy.square_().addcmul_(dx, dx)
         there.append(squared.amin(1))
         back = torch.minimum(back, squared.amin(0))

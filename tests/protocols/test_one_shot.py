@@ -59,32 +59,36 @@ def test_episodes_draw_classes_and_images_evenly_and_leave_out_poor_classes():
 
 
 def test_too_few_classes_or_images_say_the_numbers_and_what_to_change():
-    judged = clusters(identities=10, images=3)
-    with pytest.raises(LabError, match=r"20-way 1-shot episodes need 20 classes with 2 images each .* at most 10: lower way"):
-        OneShot().judge(judged, {})
+    embedded = clusters(identities=10, images=3)
+    with pytest.raises(
+        LabError, match=r"20-way 1-shot episodes need 20 classes with 2 images each .* at most 10: lower way"
+    ):
+        OneShot().evaluate(embedded, {})
     with pytest.raises(LabError, match="at most 0"):
-        OneShot(way=2, shot=3).judge(judged, {})
-    grouped = EmbeddedSet(judged.z, judged.labels, judged.classes, judged.distance, {"script": (judged.labels % 2, ("a", "b"))})
+        OneShot(way=2, shot=3).evaluate(embedded, {})
+    grouped = EmbeddedSet(
+        embedded.z, embedded.labels, embedded.classes, embedded.distance, {"script": (embedded.labels % 2, ("a", "b"))}
+    )
     with pytest.raises(LabError, match=r"in any one group, but there are at most 5: .*within=null"):
-        OneShot(way=6, within="script").judge(grouped, {})
+        OneShot(way=6, within="script").evaluate(grouped, {})
     with pytest.raises(LabError, match=r"no group 'alphabet' \(it has: script\)"):
-        OneShot(way=6, within="alphabet").judge(grouped, {})
+        OneShot(way=6, within="alphabet").evaluate(grouped, {})
     with pytest.raises(LabError, match=r"no trials 'official' \(it has: none\)"):
-        GivenTrials("official").judge(grouped, {})
+        GivenTrials("official").evaluate(grouped, {})
     for bad in ({"way": 1}, {"shot": 0}, {"queries": 0}, {"episodes": 0}, {"compare": "best"}):
         with pytest.raises(ValueError, match=next(iter(bad))):
             OneShot(**bad)
 
 
-def by_hand(judged, episodes, compare, without=None):
+def by_hand(embedded, episodes, compare, without=None):
     """One query at a time; `without` leaves a class out, as query and as alternative."""
     wrong = []
     for support, query, truth in zip(*episodes[:3], strict=True):
         for q, t in zip(query.tolist(), truth.tolist(), strict=True):
-            d = [[float((judged.z[q] - judged.z[s]).norm()) for s in shots] for shots in support.tolist()]
+            d = [[float((embedded.z[q] - embedded.z[s]).norm()) for s in shots] for shots in support.tolist()]
             d = [min(x) if compare == "nearest" else float(np.mean(x)) for x in d]
-            ways = judged.labels[support[:, 0]].tolist()
-            if without is None or int(judged.labels[q]) != without:
+            ways = embedded.labels[support[:, 0]].tolist()
+            if without is None or int(embedded.labels[q]) != without:
                 wrong.append(any(d[w] <= d[t] for w in range(len(d)) if w != t and ways[w] != without))
     return float(np.mean(wrong))
 
@@ -92,36 +96,38 @@ def by_hand(judged, episodes, compare, without=None):
 @pytest.mark.parametrize("compare", ["nearest", "mean"])
 @pytest.mark.parametrize("shot", [1, 3])
 def test_error_and_influences_by_hand(compare, shot):
-    judged = clusters(identities=9, images=6, spread=0.9)
+    embedded = clusters(identities=9, images=6, spread=0.9)
     protocol = OneShot(way=5, shot=shot, queries=2, episodes=30, compare=compare, seed=3)
-    figure = protocol.judge(judged, protocol.choose(judged))["error"]
-    drawn = draw_episodes(judged.labels, 30, 5, shot, 2, generator(3))
-    assert figure.value == pytest.approx(by_hand(judged, drawn, compare))
+    figure = protocol.evaluate(embedded, protocol.choose(embedded))["error"]
+    drawn = draw_episodes(embedded.labels, 30, 5, shot, 2, generator(3))
+    assert figure.value == pytest.approx(by_hand(embedded, drawn, compare))
     assert 0 < figure.value < 1
     assert (figure.n, figure.better, figure.low, figure.note) == (300, "low", None, "too few identities")
-    without = np.array([by_hand(judged, drawn, compare, c) for c in range(9)])
+    without = np.array([by_hand(embedded, drawn, compare, c) for c in range(9)])
     assert list(figure.influence.values()) == pytest.approx(8 * (without.mean() - without))
-    cheap = protocol.judge(judged, {}, influences=False)["error"]
+    cheap = protocol.evaluate(embedded, {}, influences=False)["error"]
     assert (cheap.value, cheap.influence) == (figure.value, {})
 
 
 def test_a_tie_counts_against_the_model_and_given_trials_get_wilson():
     z = torch.tensor([[0.0], [2.0], [1.0], [0.2]])
     trials = Episodes(torch.tensor([[[0], [1]]]), torch.tensor([[2, 3]]), torch.tensor([[0, 0]]), ("run01",))
-    judged = EmbeddedSet(z, torch.tensor([0, 1, 0, 0]), ("a", "b"), Euclidean(), trials={"official": trials})
-    figure = GivenTrials("official").judge(judged, {})["error"]
+    embedded = EmbeddedSet(z, torch.tensor([0, 1, 0, 0]), ("a", "b"), Euclidean(), trials={"official": trials})
+    figure = GivenTrials("official").evaluate(embedded, {})["error"]
     assert figure.value == 0.5  # the first query stands half-way
     assert (figure.low, figure.high) == pytest.approx((0.0945, 0.9055), abs=1e-4)  # Wilson's for 1 of 2
     cheat = Episodes(trials.support, torch.tensor([[0, 3]]), trials.truth, trials.name)
     with pytest.raises(LabError, match="its own queries"):
-        GivenTrials("official").judge(EmbeddedSet(z, judged.labels, judged.classes, judged.distance, trials={"official": cheat}), {})
+        GivenTrials("official").evaluate(
+            EmbeddedSet(z, embedded.labels, embedded.classes, embedded.distance, trials={"official": cheat}), {}
+        )
 
 
 def test_large_problems_are_worked_in_chunks(monkeypatch):
-    judged = clusters(identities=30, images=5)
-    whole = OneShot(way=10, episodes=40).judge(judged, {})
+    embedded = clusters(identities=30, images=5)
+    whole = OneShot(way=10, episodes=40).evaluate(embedded, {})
     monkeypatch.setattr("siamese_lab.metrics.recognition.ENTRIES", 1000)
-    assert OneShot(way=10, episodes=40).judge(judged, {}) == whole
+    assert OneShot(way=10, episodes=40).evaluate(embedded, {}) == whole
 
 
 def test_modified_hausdorff_by_hand():
@@ -161,27 +167,40 @@ def test_modified_hausdorff_scores_388_on_the_official_runs():
     drawings, support, query, truth = [], [], [], []
 
     with zipfile.ZipFile(path) as runs:
-        root = next(n for n in runs.namelist() if n.endswith("run01/class_labels.txt")).removesuffix("run01/class_labels.txt")
+        root = next(n for n in runs.namelist() if n.endswith("run01/class_labels.txt")).removesuffix(
+            "run01/class_labels.txt"
+        )
 
         def row(name):
-            drawings.append(torch.from_numpy(np.array(Image.open(io.BytesIO(runs.read(root + name))).convert("L")) == 0))
+            drawings.append(
+                torch.from_numpy(np.array(Image.open(io.BytesIO(runs.read(root + name))).convert("L")) == 0)
+            )
             return len(drawings) - 1
 
         for r in range(1, 21):
-            pairs = [line.split() for line in runs.read(f"{root}run{r:02}/class_labels.txt").decode().split("\n") if line.strip()]
+            pairs = [
+                line.split()
+                for line in runs.read(f"{root}run{r:02}/class_labels.txt").decode().split("\n")
+                if line.strip()
+            ]
             ways = sorted(training for _, training in pairs)
             query.append([row(item) for item, _ in pairs])
             support.append([[row(way)] for way in ways])
             truth.append([ways.index(training) for _, training in pairs])
-    episodes = Episodes(torch.tensor(support), torch.tensor(query), torch.tensor(truth), tuple(f"run{r:02}" for r in range(1, 21)))
+    episodes = Episodes(
+        torch.tensor(support), torch.tensor(query), torch.tensor(truth), tuple(f"run{r:02}" for r in range(1, 21))
+    )
     labels = torch.empty(len(drawings), dtype=torch.int64)
     for e in range(20):
         labels[episodes.support[e, :, 0]] = torch.arange(20) + 20 * e
         labels[episodes.query[e]] = episodes.truth[e] + 20 * e
     z = torch.arange(len(drawings), dtype=torch.float32)[:, None]
     names = tuple(f"run {c // 20 + 1} class {c % 20 + 1}" for c in range(400))
-    figure = GivenTrials("official").judge(
-        EmbeddedSet(z, labels, names, InkDistance([ink(drawing) for drawing in drawings]), trials={"official": episodes}), {}
+    figure = GivenTrials("official").evaluate(
+        EmbeddedSet(
+            z, labels, names, InkDistance([ink(drawing) for drawing in drawings]), trials={"official": episodes}
+        ),
+        {},
     )
     assert figure["error"].n == 400
     assert figure["error"].value == 155 / 400

@@ -44,6 +44,8 @@ def test_bad_files(tmp_path):
         read_curves(path, "verification")
     for bad in (np.array([np.nan, 1.0]), np.zeros((2, 2)), np.array(["a", "b"])):
         totals = np.array([1.0, 1.0])
-        np.savez(path, **{f"v@{field}": np.zeros(2) for field in ("threshold", "frr")}, **{"v@far": bad, "v@totals": totals})
+        np.savez(
+            path, **{f"v@{field}": np.zeros(2) for field in ("threshold", "frr")}, **{"v@far": bad, "v@totals": totals}
+        )
         with pytest.raises(LabError, match="broken"):
             read_curves(path, "v")

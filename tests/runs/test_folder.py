@@ -68,7 +68,9 @@ def test_a_run_is_not_overwritten_unless_forced() -> None:
 
 
 def test_a_run_whose_process_is_gone_was_killed() -> None:
-    code = "from siamese_lab.runs.folder import run_folder; run_folder('single', 'gone').create(); import os; os._exit(9)"
+    code = (
+        "from siamese_lab.runs.folder import run_folder; run_folder('single', 'gone').create(); import os; os._exit(9)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2]).returncode == 9
     run = run_folder("single", "gone")
     assert run.info()["state"] == "running"
@@ -113,7 +115,9 @@ def test_outputs_on_a_read_only_disk(tmp_path: Path, monkeypatch: pytest.MonkeyP
     folder = tmp_path / "disk"
     folder.mkdir()
     try:
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=64k", "tmpfs", folder], capture_output=True, check=False)
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "ro,size=64k", "tmpfs", folder], capture_output=True, check=False
+        )
     except FileNotFoundError:
         pytest.skip("there is no mount command here")
     if mounted.returncode:
@@ -198,7 +202,9 @@ def test_code_hash_sees_every_source_and_option(tmp_path: Path) -> None:
 
     def fresh() -> str:
         code = "from siamese_lab.runs.provenance import code_hash; print(code_hash())"
-        return subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     assert len(code_hash()) == 12
     before = fresh()

@@ -1,4 +1,6 @@
-"""Disks that are full, read-only, or another one than that of temporary files: runs end in a named state, and nothing is half there."""
+"""Disks that are full, read-only, or another one than that of temporary files: runs end in a named state, and nothing
+is half there.
+"""
 
 import json
 import os
@@ -15,19 +17,30 @@ from siamese_lab.runs.folder import RunFolder
 from tests.conftest import FEW, SMALL
 from tests.training.test_resume import lab, only, results, same
 
-WORDS = ["train", *SMALL[:6], *SMALL[7:], *FEW, "trainer.max_epochs=2", "trainer.checkpoint_every=5"]  # SMALL has its own max_epochs
+WORDS = [
+    "train",
+    *SMALL[:6],
+    *SMALL[7:],
+    *FEW,
+    "trainer.max_epochs=2",
+    "trainer.checkpoint_every=5",
+]  # SMALL has its own max_epochs
 NO_SPACE = OSError(28, "No space left on device", "a file")
 
 fault = {"folder": None, "at": 0, "seen": 0}
 
 
 def _deny(event, given):
-    """Makes the n-th opening for writing, renaming or making of a folder fail as on a full disk; Python calls this for each."""
+    """Makes the n-th opening for writing, renaming or making of a folder fail as on a full disk; Python calls this for
+    each.
+    """
     if fault["folder"] is None or event not in ("open", "os.rename", "os.mkdir"):
         return
     if event == "open" and not (given[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
         return
-    path = Path(os.fsdecode(given[0])) if isinstance(given[0], str | bytes | os.PathLike) else Path()  # else a file that is open already
+    path = (
+        Path(os.fsdecode(given[0])) if isinstance(given[0], str | bytes | os.PathLike) else Path()
+    )  # else a file that is open already
     if not path.is_relative_to(fault["folder"]) or path.suffix == ".lock" or (event == "os.mkdir" and path.exists()):
         return
     fault["seen"] += 1
@@ -59,7 +72,10 @@ def disk(tmp_path, monkeypatch):
 
     def mount(options):
         again = ["-o", f"remount,{options}"] if folder.is_mount() else ["-o", options]
-        if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", *again, "tmpfs", folder], capture_output=True).returncode:
+        if (
+            os.geteuid() != 0
+            or subprocess.run(["mount", "-t", "tmpfs", *again, "tmpfs", folder], capture_output=True).returncode
+        ):
             pytest.skip("mounting a small disk is not allowed here")
         return folder
 

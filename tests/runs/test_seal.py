@@ -20,7 +20,13 @@ from siamese_lab.structures.samples import TEST
 from siamese_lab.training import untrained
 from tests.conftest import FEW, run
 
-STUDY = [*FEW, "study=sealing", "trainer.max_epochs=2", "protocol=[verification,retrieval]", "protocol.verification.grid=64"]
+STUDY = [
+    *FEW,
+    "study=sealing",
+    "trainer.max_epochs=2",
+    "protocol=[verification,retrieval]",
+    "protocol.verification.grid=64",
+]
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +61,8 @@ def test_a_run_of_a_study_computes_no_test_figure(sealed):
 
 
 def test_runs_that_begin_alike_judge_the_untrained_network_once(outputs, monkeypatch):
-    judged, computed = untrained._judged, []
-    monkeypatch.setattr(untrained, "_judged", lambda *given: computed.append(given) or judged(*given))
+    embedded, computed = untrained._judged, []
+    monkeypatch.setattr(untrained, "_judged", lambda *given: computed.append(given) or embedded(*given))
     words = [*FEW, "study=alike", "trainer.max_epochs=1"]
     folder, first = run(*words, "loss=contrastive")
     _, other = run(*words, "loss=triplet")
@@ -78,7 +84,9 @@ def test_noise_in_the_test_labels_changes_no_digit(sealed):
         assert json.dumps(a[key]) == json.dumps(b[key]), key
     assert plain.state() == noise.state() == "ok"
     for name in ("best", "last"):
-        x, y = (torch.load(f.path / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"] for f in (plain, noise))
+        x, y = (
+            torch.load(f.path / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"] for f in (plain, noise)
+        )
         assert all(torch.equal(x[key], y[key]) for key in x)
     assert influences_file(plain.path, "val").read_bytes() == influences_file(noise.path, "val").read_bytes()
 
@@ -121,7 +129,9 @@ def test_data_without_validation_make_no_study(outputs, tmp_path):
     for name in range(8):
         (tmp_path / "images" / f"{name}").mkdir(parents=True)
         for k in range(4):
-            Image.fromarray(rng.integers(0, 255, (16, 16), dtype=np.uint8)).save(tmp_path / "images" / f"{name}" / f"{k}.png")
+            Image.fromarray(rng.integers(0, 255, (16, 16), dtype=np.uint8)).save(
+                tmp_path / "images" / f"{name}" / f"{k}.png"
+            )
     words = ["data=folder", f"data.root={tmp_path / 'images'}", "data.size=16", "data.val_share=0.0", "study=blind"]
     with pytest.raises(LabError, match="no validation part"):
         train_if_needed(compose(words))

@@ -20,14 +20,27 @@ from siamese_lab.runs.folder import LabError, RunFolder, find_run, run_folder
 from siamese_lab.tensorboard import hparams
 from tests.conftest import FEW, ROOT, SMALL
 
-LONG = ["train", *SMALL[:6], *SMALL[7:], *FEW, "trainer.max_epochs=5000", "trainer.progress=true"]  # SMALL has its own max_epochs
+LONG = [
+    "train",
+    *SMALL[:6],
+    *SMALL[7:],
+    *FEW,
+    "trainer.max_epochs=5000",
+    "trainer.progress=true",
+]  # SMALL has its own max_epochs
 
 
 def start(folder, *command, **environment):
     """A process of its own, in `folder`, whose outputs lie there too."""
     env = os.environ | {"PYTHONPATH": str(ROOT), "SIAMESE_LAB_OUTPUTS": str(folder / "outputs")} | environment
     return subprocess.Popen(
-        [sys.executable, *command], cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, *command],
+        cwd=folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
 
 
@@ -94,7 +107,9 @@ def training(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "words", [LONG, [*LONG, "--force"], ["resume"], ["evaluate"], ["verify"]], ids=["train", "force", "resume", "evaluate", "verify"]
+    "words",
+    [LONG, [*LONG, "--force"], ["resume"], ["evaluate"], ["verify"]],
+    ids=["train", "force", "resume", "evaluate", "verify"],
 )
 def test_a_run_that_is_trained_is_left_alone(training, monkeypatch, capsys, words):
     folder, process = training
@@ -235,7 +250,10 @@ def test_one_file_is_downloaded_once(tmp_path):
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Site, directory=str(tmp_path / "site")))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        url, checksum = f"http://127.0.0.1:{server.server_port}/file.bin", f"sha256:{hashlib.sha256(content).hexdigest()}"
+        url, checksum = (
+            f"http://127.0.0.1:{server.server_port}/file.bin",
+            f"sha256:{hashlib.sha256(content).hexdigest()}",
+        )
         both = [start(tmp_path, "-c", DOWNLOAD, url, checksum, no_proxy="*") for _ in range(2)]
         assert [ended(process) for process in both] == [(0, f"{len(content)}\n")] * 2
     finally:

@@ -53,7 +53,10 @@ def columns(tuples):
 
 
 def same_batches(a, b):
-    return all(torch.equal(x.ids, y.ids) and all(map(torch.equal, columns(x.tuples), columns(y.tuples))) for x, y in zip(a, b, strict=True))
+    return all(
+        torch.equal(x.ids, y.ids) and all(map(torch.equal, columns(x.tuples), columns(y.tuples)))
+        for x, y in zip(a, b, strict=True)
+    )
 
 
 def test_random_streams_depend_on_all_that_is_named():
@@ -76,7 +79,10 @@ def test_batches_are_what_they_say(sampling, mined):
         assert int(ids.min()) >= 0
         assert int(ids.max()) < len(LABELS)
         labels = LABELS[ids]
-        assert sampling.gives == {type(None): "labels", Pairs: "pairs", Triplets: "triplets", Episode: "episodes"}[type(tuples)]
+        assert (
+            sampling.produces
+            == {type(None): "labels", Pairs: "pairs", Triplets: "triplets", Episode: "episodes"}[type(tuples)]
+        )
         if isinstance(tuples, Pairs):
             assert torch.equal(labels[tuples.left] == labels[tuples.right], tuples.same)
             assert (ids[tuples.left] != ids[tuples.right]).all()
@@ -136,8 +142,10 @@ def test_every_class_is_drawn(name, make):
 def test_batches_that_cannot_be_are_refused_with_a_number_that_can(name, make, batch_size):
     if name == "episodes":
         pytest.skip("it has ways, shots and queries instead")
-    unit = UNIT.get(name, UNITS[make("sampling", name, {"labels": LABELS}, batch_size=24).gives])
-    with pytest.raises(LabError, match=f"batch_size must be a positive multiple of {unit} images, at most .* got {batch_size}:") as refused:
+    unit = UNIT.get(name, UNITS[make("sampling", name, {"labels": LABELS}, batch_size=24).produces])
+    with pytest.raises(
+        LabError, match=f"batch_size must be a positive multiple of {unit} images, at most .* got {batch_size}:"
+    ) as refused:
         make("sampling", name, {"labels": LABELS}, batch_size=batch_size)
     would_do = int(re.search(r"(\d+) would do", str(refused.value))[1])
     assert would_do == min({25: 24, 119: 120, 121: 120, 240: 120, 1201: 120}.get(batch_size, unit), MOST.get(name, 120))
@@ -179,11 +187,15 @@ def test_pk_has_k_images_of_each_of_p_classes(batch_size, per_class):
 
 
 def test_pk_draws_each_class_equally_often():
-    sampling = PK(labels=LABELS, batch_size=20, per_class=4, steps=8)  # 5 of 20 classes a batch: 4 batches hold each once
+    sampling = PK(
+        labels=LABELS, batch_size=20, per_class=4, steps=8
+    )  # 5 of 20 classes a batch: 4 batches hold each once
     for epoch in range(3):
         drawn = Counter(torch.cat([LABELS[ids] for ids, _ in sampling.batches(epoch)]).tolist())
         assert set(drawn.values()) == {2 * 4}
-    uneven = PK(labels=LABELS, batch_size=24, per_class=4, steps=300)  # 6 of 20: two classes of each list are left out, ever others
+    uneven = PK(
+        labels=LABELS, batch_size=24, per_class=4, steps=300
+    )  # 6 of 20: two classes of each list are left out, ever others
     drawn = Counter(torch.cat([LABELS[ids] for ids, _ in uneven.batches(0)]).tolist())
     assert set(drawn) == set(range(20))
     assert max(drawn.values()) < 1.25 * min(drawn.values())
@@ -261,7 +273,11 @@ def test_a_table_is_wanted_every_n_epochs_after_the_warm_up(kind):
     sampling = kind(labels=LABELS, batch_size=24, every=3, warmup=2)
     assert [epoch for epoch in range(10) if sampling.wants(epoch)] == [2, 5, 8]
     assert kind(labels=LABELS, batch_size=24, warmup=0).wants(0)
-    assert [epoch for epoch in range(9) if kind(labels=LABELS, batch_size=24, every=2, warmup=4).wants(epoch)] == [4, 6, 8]
+    assert [epoch for epoch in range(9) if kind(labels=LABELS, batch_size=24, every=2, warmup=4).wants(epoch)] == [
+        4,
+        6,
+        8,
+    ]
     for values, message in (({"every": 0}, "every must be > 0"), ({"warmup": -1}, "warmup must be >= 0")):
         with pytest.raises(ValueError, match=message):
             kind(labels=LABELS, batch_size=24, **values)

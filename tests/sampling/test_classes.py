@@ -13,7 +13,10 @@ from siamese_lab.sampling.hierarchical import Hierarchical
 from siamese_lab.training.assemble import assemble
 from tests.sampling.test_all import LABELS
 
-GROUPS = {"alphabet": (LABELS // 5, ("a", "b", "c", "d")), "half": (LABELS % 2, ("even", "odd"))}  # 4 x 5 classes, 2 x 10
+GROUPS = {
+    "alphabet": (LABELS // 5, ("a", "b", "c", "d")),
+    "half": (LABELS % 2, ("even", "odd")),
+}  # 4 x 5 classes, 2 x 10
 
 # hierarchical
 
@@ -51,7 +54,9 @@ def test_a_small_group_gives_all_its_classes_with_more_images_each():
 
 
 def test_each_class_is_drawn_equally_often():
-    sampling = Hierarchical(labels=LABELS, groups=GROUPS, batch_size=8, per_class=4, steps=600)  # 2 of the 5 classes of an alphabet
+    sampling = Hierarchical(
+        labels=LABELS, groups=GROUPS, batch_size=8, per_class=4, steps=600
+    )  # 2 of the 5 classes of an alphabet
     drawn = Counter(torch.cat([LABELS[ids] for ids, _ in sampling.batches(0)]).tolist())
     assert set(drawn) == set(range(20))
     assert max(drawn.values()) < 1.5 * min(drawn.values())
@@ -91,7 +96,12 @@ def test_hierarchical_refuses(values, message):
 
 def test_groups_are_those_of_the_training_part():
     """The scripts of the glyphs."""
-    words = ["data.size=16", "data.images_per_class=8", "data.train_scripts=[GREEK,COPTIC]", "data.val_scripts=[ARMENIAN]"]
+    words = [
+        "data.size=16",
+        "data.images_per_class=8",
+        "data.train_scripts=[GREEK,COPTIC]",
+        "data.val_scripts=[ARMENIAN]",
+    ]
     words += ["data.test_scripts=[GEORGIAN]", "backbone.width=16", "protocol=[verification]", "sampling=hierarchical"]
     lab = assemble(compose([*words, "sampling.batch_size=32"]))
     codes, names = lab.samples.groups["script"]
@@ -133,7 +143,10 @@ def test_episodes_draw_each_class_and_image_equally_often():
         ({"way": 1}, "way must be >= 2, got 1"),
         ({"shot": 0}, "shot must be >= 1, got 0"),
         ({"queries": 0}, "queries must be >= 1, got 0"),
-        ({"way": 13, "queries": 2}, "way must be at most 12, got 13: so many classes of the training data have 3 images"),
+        (
+            {"way": 13, "queries": 2},
+            "way must be at most 12, got 13: so many classes of the training data have 3 images",
+        ),
         ({"way": 2, "queries": 14}, "way must be at most 0, got 2"),
     ],
 )
@@ -159,7 +172,9 @@ def test_classes_are_drawn_in_proportion_to_a_power_of_their_size(alpha):
 
 def test_images_of_a_class_come_all_before_one_comes_again():
     for epoch in range(3):
-        ids = torch.cat([ids for ids, _ in Balanced(labels=UNLIKE, batch_size=8, per_class=4, alpha=0.0, steps=100).batches(epoch)])
+        ids = torch.cat(
+            [ids for ids, _ in Balanced(labels=UNLIKE, batch_size=8, per_class=4, alpha=0.0, steps=100).batches(epoch)]
+        )
         for label, size in enumerate(SIZES.tolist()):
             own = ids[UNLIKE[ids] == label]
             for turn in own.split(size):
@@ -183,7 +198,9 @@ def test_a_batch_has_k_images_of_each_of_p_classes(per_class, batch_size):
         assert list(drawn.values()) == [per_class] * (batch_size // per_class)
 
 
-@pytest.mark.parametrize(("key", "value"), [("alpha", -0.1), ("alpha", 1.1), ("alpha", float("nan")), ("per_class", 1), ("per_class", 121)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("alpha", -0.1), ("alpha", 1.1), ("alpha", float("nan")), ("per_class", 1), ("per_class", 121)]
+)
 def test_balanced_refuses(key, value):
     with pytest.raises(ValueError, match=rf"{key} must lie in"):
         Balanced(labels=LABELS, batch_size=24, **{key: value})

@@ -48,34 +48,46 @@ def test_a_table_is_wanted_every_n_epochs_after_the_warm_up(kind):
 @pytest.mark.parametrize(("absolute", "relative"), [(None, None), (0.3, None), (-0.5, None), (None, 0.2), (0.1, -0.1)])
 @pytest.mark.parametrize("distance", [Euclidean(), WeightedL1(dim=3, mean=0.0, std=1.0)])
 def test_the_window_is_the_written_out_one(first, last, absolute, relative, distance):
-    sampling = HardWindow(labels=LABELS, batch_size=24, first=first, last=last, absolute_margin=absolute, relative_margin=relative)
+    sampling = HardWindow(
+        labels=LABELS, batch_size=24, first=first, last=last, absolute_margin=absolute, relative_margin=relative
+    )
     mined, d = sampling.mine(Z, distance, 1).tolist(), distance.matrix(Z, Z).tolist()
     passed = 0
     for image, (positive, *negatives) in enumerate(mined):
         own = (LABELS[image] == LABELS).sum() > 1
         assert LABELS[positive] == LABELS[image]
         assert (positive != image) == own
-        others = sorted((n for n in range(120) if LABELS[n] != LABELS[image]), key=lambda n: d[image][n])[first - 1 : last]
+        others = sorted((n for n in range(120) if LABELS[n] != LABELS[image]), key=lambda n: d[image][n])[
+            first - 1 : last
+        ]
         least = d[image][positive]
         floors = [least + absolute] if absolute is not None else []
         floors += [least + relative * abs(least)] if relative is not None else []
         expected = [n if all(d[image][n] >= floor for floor in floors) else -1 for n in others]
         assert negatives == expected
         passed += sum(n >= 0 for n in negatives)
-    assert passed == 120 * (last - first + 1) if (absolute, relative) == (None, None) else passed < 120 * (last - first + 1)
+    assert (
+        passed == 120 * (last - first + 1)
+        if (absolute, relative) == (None, None)
+        else passed < 120 * (last - first + 1)
+    )
     assert passed or isinstance(distance, WeightedL1)
 
 
 def test_each_mining_gives_an_image_another_positive():
     sampling = HardWindow(labels=EVEN, batch_size=24)
     positives = torch.stack([sampling.mine(Z, Euclidean(), epoch)[:, 0] for epoch in range(40)])
-    assert [len(set(column.tolist())) for column in positives.T] == pytest.approx([9] * 120, abs=1)  # nine others in the class
+    assert [len(set(column.tolist())) for column in positives.T] == pytest.approx(
+        [9] * 120, abs=1
+    )  # nine others in the class
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_negatives_of_the_window_come_with_their_positive(share):
     z = Z[:20][LABELS] + 0.35 * Z  # classes lie together, so that some negatives pass and some do not
-    sampling = HardWindow(labels=LABELS, batch_size=120, first=2, last=6, relative_margin=0.3, share_hard=share, steps=30)
+    sampling = HardWindow(
+        labels=LABELS, batch_size=120, first=2, last=6, relative_margin=0.3, share_hard=share, steps=30
+    )
     mined = sampling.mine(z, Euclidean(), 1)
     hard, own, rank = [], [], []
     for ids, (anchor, positive, negative) in sampling.batches(1, mined):
@@ -102,7 +114,10 @@ def test_an_anchor_of_which_none_passes_gets_a_random_negative():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"first": 0}, "first and last must be ranks with 1 <= first <= last <= 106, got 0 and 20: the largest class leaves 106"),
+        (
+            {"first": 0},
+            "first and last must be ranks with 1 <= first <= last <= 106, got 0 and 20: the largest class leaves 106",
+        ),
         ({"first": 21}, "got 21 and 20"),
         ({"last": 107}, "got 2 and 107"),
         ({"relative_margin": -1.0}, "relative_margin must be > -1 or null, got -1.0"),
@@ -172,7 +187,9 @@ def test_partners_of_a_few_images_by_hand():
     d = torch.cdist(z, z)
     allowed = [p for p in itertools.permutations(range(6)) if all(labels[i] != labels[j] for i, j in enumerate(p))]
     best = min(allowed, key=lambda p: sum(float(d[i, j]) for i, j in enumerate(p)))
-    assert sum(float(d[i, j]) for i, j in enumerate(partner.tolist())) == pytest.approx(sum(float(d[i, j]) for i, j in enumerate(best)))
+    assert sum(float(d[i, j]) for i, j in enumerate(partner.tolist())) == pytest.approx(
+        sum(float(d[i, j]) for i, j in enumerate(best))
+    )
 
 
 def test_no_pair_comes_again_between_two_minings():
@@ -209,7 +226,9 @@ def test_small_classes_meet_all_others():
     sampling = LAPPairs(labels=labels, batch_size=8, partition=20, **HARD)
     z = torch.randn(80, 3, generator=torch.Generator().manual_seed(1))
     met = {
-        (int(labels[i]), int(labels[j])) for epoch in range(60) for i, j in enumerate(sampling.mine(z, Euclidean(), epoch)[:, 0].tolist())
+        (int(labels[i]), int(labels[j]))
+        for epoch in range(60)
+        for i, j in enumerate(sampling.mine(z, Euclidean(), epoch)[:, 0].tolist())
     }
     assert len({b for a, b in met if a == 0}) > 12
 

@@ -43,7 +43,12 @@ def wide(side):
             tiff = tiff.replace(old, struct.pack("<HH", tag, 4) + long)
     bmp = bytearray(encoded(GREY, "BMP"))
     bmp[18:26] = struct.pack("<ii", side, side)
-    return {"png": png(width=side, height=side), "tiff": tiff, "bmp": bytes(bmp), "ppm": f"P6 {side} {side} 255\n".encode() + bytes(100)}
+    return {
+        "png": png(width=side, height=side),
+        "tiff": tiff,
+        "bmp": bytes(bmp),
+        "ppm": f"P6 {side} {side} 255\n".encode() + bytes(100),
+    }
 
 
 def altered(data, at, bits=0xFF):

@@ -14,7 +14,13 @@ from siamese_lab.data.images import Fit
 from siamese_lab.datasets import _omniglot_files as omniglot_files
 from tests.security._bytes import drawings
 
-QUICK = ("backbone.width=4", "sampling.batch_size=4", "sampling.per_class=2", "sampling.steps=1", "protocol=[verification]")
+QUICK = (
+    "backbone.width=4",
+    "sampling.batch_size=4",
+    "sampling.per_class=2",
+    "sampling.steps=1",
+    "protocol=[verification]",
+)
 SMALL_OMNIGLOT = ("data.split=vinyals", "data.validation_characters=0", "data.size=16")
 
 
@@ -37,7 +43,9 @@ def command(*words: str) -> Said:
 
 
 def one_line(said: Said, code: int, words: str = "") -> None:
-    """Sees to the exit code, and that stderr is one line of the lab with these words (a pattern), or, for "", nothing."""
+    """Sees to the exit code, and that stderr is one line of the lab with these words (a pattern), or, for "",
+    nothing.
+    """
     assert said.code == code, said
     assert "Traceback" not in said.err
     if not words:
@@ -56,7 +64,9 @@ COMPOSED_ONCE = {}
 
 
 def composed_once(chosen, dirs):
-    """Hydra takes three times as long as everything else, and the words of most cases are the same: each is composed once."""
+    """Hydra takes three times as long as everything else, and the words of most cases are the same: each is composed
+    once.
+    """
     words = tuple(o.input_line for o in chosen)
     if words not in COMPOSED_ONCE:
         COMPOSED_ONCE[words] = real_compose(chosen, dirs)
@@ -68,4 +78,6 @@ def small_omniglot(monkeypatch) -> None:
     named = [(re.sub(r"/\d{4}_(\d\d)\.png$", r"/\1", name), data) for name, data in drawings()]
     lines = [f"{name} {omniglot_files.digest(Fit(28, invert=True).opened(data))}" for name, data in named]
     monkeypatch.setattr(omniglot_files, "CHARACTERS", {"images_background": 2})
-    monkeypatch.setattr(omniglot_files, "CONTENT", {"images_background": hashlib.sha256("\n".join(lines).encode()).hexdigest()})
+    monkeypatch.setattr(
+        omniglot_files, "CONTENT", {"images_background": hashlib.sha256("\n".join(lines).encode()).hexdigest()}
+    )

@@ -6,7 +6,17 @@ from siamese_lab.cli import VERBS
 from tests.security._refusals import refused
 
 MARGIN = "loss=triplet"
-NAMES = {"nope": "nope", "": "''", "..": "..", "/": "/", "/etc/passwd": "/etc/passwd", "*": "*", "[a": "[a", "~": "~", "a\0b": "a\\x00b"}
+NAMES = {
+    "nope": "nope",
+    "": "''",
+    "..": "..",
+    "/": "/",
+    "/etc/passwd": "/etc/passwd",
+    "*": "*",
+    "[a": "[a",
+    "~": "~",
+    "a\0b": "a\\x00b",
+}
 LONG = "x" * 100_000
 NO_OVERRIDE = "is no override: write key=value or group=option"
 PLAIN = "study must be a plain folder name"
@@ -102,8 +112,10 @@ LINES = [
     (["train", "protocol=[verification,verification]"], "names an option twice"),
     (["train", "loss@x=supcon"], "Could not override 'loss@x'"),
     # values
-    *((["train", MARGIN, f"loss.margin={x}"], "must be a number, got") for x in ("abc", "[1]", "{a:1}", "true", "null", "''")),
-    *((["train", MARGIN, f"loss.margin={x}"], "loss.margin must be a finite number, got") for x in ("nan", "inf", "1e999")),
+    *((["train", MARGIN, f"loss.margin={x}"], "must be a number, "
+                                              "got") for x in ("abc", "[1]", "{a:1}", "true", "null", "''")),
+    *((["train", MARGIN, f"loss.margin={x}"], "loss.margin must be a finite number, "
+                                              "got") for x in ("nan", "inf", "1e999")),
     (["train", "loss=triplet", "loss.margin=-1"], "margin must be > 0, got -1.0"),
     (["train", "seed="], "seed must be a whole number, got the text ''"),
     (["train", "seed=-1"], "seed must be >= 0, got -1"),
@@ -119,7 +131,10 @@ LINES = [
     (["train", "trainer.max_time=nan"], "trainer.max_time must be a finite number, got nan"),
     (["train", "trainer.max_time=-1"], "trainer.max_time must be > 0, got -1"),
     (["train", "trainer.max_time=soon"], 'trainer.max_time must be "HH:MM:SS", minutes or null'),
-    *((["train", f"study={study}"], PLAIN) for study in ("../x", "a/b", "'a b'", "..", "''", "'a\n'", ".hidden", "a" * 300)),
+    *(
+        (["train", f"study={study}"], PLAIN)
+        for study in ("../x", "a/b", "'a b'", "..", "''", "'a\n'", ".hidden", "a" * 300)
+    ),
     *((["train", f"name={name}"], ONE_LINE) for name in (LONG, "'a\nb'", "''", "'\udcff'", "'\x1b[31m'")),
     (["train", "data=folder"], "data.root needs a value"),
     (["train", "data=folder", "data.root="], "root must name a folder of images, got an empty text"),
@@ -131,7 +146,8 @@ LINES = [
     (["train", "data=folder", "data.root='a\0b'"], "a\\x00b does not exist"),
     (["train", "data=folder", "data.root='\udcff'"], "data.root must be the path of a folder"),
     # which run
-    *(([verb, run], f"no run {shown}: it must be a run folder") for verb in ("evaluate", "resume") for run, shown in NAMES.items()),
+    *(([verb, run], f"no run {shown}: it must be a run "
+                    "folder") for verb in ("evaluate", "resume") for run, shown in NAMES.items()),
     (["evaluate", LONG], "no run xxxx"),
     (["resume", "x" * 300], "no run xxxx"),
     (["verify", "nope", "a.png", "b.png"], "no run nope"),
@@ -152,7 +168,9 @@ def test_every_verb_is_in_the_table():
     assert {words[0] for words, *_ in LINES} >= set(VERBS)
 
 
-BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(f"a{n + 1}: &a{n + 1} [{','.join([f'*a{n}'] * 9)}]\n" for n in range(8))
+BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"a{n + 1}: &a{n + 1} [{','.join([f'*a{n}'] * 9)}]\n" for n in range(8)
+)
 GOOD = "_target_: siamese_lab.losses.contrastive.ContrastiveLoss\nmargin: 1.0\n"
 YAMLS = {
     "broken": ("margin: [1", "mine.yaml is no yaml: "),

@@ -1,7 +1,7 @@
 """Broken, odd and hostile images, trees and zips, as a user meets them: by a command.
 
-What cannot be used ends with exit code 2 and one line that names it, what is wrong, and what to do; nothing stays in the cache. What is
-only odd is read, and its pixels are right. Downloads stand in `test_hostile_downloads.py`.
+What cannot be used ends with exit code 2 and one line that names it, what is wrong, and what to do; nothing stays in
+the cache. What is only odd is read, and its pixels are right. Downloads stand in `test_hostile_downloads.py`.
 """
 
 import os
@@ -46,7 +46,9 @@ def left(tmp_path):
 
 @pytest.fixture
 def half(left):
-    """Of these, what is no whole store: images of which none is broken may be kept, whatever is wrong with their folders."""
+    """Of these, what is no whole store: images of which none is broken may be kept, whatever is wrong with their
+    folders.
+    """
 
     def found():
         files = left()
@@ -125,7 +127,11 @@ BROKEN = [  # file, its bytes, what is said of it
     ("altered-header.png", made.altered(encoded(NOISE), 20), "truncated or damaged in its header"),
     ("no-width.png", png(width=0), "truncated or damaged in its header"),
     ("too-few-rows.png", png(width=100, height=100), "truncated"),
-    ("unknown-compression.tiff", TIFF.replace(b"\x03\x01\x03\0\x01\0\0\0\x01\0", b"\x03\x01\x03\0\x01\0\0\0\xe7\x03"), "in its header"),
+    (
+        "unknown-compression.tiff",
+        TIFF.replace(b"\x03\x01\x03\0\x01\0\0\0\x01\0", b"\x03\x01\x03\0\x01\0\0\0\xe7\x03"),
+        "in its header",
+    ),
     *((f"100000-square.{kind}", data, HUGE) for kind, data in made.wide(100_000).items()),
     ("9000-square.png", png(width=9000, height=9000), HUGE),  # below Pillow's own limit
     ("12000-square.png", png(width=12000, height=12000), HUGE),  # where Pillow only warns
@@ -144,7 +150,11 @@ BROKEN = [  # file, its bytes, what is said of it
 @pytest.mark.parametrize(("name", "data", "reason"), [pytest.param(*case, id=case[0]) for case in BROKEN])
 def test_a_broken_image_is_refused(tree, left, name, data, reason):
     (tree / "p1" / name).write_bytes(data)
-    one_line(check("people"), 2, rf"refused 1 broken image in .*people: p1/{name}: .*{reason}.*mend or remove.*data\.broken=skip")
+    one_line(
+        check("people"),
+        2,
+        rf"refused 1 broken image in .*people: p1/{name}: .*{reason}.*mend or remove.*data\.broken=skip",
+    )
     assert left() == []
 
 
@@ -186,7 +196,11 @@ def test_what_is_no_file_is_never_opened(tree, left, make, reason):
 
 def test_images_that_do_not_fit(tree, left):
     (tree / "p1" / "needle.png").write_bytes(encoded(Image.new("L", (1, 1_000_000))))
-    one_line(check("people", "data.fit=crop"), 2, r"p1/needle\.png: too narrow to be cropped \(1 x 1000000\): data\.fit=pad or squash")
+    one_line(
+        check("people", "data.fit=crop"),
+        2,
+        r"p1/needle\.png: too narrow to be cropped \(1 x 1000000\): data\.fit=pad or squash",
+    )
     one_line(check("people", size="null"), 2, r"unlike sizes .*p1/needle\.png is 1 x 1000000.*give a size")
     assert left() == []
 
@@ -262,7 +276,9 @@ ODD = [  # name, suffix, bytes, the pixels that are right
 ]
 
 
-@pytest.mark.parametrize(("suffix", "data", "pixels"), [pytest.param(*case[1:], id=f"{case[0]}, {case[1]}") for case in ODD])
+@pytest.mark.parametrize(
+    ("suffix", "data", "pixels"), [pytest.param(*case[1:], id=f"{case[0]}, {case[1]}") for case in ODD]
+)
 def test_an_odd_image_is_read_right(tmp_path, suffix, data, pixels):
     for person in range(6):
         for index in range(2):
@@ -298,33 +314,101 @@ def emptied(*names):
 
 
 TREES = [  # what is wrong, how it comes about, what is said
-    ("root missing", shutil.rmtree, r"people does not exist: give the folder that holds one folder of images per identity"),
+    (
+        "root missing",
+        shutil.rmtree,
+        r"people does not exist: give the folder that holds one folder of images per identity",
+    ),
     ("root a file", replaced(lambda root: root.write_text("x")), "is not a folder: give"),
-    ("root a zip", replaced(lambda root: root.write_bytes(zipped(("a/1.png", encoded(GREY))))), "is not a folder: give"),
+    (
+        "root a zip",
+        replaced(lambda root: root.write_bytes(zipped(("a/1.png", encoded(GREY))))),
+        "is not a folder: give",
+    ),
     ("root a pipe", replaced(os.mkfifo), "is not a folder: give"),
     ("root a link to nothing", replaced(lambda root: root.symlink_to("nowhere")), "is a link to nothing: give"),
     ("root a link to itself", replaced(lambda root: root.symlink_to(root.name)), r"cannot be read \(Too many levels"),
     ("root empty", replaced(lambda root: root.mkdir()), "holds no images.*one folder of them per identity"),
     ("only empty folders", replaced(lambda root: (root / "a").mkdir(parents=True)), "holds no images"),
     ("only hidden files", emptied("a/.1.png", ".b/2.png", "__MACOSX/c/1.png"), "holds no images"),
-    ("only other kinds", emptied("a/1.heic", "a/2.gif", "b/1.heic"), r"its 3 files, e\.g\. a/1\.heic, are of other kinds: convert them"),
-    ("images in the root", lambda root: put(root, "stray.png"), r"1 images lie in .*stray\.png: put each identity's images in a folder"),
-    ("images and folders", lambda root: [put(root, f"p0/old/{i}.png") for i in "12"], "p0 holds images and folders of images"),
+    (
+        "only other kinds",
+        emptied("a/1.heic", "a/2.gif", "b/1.heic"),
+        r"its 3 files, e\.g\. a/1\.heic, are of other kinds: convert them",
+    ),
+    (
+        "images in the root",
+        lambda root: put(root, "stray.png"),
+        r"1 images lie in .*stray\.png: put each identity's images in a folder",
+    ),
+    (
+        "images and folders",
+        lambda root: [put(root, f"p0/old/{i}.png") for i in "12"],
+        "p0 holds images and folders of images",
+    ),
     ("one identity", emptied("a/1.png", "a/2.png"), "1 identity: at least 2 are needed"),
-    ("one image each", emptied("a/1.png", "b/1.png"), "fewer than 2 images: a, b; they form no positive pair.*add images"),
-    ("too few for the parts", emptied("a/1.png", "a/2.png", "b/1.png", "b/2.png"), "need more than there are: 2; set a share to 0"),
+    (
+        "one image each",
+        emptied("a/1.png", "b/1.png"),
+        "fewer than 2 images: a, b; they form no positive pair.*add images",
+    ),
+    (
+        "too few for the parts",
+        emptied("a/1.png", "a/2.png", "b/1.png", "b/2.png"),
+        "need more than there are: 2; set a share to 0",
+    ),
     ("too deep", lambda root: put(root, "a/b/c/d/1.png"), "people/a/b/c/d lies too deep"),
     ("a part misspelt", emptied("train/a/1.png", "train/b/1.png", "tset/c/1.png"), "one named tset: did you mean test"),
-    ("in two parts", emptied(*(f"{p}/{n}/{i}.png" for p in ("train", "test") for n in "abc" for i in "12")), "3 identities stand in more"),
-    ("link in a circle", lambda root: (root / "p0" / "loop").symlink_to(".."), "p0/loop and .*people are the same folder: remove one"),
-    ("folder linked to itself", lambda root: (root / "p0" / "p0").symlink_to("."), "p0/p0 and .*p0 are the same folder"),
-    ("an identity under two names", lambda root: (root / "q").symlink_to("p0"), "q and .*p0 are the same folder: remove one"),
-    ("an identity that links to nothing", lambda root: (root / "q").symlink_to("gone"), "people/q is a link to nothing: mend or remove"),
-    ("an identity that links to itself", lambda root: (root / "q").symlink_to("q"), "people/q is a link to nothing: mend or remove"),
-    ("no utf-8 in a folder", lambda root: put(root, os.fsdecode(b"M\xfcller/1.png")), r"M\\udcfcller is no UTF-8: rename it"),
-    ("no utf-8 in a file", lambda root: put(root, os.fsdecode(b"p0/\xff.png")), r"p0/\\udcff\.png is no UTF-8: rename it"),
-    ("a broken image whose name is two lines", lambda root: put(root, "p0/a\nb\x1b[2J.png", b""), r"p0/a\\nb\\x1b\[2J\.png: empty"),
-    ("a broken image that writes backwards", lambda root: put(root, "p0/\u202egnp.png", b""), r"p0/\\u202egnp\.png: empty"),
+    (
+        "in two parts",
+        emptied(*(f"{p}/{n}/{i}.png" for p in ("train", "test") for n in "abc" for i in "12")),
+        "3 identities stand in more",
+    ),
+    (
+        "link in a circle",
+        lambda root: (root / "p0" / "loop").symlink_to(".."),
+        "p0/loop and .*people are the same folder: remove one",
+    ),
+    (
+        "folder linked to itself",
+        lambda root: (root / "p0" / "p0").symlink_to("."),
+        "p0/p0 and .*p0 are the same folder",
+    ),
+    (
+        "an identity under two names",
+        lambda root: (root / "q").symlink_to("p0"),
+        "q and .*p0 are the same folder: remove one",
+    ),
+    (
+        "an identity that links to nothing",
+        lambda root: (root / "q").symlink_to("gone"),
+        "people/q is a link to nothing: mend or remove",
+    ),
+    (
+        "an identity that links to itself",
+        lambda root: (root / "q").symlink_to("q"),
+        "people/q is a link to nothing: mend or remove",
+    ),
+    (
+        "no utf-8 in a folder",
+        lambda root: put(root, os.fsdecode(b"M\xfcller/1.png")),
+        r"M\\udcfcller is no UTF-8: rename it",
+    ),
+    (
+        "no utf-8 in a file",
+        lambda root: put(root, os.fsdecode(b"p0/\xff.png")),
+        r"p0/\\udcff\.png is no UTF-8: rename it",
+    ),
+    (
+        "a broken image whose name is two lines",
+        lambda root: put(root, "p0/a\nb\x1b[2J.png", b""),
+        r"p0/a\\nb\\x1b\[2J\.png: empty",
+    ),
+    (
+        "a broken image that writes backwards",
+        lambda root: put(root, "p0/\u202egnp.png", b""),
+        r"p0/\\u202egnp\.png: empty",
+    ),
 ]
 
 
@@ -403,14 +487,22 @@ LEGAL = [  # what, how it comes about, what is said; "" = nothing
     ("a folder named as an image", lambda root: (root / "p0").rename(root / "p0.png"), ""),
     ("other kinds of files", heic, r"passed over 3 files in .*with the suffix of no image \(\.bmp, .*\), e\.g\. bob$"),
     ("one other file", lambda root: put(root, "p0/a\nb.heic"), r"passed over 1 file in .*, e\.g\. p0/a\\nb\.heic$"),
-    ("capitals only", lambda root: [put(root, f"P0/{i}.png") for i in "12"], "'P0' and 'p0' differ only in capitals.*two identities"),
+    (
+        "capitals only",
+        lambda root: [put(root, f"P0/{i}.png") for i in "12"],
+        "'P0' and 'p0' differ only in capitals.*two identities",
+    ),
     (
         "accents only",
         lambda root: [put(root, f"{n}/{i}.png") for n in (COMPOSED, DECOMPOSED) for i in "12"],
         r"'Ren\\xe9' .*two identities",
     ),
     ("files that differ in capitals", lambda root: [put(root, f"p0/{n}") for n in ("a.png", "A.png", "a.PNG")], ""),
-    ("too few images of one", lambda root: put(root, "x\ny/1.png"), r"1 of 7 identities .*fewer than 2 images: x\\ny; they are left out"),
+    (
+        "too few images of one",
+        lambda root: put(root, "x\ny/1.png"),
+        r"1 of 7 identities .*fewer than 2 images: x\\ny; they are left out",
+    ),
 ]
 
 
@@ -424,7 +516,14 @@ def test_odd_names_go_through_a_whole_run(tree, left):
     """Into figures, TensorBoard's tables, and what another command says of the run."""
     for name in NAMES.values():
         named(name)(tree)
-    small = ("data=folder", "data.root=people", "data.size=16", "trainer.max_epochs=1", "trainer.progress=false", *QUICK)
+    small = (
+        "data=folder",
+        "data.root=people",
+        "data.size=16",
+        "trainer.max_epochs=1",
+        "trainer.progress=false",
+        *QUICK,
+    )
     done = command("train", *small)
     one_line(done, 0)
     assert "\x1b" not in done.out
@@ -449,14 +548,24 @@ GOOD = made.drawings()
 ONE = zipped(("a.png", b"1"))
 OUT = r"has a path that leads out of the archive; copy or download it again"
 ZIPS = [  # what is wrong with images_background.zip, its bytes, what is said
-    *((f"path {name}", zipped(*GOOD, (name, b"x")), rf"its member .*evil.* {OUT}") for name in ("../evil.png", "a/../../evil.png")),
-    *((f"path {name}", zipped(*GOOD, (name, b"x")), rf"its member .*evil.* {OUT}") for name in ("/etc/evil", "C:/evil", "..\\evil")),
+    *(
+        (f"path {name}", zipped(*GOOD, (name, b"x")), rf"its member .*evil.* {OUT}")
+        for name in ("../evil.png", "a/../../evil.png")
+    ),
+    *(
+        (f"path {name}", zipped(*GOOD, (name, b"x")), rf"its member .*evil.* {OUT}")
+        for name in ("/etc/evil", "C:/evil", "..\\evil")
+    ),
     ("zero byte in a name", zipped(("evilXpng", b"x")).replace(b"evilXpng", b"evil\0png"), OUT),
     ("link", special(made.LINK), "'link.png' is a link or a device; copy"),
     ("device", special(made.DEVICE), "is a link or a device"),
     ("pipe", special(made.PIPE), "is a link or a device"),
     ("encrypted", flagged(ONE, 8, b"\1"), "'a.png' is encrypted; copy"),
-    ("bomb", zipped(("a.png", bytes(50_000_000)), compression=zipfile.ZIP_DEFLATED), "unpacks from 4.,... to 50,000,000 bytes; copy"),
+    (
+        "bomb",
+        zipped(("a.png", bytes(50_000_000)), compression=zipfile.ZIP_DEFLATED),
+        "unpacks from 4.,... to 50,000,000 bytes; copy",
+    ),
     (
         "bomb of many",
         zipped(*((f"{i}.png", bytes(1 << 20)) for i in range(70)), compression=zipfile.ZIP_DEFLATED),
@@ -473,7 +582,11 @@ ZIPS = [  # what is wrong with images_background.zip, its bytes, what is said
     ("a drawing missing", zipped(*GOOD[1:]), "has 2 characters and 39 drawings"),
     ("a drawing too many", zipped(*GOOD, ("x/" + GOOD[0][0], GOOD[0][1])), "has 2 characters and 41 drawings"),
     ("a drawing half", zipped(*made.drawings(spoilt=GOOD[0][1][:200])), "character01/01: truncated"),
-    ("a drawing of another size", zipped(*made.drawings(spoilt=encoded(GREY))), f"character01/01: {SIDE} x {SIDE} pixels, Omniglot's have"),
+    (
+        "a drawing of another size",
+        zipped(*made.drawings(spoilt=encoded(GREY))),
+        f"character01/01: {SIDE} x {SIDE} pixels, Omniglot's have",
+    ),
     ("other drawings", zipped(*made.drawings(image=Image.new("1", (105, 105)))), "are not Omniglot's .*copy it again"),
     ("a flipped bit", made.altered(zipped(*GOOD), 1000), r"damaged within its zip \(Bad CRC-32"),
     ("unknown compression", flagged(zipped(*GOOD), 10, b"\x63"), "damaged within its zip .*compression"),
@@ -514,11 +627,23 @@ def as_folder(root):
 
 WHOLE = zipped(*GOOD)
 PLACES = [  # what is wrong with the folder, how it comes about, what is said
-    ("root missing", lambda root: root.rmdir(), "omniglot does not exist: give a folder with images_background.* or null to download"),
+    (
+        "root missing",
+        lambda root: root.rmdir(),
+        "omniglot does not exist: give a folder with images_background.* or null to download",
+    ),
     ("root a file", lambda root: (root.rmdir(), root.write_text("")), "is not a folder: give a folder"),
     ("root empty", lambda root: None, r"holds neither images_background\.zip nor a folder images_background"),
-    ("a pipe for a zip", lambda root: os.mkfifo(root / "images_background.zip"), r"background\.zip is neither a file nor a folder"),
-    ("a device for a zip", lambda root: (root / "images_background.zip").symlink_to("/dev/zero"), "is neither a file nor a folder"),
+    (
+        "a pipe for a zip",
+        lambda root: os.mkfifo(root / "images_background.zip"),
+        r"background\.zip is neither a file nor a folder",
+    ),
+    (
+        "a device for a zip",
+        lambda root: (root / "images_background.zip").symlink_to("/dev/zero"),
+        "is neither a file nor a folder",
+    ),
     ("a link to nothing", lambda root: (root / "images_background.zip").symlink_to("gone"), "holds neither"),
     ("an empty folder", lambda root: (root / "images_background").mkdir(), "has 0 characters and 0 drawings"),
     ("a pipe for a drawing", as_folder, "has 2 characters and 39 drawings"),
@@ -526,11 +651,19 @@ PLACES = [  # what is wrong with the folder, how it comes about, what is said
 RUNS = [  # what is wrong with all_runs.zip, its bytes, what is said
     ("no zip", b"x", "all_runs.zip cannot be read as a zip"),
     ("no runs in it", zipped(("a.txt", b"")), "all_runs.zip holds none of the images that it should: copy it again"),
-    ("one run of twenty", run(), "is not the 20 official runs of 20 x 20 of Omniglot's drawings: copy it again, or remove it"),
+    (
+        "one run of twenty",
+        run(),
+        "is not the 20 official runs of 20 x 20 of Omniglot's drawings: copy it again, or remove it",
+    ),
     ("labels of another encoding", run(b"\xff\xfe\0"), r"is not the 20 official runs \(.*codec.*\): copy it again"),
     ("labels of other files", run(b"a b\n"), r"is not the 20 official runs \('a'\)"),
     ("labels without a partner", run(b"a\n"), "is not the 20 official runs"),
-    ("labels damaged", run().replace(b"run01/test/item01.png run01", b"run01/test/item01.png RUN01"), "damaged within its zip"),
+    (
+        "labels damaged",
+        run().replace(b"run01/test/item01.png run01", b"run01/test/item01.png RUN01"),
+        "damaged within its zip",
+    ),
     ("no labels", zipped(("run01/test/item01.png", GOOD[0][1])), "is not the 20 official runs"),
     ("an image of another size", run(image=encoded(GREY)), "class01.png: 16 x 16 pixels"),
 ]
@@ -563,7 +696,11 @@ def test_a_cache_that_cannot_be_written(tree, tmp_path):
     (tmp_path / "cache").unlink()
     one_line(check("people"), 0)
     (store,) = (tmp_path / "cache" / "store").glob("*.u8")
-    for path in (store, store.with_suffix(".json"), store.with_suffix(".part")):  # folders stand where files are to be written
+    for path in (
+        store,
+        store.with_suffix(".json"),
+        store.with_suffix(".part"),
+    ):  # folders stand where files are to be written
         path.unlink(missing_ok=True)
         path.mkdir()
         one_line(check("people"), 2, "cannot write the store of decoded images .*set SIAMESE_LAB_CACHE")

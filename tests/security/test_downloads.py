@@ -1,7 +1,7 @@
 """Servers that stall, break off, lie and send elsewhere, as a user meets them: by a command that has to download.
 
-The data set is a small Omniglot on a server of this machine. What did break off is gone on with where it broke; what is wrong is one line
-and exit code 2, and nothing is kept of it.
+The data set is a small Omniglot on a server of this machine. What did break off is gone on with where it broke; what is
+wrong is one line and exit code 2, and nothing is kept of it.
 """
 
 import hashlib
@@ -160,7 +160,11 @@ def strange_total(a):
 
 def other_bytes(a):
     start = a.start()
-    a.say(206 if start else 200, Content_Length=str(len(DATA) - start), Content_Range=f"bytes {start}-{len(DATA) - 1}/{len(DATA)}")
+    a.say(
+        206 if start else 200,
+        Content_Length=str(len(DATA) - start),
+        Content_Range=f"bytes {start}-{len(DATA) - 1}/{len(DATA)}",
+    )
     a.give(bytes(len(DATA) - start))
 
 
@@ -183,13 +187,19 @@ def check(server, tmp_path, monkeypatch):
     monkeypatch.setenv("SIAMESE_LAB_OUTPUTS", str(tmp_path / "outputs"))
     monkeypatch.setattr(compose, "_compose", composed_once)
     small_omniglot(monkeypatch)
-    monkeypatch.setattr(omniglot_files, "PUBLISHED", {"images_background": (FILE, f"sha256:{hashlib.sha256(DATA).hexdigest()}")})
+    monkeypatch.setattr(
+        omniglot_files, "PUBLISHED", {"images_background": (FILE, f"sha256:{hashlib.sha256(DATA).hexdigest()}")}
+    )
     monkeypatch.setattr(omniglot_files, "MOST", 2 * len(DATA))
 
     def run(*behaviours, address=None):
         server.behaviours = list(behaviours)
-        patience = 1.0 if {stalls, silent} & set(behaviours) else 30.0  # seconds; a busy machine is no server that stalls
-        quick = partial(download.download, retries=3, patience=patience, backoff=0.01)  # else a server that is down is waited for, 15 s
+        patience = (
+            1.0 if {stalls, silent} & set(behaviours) else 30.0
+        )  # seconds; a busy machine is no server that stalls
+        quick = partial(
+            download.download, retries=3, patience=patience, backoff=0.01
+        )  # else a server that is down is waited for, 15 s
         monkeypatch.setattr(omniglot_files, "download", quick)
         address = address or f"http://127.0.0.1:{server.server_port}/python"
         return command("check", "data=omniglot", f"data.address='{address}'", *QUICK, *SMALL_OMNIGLOT)
@@ -200,14 +210,21 @@ def check(server, tmp_path, monkeypatch):
 @pytest.fixture
 def kept(tmp_path):
     """Names of what lies among the downloads, locks apart."""
-    return lambda: sorted(p.name for p in (tmp_path / "cache" / "downloads").rglob("*") if p.is_file() and p.suffix != ".lock")
+    return lambda: sorted(
+        p.name for p in (tmp_path / "cache" / "downloads").rglob("*") if p.is_file() and p.suffix != ".lock"
+    )
 
 
 FROM = f"bytes={HALF}-"
 GOOD = [  # how the server behaves in turn, what it is asked for, the bytes that it sends
     ("as it should", [whole], [None], [len(DATA)]),
     ("breaks off, is resumed", [breaks(HALF), whole], [None, FROM], [HALF, len(DATA) - HALF]),
-    ("breaks off twice", [breaks(HALF), breaks(HALF + 9), whole], [None, FROM, f"bytes={HALF + 9}-"], [HALF, 9, len(DATA) - HALF - 9]),
+    (
+        "breaks off twice",
+        [breaks(HALF), breaks(HALF + 9), whole],
+        [None, FROM, f"bytes={HALF + 9}-"],
+        [HALF, 9, len(DATA) - HALF - 9],
+    ),
     ("breaks off after its headers", [breaks(0), whole], [None, None], [0, len(DATA)]),
     ("stalls, is resumed", [stalls, whole], [None, FROM], [HALF, len(DATA) - HALF]),
     ("says nothing at first", [silent, whole], [None, None], [len(DATA)]),
@@ -216,9 +233,19 @@ GOOD = [  # how the server behaves in turn, what it is asked for, the bytes that
     ("too many requests at first", [status(429), whole], [None, None], [len(DATA)]),
     ("ignores ranges", [breaks(HALF), without_ranges], [None, FROM], [HALF, len(DATA)]),
     ("416 to a part", [breaks(HALF), status(416), whole], [None, FROM, None], [HALF, len(DATA)]),
-    ("another part than was asked", [breaks(HALF), another_part, whole], [None, FROM, None], [HALF, len(DATA) - 7, len(DATA)]),
+    (
+        "another part than was asked",
+        [breaks(HALF), another_part, whole],
+        [None, FROM, None],
+        [HALF, len(DATA) - 7, len(DATA)],
+    ),
     ("a total that is no number", [breaks(HALF), strange_total], [None, FROM], [HALF, len(DATA) - HALF]),
-    ("the rest of another file", [breaks(HALF), other_bytes, whole], [None, FROM, None], [HALF, len(DATA) - HALF, len(DATA)]),
+    (
+        "the rest of another file",
+        [breaks(HALF), other_bytes, whole],
+        [None, FROM, None],
+        [HALF, len(DATA) - HALF, len(DATA)],
+    ),
     ("says that it is longer", [lies(1000), whole], [None, f"bytes={len(DATA)}-"], [len(DATA)]),
     ("no length", [without_length], [None], [len(DATA)]),
     ("a length that is no number", [strange_length("many")], [None], [len(DATA)]),
@@ -249,13 +276,37 @@ BAD = [  # how the server behaves, what is said, how often it is asked, what is 
     ("hangs up for ever", [hangs_up], f"closed connection without response{HAND}", 4, []),
     ("another file", [login_page], f"its checksum is sha256:[0-9a-f]+, expected sha256:{HAND}", 1, []),
     ("other bytes", [other_bytes], f"its checksum is sha256:[0-9a-f]+, expected sha256:{HAND}", 1, []),
-    ("says that it is longer", [lies(1000)], f"{len(DATA):,} of {len(DATA) + 1000:,} bytes came{HAND}", 4, [FILE + ".part"]),
+    (
+        "says that it is longer",
+        [lies(1000)],
+        f"{len(DATA):,} of {len(DATA) + 1000:,} bytes came{HAND}",
+        4,
+        [FILE + ".part"],
+    ),
     ("says that it is shorter", [lies(-1000)], f"its checksum is {HAND}", 1, []),
-    ("announces too much", [lies(10 * len(DATA))], f"the server announces .* bytes, more than {2 * len(DATA):,}{HAND}", 1, []),
+    (
+        "announces too much",
+        [lies(10 * len(DATA))],
+        f"the server announces .* bytes, more than {2 * len(DATA):,}{HAND}",
+        1,
+        [],
+    ),
     ("endless", [endless], f"more than {2 * len(DATA):,} bytes came{HAND}", 1, []),
     ("in a circle", [in_a_circle], f"infinite loop.*{HAND}", None, []),
-    ("sends to a file", [sends_to("file:///etc/passwd")], f"Redirection to url 'file:///etc/passwd' is not allowed{HAND}", 1, []),
-    ("sends to ftp", [sends_to("ftp://127.0.0.1/x")], f"elsewhere: address must begin with http.*ftp://127{HAND}", 1, []),
+    (
+        "sends to a file",
+        [sends_to("file:///etc/passwd")],
+        f"Redirection to url 'file:///etc/passwd' is not allowed{HAND}",
+        1,
+        [],
+    ),
+    (
+        "sends to ftp",
+        [sends_to("ftp://127.0.0.1/x")],
+        f"elsewhere: address must begin with http.*ftp://127{HAND}",
+        1,
+        [],
+    ),
     ("sends to nowhere", [sends_to("http://127.0.0.1:9/x")], f"refused{HAND}", 4, []),
     ("speaks no HTTP", [no_http], f"220 ftp.example.org{HAND}", 4, []),
 ]
@@ -300,7 +351,9 @@ def test_a_part_that_a_killed_process_left(check, server, kept, tmp_path, part, 
 def test_an_md5_is_a_checksum_too(check, kept, monkeypatch):
     """The publisher's own are of that kind."""
     monkeypatch.setattr(
-        omniglot_files, "PUBLISHED", {"images_background": (FILE, f"md5:{hashlib.md5(DATA, usedforsecurity=False).hexdigest()}")}
+        omniglot_files,
+        "PUBLISHED",
+        {"images_background": (FILE, f"md5:{hashlib.md5(DATA, usedforsecurity=False).hexdigest()}")},
     )
     one_line(check(whole), 0)
     monkeypatch.setattr(omniglot_files, "PUBLISHED", {"images_background": (FILE, f"md5:{'0' * 32}")})
@@ -320,7 +373,9 @@ def test_a_download_that_was_altered_is_fetched_anew(check, server, kept, tmp_pa
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        pytest.param("file:///etc", "data.address: address must begin with http:// or https://, got file:///etc", id="file"),
+        pytest.param(
+            "file:///etc", "data.address: address must begin with http:// or https://, got file:///etc", id="file"
+        ),
         pytest.param("ftp://127.0.0.1", "address must begin with http", id="ftp"),
         pytest.param("/etc", "address must begin with http", id="path"),
         pytest.param("http://127.0.0.1:port", f"cannot download .*{HAND}", id="port"),

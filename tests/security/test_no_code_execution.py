@@ -1,7 +1,8 @@
-"""No file runs code: the package holds nothing that unpickles or evaluates, and no file that came from elsewhere gets it to.
+"""No file runs code: the package holds nothing that unpickles or evaluates, and no file that came from elsewhere gets
+it to.
 
-First the syntax trees of everything that is ours; then a payload for each known way, in a checkpoint, a run's config, a cache or a run's
-JSON, each given to a real command.
+First the syntax trees of everything that is ours; then a payload for each known way, in a checkpoint, a run's config, a
+cache or a run's JSON, each given to a real command.
 """
 
 import ast
@@ -93,7 +94,11 @@ def imported(node):
 
 
 def forbidden(name):
-    return name.split(".")[0] in UNPICKLE or name.startswith("torch.hub") or name in ("builtins.eval", "builtins.exec", "builtins.compile")
+    return (
+        name.split(".")[0] in UNPICKLE
+        or name.startswith("torch.hub")
+        or name in ("builtins.eval", "builtins.exec", "builtins.compile")
+    )
 
 
 def aliases(tree):
@@ -102,7 +107,9 @@ def aliases(tree):
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                names[alias.asname or alias.name.split(".")[0]] = alias.name if alias.asname else alias.name.split(".")[0]
+                names[alias.asname or alias.name.split(".")[0]] = (
+                    alias.name if alias.asname else alias.name.split(".")[0]
+                )
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
     return names
@@ -363,7 +370,11 @@ NO_CHECKPOINT = "cannot be read as a checkpoint"
 CODE = "it holds more than tensors and plain values"
 CHECKPOINTS = [  # what stands in a checkpoint's place: of the whole one's content and bytes, and the mark; what is said
     ("a plain pickle", lambda whole, data, mark: pickle.dumps(Touches(mark)), NO_CHECKPOINT),
-    ("torch's format of before 1.6", lambda whole, data, mark: saved(Touches(mark), _use_new_zipfile_serialization=False), NO_CHECKPOINT),
+    (
+        "torch's format of before 1.6",
+        lambda whole, data, mark: saved(Touches(mark), _use_new_zipfile_serialization=False),
+        NO_CHECKPOINT,
+    ),
     ("an array of objects", lambda whole, data, mark: npy(np.array([Touches(mark)], dtype=object)), NO_CHECKPOINT),
     ("a payload alone", lambda whole, data, mark: saved(Touches(mark)), CODE),
     ("a payload among the rest", lambda whole, data, mark: saved({**whole, "extra": Touches(mark)}), CODE),
@@ -376,10 +387,26 @@ CHECKPOINTS = [  # what stands in a checkpoint's place: of the whole one's conte
     ("a path", lambda whole, data, mark: saved({**whole, "extra": Path("x")}), CODE),
     ("another pickle in its zip", lambda whole, data, mark: with_pickle(data, pickle.dumps(Touches(mark))), CODE),
     ("a pickle cut in its zip", lambda whole, data, mark: with_pickle(data, pickle.dumps(Touches(mark))[:-5]), ""),
-    ("torchscript", lambda whole, data, mark: with_member(data, "archive/constants.pkl", pickle.dumps(Touches(mark))), CODE),
-    ("hyper-parameters", lambda whole, data, mark: saved({**whole, "hyper_parameters": hyper(mark)}), "hyper_parameters"),
-    ("of the data", lambda whole, data, mark: saved({**whole, "datamodule_hyper_parameters": hyper(mark)}), "hyper_parameters"),
-    ("their name", lambda whole, data, mark: saved({**whole, "hparams_name": "kwargs", "hparams_type": "os.mkdir"}), "hparams_name"),
+    (
+        "torchscript",
+        lambda whole, data, mark: with_member(data, "archive/constants.pkl", pickle.dumps(Touches(mark))),
+        CODE,
+    ),
+    (
+        "hyper-parameters",
+        lambda whole, data, mark: saved({**whole, "hyper_parameters": hyper(mark)}),
+        "hyper_parameters",
+    ),
+    (
+        "of the data",
+        lambda whole, data, mark: saved({**whole, "datamodule_hyper_parameters": hyper(mark)}),
+        "hyper_parameters",
+    ),
+    (
+        "their name",
+        lambda whole, data, mark: saved({**whole, "hparams_name": "kwargs", "hparams_type": "os.mkdir"}),
+        "hparams_name",
+    ),
 ]
 
 
@@ -428,17 +455,20 @@ def mkdir(target, **more):
 ELSEWHERE = "a config that you did not write builds only"
 NAMES = """
 os.mkdir os.system os.posix_spawn posix.mkdir nt.mkdir subprocess.run subprocess.Popen pathlib.Path.mkdir
-builtins.eval builtins.exec builtins.open builtins.__import__ importlib.import_module runpy.run_path timeit.timeit pdb.run
-pickle.load pickle.loads joblib.load dill.load marshal.loads shelve.open pandas.read_pickle yaml.unsafe_load
-numpy.load numpy.save torch.load torch.save torch.serialization.load torch.hub.load torch.jit.load torch.nn.Linear logging.os.system
-hydra.utils.instantiate hydra.utils.call hydra.utils.get_method hydra._internal.instantiate._instantiate2.instantiate
-pytorch_lightning.core.saving._load_state pytorch_lightning.utilities.cloud_io._load lightning_fabric.utilities.cloud_io._load
-torch.optim.adamw.torch.load torch.optim.Adam.__init__.__globals__.get torch.optim.lr_scheduler.LambdaLR torch.optim torch.optim.SGD
-siamese_lab.runs.folder.os.system siamese_lab.runs.folder.shutil.rmtree siamese_lab.core.files.write_text siamese_lab.model.checkpoint.torch.load
-siamese_lab.model.checkpoint.read_checkpoint siamese_lab.config.instantiate.build siamese_lab.config.instantiate.importlib.import_module siamese_lab.cli.main
+builtins.eval builtins.exec builtins.open builtins.__import__ importlib.import_module runpy.run_path timeit.timeit
+pdb.run pickle.load pickle.loads joblib.load dill.load marshal.loads shelve.open pandas.read_pickle yaml.unsafe_load
+numpy.load numpy.save torch.load torch.save torch.serialization.load torch.hub.load torch.jit.load torch.nn.Linear
+logging.os.system hydra.utils.instantiate hydra.utils.call hydra.utils.get_method
+hydra._internal.instantiate._instantiate2.instantiate pytorch_lightning.core.saving._load_state
+pytorch_lightning.utilities.cloud_io._load lightning_fabric.utilities.cloud_io._load torch.optim.adamw.torch.load
+torch.optim.Adam.__init__.__globals__.get torch.optim.lr_scheduler.LambdaLR torch.optim torch.optim.SGD
+siamese_lab.runs.folder.os.system siamese_lab.runs.folder.shutil.rmtree siamese_lab.core.files.write_text
+siamese_lab.model.checkpoint.torch.load siamese_lab.model.checkpoint.read_checkpoint
+siamese_lab.config.instantiate.build siamese_lab.config.instantiate.importlib.import_module siamese_lab.cli.main
 siamese_lab.data.download.download siamese_lab.data.download.urllib.request.urlopen siamese_lab.data.store.np.load
-siamese_lab.runs.folder.RunFolder siamese_lab.training.checkpointing.Keeper siamese_lab.data.archive.Archive siamese_lab.model.siamese.Embedded
-siamese_lab.structures.samples.Samples.__init__ siamese_lab.losses.supcon.SupConLoss.__init__.__globals__.get siamese_lab.__main__.main
+siamese_lab.runs.folder.RunFolder siamese_lab.training.checkpointing.Keeper siamese_lab.data.archive.Archive
+siamese_lab.model.siamese.Embedded siamese_lab.structures.samples.Samples.__init__
+siamese_lab.losses.supcon.SupConLoss.__init__.__globals__.get siamese_lab.__main__.main
 siamese_lab.datasets.glyphs.Glyphs . .. siamese_lab siamese_lab. siamese_lab..runs SIAMESE_LAB.runs.RunFolder os:mkdir
 """
 TARGETS = [*NAMES.split(), "", " os.mkdir", "os.mkdir ", "siamese_lab.losses.supcon.SupConLoss "]
@@ -466,7 +496,10 @@ def test_a_runs_config_builds_nothing_foreign(victim, mark, target):
 
 
 SECTIONS = [  # key, what stands there
-    *((key, mkdir("os.mkdir")) for key in ("data", "augment", "backbone", "distance", "miner", "loss", "protocol.verification")),
+    *(
+        (key, mkdir("os.mkdir"))
+        for key in ("data", "augment", "backbone", "distance", "miner", "loss", "protocol.verification")
+    ),
     *(
         (key, mkdir("siamese_lab.runs.folder.RunFolder"))
         for key in ("data", "augment", "backbone", "distance", "miner", "protocol.verification")
@@ -484,7 +517,9 @@ SECTIONS = [  # key, what stands there
 ]
 
 
-@pytest.mark.parametrize(("key", "section"), [pytest.param(*case, id=f"{case[0]} {n}") for n, case in enumerate(SECTIONS)])
+@pytest.mark.parametrize(
+    ("key", "section"), [pytest.param(*case, id=f"{case[0]} {n}") for n, case in enumerate(SECTIONS)]
+)
 def test_no_section_of_a_runs_config_does(victim, mark, key, section):
     changed(victim, key, section(mark))
     refused(command("evaluate", str(victim)), mark, key.split(".")[0])
@@ -496,7 +531,9 @@ def test_nor_when_it_is_resumed(victim, mark, key, target):
     """Even where the run folder bears the name that its config has: the id is a hash, and no signature."""
     stopped(victim)
     changed(victim, key, mkdir(target, groups=[], schedule={"name": "cosine", "warmup": 0.0})(mark))
-    named = victim.with_name(compose.resolved_hash(compose.OmegaConf.load(victim / "config.yaml"), fingerprint_of(victim)))
+    named = victim.with_name(
+        compose.resolved_hash(compose.OmegaConf.load(victim / "config.yaml"), fingerprint_of(victim))
+    )
     victim.rename(named)
     refused(command("resume", str(named)), mark, key)
 
@@ -562,7 +599,11 @@ CACHES = [
     ("an array of objects for the index", "json", lambda mark, old: npy(np.array([Touches(mark)], dtype=object))),
     ("a list for the index", "json", lambda mark, old: b"[]"),
     ("an index of another store", "json", lambda mark, old: old.replace(b"COPTIC", b"KOPTIC")),
-    ("an index with odd types", "json", lambda mark, old: json.dumps({**json.loads(old), "extra": {"names": 3}}).encode()),
+    (
+        "an index with odd types",
+        "json",
+        lambda mark, old: json.dumps({**json.loads(old), "extra": {"names": 3}}).encode(),
+    ),
     ("an index without end", "json", lambda mark, old: b"[" * 100_000),
     ("a huge shape", "json", lambda mark, old: json.dumps({**json.loads(old), "shape": [1e400, 1, 1, 1]}).encode()),
     ("a negative shape", "json", lambda mark, old: json.dumps({**json.loads(old), "shape": [-1, -1, 1, 1]}).encode()),
@@ -618,4 +659,8 @@ def test_a_cache_that_was_only_copied_is_taken_as_it_is(store, tmp_path, monkeyp
 def test_no_unpickler_was_needed_for_all_of_this():
     """`pickle` itself may be loaded by others; no file of ours names it."""
     ours = [module for name, module in sys.modules.items() if name.startswith("siamese_lab")]
-    assert not [module.__name__ for module in ours if any(getattr(thing, "__name__", "") in UNPICKLE for thing in vars(module).values())]
+    assert not [
+        module.__name__
+        for module in ours
+        if any(getattr(thing, "__name__", "") in UNPICKLE for thing in vars(module).values())
+    ]

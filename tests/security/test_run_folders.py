@@ -1,4 +1,6 @@
-"""Run folders and checkpoints that siamese-lab did not write so: one message, exit code 2, and the folder stays as it was."""
+"""Run folders and checkpoints that siamese-lab did not write so: one message, exit code 2, and the folder stays as it
+was.
+"""
 
 import json
 import re
@@ -17,7 +19,9 @@ from tests.security._refusals import refused
 ODD = "run.json is not what siamese-lab writes: "
 NO_CONFIG = "config.yaml is no config of a run of this version:\n  "
 DEEP = "[" * 100_000 + "]" * 100_000
-BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(f"a{n + 1}: &a{n + 1} [{','.join([f'*a{n}'] * 9)}]\n" for n in range(8))
+BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"a{n + 1}: &a{n + 1} [{','.join([f'*a{n}'] * 9)}]\n" for n in range(8)
+)
 
 
 @pytest.fixture
@@ -106,7 +110,11 @@ RUN_JSON = {
     "pid negative": (entries(state="running", pid=-1), ODD, "pid must be the number of a process, got -1"),
     "pid a fraction": (entries(state="running", pid=1.5), ODD, "pid must be a whole number"),
     "host a list": (entries(state="running", host=[1]), ODD, "host must be text"),
-    "of another machine": (entries(state="running", host="elsewhere"), "on elsewhere", "write killed in place of running"),
+    "of another machine": (
+        entries(state="running", host="elsewhere"),
+        "on elsewhere",
+        "write killed in place of running",
+    ),
     "started no time": (entries(started="yesterday"), ODD, "started must be a time"),
     "decided a list": (entries(decided=[1]), ODD, "decided must be a mapping"),
     "processes a text": (entries(decided={"processes": "two"}), ODD, "decided.processes must be a whole number"),
@@ -116,8 +124,16 @@ RUN_JSON = {
     "network empty": (entries(network={}), ODD, "network.classes is missing"),
     "shape a text": (entries(network={"shape": "abc", "classes": 91}), ODD, "network.shape must be a list"),
     "shape too short": (entries(network={"shape": [1, 16], "classes": 91}), ODD, "network.shape must be a list of 3"),
-    "shape negative": (entries(network={"shape": [1, -16, 16], "classes": 91}), ODD, "network must hold positive numbers"),
-    "classes a text": (entries(network={"shape": [1, 16, 16], "classes": "x"}), ODD, "network.classes must be a whole number"),
+    "shape negative": (
+        entries(network={"shape": [1, -16, 16], "classes": 91}),
+        ODD,
+        "network must hold positive numbers",
+    ),
+    "classes a text": (
+        entries(network={"shape": [1, 16, 16], "classes": "x"}),
+        ODD,
+        "network.classes must be a whole number",
+    ),
     "hparams a list": (entries(hparams=[1]), ODD, "hparams must be a mapping"),
 }
 
@@ -144,13 +160,19 @@ CONFIG = {
     "missing": (lacks("config.yaml"), "config.yaml: it is missing", "train it anew with --force"),
     "half": (half("config.yaml"), "config.yaml"),
     "empty": (holds("config.yaml", ""), "is no config of a run: it lacks data, augment"),
-    "foreign": (holds("config.yaml", "model: {hidden: 3}\ntrain: {lr: 1}\n"), "is no config of a run: it lacks data, augment"),
+    "foreign": (
+        holds("config.yaml", "model: {hidden: 3}\ntrain: {lr: 1}\n"),
+        "is no config of a run: it lacks data, augment",
+    ),
     "a list": (holds("config.yaml", "[1]"), "must be a resolved config"),
     "a tab": (holds("config.yaml", "a:\n\tb: 1"), "config.yaml is no yaml"),
     "not UTF-8": (holds("config.yaml", "a: \udcff"), "config.yaml is no yaml: 'utf-8'"),
     "nested deeply": (holds("config.yaml", DEEP), "config.yaml is no config: it is nested too deeply"),
     "a bomb": (holds("config.yaml", BOMB), "config.yaml is no config: its aliases unfold to"),
-    "refers to itself": (holds("config.yaml", "a: &a {b: *a}"), "config.yaml is no config: it is nested too deeply, or refers to itself"),
+    "refers to itself": (
+        holds("config.yaml", "a: &a {b: *a}"),
+        "config.yaml is no config: it is nested too deeply, or refers to itself",
+    ),
     "an interpolation": (says("seed: 0", "seed: ${x}"), "must be a resolved config: a mapping without ${...}"),
     "a resolver": (says("study: single", "study: ${oc.env:HOME}"), "must be a resolved config"),
     "a key too many": (says("seed: 0", "seed: 0\nfoo: 1"), NO_CONFIG, "no key foo"),
@@ -159,8 +181,16 @@ CONFIG = {
     "a key missing": (says("  devices: 1\n", ""), NO_CONFIG, "trainer.devices is missing"),
     "a parameter missing": (says("  width: 16\n", ""), NO_CONFIG, "backbone.width is missing"),
     "a section missing": (says(r"loss:\n(  .*\n)+", ""), "is no config of a run: it lacks loss"),
-    "a section null": (says(r"loss:\n(  .*\n)+", "loss: null\n"), NO_CONFIG, "loss must be a mapping with `_target_`, got null"),
-    "a section a number": (says(r"evaluation:\n(  .*\n)+", "evaluation: 3\n"), NO_CONFIG, "evaluation must be a mapping, got 3"),
+    "a section null": (
+        says(r"loss:\n(  .*\n)+", "loss: null\n"),
+        NO_CONFIG,
+        "loss must be a mapping with `_target_`, got null",
+    ),
+    "a section a number": (
+        says(r"evaluation:\n(  .*\n)+", "evaluation: 3\n"),
+        NO_CONFIG,
+        "evaluation must be a mapping, got 3",
+    ),
     "choices a number": (says(r"choices:\n(  .*\n)+", "choices: 3\n"), NO_CONFIG, "choices must be a mapping, got 3"),
     "a seed that is text": (says("seed: 0", "seed: abc"), NO_CONFIG, "seed must be a whole number"),
     "a size of 0": (says("batch_size: 500", "batch_size: 0"), NO_CONFIG, "evaluation.batch_size must be >= 1, got 0"),
@@ -189,13 +219,22 @@ METRICS = {
     "a figure a number": (entries("metrics.json", test={"a/b": 3}), "test.a/b must be a mapping, got 3"),
     "a figure half": (entries("metrics.json", test={"a/b": {"value": 1}}), "test.a/b.better is missing"),
     "a value a text": (entries("metrics.json", test={"a/b": EER | {"value": "x"}}), "test.a/b.value must be a number"),
-    "a value NaN": (entries("metrics.json", test={"a/b": EER | {"value": float("nan")}}), "test.a/b.value must be a finite number"),
+    "a value NaN": (
+        entries("metrics.json", test={"a/b": EER | {"value": float("nan")}}),
+        "test.a/b.value must be a finite number",
+    ),
     "untrained a list": (entries("metrics.json", untrained=[1]), "untrained must be a mapping"),
     "data empty": (entries("metrics.json", data={}), "data.disjoint is missing"),
-    "data odd": (entries("metrics.json", data={"disjoint": "x", "fingerprint": "y"}), "data.disjoint must be one of label, image"),
+    "data odd": (
+        entries("metrics.json", data={"disjoint": "x", "fingerprint": "y"}),
+        "data.disjoint must be one of label, image",
+    ),
     "training empty": (entries("metrics.json", training={}), "training.images_per_second is missing"),
     "chosen a number": (entries("metrics.json", chosen=3), "chosen must be a mapping"),
-    "a threshold a text": (entries("metrics.json", chosen={"verification": {"threshold": "x"}}), "chosen.verification.threshold must be"),
+    "a threshold a text": (
+        entries("metrics.json", chosen={"verification": {"threshold": "x"}}),
+        "chosen.verification.threshold must be",
+    ),
     "epoch a list": (entries("metrics.json", epoch=[1]), "epoch must be a whole number"),
 }
 
@@ -206,14 +245,27 @@ def test_bad_metrics(capsys, victim, tmp_path, case):
     harm(victim)
     Image.new("L", (16, 16)).save(tmp_path / "a.png")
     picture = str(tmp_path / "a.png")
-    for words in (["evaluate", str(victim)], ["resume", str(victim)], ["verify", str(victim), picture, picture], ["train", *SMALL, *FEW]):
+    for words in (
+        ["evaluate", str(victim)],
+        ["resume", str(victim)],
+        ["verify", str(victim), picture, picture],
+        ["train", *SMALL, *FEW],
+    ):
         refused(capsys, tmp_path, words, "metrics.json", *said)
 
 
-@pytest.mark.parametrize("content", ['{"schema": 1}', '{"schema": 1, "train": 3}', '{"schema": 1, "train": [[1]]}', "{"])
+@pytest.mark.parametrize(
+    "content", ['{"schema": 1}', '{"schema": 1, "train": 3}', '{"schema": 1, "train": [[1]]}', "{"]
+)
 def test_bad_classes(capsys, victim, tmp_path, content):
     (victim / "classes.json").write_text(content)
-    other = ["data=glyphs", "data.size=16", "data.images_per_class=4", "data.test_scripts=[HEBREW]", "data.val_scripts=[ARMENIAN]"]
+    other = [
+        "data=glyphs",
+        "data.size=16",
+        "data.images_per_class=4",
+        "data.test_scripts=[HEBREW]",
+        "data.val_scripts=[ARMENIAN]",
+    ]
     refused(capsys, tmp_path, ["evaluate", str(victim), "--data", *other], "classes.json")
 
 
@@ -291,14 +343,20 @@ CHECKPOINTS = {
     "another state dict": (altered(lambda _: dict(torch.nn.Linear(2, 2).state_dict())), "state_dict"),
     "without weights": (altered(lambda found: found.pop("state_dict") and None), "state_dict"),
     "weights a list": (altered(lambda found: found.update(state_dict=[1])), "state_dict"),
-    "a weight too many": (altered(lambda found: found["state_dict"].update(extra=torch.zeros(1))), "no checkpoint of this run's network"),
+    "a weight too many": (
+        altered(lambda found: found["state_dict"].update(extra=torch.zeros(1))),
+        "no checkpoint of this run's network",
+    ),
     "a weight of another name": (altered(renamed), "no checkpoint of this run's network"),
     "a weight of another shape": (
         altered(lambda found: found["state_dict"].update({next(iter(found["state_dict"])): torch.zeros(2, 2)})),
         "no checkpoint of this run's network",
         "size mismatch",
     ),
-    "a weight a text": (altered(lambda found: found["state_dict"].update({next(iter(found["state_dict"])): "x"})), "this run's network"),
+    "a weight a text": (
+        altered(lambda found: found["state_dict"].update({next(iter(found["state_dict"])): "x"})),
+        "this run's network",
+    ),
     "a weight NaN": (weights(float("nan")), "holds weights that are NaN or infinite, in backbone.trunk"),
     "a weight infinite": (weights(float("inf")), "holds weights that are NaN or infinite, in backbone.trunk"),
     "epoch a text": (altered(lambda found: found.update(epoch="x")), "epoch"),
@@ -309,10 +367,16 @@ CHECKPOINTS = {
 }
 RESUMED = {  # what only a training needs
     "step a text": (altered(lambda found: found.update(global_step="x")), "global_step is lacking or odd"),
-    "without the optimizer": (altered(lambda found: found.pop("optimizer_states") and None), "optimizer_states is lacking or odd"),
+    "without the optimizer": (
+        altered(lambda found: found.pop("optimizer_states") and None),
+        "optimizer_states is lacking or odd",
+    ),
     "without loops": (altered(lambda found: found.pop("loops") and None), "loops is lacking or odd"),
     "without callbacks": (altered(lambda found: found.pop("callbacks") and None), "callbacks is lacking or odd"),
-    "a callback a number": (altered(lambda found: found["callbacks"].update(Validation=3)), "callbacks is lacking or odd"),
+    "a callback a number": (
+        altered(lambda found: found["callbacks"].update(Validation=3)),
+        "callbacks is lacking or odd",
+    ),
 }
 
 

@@ -1,4 +1,6 @@
-"""Means and paired differences over seeds and identities: by hand, against references, and whether they keep what they promise."""
+"""Means and paired differences over seeds and identities: by hand, against references, and whether they keep what they
+promise.
+"""
 
 import time
 
@@ -19,7 +21,9 @@ def named(row):
 
 
 def errors(rng, seeds, by_seed, hard, both):
-    """Error rates (S, C) of one configuration: seeds and `both` are drawn anew, `hard` (C,) is what makes identities hard for it."""
+    """Error rates (S, C) of one configuration: seeds and `both` are drawn anew, `hard` (C,) is what makes identities
+    hard for it.
+    """
     rate = 0.25 + by_seed * rng.normal(size=(seeds, 1)) + hard + both * rng.normal(size=(seeds, IDENTITIES))
     return rng.binomial(IMAGES, np.clip(rate, 0, 1)) / IMAGES
 
@@ -28,21 +32,26 @@ def two(rng, seeds, mix, shift=0.0):
     """Two configurations' error rates (S, C) that differ by `shift`, had they all seeds and identities.
 
     Args:
-        mix: the scatter of seeds, of identities for both configurations alike (which cancels), of identities for each of the two
-            (which does not), and of both together.
+        mix: the scatter of seeds, of identities for both configurations alike (which cancels), of identities for each
+            of the two (which does not), and of both together.
     """
     by_seed, alike, own, both = mix
     hard = alike * rng.normal(size=IDENTITIES)
-    return [errors(rng, seeds, by_seed, hard + own * rng.normal(size=IDENTITIES) + extra, both) for extra in (shift, 0.0)]
+    return [
+        errors(rng, seeds, by_seed, hard + own * rng.normal(size=IDENTITIES) + extra, both) for extra in (shift, 0.0)
+    ]
 
 
 def compared(*drawn, **options):
     """The estimated difference of `two`; the influence on a mean over identities is an identity's distance to it."""
-    return difference(*(part for one in two(*drawn, **options) for part in (one.mean(1), [named(row - row.mean()) for row in one])))
+    return difference(
+        *(part for one in two(*drawn, **options) for part in (one.mean(1), [named(row - row.mean()) for row in one]))
+    )
 
 
-# Of 4,000 studies of identical configurations with 3 (and 5) seeds, 5.5 (5.5) % are called different, 2.3 (3.8), 1.7 (2.4), 1.7 (2.4)
-# and 2.6 (4.1) %: where seeds hardly scatter, 3 of them cannot tell, and the interval is on the safe side.
+# Of 4,000 studies of identical configurations with 3 (and 5) seeds, 5.5 (5.5) % are called different, 2.3 (3.8), 1.7
+# (2.4), 1.7 (2.4) and 2.6 (4.1) %: where seeds hardly scatter, 3 of them cannot tell, and the interval is on the safe
+# side.
 MIXES = {
     "seeds": (0.05, 0.05, 0.0, 0.0),
     "identities": (0.0, 0.1, 0.08, 0.0),
@@ -73,7 +82,14 @@ def test_intervals_cover_a_known_difference(mix, seeds):
 
 @pytest.mark.parametrize(
     ("mix", "shift"),
-    [("seeds", 0.05), ("seeds", 0.08), ("all", 0.03), ("interaction", 0.015), ("identities", 0.04), ("noise of the images", 0.015)],
+    [
+        ("seeds", 0.05),
+        ("seeds", 0.08),
+        ("all", 0.03),
+        ("interaction", 0.015),
+        ("identities", 0.04),
+        ("noise of the images", 0.015),
+    ],
 )
 def test_the_seeds_that_are_said_to_be_needed_show_the_difference(mix, shift):
     rng = np.random.default_rng(3)
@@ -106,7 +122,8 @@ def test_no_number_of_seeds_would_do_where_identities_scatter():
 
 
 def test_seeds_and_identities_by_hand():
-    # Of seeds 1 and 2, two halves of identities: influences +1 and -1, +3 and -3; so the middle is +2 and -2, the rest -1, +1, +1, -1.
+    # Of seeds 1 and 2, two halves of identities: influences +1 and -1, +3 and -3; so the middle is +2 and -2, the rest
+    # -1, +1, +1, -1.
     half = IDENTITIES // 2
     rows = [dict(named([x] * half + [-x] * half)) for x in (1.0, 3.0)]
     none = dict.fromkeys(rows[0], 0.0)

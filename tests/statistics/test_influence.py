@@ -5,7 +5,15 @@ from scipy import stats as scipy_stats
 from siamese_lab.protocols.one_shot import OneShot
 from siamese_lab.protocols.retrieval import Retrieval
 from siamese_lab.protocols.verification import Verification
-from siamese_lab.statistics.influence import influences, interval, paired_difference, standard_error, t_p_value, t_quantile, wilson
+from siamese_lab.statistics.influence import (
+    influences,
+    interval,
+    paired_difference,
+    standard_error,
+    t_p_value,
+    t_quantile,
+    wilson,
+)
 from tests.protocols._data import clusters
 
 
@@ -42,7 +50,9 @@ def test_wilson_is_scipys(share, trials):
 @pytest.mark.parametrize("freedom", [10, 49, 200, 1600])
 def test_student_is_close_to_scipys(freedom):
     for level in (0.025, 0.9, 0.975, 0.995):
-        assert t_quantile(level, freedom) == pytest.approx(scipy_stats.t.ppf(level, freedom), rel=2e-3 if freedom < 49 else 2e-4)
+        assert t_quantile(level, freedom) == pytest.approx(
+            scipy_stats.t.ppf(level, freedom), rel=2e-3 if freedom < 49 else 2e-4
+        )
     for t in (0.0, 0.5, -2.0, 4.0):
         assert t_p_value(t, freedom) == pytest.approx(2 * scipy_stats.t.sf(abs(t), freedom), rel=0.02)
 
@@ -57,11 +67,16 @@ def test_paired_difference_cancels_what_is_common():
     test = scipy_stats.ttest_rel(hard + 0.1, hard + noise - noise.mean())
     assert found.value == pytest.approx(0.1)
     assert found.identities == 80
-    assert found.high - found.low == pytest.approx(2 * scipy_stats.t.ppf(0.975, 79) * noise.std(ddof=1) / np.sqrt(80), rel=1e-3)
+    assert found.high - found.low == pytest.approx(
+        2 * scipy_stats.t.ppf(0.975, 79) * noise.std(ddof=1) / np.sqrt(80), rel=1e-3
+    )
     assert found.p == pytest.approx(test.pvalue, rel=0.1, abs=1e-10)
     assert paired_difference(0.3, a, 0.3, a).p == 1.0
     few = dict(list(a.items())[:20])
-    assert (paired_difference(0.4, few, 0.3, few).low, paired_difference(0.4, few, 0.3, few).note) == (None, "too few identities")
+    assert (paired_difference(0.4, few, 0.3, few).low, paired_difference(0.4, few, 0.3, few).note) == (
+        None,
+        "too few identities",
+    )
     with pytest.raises(ValueError, match="60 stand in one of them only"):
         paired_difference(0.4, a, 0.3, few)
 
@@ -87,12 +102,16 @@ def test_coverage_of_proportions_with_random_identities(truth, identities, trial
 
 def test_coverage_of_figures_through_the_protocols():
     """Embeddings of 60 identities, drawn anew 400 times; the truth is what the figure is on average over the draws."""
-    protocols = {"verification": Verification(grid=256), "retrieval": Retrieval(), "one_shot": OneShot(way=20, episodes=100)}
+    protocols = {
+        "verification": Verification(grid=256),
+        "retrieval": Retrieval(),
+        "one_shot": OneShot(way=20, episodes=100),
+    }
     seen: dict[str, list[tuple[float, float | None, float | None]]] = {}
     for seed in range(400):
-        judged = clusters(identities=60, images=4, dim=6, spread=0.45, seed=seed)
+        embedded = clusters(identities=60, images=4, dim=6, spread=0.45, seed=seed)
         for name, protocol in protocols.items():
-            for key, f in protocol.judge(judged, {"threshold": 1.9}).items():
+            for key, f in protocol.evaluate(embedded, {"threshold": 1.9}).items():
                 seen.setdefault(f"{name}/{key}", []).append((f.value, f.low, f.high))
     covered = {}
     for name, figures in seen.items():
@@ -100,5 +119,11 @@ def test_coverage_of_figures_through_the_protocols():
         inside = [low <= truth <= high for _, low, high in figures if low is not None]
         if len(inside) > 300:  # elsewhere too few identities have an error, as a rule: no interval is promised
             covered[name] = float(np.mean(inside))
-    assert {"verification/eer", "verification/auc", "retrieval/recall@1", "retrieval/map@r", "one_shot/error"} <= covered.keys()
+    assert {
+        "verification/eer",
+        "verification/auc",
+        "retrieval/recall@1",
+        "retrieval/map@r",
+        "one_shot/error",
+    } <= covered.keys()
     assert not {name: share for name, share in covered.items() if not 0.92 <= share <= 0.98}

@@ -47,7 +47,7 @@ def test_tuples_are_taken_as_they_are():
     assert as_pairs(embedded(), pairs) is pairs
     assert as_triplets(embedded(), triplets) is triplets
     assert listed(as_pairs(embedded(), triplets)) == [(1, 4, True), (1, 0, False)]
-    with pytest.raises(ValueError, match="eats triplets got pairs"):
+    with pytest.raises(ValueError, match="consumes triplets got pairs"):
         as_triplets(embedded(), pairs)
 
 

@@ -81,7 +81,15 @@ def test_a_combination_that_cannot_run_stops_the_sweep_before_its_first_job(outp
 def test_after_the_time_of_its_budget_a_sweep_starts_no_further_job(outputs, tmp_path, capsys):
     (tmp_path / "own" / "studies").mkdir(parents=True)
     (tmp_path / "own" / "studies" / "short.yaml").write_text('seeds: [1, 2, 3, 4, 5]\nbudget: {time: "00:00:01"}\n')
-    words = [*SMALL, *FEW, "trainer.max_epochs=40", "launcher.slots=2", "study=short", "--config-dir", str(tmp_path / "own")]
+    words = [
+        *SMALL,
+        *FEW,
+        "trainer.max_epochs=40",
+        "launcher.slots=2",
+        "study=short",
+        "--config-dir",
+        str(tmp_path / "own"),
+    ]
     assert main(["train", *words]) == 1
     said = capsys.readouterr()
     assert "budget.time is over, no further job is started" in said.err

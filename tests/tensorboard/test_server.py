@@ -1,4 +1,6 @@
-"""`siamese-lab board`: the real server over a real small study, asked through its HTTP API and looked at in a browser."""
+"""`siamese-lab board`: the real server over a real small study, asked through its HTTP API and looked at in a
+browser.
+"""
 
 import json
 import os
@@ -18,7 +20,11 @@ from siamese_lab.cli import main
 from siamese_lab.runs.study import Study
 from tests.conftest import FEW, ROOT, run
 
-POINTS = [("loss=triplet", "loss.margin=0.2"), ("loss=triplet", "loss.margin=0.5"), ("loss=supcon", "loss.temperature=0.2")]
+POINTS = [
+    ("loss=triplet", "loss.margin=0.2"),
+    ("loss=triplet", "loss.margin=0.5"),
+    ("loss=supcon", "loss.temperature=0.2"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +34,9 @@ def served(tmp_path_factory):
     patch.setenv("SIAMESE_LAB_OUTPUTS", str(tmp_path_factory.mktemp("outputs")))
     found = [run(*FEW, *point, "study=shown", "trainer.max_epochs=2") for point in POINTS]
     command = [sys.executable, "-m", "siamese_lab", "board", "shown", "--port", "0"]
-    server = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
+    )
     address = re.search(r"http://\S+[^/\s]", server.stdout.readline())[0]
     until = time.monotonic() + 100
     while time.monotonic() < until:
@@ -80,9 +88,13 @@ def test_all_runs_have_all_their_values_and_best_figures(served):
     }
     groups = json.loads(ask(f"{address}/data/plugin/hparams/session_groups", wanted))["sessionGroups"]
     assert len(groups) == 3
-    seen = {(g["hparams"]["loss"], g["hparams"].get("loss.margin"), g["hparams"].get("loss.temperature")) for g in groups}
+    seen = {
+        (g["hparams"]["loss"], g["hparams"].get("loss.margin"), g["hparams"].get("loss.temperature")) for g in groups
+    }
     assert seen == {("triplet", 0.2, None), ("triplet", 0.5, None), ("supcon", None, 0.2)}
-    figures = sorted(value["value"] for g in groups for value in g["metricValues"] if value["name"]["tag"] == "best/verification/eer")
+    figures = sorted(
+        value["value"] for g in groups for value in g["metricValues"] if value["name"]["tag"] == "best/verification/eer"
+    )
     assert figures == pytest.approx(sorted(one["best"] for one in metrics), rel=1e-5)
 
 
@@ -98,7 +110,14 @@ def test_a_browser_shows_the_table(served):
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
     with tempfile.TemporaryDirectory() as profile:
-        flags = ("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking")
+        flags = (
+            "headless=new",
+            "no-sandbox",
+            "disable-gpu",
+            "disable-quic",
+            "no-first-run",
+            "disable-background-networking",
+        )
         for flag in (*flags, "disable-component-update", "disable-sync", f"user-data-dir={profile}"):
             options.add_argument(f"--{flag}")
         browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))

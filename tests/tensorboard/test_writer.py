@@ -38,17 +38,19 @@ BEST = {"epoch": 3, "step": 40, "val/verification/eer": 0.125, "val/retrieval/ma
 
 
 def samples_of(
-    judged: EmbeddedSet, channels: int = 1, size: tuple[int, int] = (28, 28), files: bool = True
+    embedded: EmbeddedSet, channels: int = 1, size: tuple[int, int] = (28, 28), files: bool = True
 ) -> tuple[Samples, torch.Tensor]:
-    """Images of one colour each, behind ten samples that are not judged."""
-    n = len(judged.z) + 10
+    """Images of one colour each, behind ten samples that are not evaluated."""
+    n = len(embedded.z) + 10
     images = (torch.arange(n) % 251).byte().view(n, 1, 1, 1).expand(n, channels, *size).contiguous()
     ids = torch.arange(10, n)
-    labels = torch.cat([torch.zeros(10, dtype=torch.int64), judged.labels.cpu()])
+    labels = torch.cat([torch.zeros(10, dtype=torch.int64), embedded.labels.cpu()])
     groups = {"script": (labels % 2, ("Old\tItalic", "Greek"))}
-    judged.groups.update({name: (codes[ids], names) for name, (codes, names) in groups.items()})  # a plain dict behind the Mapping
+    embedded.groups.update(
+        {name: (codes[ids], names) for name, (codes, names) in groups.items()}
+    )  # a plain dict behind the Mapping
     return Samples(
-        images, torch.arange(n), torch.zeros(n, dtype=torch.int64), labels, judged.classes, groups,
+        images, torch.arange(n), torch.zeros(n, dtype=torch.int64), labels, embedded.classes, groups,
         torch.full((n,), TEST), "label", "f", files=tuple(f"{i}.png" for i in range(n)) if files else (),
     ), ids  # fmt: skip
 
@@ -59,13 +61,29 @@ def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("study") / "3f2a"
     path.mkdir()
     cfg = compose(["loss=triplet", "miner=batch_hard", "trainer.ema=null", "seed=7"])
-    judged = clusters(identities=15, images=6)
-    samples, ids = samples_of(judged)
+    embedded = clusters(identities=15, images=6)
+    samples, ids = samples_of(embedded)
     protocols = {"verification": Verification(), "retrieval": Retrieval()}
-    chosen = {"verification": protocols["verification"].choose(judged)}
-    figures = {f"{name}/{key}": figure for name, p in protocols.items() for key, figure in p.judge(judged, chosen.get(name, {})).items()}
+    chosen = {"verification": protocols["verification"].choose(embedded)}
+    figures = {
+        f"{name}/{key}": figure
+        for name, p in protocols.items()
+        for key, figure in p.evaluate(embedded, chosen.get(name, {})).items()
+    }
     note(path, cfg, ["verification/eer", "retrieval/map@r"])
-    write_events(path, cfg, figures, BEST, protocols, chosen, step=40, began=time.time() - 60, seen=judged, samples=samples, ids=ids)
+    write_events(
+        path,
+        cfg,
+        figures,
+        BEST,
+        protocols,
+        chosen,
+        step=40,
+        began=time.time() - 60,
+        seen=embedded,
+        samples=samples,
+        ids=ids,
+    )
     other = compose(["loss=supcon", "seed=8"])
     note(path.parent / "77aa", other, ["verification/eer", "one_shot/error"])
     write_events(path.parent / "77aa", other, {}, BEST, {"verification": Verification()}, {}, step=1, began=time.time())
@@ -73,7 +91,7 @@ def run(tmp_path_factory):
     (path.parent / "dead" / "run.json").write_text("{")
     log_opening(path.parent, ["3f2a"], "the run itself")  # as every run that computes test figures does
     hparams.write_columns(path.parent)
-    return path, protocols["verification"].curves(judged), chosen["verification"]["threshold"], figures, judged
+    return path, protocols["verification"].curves(embedded), chosen["verification"]["threshold"], figures, embedded
 
 
 def note(path, cfg, headlines):
@@ -85,7 +103,9 @@ def note(path, cfg, headlines):
 
 @pytest.fixture(scope="module")
 def events(run):
-    accumulator = EventAccumulator(str(run[0]), size_guidance={"scalars": 0, "images": 0, "histograms": 0, "tensors": 0})
+    accumulator = EventAccumulator(
+        str(run[0]), size_guidance={"scalars": 0, "images": 0, "histograms": 0, "tensors": 0}
+    )
     return accumulator.Reload()
 
 
@@ -140,7 +160,9 @@ def test_a_study_has_the_columns_of_all_its_runs(run):
     columns = {column.name for column in experiment.hparam_infos}
     assert {"loss.margin", "loss.temperature", "seed"} <= columns
     assert {m.name.tag for m in experiment.metric_infos} == {
-        f"{part}/{figure}" for part in ("best", "test") for figure in ("verification/eer", "retrieval/map@r", "one_shot/error")
+        f"{part}/{figure}"
+        for part in ("best", "test")
+        for figure in ("verification/eer", "retrieval/map@r", "one_shot/error")
     }
 
 
@@ -159,12 +181,17 @@ def test_columns_of_several_runs():
 
 def test_distance_histograms(run, events):
     _, curves, *_ = run
-    for name, counts, total in (("same", curves.same_histogram, 225), ("different", curves.different_histogram, 4005 - 225)):
+    for name, counts, total in (
+        ("same", curves.same_histogram, 225),
+        ("different", curves.different_histogram, 4005 - 225),
+    ):
         histogram = events.Histograms(f"test/verification/distances/{name}")[0].histogram_value
         assert histogram.num == total == counts.sum()
         assert sum(histogram.bucket) == total
         assert curves.bins[0] <= histogram.min < histogram.sum / total < histogram.max <= curves.bins[-1]
-    same, different = (events.Histograms(f"test/verification/distances/{n}")[0].histogram_value for n in ("same", "different"))
+    same, different = (
+        events.Histograms(f"test/verification/distances/{n}")[0].histogram_value for n in ("same", "different")
+    )
     assert same.sum / same.num < different.sum / different.num
 
 
@@ -176,15 +203,17 @@ def test_pictures(events):
 
 
 def test_precision_and_recall(run, events):
-    _, curves, _, _, judged = run
+    _, curves, _, _, embedded = run
     sent = tensor_util.make_ndarray(events.Tensors("test/verification/precision_recall")[0].tensor_proto)
     assert sent.shape == (6, 127)
-    d = judged.distance.matrix(judged.z, judged.z)[tuple(torch.triu_indices(ROWS, ROWS, 1))]
-    same = (judged.labels[:, None] == judged.labels)[tuple(torch.triu_indices(ROWS, ROWS, 1))]
+    d = embedded.distance.matrix(embedded.z, embedded.z)[tuple(torch.triu_indices(ROWS, ROWS, 1))]
+    same = (embedded.labels[:, None] == embedded.labels)[tuple(torch.triu_indices(ROWS, ROWS, 1))]
     for point in (0, 40, 80, 110):
         accepted = d <= curves.threshold[-1] * (1 - point / 126) + 1e-6
         tp, fp = int((accepted & same).sum()), int((accepted & ~same).sum())
-        assert sent[:4, point] == pytest.approx([tp, fp, 3780 - fp, 225 - tp], abs=12)  # between two of 2000 points of 4005 pairs
+        assert sent[:4, point] == pytest.approx(
+            [tp, fp, 3780 - fp, 225 - tp], abs=12
+        )  # between two of 2000 points of 4005 pairs
         assert sent[4, point] == pytest.approx(tp / max(tp + fp, 1) if tp + fp else 1.0, abs=0.03)
         assert sent[5, point] == pytest.approx(tp / 225, abs=0.03)
     assert sent[4, -1] == 1.0  # nothing is accepted at distance 0
@@ -219,15 +248,15 @@ def test_picture_of_distances(run):
 
 
 def test_projector(run):
-    path, _, _, _, judged = run
+    path, _, _, _, embedded = run
     config = (path / "projector_config.pbtxt").read_text()
     for name in ("projector/tensors.tsv", "projector/metadata.tsv", "projector/sprite.png"):
         assert f'"{name}"' in config
     z = np.loadtxt(path / "projector/tensors.tsv", delimiter="\t")
-    assert z == pytest.approx(judged.z.numpy(), rel=1e-5, abs=1e-6)
+    assert z == pytest.approx(embedded.z.numpy(), rel=1e-5, abs=1e-6)
     header, *lines = (path / "projector/metadata.tsv").read_text().splitlines()
     assert header == "identity\tscript\tfile"
-    label = int(judged.labels[4])
+    label = int(embedded.labels[4])
     assert len(lines) == ROWS
     assert lines[4].split("\t") == [f"id{label}", "Greek" if label % 2 else "Old Italic", "14.png"]
     with Image.open(path / "projector/sprite.png") as image:
@@ -237,11 +266,13 @@ def test_projector(run):
     assert (sprite[9 * 28 :, 28:] == 0).all(), "the last places of the sheet are empty"
 
 
-@pytest.mark.parametrize(("channels", "size", "thumbnail"), [(3, (100, 50), (32, 64)), (1, (20, 30), (30, 20)), (4, (64, 64), (64, 64))])
+@pytest.mark.parametrize(
+    ("channels", "size", "thumbnail"), [(3, (100, 50), (32, 64)), (1, (20, 30), (30, 20)), (4, (64, 64), (64, 64))]
+)
 def test_thumbnails_of_other_images(tmp_path, channels, size, thumbnail):
-    judged = clusters(identities=5, images=4)
-    samples, ids = samples_of(judged, channels, size)
-    projector.write_projector(tmp_path, judged, samples, ids)
+    embedded = clusters(identities=5, images=4)
+    samples, ids = samples_of(embedded, channels, size)
+    projector.write_projector(tmp_path, embedded, samples, ids)
     with Image.open(tmp_path / "projector/sprite.png") as image:
         assert image.size == (5 * thumbnail[0], 5 * thumbnail[1])  # 20 images
     numbers = list(map(int, re.findall(r"single_image_dim: (\d+)", (tmp_path / "projector_config.pbtxt").read_text())))
@@ -250,11 +281,11 @@ def test_thumbnails_of_other_images(tmp_path, channels, size, thumbnail):
 
 def test_one_column_of_metadata_has_no_header(tmp_path):
     """The projector takes the first line for a name only where there are several columns."""
-    judged = clusters(identities=5, images=4)
-    samples, ids = samples_of(judged, files=False)
-    judged.groups.clear()
-    projector.write_projector(tmp_path, judged, samples, ids)
-    assert (tmp_path / "projector/metadata.tsv").read_text().splitlines() == [f"id{label}" for label in judged.labels]
+    embedded = clusters(identities=5, images=4)
+    samples, ids = samples_of(embedded, files=False)
+    embedded.groups.clear()
+    projector.write_projector(tmp_path, embedded, samples, ids)
+    assert (tmp_path / "projector/metadata.tsv").read_text().splitlines() == [f"id{label}" for label in embedded.labels]
 
 
 @pytest.mark.parametrize(("identities", "images"), [(659, 20), (10, 1000), (5000, 1), (1, 3000), (300, 7)])
@@ -288,9 +319,11 @@ def test_a_run_without_test_part(tmp_path):
 
 
 def test_a_run_without_verification(tmp_path):
-    judged = clusters(identities=5, images=4)
+    embedded = clusters(identities=5, images=4)
     figures = {"retrieval/map@r": Figure(0.5)}
-    write_events(tmp_path, compose(), figures, {}, {"retrieval": Retrieval()}, {}, step=1, began=time.time(), seen=judged)
+    write_events(
+        tmp_path, compose(), figures, {}, {"retrieval": Retrieval()}, {}, step=1, began=time.time(), seen=embedded
+    )
     tags = EventAccumulator(str(tmp_path)).Reload().Tags()
     assert tags["scalars"] == ["test/retrieval/map@r"]
     assert tags["images"] == tags["histograms"] == []
@@ -299,7 +332,17 @@ def test_a_run_without_verification(tmp_path):
 @pytest.fixture(scope="module")
 def server(run):
     """The address of a real server on the study's folder."""
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(run[0].parent), "--host", "127.0.0.1", "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "tensorboard.main",
+        "--logdir",
+        str(run[0].parent),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+    ]
     environment = os.environ | {"PYTHONWARNINGS": "ignore", "TF_CPP_MIN_LOG_LEVEL": "3"}
     process = subprocess.Popen(
         [*command, "--load_fast", "false", "--reload_interval", "1"],
@@ -330,7 +373,7 @@ def ask(server, path, body=None):
 
 
 def test_the_server_shows_it(server, run):
-    figures, judged = run[3], run[4]
+    figures, embedded = run[3], run[4]
     deadline = time.monotonic() + 60
     while "3f2a" not in ask(server, "/data/plugin/scalars/tags") and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -357,8 +400,8 @@ def test_the_server_shows_it(server, run):
 
     assert ask(server, "/data/plugin/projector/runs") == ["3f2a"]
     (embedding,) = ask(server, "/data/plugin/projector/info?run=3f2a")["embeddings"]
-    assert embedding["tensorShape"] == [ROWS, judged.z.shape[1]]
+    assert embedding["tensorShape"] == [ROWS, embedded.z.shape[1]]
     tensor = np.frombuffer(ask(server, "/data/plugin/projector/tensor?run=3f2a&name=test"), dtype=np.float32)
-    assert tensor.reshape(ROWS, -1) == pytest.approx(judged.z.numpy(), rel=1e-5, abs=1e-6)
+    assert tensor.reshape(ROWS, -1) == pytest.approx(embedded.z.numpy(), rel=1e-5, abs=1e-6)
     assert ask(server, "/data/plugin/projector/metadata?run=3f2a&name=test").startswith(b"identity\tscript\tfile\n")
     assert ask(server, "/data/plugin/projector/sprite_image?run=3f2a&name=test").startswith(b"\x89PNG")

@@ -46,8 +46,20 @@ def test_a_loss_that_is_no_number_ends_a_run_as_diverged(outputs, capsys):
 
 
 def test_out_of_memory_is_said(tmp_path):
-    words = ["train", *SMALL, "sampling.batch_size=512", "sampling.per_class=8", "sampling.steps=3", "backbone.width=256"]
-    env = {"PYTHONPATH": str(ROOT), "SIAMESE_LAB_OUTPUTS": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    words = [
+        "train",
+        *SMALL,
+        "sampling.batch_size=512",
+        "sampling.per_class=8",
+        "sampling.steps=3",
+        "backbone.width=256",
+    ]
+    env = {
+        "PYTHONPATH": str(ROOT),
+        "SIAMESE_LAB_OUTPUTS": str(tmp_path),
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(tmp_path),
+    }
     done = subprocess.run([sys.executable, "-c", STARVED, *words], env=env, capture_output=True, text=True, timeout=800)
     assert done.returncode == 4, done.stderr
     assert "out of memory after step 0" in done.stderr

@@ -38,7 +38,13 @@ def test_hard_triplets_are_mined_every_n_epochs_from_the_current_embeddings(outp
 
     monkeypatch.setattr(HardTriplets, "mine", mine_and_note)
     monkeypatch.setattr(Mining, "on_train_epoch_start", begin_and_note)
-    hard = ["sampling=hard_triplets", "sampling.warmup=1", "sampling.every=2", "sampling.share_hard=1", "sampling.neighbours=5"]
+    hard = [
+        "sampling=hard_triplets",
+        "sampling.warmup=1",
+        "sampling.every=2",
+        "sampling.share_hard=1",
+        "sampling.neighbours=5",
+    ]
     run(*FEW, *hard, "loss=triplet", "trainer.max_epochs=5", "trainer.ema=0.9")
     assert len(mined) == 2  # epochs 1 and 3, counted from 0
     assert not torch.equal(mined[0][0], mined[1][0])
@@ -54,7 +60,16 @@ def test_the_bar_shows_loss_and_validation_figure(tmp_path):
     """On a pseudo-terminal, as a user sees it."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
-    words = [sys.executable, "-m", "siamese_lab", "train", *SMALL, *FEW, "trainer.max_epochs=2", "trainer.progress=true"]
+    words = [
+        sys.executable,
+        "-m",
+        "siamese_lab",
+        "train",
+        *SMALL,
+        *FEW,
+        "trainer.max_epochs=2",
+        "trainer.progress=true",
+    ]
     process = subprocess.Popen(words, cwd=tmp_path, env=ENV, stdout=slave, stderr=slave)
     os.close(slave)
     shown = b""
@@ -80,8 +95,19 @@ def test_the_bar_shows_loss_and_validation_figure(tmp_path):
     ids=["SIGINT", "SIGTERM"],
 )
 def test_a_signal_ends_a_run_as_preempted(tmp_path, number, code, words):
-    command = [sys.executable, "-m", "siamese_lab", "train", *SMALL, *FEW, "trainer.max_epochs=5000", "trainer.progress=true"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "siamese_lab",
+        "train",
+        *SMALL,
+        *FEW,
+        "trainer.max_epochs=5000",
+        "trainer.progress=true",
+    ]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     for line in process.stderr:
         if line.startswith("epoch 2/"):
             break
@@ -112,5 +138,14 @@ def test_the_ordinary_hydra_app_gives_the_same_run(tmp_path):
     cli = [sys.executable, "-m", "siamese_lab", "train", *words]
     done = subprocess.run(cli, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=800)
     assert "is finished" in done.stdout
-    evaluated = [sys.executable, "-m", "siamese_lab", "evaluate", path.parent.name, "--data", "data.images_per_class=4", "data.size=16"]
+    evaluated = [
+        sys.executable,
+        "-m",
+        "siamese_lab",
+        "evaluate",
+        path.parent.name,
+        "--data",
+        "data.images_per_class=4",
+        "data.size=16",
+    ]
     assert subprocess.run(evaluated, cwd=tmp_path, env=ENV, capture_output=True, timeout=800).returncode == 0

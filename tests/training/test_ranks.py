@@ -42,7 +42,10 @@ def followers(folder):
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if b"siamese_lab.training.rank_main" in (entry / "cmdline").read_bytes() and (entry / "cwd").resolve() == folder.resolve():
+            if (
+                b"siamese_lab.training.rank_main" in (entry / "cmdline").read_bytes()
+                and (entry / "cwd").resolve() == folder.resolve()
+            ):
                 found.append(int(entry.name))
         except OSError:  # it has ended meanwhile, or is another user's
             continue
@@ -59,7 +62,9 @@ def gone(folder):
 
 def begun(folder, program, words, line):
     """A run in a process of its own that has printed `line`."""
-    process = subprocess.Popen([sys.executable, *program, "train", *words], cwd=folder, env=ENV, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, *program, "train", *words], cwd=folder, env=ENV, stderr=subprocess.PIPE, text=True
+    )
     for said in process.stderr:
         if said.startswith(line):
             return process
@@ -79,13 +84,18 @@ def test_a_killed_run_of_two_ends_as_the_uninterrupted_one(tmp_path, words, kill
 
 
 def test_two_processes_come_to_what_one_does(tmp_path):
-    """On a network without batch statistics; the first of them alone writes, and what it writes is what one process would."""
+    """On a network without batch statistics; the first of them alone writes, and what it writes is what one process
+    would.
+    """
     words = [*SMALL[:5], *SMALL[6:], *FEW, "backbone=lenet", "trainer.precision=32-true", "trainer.max_epochs=2"]
     for folder, devices in (("one", 1), ("two", 2)):
         (tmp_path / folder).mkdir()
         lab(tmp_path / folder, "train", *words, f"trainer.devices={devices}")
     one, two = (only(tmp_path / folder) for folder in ("one", "two"))
-    names = [sorted(re.sub(r"\d+\..*", "", str(path.relative_to(run.path))) for path in run.path.rglob("*")) for run in (one, two)]
+    names = [
+        sorted(re.sub(r"\d+\..*", "", str(path.relative_to(run.path))) for path in run.path.rglob("*"))
+        for run in (one, two)
+    ]
     assert names[0] == names[1]
     a, b = (results(tmp_path / folder) for folder in ("one", "two"))
     assert a["metrics"]["untrained"] == b["metrics"]["untrained"]
@@ -154,7 +164,11 @@ def test_a_signal_to_either_stops_both_after_the_same_step(tmp_path, told):
 ])  # fmt: skip
 def test_what_cannot_be_shared_is_refused(tmp_path, words, message):
     done = subprocess.run(
-        [sys.executable, "-m", "siamese_lab", "train", *SMALL, *words], cwd=tmp_path, env=ENV, capture_output=True, text=True
+        [sys.executable, "-m", "siamese_lab", "train", *SMALL, *words],
+        cwd=tmp_path,
+        env=ENV,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 2
     assert message in done.stderr

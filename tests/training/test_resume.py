@@ -78,7 +78,9 @@ sys.exit(main(sys.argv[1:]))
 def lab(folder, *words, killed=None):
     """The real command in a process of its own, in `folder`; killed="step@7": by SIGKILL after its seventh step."""
     program = ["-m", "siamese_lab"] if killed is None else ["-c", KILLS, killed]
-    done = subprocess.run([sys.executable, *program, *words], cwd=folder, env=ENV, capture_output=True, text=True, timeout=800)
+    done = subprocess.run(
+        [sys.executable, *program, *words], cwd=folder, env=ENV, capture_output=True, text=True, timeout=800
+    )
     expected = 0 if killed is None else -signal.SIGKILL
     assert done.returncode == expected, done.stderr
     return done
@@ -102,7 +104,9 @@ def results(folder):
     }
     for name in ("best", "last"):
         checkpoint = torch.load(run.path / "checkpoints" / f"{name}.ckpt", weights_only=True)
-        found[name] = [checkpoint[key] for key in ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step")]
+        found[name] = [
+            checkpoint[key] for key in ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step")
+        ]
     return found
 
 
@@ -139,7 +143,8 @@ def survives(tmp_path, words, kills):
 
 
 @pytest.mark.parametrize(("words", "kills"), [
-    pytest.param(PK, ["step@19", "step@13"], marks=pytest.mark.slow),  # the second within the epoch that the first had interrupted
+    # the second within the epoch that the first had interrupted
+    pytest.param(PK, ["step@19", "step@13"], marks=pytest.mark.slow),
     pytest.param([*PAIRS, *WORKERS], ["step@32"], marks=pytest.mark.slow),
     pytest.param(TRIPLETS, ["step@28", "step@1", "step@9"], marks=pytest.mark.slow),
     ([*PK, *WORKERS], ["writing@5", "renaming@4"]),
@@ -157,7 +162,9 @@ def test_a_killed_run_ends_as_the_uninterrupted_one(tmp_path, words, kills):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [PK, PAIRS, TRIPLETS, LAP, WINDOW, [*PAIRS, *WORKERS], [*TRIPLETS, *WORKERS]], ids=str)
+@pytest.mark.parametrize(
+    "words", [PK, PAIRS, TRIPLETS, LAP, WINDOW, [*PAIRS, *WORKERS], [*TRIPLETS, *WORKERS]], ids=str
+)
 def test_ten_kills(tmp_path, words):
     """Ten for each run, at seeded random steps."""
     draw = random.Random(str(words))
@@ -179,13 +186,20 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path):
     done = lab(tmp_path / "killed", "resume", run.run_id)
     assert "last.ckpt" in done.stderr
     assert "goes on after step 25" in done.stderr
-    assert all(same(a, b) for a, b in zip(results(tmp_path / "whole").values(), results(tmp_path / "killed").values(), strict=True))
+    assert all(
+        same(a, b)
+        for a, b in zip(results(tmp_path / "whole").values(), results(tmp_path / "killed").values(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("harm", ["truncated", "empty", "altered"])
 def test_only_a_whole_checkpoint_is_taken(done, tmp_path, harm):
     good = (done[0].path / "checkpoints" / "last.ckpt").read_bytes()
-    bad = {"truncated": good[: len(good) // 2], "empty": b"", "altered": good[:5000] + bytes([good[5000] ^ 1]) + good[5001:]}[harm]
+    bad = {
+        "truncated": good[: len(good) // 2],
+        "empty": b"",
+        "altered": good[:5000] + bytes([good[5000] ^ 1]) + good[5001:],
+    }[harm]
     (tmp_path / "last.ckpt").write_bytes(bad)
     with pytest.raises(LabError, match="no checkpoint of this run is whole"):
         newest_checkpoint(tmp_path)
@@ -209,7 +223,10 @@ def test_the_limit_of_time_judges_and_goes_on_later(tmp_path):
     run = only(tmp_path / "late")
     assert run.state() == "timeout"
     lab(tmp_path / "late", "resume", run.run_id, "--max-time", "10:00:00")
-    assert all(same(a, b) for a, b in zip(results(tmp_path / "whole").values(), results(tmp_path / "late").values(), strict=True))
+    assert all(
+        same(a, b)
+        for a, b in zip(results(tmp_path / "whole").values(), results(tmp_path / "late").values(), strict=True)
+    )
 
 
 def test_what_cannot_be_resumed_is_said(done, tmp_path, capsys):
@@ -244,7 +261,9 @@ with RunFolder(Path({str(path.parent)!r})).held():
     print("held", flush=True)
     time.sleep(600)
 """
-    other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    other = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
     try:
         assert other.stdout.readline()
         assert main([*words, "--force"]) == 2

@@ -1,4 +1,6 @@
-"""Every loss, miner, sampling, distance and memory: a training that goes on from a checkpoint ends as the uninterrupted one."""
+"""Every loss, miner, sampling, distance and memory: a training that goes on from a checkpoint ends as the uninterrupted
+one.
+"""
 
 import pytest
 import pytorch_lightning as pl
@@ -17,18 +19,30 @@ from tests._parts import batch_of
 from tests.conftest import SMALL
 from tests.training.test_resume import same
 
-TINY = [*(word for word in SMALL if "width" not in word), "backbone=mlp", "backbone.hidden=[32]", "trainer.max_epochs=2"]
+TINY = [
+    *(word for word in SMALL if "width" not in word),
+    "backbone=mlp",
+    "backbone.hidden=[32]",
+    "trainer.max_epochs=2",
+]
 STEPS, KILLED = 4, 7  # of an epoch; in the second one
 TRIPLETS = {"angular", "batch_hard", "distance_weighted", "easy_positive", "rank_window", "semi_hard"}
 CASES = [f"loss={name}" for name in option_names("loss")]
-CASES += [f"miner={name} loss={'triplet' if name in TRIPLETS else 'contrastive'}" for name in option_names("miner") if name != "all"]
+CASES += [
+    f"miner={name} loss={'triplet' if name in TRIPLETS else 'contrastive'}"
+    for name in option_names("miner")
+    if name != "all"
+]
 CASES += [
     f"sampling={name} loss={'prototypical' if name == 'episodes' else 'supcon'}"
     for name in option_names("sampling")
     if name != "hierarchical"
 ]
 CASES += [f"distance={name} loss=bce" for name in option_names("distance")]
-CASES += ["memory=xbm memory.size=70 memory.warmup=2 loss=triplet", "trainer.ema=0.9 optimizer=sgd optimizer.momentum=0.9"]
+CASES += [
+    "memory=xbm memory.size=70 memory.warmup=2 loss=triplet",
+    "trainer.ema=0.9 optimizer=sgd optimizer.momentum=0.9",
+]
 
 
 class Dies(pl.Callback):

@@ -29,14 +29,22 @@ def test_every_loss_beats_the_untrained_network_with_no_other_override(outputs, 
 
 
 @pytest.mark.parametrize(
-    "sampling", mostly_slow([s for s in option_names("sampling") if s != "pk"], ("episodes", "hard_pairs", "hard_triplets", "random_pairs"))
+    "sampling",
+    mostly_slow(
+        [s for s in option_names("sampling") if s != "pk"], ("episodes", "hard_pairs", "hard_triplets", "random_pairs")
+    ),
 )
 def test_every_sampling_trains(outputs, sampling):
     loss = "triplet" if "triplets" in sampling else "contrastive"
     loss = "prototypical" if sampling == "episodes" else loss
     batch = [f"sampling.{key}={value}" for key, value in parts.batch_of(sampling, 96).items()]
     _, metrics = run(
-        *batch, "sampling.steps=30", f"sampling={sampling}", f"loss={loss}", "trainer.max_epochs=8", "trainer.validate_every=8"
+        *batch,
+        "sampling.steps=30",
+        f"sampling={sampling}",
+        f"loss={loss}",
+        "trainer.max_epochs=8",
+        "trainer.validate_every=8",
     )
     assert metrics["test"]["verification/eer"]["value"] < 0.9 * metrics["untrained"]["verification/eer"]["value"]
 
@@ -45,9 +53,21 @@ def test_the_run_folder_is_whole(done):
     folder, metrics = done
     assert folder.state() == "ok"
     names = {path.name for path in folder.path.iterdir()}
-    assert {"config.yaml", "run.json", "metrics.json", "history.json", "influences_val.npz", "influences_test.npz", "checkpoints"} <= names
+    assert {
+        "config.yaml",
+        "run.json",
+        "metrics.json",
+        "history.json",
+        "influences_val.npz",
+        "influences_test.npz",
+        "checkpoints",
+    } <= names
     assert any(name.startswith("events.out.tfevents") for name in names)
-    assert {path.name for path in (folder.path / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt", "previous.ckpt"}
+    assert {path.name for path in (folder.path / "checkpoints").iterdir()} == {
+        "best.ckpt",
+        "last.ckpt",
+        "previous.ckpt",
+    }
     assert (folder.path.parent / "events.out.tfevents.columns").is_file()
     assert "loss.temperature" in folder.info()["hparams"]
     assert len(metrics["history"]) == 4
@@ -164,7 +184,11 @@ def test_a_gradient_group_trains_at_its_own_rate(outputs):
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(outputs, capsys, overrides, words):
-    small = [word for word in SMALL if not word.startswith("protocol") or not any(o.startswith("protocol=") for o in overrides)]
+    small = [
+        word
+        for word in SMALL
+        if not word.startswith("protocol") or not any(o.startswith("protocol=") for o in overrides)
+    ]
     if any(o.startswith("data=") for o in overrides):
         small = [word for word in small if not word.startswith("data.")]
     if "backbone=koch" in overrides:
@@ -202,7 +226,16 @@ def test_overlapping_parts_are_refused():
 
 
 def test_the_command_prints_a_table_and_where_to_look_next(tmp_path):
-    words = [sys.executable, "-m", "siamese_lab", "train", *SMALL, *FEW, "trainer.max_epochs=1", "trainer.progress=true"]
+    words = [
+        sys.executable,
+        "-m",
+        "siamese_lab",
+        "train",
+        *SMALL,
+        *FEW,
+        "trainer.max_epochs=1",
+        "trainer.progress=true",
+    ]
     env = {name: value for name, value in os.environ.items() if name != "SIAMESE_LAB_OUTPUTS"}
     done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, done.stderr

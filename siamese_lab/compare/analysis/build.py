@@ -1,4 +1,6 @@
-"""From runs to a Comparison: which figure, which runs count, which means and differences. Reads nothing, prints nothing."""
+"""From runs to a Comparison: which figure, which runs count, which means and differences. Reads nothing, prints
+nothing.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,7 +21,8 @@ def chosen_metric(runs: Sequence[Run], asked: str | None, part: Part) -> str:
     Args:
         runs: that count.
         asked: by the user; None = the one that checkpoints were chosen by.
-        part: of the data. Of a sealed test part the figures of the protocols are not known yet, but those of validation are.
+        part: of the data. Of a sealed test part the figures of the protocols are not known yet, but those of validation
+            are.
 
     Raises:
         LabError: if no run has it, naming the ones there are.
@@ -32,7 +35,8 @@ def chosen_metric(runs: Sequence[Run], asked: str | None, part: Part) -> str:
         usual = next((name for name, _ in headlines.most_common() if name in known), None) or next(iter(known), None)
         if usual is None:
             raise LabError(
-                "these runs have no figure of validation: their data have no validation part; --open-test compares the test part's"
+                "these runs have no figure of validation: their data have no validation part; --open-test compares "
+                "the test part's"
             )
         return usual
     protocols = {key.split(".")[1] for run in runs for key in run.config if key.startswith("protocol.")}
@@ -89,8 +93,16 @@ def build_comparison(
     if axes is None:
         runs, found = told_apart(runs)
     else:
-        found = [axis for axis in axes if any(axis in run.point for run in runs) and len({run.point.get(axis) for run in runs}) > 1]
-        shared = {axis: next(iter(run.point.get(axis) for run in runs)) for axis in axes if axis not in found and axis in runs[0].point}
+        found = [
+            axis
+            for axis in axes
+            if any(axis in run.point for run in runs) and len({run.point.get(axis) for run in runs}) > 1
+        ]
+        shared = {
+            axis: next(iter(run.point.get(axis) for run in runs))
+            for axis in axes
+            if axis not in found and axis in runs[0].point
+        }
         if shared:
             notes.append("all of them have " + ", ".join(f"{axis}={text}" for axis, text in shared.items()))
         runs = [replace(run, point={axis: run.point[axis] for axis in found if axis in run.point}) for run in runs]
@@ -138,13 +150,16 @@ def _of_seeds(found: Sequence[Configuration]) -> list[str]:
     if not fewer:
         return []
     some = ", ".join(f"{one.name} ({len(one.seeds)})" for one in fewer[:5])
-    return [f"not all configurations have {most} seeds: {some}{f' and {len(fewer) - 5} more' if len(fewer) > 5 else ''}"]
+    return [
+        f"not all configurations have {most} seeds: {some}{f' and {len(fewer) - 5} more' if len(fewer) > 5 else ''}"
+    ]
 
 
 def _of_choice(found: Sequence[Configuration]) -> list[str]:
     if len(found) <= FEW:
         return []
     return [
-        f"{found[0].name} is the best of {len(found)} in these very runs, so its mean flatters it, and so do its differences to the others "
+        f"{found[0].name} is the best of {len(found)} in these very runs, so its mean flatters it, and so do its "
+        "differences to the others "
         "(the winner's curse): new seeds or the test part give an unbiased one"
     ]

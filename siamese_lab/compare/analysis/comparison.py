@@ -1,4 +1,6 @@
-"""What a comparison says: configurations with their means over seeds, paired differences, and who is on the front of figure and cost."""
+"""What a comparison says: configurations with their means over seeds, paired differences, and who is on the front of
+figure and cost.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +11,9 @@ from siamese_lab.core.text import printable
 from siamese_lab.statistics.estimates import Estimate
 
 FEW = 5
-"""Configurations up to which every pair is compared; of more, each with the best: all pairs of 30 are 435 tests, and hide each other."""
+"""Configurations up to which every pair is compared; of more, each with the best: all pairs of 30 are 435 tests, and
+hide each other.
+"""
 
 LEVEL = 0.05
 
@@ -101,7 +105,8 @@ class Contrast:
     Args:
         left, right: `left` is the better one of the two in these runs.
         seeds: that both have: the pairs.
-        gain: how much better `left` is, in the metric's unit, >= 0, with its own 95 % interval; None where they share no seed.
+        gain: how much better `left` is, in the metric's unit, >= 0, with its own 95 % interval; None where they share
+            no seed.
         adjusted: p value after Holm's correction for the family; None where there is none.
         shown: whether it is below 0.05.
         note: a caveat, or "".
@@ -124,7 +129,7 @@ class Comparison:
         title: what is compared.
         metric: "<protocol>/<figure>".
         unit, better: of the metric, as in `stats.Figure`.
-        part: of the data that was judged.
+        part: of the data that was evaluated.
         axes: keys of the configurations' points.
         by: the keys of `--by`; empty where every configuration stands for itself.
         configurations: the best first.

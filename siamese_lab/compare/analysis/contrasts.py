@@ -23,7 +23,9 @@ def configurations(runs: Sequence[Run], metric: str, part: Part) -> list[Configu
     for group in groups.values():
         group.sort(key=lambda run: by_size(run.seed))
         values = [value(run, metric, part) for run in group]
-        made.append(configuration(group[0].point, [run.seed for run in group], values, [run.influence for run in group], group))
+        made.append(
+            configuration(group[0].point, [run.seed for run in group], values, [run.influence for run in group], group)
+        )
     return ranked(made, better(runs, metric, part))
 
 
@@ -68,7 +70,7 @@ def _contrast(a: Configuration, b: Configuration, better: str, level: float) -> 
     said = []
     if any(x and y and x.keys() != y.keys() for x, y in zip(one[1], two[1], strict=True)):
         one, two = (one[0], [{}] * len(rows)), (two[0], [{}] * len(rows))
-        said.append("judged on other identities, so paired by seed alone")
+        said.append("evaluated on other identities, so paired by seed alone")
     dropped = [seed for seed in {**dict.fromkeys(a.seeds), **dict.fromkeys(b.seeds)} if seed not in seeds]
     if dropped:
         said.append(f"only seeds that both have: not {', '.join(sorted(dropped, key=by_size))}")

@@ -1,4 +1,6 @@
-"""`--by loss`: levels of some axes, averaged over the others cell by cell, so that no level is helped by easier company."""
+"""`--by loss`: levels of some axes, averaged over the others cell by cell, so that no level is helped by easier
+company.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,18 +24,22 @@ def keys(by: str, axes: Sequence[str]) -> list[str]:
     found = list(dict.fromkeys(key.strip() for key in by.split(",")))
     for key in found:
         if key == "seed":
-            raise LabError(f"--by seed: the seeds are what every mean is taken over; name an axis instead ({_of(axes)})")
+            raise LabError(
+                f"--by seed: the seeds are what every mean is taken over; name an axis instead ({_of(axes)})"
+            )
         if key not in axes:
             raise LabError(f"--by {key or repr(key)}: it is no axis of these runs{nearest(key, axes)} ({_of(axes)})")
     return found
 
 
-def marginal(runs: Sequence[Run], by: Sequence[str], axes: Sequence[str], metric: str, part: Part) -> tuple[list[Configuration], list[str]]:
+def marginal(
+    runs: Sequence[Run], by: Sequence[str], axes: Sequence[str], metric: str, part: Part
+) -> tuple[list[Configuration], list[str]]:
     """One Configuration a level of `by`, the best first, and notes.
 
-    A cell is one setting of the other axes. Levels are averaged over the cells and seeds that all of them have; an axis that some
-    level lacks, or that belongs to the levels themselves (`loss.margin` of `loss`, where their margins differ), or that goes with
-    them, is no part of a cell: each level is averaged over its own values of it.
+    A cell is one setting of the other axes. Levels are averaged over the cells and seeds that all of them have; an axis
+    that some level lacks, or that belongs to the levels themselves (`loss.margin` of `loss`, where their margins
+    differ), or that goes with them, is no part of a cell: each level is averaged over its own values of it.
 
     Args:
         runs: that count.
@@ -53,12 +59,15 @@ def marginal(runs: Sequence[Run], by: Sequence[str], axes: Sequence[str], metric
     notes = _of_own(own, by, runs)
     whole = {level: {mine for found in cells.values() for mine in found} for level, cells in table.items()}
     every = list(dict.fromkeys(cell for cells in table.values() for cell in cells))
-    shared = [cell for cell in every if all(cells.get(cell, {}).keys() == whole[level] for level, cells in table.items())]
+    shared = [
+        cell for cell in every if all(cells.get(cell, {}).keys() == whole[level] for level, cells in table.items())
+    ]
     seeds = {cell: _seeds([cells[cell] for cells in table.values()]) for cell in shared}
     cells, common = _most({cell: found for cell, found in seeds.items() if found})
     if not cells:
         raise LabError(
-            f"--by {','.join(by)}: its levels have no setting of {', '.join(others) or 'the seeds'} in common that all of them "
+            f"--by {','.join(by)}: its levels have no setting of {', '.join(others) or 'the seeds'} in common that "
+            "all of them "
             "have finished with the same seeds: finish the study, or compare every configuration without --by"
         )
     made = []
@@ -75,7 +84,10 @@ def marginal(runs: Sequence[Run], by: Sequence[str], axes: Sequence[str], metric
     if used < len(runs):
         names = [" ".join(f"{a}={v}" for a, v in zip(others, cell, strict=True)) for cell in every if cell not in cells]
         which = f": {'; '.join(names[:5])}{' ...' if len(names) > 5 else ''}" if names and others else ""
-        notes.append(f"{len(runs) - used} of {len(runs)} runs are left out of these means, since not every level has their setting{which}")
+        notes.append(
+            f"{len(runs) - used} of {len(runs)} runs are left out of these means, since not every level has their "
+            f"setting{which}"
+        )
     return ranked(made, better(runs, metric, part)), notes
 
 
@@ -104,7 +116,9 @@ def _of_own(own: Sequence[str], by: Sequence[str], runs: Sequence[Run]) -> list[
     made = []
     for axis in own:
         if bound(axis, by, runs):
-            made.append(f"{axis} goes with {' and '.join(by)}: these runs cannot tell which of the two a difference comes from")
+            made.append(
+                f"{axis} goes with {' and '.join(by)}: these runs cannot tell which of the two a difference comes from"
+            )
         else:
             values = ", ".join(levels(runs, axis))
             made.append(f"each {' and '.join(by)} is averaged over its own {axis} ({values}), where it has one")

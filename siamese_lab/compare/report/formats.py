@@ -101,7 +101,9 @@ def latex(comparison: Comparison) -> str:
 
 
 def comma_separated(comparison: Comparison) -> str:
-    """One line a configuration: axes, mean, interval, its distance from the best, costs. Figures in their unit, not in percent."""
+    """One line a configuration: axes, mean, interval, its distance from the best, costs. Figures in their unit, not in
+    percent.
+    """
     against = {id(one.right): one for one in comparison.contrasts if one.left is comparison.configurations[0]}
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -194,7 +196,9 @@ def _short(comparison: Comparison) -> dict[str, str]:
     """Costs by the heading of their column; only those in which the configurations differ, and always the seconds."""
     names = {"seconds": "time", "parameters": "parameters", "multiply_adds": "multiply-adds"}
     known = {cost: [one.cost.get(cost) for one in comparison.configurations] for cost in COSTS}
-    return {names[cost]: cost for cost, found in known.items() if (len(set(found)) > 1 or cost == "seconds") and any(found)}
+    return {
+        names[cost]: cost for cost, found in known.items() if (len(set(found)) > 1 or cost == "seconds") and any(found)
+    }
 
 
 def _rows(comparison: Comparison, known: Sequence[str] = tuple(COSTS)) -> list[list[str]]:
@@ -203,13 +207,21 @@ def _rows(comparison: Comparison, known: Sequence[str] = tuple(COSTS)) -> list[l
     for one in comparison.configurations:
         axes = [one.point.get(axis, "-") for axis in comparison.axes] or [comparison.title]
         costs = [sentences.spent(one.cost[cost], cost) if cost in one.cost else "" for cost in shown]
-        mean = [str(len(one.seeds)), sentences.mean(one, comparison.unit), sentences.mean_interval(one, comparison.unit)]
+        mean = [
+            str(len(one.seeds)),
+            sentences.mean(one, comparison.unit),
+            sentences.mean_interval(one, comparison.unit),
+        ]
         made.append([*axes, *mean, *costs])
     return made
 
 
 def _notes(comparison: Comparison) -> list[str]:
-    return [*sentences.openings(comparison), *sentences.caveats(comparison), *(f"left out: {x}" for x in sentences.left_out(comparison))]
+    return [
+        *sentences.openings(comparison),
+        *sentences.caveats(comparison),
+        *(f"left out: {x}" for x in sentences.left_out(comparison)),
+    ]
 
 
 def _md(text: str) -> str:

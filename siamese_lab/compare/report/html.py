@@ -1,4 +1,6 @@
-"""A comparison as one HTML file: everything is in it, nothing is fetched, and its own policy forbids that anything were."""
+"""A comparison as one HTML file: everything is in it, nothing is fetched, and its own policy forbids that anything
+were.
+"""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -29,7 +31,10 @@ def html_page(comparison: Comparison) -> str:
         html_tables.configurations(comparison),
     ]
     if comparison.contrasts:
-        below = escape(f"{sentences.family(comparison)} Hollow: not shown. Seeds needed: for 80 % power, were the difference as seen.")
+        below = escape(
+            f"{sentences.family(comparison)} Hollow: not shown. Seeds needed: for 80 % power, were the difference as "
+            "seen."
+        )
         body += ["<h2>Differences</h2>", f'<p class="small">{below}</p>', html_tables.differences(comparison)]
     if pictures or lacking:
         body += ["<h2>Plots</h2>", _plots(pictures), _list(lacking, "note")]
@@ -40,9 +45,13 @@ def html_page(comparison: Comparison) -> str:
     made = datetime.now(UTC).isoformat(sep=" ", timespec="minutes").removesuffix("+00:00")
     body.append(f"<footer>siamese-lab compare, {made} UTC. This file is whole: it fetches nothing.</footer>")
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,"><title>{title}</title>'
-        f"<style>\n{css}</style></head><body><main>\n" + "\n".join(body) + f"\n</main><script>\n{script}</script></body></html>\n"
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" '
+        f'content="{POLICY}">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" '
+        f'href="data:,"><title>{title}</title>'
+        f"<style>\n{css}</style></head><body><main>\n"
+        + "\n".join(body)
+        + f"\n</main><script>\n{script}</script></body></html>\n"
     )
 
 
@@ -52,7 +61,10 @@ def _head(comparison: Comparison) -> str:
     if comparison.by:
         count = f"{sentences.counted(len(comparison.configurations), 'level')} of {', '.join(comparison.by)}"
     facts = f"{count}, {sentences.counted(len(comparison.runs), 'run')}; {sentences.part(comparison)}"
-    return f'<h1>{escape(comparison.title)}</h1><p class="lead"><b>{escape(comparison.metric)}</b>, {way}. {escape(facts)}.</p>'
+    return (
+        f'<h1>{escape(comparison.title)}</h1><p class="lead"><b>{escape(comparison.metric)}</b>, {way}. '
+        f"{escape(facts)}.</p>"
+    )
 
 
 def _said(comparison: Comparison) -> str:
@@ -73,8 +85,10 @@ def _said(comparison: Comparison) -> str:
 
 def _read(comparison: Comparison) -> str:
     return (
-        "Means over seeds. Two intervals that overlap may still belong to a real difference: the differences below are paired, "
-        "and are what decides." + (" A cost in bold: no other configuration is better for less." if comparison.fronts else "")
+        "Means over seeds. Two intervals that overlap may still belong to a real difference: the differences below "
+        "are paired, "
+        "and are what decides."
+        + (" A cost in bold: no other configuration is better for less." if comparison.fronts else "")
     )
 
 
@@ -83,11 +97,16 @@ def _plots(pictures: Sequence[Picture]) -> str:
 
 
 def _figure(picture: Picture) -> str:
-    return f"<figure><h3>{escape(picture.title)}</h3>{picture.svg}<figcaption>{escape(picture.caption)}</figcaption></figure>"
+    caption = f"<figcaption>{escape(picture.caption)}</figcaption>"
+    return f"<figure><h3>{escape(picture.title)}</h3>{picture.svg}{caption}</figure>"
 
 
 def _notes(comparison: Comparison) -> list[str]:
-    return [*sentences.openings(comparison), *sentences.caveats(comparison), *(f"left out: {x}" for x in sentences.left_out(comparison))]
+    return [
+        *sentences.openings(comparison),
+        *sentences.caveats(comparison),
+        *(f"left out: {x}" for x in sentences.left_out(comparison)),
+    ]
 
 
 def _list(lines: Sequence[str], css: str = "") -> str:

@@ -48,7 +48,8 @@ def table(name: str, headings: Sequence[tuple[str, str, str]], rows: Sequence[Se
         rows: their cells.
     """
     head = "".join(
-        f'<th scope="col" class="{css}"><button type="button">{escape(words)}</button>{below}</th>' for words, css, below in headings
+        f'<th scope="col" class="{css}"><button type="button">{escape(words)}</button>{below}</th>'
+        for words, css, below in headings
     )
     body = []
     for row in rows:
@@ -56,9 +57,11 @@ def table(name: str, headings: Sequence[tuple[str, str, str]], rows: Sequence[Se
         body.append(f"<tr>{cells}</tr>")
     long = " long" if len(rows) > MANY else ""
     return (
-        f'<section class="table" id="{escape(name)}"><div class="bar"><input type="search" placeholder="filter {escape(name)}: words" '
+        f'<section class="table" id="{escape(name)}"><div class="bar"><input type="search" placeholder="filter '
+        f'{escape(name)}: words" '
         f'aria-label="filter {escape(name)}"><output class="small" aria-live="polite"></output></div>'
-        f'<div class="wrap{long}" tabindex="0" role="region" aria-label="{escape(name)}"><table><thead><tr>{head}</tr></thead>'
+        f'<div class="wrap{long}" tabindex="0" role="region" '
+        f'aria-label="{escape(name)}"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table></div></section>"
     )
 
@@ -66,14 +69,29 @@ def table(name: str, headings: Sequence[tuple[str, str, str]], rows: Sequence[Se
 def configurations(comparison: Comparison) -> str:
     """The means with their intervals, the best first."""
     unit, found = comparison.unit, comparison.configurations
-    ends = _ends([one.estimate.low for one in found] + [one.estimate.high for one in found] + [one.estimate.value for one in found])
-    costs = [cost for cost in COSTS if any(cost in one.cost for one in found)]
-    below = (
-        f'<span class="ends"><span>{escape(format_value(ends[0], unit))}</span><span>{escape(format_value(ends[1], unit))}</span></span>'
+    ends = _ends(
+        [one.estimate.low for one in found]
+        + [one.estimate.high for one in found]
+        + [one.estimate.value for one in found]
     )
-    axes = [(axis, "n" if numeric([one.point[axis] for one in found if axis in one.point]) else "", "") for axis in comparison.axes]
-    axes = [(axis, "n" if numeric([one.point[axis] for one in found if axis in one.point]) else "", "") for axis in comparison.axes]
-    headings = [("#", "n", ""), *(axes or [("configuration", "", "")]), ("seeds", "n", ""), ("mean", "n", ""), ("95 % interval", "n", "")]
+    costs = [cost for cost in COSTS if any(cost in one.cost for one in found)]
+    both = "".join(f"<span>{escape(format_value(end, unit))}</span>" for end in ends)
+    below = f'<span class="ends">{both}</span>'
+    axes = [
+        (axis, "n" if numeric([one.point[axis] for one in found if axis in one.point]) else "", "")
+        for axis in comparison.axes
+    ]
+    axes = [
+        (axis, "n" if numeric([one.point[axis] for one in found if axis in one.point]) else "", "")
+        for axis in comparison.axes
+    ]
+    headings = [
+        ("#", "n", ""),
+        *(axes or [("configuration", "", "")]),
+        ("seeds", "n", ""),
+        ("mean", "n", ""),
+        ("95 % interval", "n", ""),
+    ]
     headings += [("drawn", "", below), *((_heading(cost), "n", "") for cost in costs)]
     rows = []
     for place, one in enumerate(found, 1):
@@ -94,19 +112,29 @@ def differences(comparison: Comparison) -> str:
     scale = 100 if unit == "share" else 1
     below = f'<span class="ends"><span>{scale * ends[0]:.3g}</span><span>{scale * ends[1]:.3g}</span></span>'
     headings = [("better", "", ""), ("worse", "", ""), (sentences.points(unit), "n", ""), ("95 % interval", "n", "")]
-    headings += [("drawn", "", below), ("p (Holm)", "n", ""), ("seeds", "n", ""), ("seeds needed", "n", ""), ("shown", "", "")]
+    headings += [
+        ("drawn", "", below),
+        ("p (Holm)", "n", ""),
+        ("seeds", "n", ""),
+        ("seeds needed", "n", ""),
+        ("shown", "", ""),
+    ]
     rows = []
     for one in comparison.contrasts:
         gain = one.gain
         row = [text(one.left.short), text(one.right.short)]
         if gain is None:
-            rows.append([*row, *([number("", None)] * 2), Cell("", ""), *([number("", None)] * 3), text(one.note, "dim")])
+            rows.append(
+                [*row, *([number("", None)] * 2), Cell("", ""), *([number("", None)] * 3), text(one.note, "dim")]
+            )
             continue
         interval = sentences.interval(gain, unit).removeprefix("95 % interval ")
         row += [number(sentences.amount(gain.value, gain, unit), gain.value), number(interval, gain.low)]
         row.append(Cell(_span(gain.low, gain.value, gain.high, ends, zero=True, firm=one.shown), repr(gain.value)))
         row += [number(sentences.p_value(one.adjusted), one.adjusted), number(str(gain.seeds), gain.seeds)]
-        row.append(number("" if gain.seeds == 1 else f"{gain.needed:,}" if gain.needed else "none would do", gain.needed))
+        row.append(
+            number("" if gain.seeds == 1 else f"{gain.needed:,}" if gain.needed else "none would do", gain.needed)
+        )
         rows.append([*row, Cell('<span class="yes">yes</span>' if one.shown else "no", css="")])
     return table("differences", headings, rows)
 
@@ -125,9 +153,20 @@ def runs(comparison: Comparison) -> str:
             rows.append([*row, text(run.state), text("", "why")])
     for run in comparison.left_out:
         point = " ".join(f"{key}={text}" for key, text in run.point.items())
-        row = [Cell(f"<code>{escape(run.name)}</code>"), text(point), number(run.seed, _number(run.seed)), *([number("", None)] * 2)]
+        row = [
+            Cell(f"<code>{escape(run.name)}</code>"),
+            text(point),
+            number(run.seed, _number(run.seed)),
+            *([number("", None)] * 2),
+        ]
         rows.append([*row, text(run.state), text(f"left out: {run.why}", "why")])
-    headings = [("run", "", ""), ("configuration", "", ""), ("seed", "n", ""), (comparison.metric, "n", ""), ("time", "n", "")]
+    headings = [
+        ("run", "", ""),
+        ("configuration", "", ""),
+        ("seed", "n", ""),
+        (comparison.metric, "n", ""),
+        ("time", "n", ""),
+    ]
     return table("runs", [*headings, ("state", "", ""), ("note", "", "")], rows)
 
 
@@ -167,7 +206,15 @@ def _ends(values: Sequence[float | None]) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _span(low: float | None, middle: float, high: float | None, ends: tuple[float, float], *, zero: bool = False, firm: bool = True) -> str:
+def _span(
+    low: float | None,
+    middle: float,
+    high: float | None,
+    ends: tuple[float, float],
+    *,
+    zero: bool = False,
+    firm: bool = True,
+) -> str:
     """An interval and its middle on a line from `ends[0]` to `ends[1]`."""
 
     def at(one: float) -> str:
@@ -179,4 +226,6 @@ def _span(low: float | None, middle: float, high: float | None, ends: tuple[floa
     if low is not None and high is not None:
         parts.append(f'<line class="line" x1="{at(low)}" x2="{at(high)}" y1="9" y2="9"/>')
     parts.append(f'<circle class="dot" cx="{at(middle)}" cy="9" r="4"/>')
-    return f'<svg class="span{"" if firm else " open"}" viewBox="0 0 {WIDTH} 18" aria-hidden="true">{"".join(parts)}</svg>'
+    return (
+        f'<svg class="span{"" if firm else " open"}" viewBox="0 0 {WIDTH} 18" aria-hidden="true">{"".join(parts)}</svg>'
+    )

@@ -38,12 +38,17 @@ WIDE = 50  # ratio of the largest to the smallest value from which an axis is lo
 
 
 def along(comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], axis: str, name: str) -> Picture:
-    """The figure against a numeric axis, a line for each loss (or other axis of words) with the 95 % bands of its means.
+    """The figure against a numeric axis, a line for each loss (or other axis of words) with the 95 % bands of its
+    means.
 
     Where the other axes have no setting in common, as in a search, every configuration is a dot.
     """
     owner = axis.rpartition(".")[0]
-    words = [other for other in axes if other != axis and not numeric(levels(runs, other)) and len(levels(runs, other)) <= MOST]
+    words = [
+        other
+        for other in axes
+        if other != axis and not numeric(levels(runs, other)) and len(levels(runs, other)) <= MOST
+    ]
     group = owner if owner in words else next(iter(words), None)
     figure, plot = sheet()
     values = [float(text) for text in levels(runs, axis)]
@@ -55,7 +60,9 @@ def along(comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], axis
         caption = "Every configuration is a dot: they have no setting of the other axes in common to be averaged over."
     else:
         (found, notes), draw = means, _line
-        caption = f"Mean over seeds; bands are the 95 % intervals of the means, not of their differences. {_sentence(notes)}"
+        caption = (
+            f"Mean over seeds; bands are the 95 % intervals of the means, not of their differences. {_sentence(notes)}"
+        )
         plot.set_xticks(values if len(values) <= MOST_TICKS else values[:: len(values) // MOST_TICKS + 1])
         few_ticks(plot.xaxis)
     for number, level in enumerate(levels(runs, group) if group else [""]):
@@ -87,7 +94,9 @@ def _line(plot: "Axes", found: Sequence[Configuration], axis: str, label: str, n
     points = sorted((one for one in found if axis in one.point), key=lambda one: float(one.point[axis]))
     if found and not points:
         estimate = found[0].estimate
-        plot.axhline(scale * estimate.value, linewidth=1.3, label=f"{label}, which has no {axis.rpartition('.')[2]}", **style)
+        plot.axhline(
+            scale * estimate.value, linewidth=1.3, label=f"{label}, which has no {axis.rpartition('.')[2]}", **style
+        )
         if estimate.low is not None and estimate.high is not None:
             plot.axhspan(scale * estimate.low, scale * estimate.high, color=style["color"], alpha=0.08, linewidth=0)
         return
@@ -106,7 +115,9 @@ def _dots(plot: "Axes", found: Sequence[Configuration], axis: str, label: str, n
         plot.plot(x, y, linestyle="none", markersize=6, label=label, **style)  # type: ignore[arg-type]
 
 
-def heat_map(comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], pair: tuple[str, str], name: str) -> Picture | None:
+def heat_map(
+    comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], pair: tuple[str, str], name: str
+) -> Picture | None:
     """The mean for every couple of two axes' values.
 
     Raises:
@@ -129,7 +140,15 @@ def heat_map(comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], p
             share = (worst - goodness(cell.estimate.value, comparison.better)) / (worst - best) if worst > best else 1.0
             ink = "#ffffff" if share > 0.45 else "#1a1a1a"
             plot.add_patch(_cell(column, row, _shade(share), cell is found[0]))
-            plot.text(column, row - 0.1, sentences.mean(cell, comparison.unit), color=ink, fontsize=9.5, ha="center", va="center")
+            plot.text(
+                column,
+                row - 0.1,
+                sentences.mean(cell, comparison.unit),
+                color=ink,
+                fontsize=9.5,
+                ha="center",
+                va="center",
+            )
             half = _half(cell, comparison.unit)
             plot.text(column, row + 0.22, half, color=ink, fontsize=7, ha="center", va="center")
     plot.set(xlim=(-0.52, len(across) - 0.48), ylim=(len(down) - 0.48, -0.52))
@@ -164,4 +183,6 @@ def _cell(column: int, row: int, colour: tuple[float, float, float], framed: boo
     from matplotlib.patches import Rectangle
 
     edge, width = (INK, 2.0) if framed else (PAPER, 1.0)
-    return Rectangle((column - 0.48, row - 0.47), 0.96, 0.94, facecolor=colour, edgecolor=edge, linewidth=width, zorder=1.5 + framed)
+    return Rectangle(
+        (column - 0.48, row - 0.47), 0.96, 0.94, facecolor=colour, edgecolor=edge, linewidth=width, zorder=1.5 + framed
+    )

@@ -31,7 +31,13 @@ def against_cost(comparison: Comparison, cost: str) -> Picture | None:
         if low is not None and high is not None and (mine or len(found) <= MOST_BARS):
             plot.plot([at, at], [scale * low, scale * high], color=colour, linewidth=1.1, alpha=0.6 if mine else 0.35)
         gid = f"point{number}"
-        style = {"color": colour, "marker": "o", "markersize": 6 if mine else 4, "markeredgecolor": PAPER, "linestyle": "none"}
+        style = {
+            "color": colour,
+            "marker": "o",
+            "markersize": 6 if mine else 4,
+            "markeredgecolor": PAPER,
+            "linestyle": "none",
+        }
         plot.plot([at], [value], gid=gid, zorder=3 + mine, **style)  # type: ignore[arg-type]
         titles[gid] = f"{number + 1}: {one.name}, {sentences.mean(one, comparison.unit)}, {sentences.spent(at, cost)}"
     if len(front) > 1:
@@ -42,14 +48,26 @@ def against_cost(comparison: Comparison, cost: str) -> Picture | None:
         few_ticks(plot.xaxis)
         _log_ticks(plot, min(x), max(x))
     plot.margins(0.08)
-    plot.xaxis.set_major_formatter(lambda value, _: f"{value:g} s" if cost == "seconds" else sentences.spent(value, cost))
+    plot.xaxis.set_major_formatter(
+        lambda value, _: f"{value:g} s" if cost == "seconds" else sentences.spent(value, cost)
+    )
     in_unit(plot.yaxis, comparison.unit)
     labels(plot, COSTS[cost], comparison.metric)
     figure.draw_without_rendering()  # which lays it out
-    _numbered(plot, {number + 1: (one.cost[cost], scale * one.estimate.value) for number, one in enumerate(found) if one in front})
+    _numbered(
+        plot,
+        {number + 1: (one.cost[cost], scale * one.estimate.value) for number, one in enumerate(found) if one in front},
+    )
     names = "; ".join(f"{found.index(one) + 1} {one.short}" for one in front[:8])
-    caption = f"On the front, by their number in the table: {names}. No other configuration is better for less. Bars: 95 % intervals."
-    return Picture(f"{comparison.metric} against {COSTS[cost]}", svg(figure, f"cost{cost.replace('_', '')}", COSTS[cost], titles), caption)
+    caption = (
+        f"On the front, by their number in the table: {names}. No other configuration is better for less. Bars: "
+        "95 % intervals."
+    )
+    return Picture(
+        f"{comparison.metric} against {COSTS[cost]}",
+        svg(figure, f"cost{cost.replace('_', '')}", COSTS[cost], titles),
+        caption,
+    )
 
 
 def _log_ticks(plot: "Axes", low: float, high: float) -> None:
@@ -67,4 +85,6 @@ def _numbered(plot: "Axes", points: dict[int, tuple[float, float]]) -> None:
         groups.append([number]) if near is None else near.append(number)
     for group in groups:
         words = ", ".join(map(str, group))
-        plot.annotate(words, points[group[0]], xytext=(6, 5), textcoords="offset points", color=INK, fontsize=9, fontweight="bold")
+        plot.annotate(
+            words, points[group[0]], xytext=(6, 5), textcoords="offset points", color=INK, fontsize=9, fontweight="bold"
+        )

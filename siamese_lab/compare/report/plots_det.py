@@ -46,7 +46,10 @@ def trade_offs(comparison: Comparison) -> Picture | None:
     legend(plot, 1 if max(len(one.short) for one, _ in some) > 24 else 2)
     rest = len(comparison.configurations) - len(some)
     more = f" The best, and the best of each level of the axes; {rest} more are not drawn." if rest else ""
-    caption = f"Detection error trade-off on normal-deviate axes: lower left is better. Mean over runs; the band spans the runs.{more}"
+    caption = (
+        f"Detection error trade-off on normal-deviate axes: lower left is better. Mean over runs; the band "
+        f"spans the runs.{more}"
+    )
     return Picture("DET curves", svg(figure, "det", "detection error trade-off"), caption)
 
 
@@ -65,7 +68,7 @@ def _curves(one: Configuration, part: Part, protocol: str) -> list[Curve]:
     """Those of its runs.
 
     Raises:
-        LabError: if verification was judged and a run does not have them.
+        LabError: if verification was evaluated and a run does not have them.
     """
     made = []
     for run in one.runs:

@@ -10,7 +10,7 @@ from siamese_lab.statistics.estimates import Estimate
 
 GENERALISES = {
     "seeds and identities": "other seeds and other identities of the same kind",
-    "seeds": "other seeds, judged on these very identities",
+    "seeds": "other seeds, evaluated on these very identities",
     "identities": "other identities, but these very seeds: another seed may turn it round",
     "nothing": "nothing but these very runs",
 }
@@ -24,10 +24,17 @@ def contrast_sentence(contrast: Contrast, comparison: Comparison) -> str:
         return f"nothing can be said of {left} and {right}{both.rstrip(',')}: {contrast.note}"
     aside = _aside(contrast, gain)
     if contrast.shown:
-        return f"{left} is better than {right}{both} by {amount(gain.value, gain, unit)} {points(unit)}, {interval(gain, unit)}{aside}"
+        return (
+            f"{left} is better than {right}{both} by {amount(gain.value, gain, unit)} {points(unit)}, "
+            f"{interval(gain, unit)}{aside}"
+        )
     if gain.p is None:
         return f"nothing can be said of {left} and {right}{both.rstrip(',')}: {gain.note}"
-    seen = f"{left} is ahead by {amount(gain.value, gain, unit)} {points(unit)}, {interval(gain, unit)}{aside}" if gain.value else ""
+    seen = (
+        f"{left} is ahead by {amount(gain.value, gain, unit)} {points(unit)}, {interval(gain, unit)}{aside}"
+        if gain.value
+        else ""
+    )
     head = f"no difference between {left} and {right}{both} can be shown with {counted(gain.seeds, 'seed')}"
     return head + _remedy(contrast, gain) + (f" ({seen})" if seen else "")
 
@@ -40,7 +47,9 @@ def _remedy(contrast: Contrast, gain: Estimate) -> str:
     if gain.needed is None:
         most = "more than 1,000 would be needed" in gain.note or "1,000 seeds" in gain.note
         return (
-            ": more than 1,000 would be needed" if most else f", and no number of them would do: {gain.identities} identities are too few"
+            ": more than 1,000 would be needed"
+            if most
+            else f", and no number of them would do: {gain.identities} identities are too few"
         )
     if gain.needed <= gain.seeds:
         return " once the comparisons are corrected for"
@@ -65,7 +74,7 @@ def head(comparison: Comparison) -> str:
 
 
 def part(comparison: Comparison) -> str:
-    """Which part was judged, and whether the test part was opened."""
+    """Which part was evaluated, and whether the test part was opened."""
     times = len(comparison.openings)
     opened = f"opened {'once' if times == 1 else f'{times} times'}"
     if comparison.part == "test":
@@ -89,11 +98,16 @@ def family(comparison: Comparison) -> str:
     count = len(comparison.contrasts)
     if not count:
         return ""
-    which = f"each of the others with the best, {comparison.configurations[0].name}" if comparison.against_best else "every pair"
+    which = (
+        f"each of the others with the best, {comparison.configurations[0].name}"
+        if comparison.against_best
+        else "every pair"
+    )
     if count == 1:
         return "One difference, paired by seed and identity: nothing to correct for. The interval is its 95 % interval."
     return (
-        f"{count} differences, {which}, paired by seed and identity: better means a p value below {LEVEL:g} after Holm's correction "
+        f"{count} differences, {which}, paired by seed and identity: better means a p value below {LEVEL:g} after "
+        "Holm's correction "
         f"for all {count}. Intervals are each one's own 95 % interval."
     )
 
@@ -134,11 +148,18 @@ def front(comparison: Comparison) -> list[str]:
         if len(comparison.configurations) == 1 or len({other.cost[cost] for other in comparison.configurations}) == 1:
             continue
         if len(found) == 1:
-            made.append(f"{COSTS[cost]}: {one.name} is at once the best and the cheapest ({spent(one.cost[cost], cost)})")
+            made.append(
+                f"{COSTS[cost]}: {one.name} is at once the best and the cheapest ({spent(one.cost[cost], cost)})"
+            )
             continue
-        names = ", ".join(f"{c.name} ({spent(c.cost[cost], cost)}, {figure(c.estimate.value, comparison.unit)})" for c in found[:6])
+        names = ", ".join(
+            f"{c.name} ({spent(c.cost[cost], cost)}, {figure(c.estimate.value, comparison.unit)})" for c in found[:6]
+        )
         chance = " (as they ran: small differences in time are chance)" if cost == "seconds" else ""
-        made.append(f"{COSTS[cost]}{chance}: worth their cost are {names}{f' and {len(found) - 6} more' if len(found) > 6 else ''}")
+        made.append(
+            f"{COSTS[cost]}{chance}: worth their cost are "
+            f"{names}{f' and {len(found) - 6} more' if len(found) > 6 else ''}"
+        )
     return made
 
 
@@ -146,7 +167,10 @@ def caveats(comparison: Comparison) -> list[str]:
     """What a reader has to bear in mind."""
     said = []
     if comparison.part == "val":
-        said.append("validation figures at the epoch that validation chose flatter every configuration a little; the test part does not")
+        said.append(
+            "validation figures at the epoch that validation chose flatter every configuration a little; the test "
+            "part does not"
+        )
     return [*said, *comparison.notes]
 
 

@@ -16,8 +16,8 @@ FIRST = ("loss", "backbone", "distance", "miner", "sampling", "memory", "augment
 def told_apart(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     """Gives runs their points.
 
-    A group of which they took different options is an axis by the option's name; its keys are axes where runs of one option
-    differ in them.
+    A group of which they took different options is an axis by the option's name; its keys are axes where runs of one
+    option differ in them.
 
     Args:
         runs: those that count.
@@ -26,7 +26,11 @@ def told_apart(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
         the runs with their points, and the axes.
     """
     groups = _differing([{key: value for key, value in run.config.items() if key.startswith(CHOICES)} for run in runs])
-    chosen = [group.removeprefix(CHOICES) for group in groups if group.removeprefix(CHOICES) not in (*NO_AXIS, "experiment", "callback")]
+    chosen = [
+        group.removeprefix(CHOICES)
+        for group in groups
+        if group.removeprefix(CHOICES) not in (*NO_AXIS, "experiment", "callback")
+    ]
     chosen.sort(key=lambda group: (FIRST.index(group) if group in FIRST else len(FIRST), group))
     plain = [{key: value for key, value in run.config.items() if _is_axis(key)} for run in runs]
     keys = []
@@ -48,7 +52,9 @@ def told_apart(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     values = {axis: column for axis, column in values.items() if len(set(column)) > 1}
     made = []
     for number, run in enumerate(runs):
-        made.append(replace(run, point={axis: column[number] for axis, column in values.items() if column[number] is not None}))
+        made.append(
+            replace(run, point={axis: column[number] for axis, column in values.items() if column[number] is not None})
+        )
     return made, list(values)
 
 
@@ -64,7 +70,9 @@ def numeric(values: Sequence[str]) -> bool:
 
 
 def _differing(tables: Sequence[dict[str, str]]) -> list[str]:
-    return [key for key in dict.fromkeys(key for one in tables for key in one) if len({one.get(key) for one in tables}) > 1]
+    return [
+        key for key in dict.fromkeys(key for one in tables for key in one) if len({one.get(key) for one in tables}) > 1
+    ]
 
 
 def _is_axis(key: str) -> bool:

@@ -57,7 +57,9 @@ def _sections(text: str) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def _flat(section: str) -> dict[str, str]:
-    """A part of a config by keys with dots. Runs of a study share most parts, so each is parsed once. Not to be changed by callers."""
+    """A part of a config by keys with dots. Runs of a study share most parts, so each is parsed once. Not to be changed
+    by callers.
+    """
     if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(section, Loader=LOADER)):
         raise ValueError("it has aliases, which siamese-lab does not write")
     value = yaml.load(section, Loader=yaml.CSafeLoader) if yaml.__with_libyaml__ else yaml.safe_load(section)

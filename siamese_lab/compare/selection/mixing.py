@@ -21,7 +21,11 @@ def refuse_mixed(runs: Sequence[Run], force: bool) -> list[str]:
     """
     found = [words for words in (_data(runs), _protocols(runs), _code(runs), _precision(runs)) if words]
     if found and not force:
-        head = "these runs cannot be compared:\n  " if len(found) == 1 else f"these runs cannot be compared, for {len(found)} reasons:\n  "
+        head = (
+            "these runs cannot be compared:\n  "
+            if len(found) == 1
+            else f"these runs cannot be compared, for {len(found)} reasons:\n  "
+        )
         raise LabError(head + "\n  ".join(found) + "\nname runs that agree, or go on with --force")
     return [f"forced: {words}" for words in found]
 
@@ -33,7 +37,11 @@ def remarks(runs: Sequence[Run]) -> list[str]:
         values = sorted({str(run.decided.get(key, "unknown")) for run in runs})
         if len(values) > 1:
             made.append(f"{key} {' and '.join(values)}")
-    return [f"these runs did not all run alike ({'; '.join(made)}): rounding differs, as with another seed"] if made else []
+    return (
+        [f"these runs did not all run alike ({'; '.join(made)}): rounding differs, as with another seed"]
+        if made
+        else []
+    )
 
 
 def _data(runs: Sequence[Run]) -> str:
@@ -50,7 +58,9 @@ def _protocols(runs: Sequence[Run]) -> str:
 
 
 def _setting(runs: Sequence[Run], key: str) -> str:
-    return _two(runs, lambda run: run.config.get(key, "absent"), "they were judged by different protocols", f"{key}={{}}")
+    return _two(
+        runs, lambda run: run.config.get(key, "absent"), "they were evaluated by different protocols", f"{key}={{}}"
+    )
 
 
 def _protocol(run: Run) -> dict[str, str]:
@@ -65,7 +75,9 @@ def _precision(runs: Sequence[Run]) -> str:
     keys = ("trainer.precision", "trainer.accelerator")
     if any(key in run.point for run in runs for key in keys):  # it is what is compared
         return ""
-    return _two(runs, lambda run: str(run.decided.get("precision", "unknown")), "they were trained in different precision", "{}")
+    return _two(
+        runs, lambda run: str(run.decided.get("precision", "unknown")), "they were trained in different precision", "{}"
+    )
 
 
 def _two(runs: Sequence[Run], of: Callable[[Run], str], words: str, shown: str) -> str:

@@ -1,7 +1,7 @@
 """Reads run folders and study.json for comparisons: neither torch nor omegaconf, and every section of yaml once.
 
-1,000 finished runs with three protocols took 0.8 to 1.3 s with their influences (two shared cores): 0.3 s for those, 0.15 s
-for JSON, 0.05 s for yaml, 0.3 s for checking what the files hold.
+1,000 finished runs with three protocols took 0.8 to 1.3 s with their influences (two shared cores): 0.3 s for those,
+0.15 s for JSON, 0.05 s for yaml, 0.3 s for checking what the files hold.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ def select_runs(names: Sequence[str], force: bool = False) -> Selection:
 
     Args:
         names: of studies or runs; one that is both is the study.
-        force: count also runs that their limit of time ended, judged where they stood.
+        force: count also runs that their limit of time ended, evaluated where they stood.
 
     Raises:
         LabError: if a name is neither.
@@ -105,7 +105,9 @@ def _study(name: str) -> Path | None:
     """The folder of a study, or of runs that no study planned, such as `single`; None where the name is none."""
     for folder in (Path(name), outputs() / name) if name else ():
         try:
-            if (folder / "study.json").is_file() or (not (folder / "run.json").exists() and any(folder.glob("*/run.json"))):
+            if (folder / "study.json").is_file() or (
+                not (folder / "run.json").exists() and any(folder.glob("*/run.json"))
+            ):
                 return folder
         except (OSError, ValueError):  # such as a name too long for a path
             continue
@@ -137,13 +139,17 @@ def _of_study(folder: Path, study: Study, force: bool) -> list[Run]:
     known = {run.path.name for run in made}
     for path in sorted(folder.glob("*/run.json")):
         if path.parent.name not in known:
-            made.append(Run(path.parent, "unplanned", "it lies in the study's folder, but the study did not ask for it"))
+            made.append(
+                Run(path.parent, "unplanned", "it lies in the study's folder, but the study did not ask for it")
+            )
     return made
 
 
 def _harmless(study: Study) -> Study:
     """The study with keys and values that can do a terminal no harm, whoever wrote its file."""
-    jobs = [replace(job, point={printable(key): printable(value) for key, value in job.point.items()}) for job in study.jobs]
+    jobs = [
+        replace(job, point={printable(key): printable(value) for key, value in job.point.items()}) for job in study.jobs
+    ]
     return replace(study, jobs=jobs)
 
 
@@ -153,7 +159,12 @@ def _never(folder: Path, run: RunFolder, point: Mapping[str, str]) -> Run:
     with suppress(LabError):  # no attempt, or its file is broken
         attempts = read_json(folder / "jobs" / f"{run.run_id}.json").get("attempts", [])
     state, reason = (str(attempts[-1].get("state")), attempts[-1].get("reason")) if attempts else ("queued", None)
-    return Run(run.path, printable(state), printable(reason or "not begun"), point={k: v for k, v in point.items() if k != SEED})
+    return Run(
+        run.path,
+        printable(state),
+        printable(reason or "not begun"),
+        point={k: v for k, v in point.items() if k != SEED},
+    )
 
 
 def _read(folder: RunFolder, point: Mapping[str, str] | None, force: bool) -> Run:
@@ -183,13 +194,17 @@ def _read(folder: RunFolder, point: Mapping[str, str] | None, force: bool) -> Ru
     seconds = metrics["training"]["seconds"]
     cost = {key: float(value) for key, value in {"seconds": seconds, **info.get("cost", {})}.items()}
     finite = {part: _finite(metrics.get(part, {})) for part in ("val", "test")}
-    return replace(run, data=printable(metrics["data"]["fingerprint"]), parts=finite, sealed=bool(metrics.get("sealed")), cost=cost)
+    return replace(
+        run, data=printable(metrics["data"]["fingerprint"]), parts=finite, sealed=bool(metrics.get("sealed")), cost=cost
+    )
 
 
 def _why(state: str, reason: str | None, path: Path) -> str:
     if state == "timeout" and (path / "metrics.json").is_file():
         return "its limit of time ended it; --force counts it as far as it came"
-    return reason or {"running": "it is not at its end", "killed": "its process was killed"}.get(state, "it did not finish")
+    return reason or {"running": "it is not at its end", "killed": "its process was killed"}.get(
+        state, "it did not finish"
+    )
 
 
 def _finite(figures: Mapping[str, Any]) -> dict[str, Any]:

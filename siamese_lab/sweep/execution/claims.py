@@ -1,4 +1,6 @@
-"""Whether a job may be started now: another sweep may have claimed it, finished it or tried it, another process may train its run."""
+"""Whether a job may be started now: another sweep may have claimed it, finished it or tried it, another process may
+train its run.
+"""
 
 import os
 import signal
@@ -15,7 +17,8 @@ from siamese_lab.sweep.execution.outcome import refused
 
 
 def claimed(job: Job) -> FileLock | None:
-    """The lock that keeps other sweeps from a job, until it is released or this process dies; None where another sweep has it.
+    """The lock that keeps other sweeps from a job, until it is released or this process dies; None where another sweep
+    has it.
 
     Raises:
         OSError: if it cannot be written.
@@ -31,8 +34,8 @@ def claimed(job: Job) -> FileLock | None:
 def trained(job: Job) -> bool:
     """Whether a process of this machine trains the run, though no sweep that lives has claimed it.
 
-    It is one that a killed sweep has left behind and that writes its last checkpoint, or the user's own `siamese-lab resume`. One that was
-    left behind and stands still (SIGSTOP) never gets to that, and is killed.
+    It is one that a killed sweep has left behind and that writes its last checkpoint, or the user's own `siamese-lab
+    resume`. One that was left behind and stands still (SIGSTOP) never gets to that, and is killed.
     """
     try:
         info = job.folder.info()
@@ -71,5 +74,7 @@ def settled(job: Job, since: str, retries: int) -> tuple[str, str] | None:
 
 def _left_behind(attempt: Mapping[str, Any], info: Mapping[str, Any]) -> bool:
     """Whether the run's process is of an attempt whose sweep is gone."""
-    mine = attempt["state"] == "running" and attempt["started"] <= max([info["started"], *(one["at"] for one in info.get("resumed", []))])
+    mine = attempt["state"] == "running" and attempt["started"] <= max(
+        [info["started"], *(one["at"] for one in info.get("resumed", []))]
+    )
     return mine and "by" in attempt and is_gone(attempt["by"])

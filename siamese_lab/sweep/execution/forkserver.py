@@ -1,4 +1,6 @@
-"""The server that processes of a sweep are forked from: it has everything imported, which takes seconds, and has done nothing else."""
+"""The server that processes of a sweep are forked from: it has everything imported, which takes seconds, and has done
+nothing else.
+"""
 
 import multiprocessing
 import os
@@ -27,7 +29,8 @@ def context() -> Any:
 
 
 def forked(work: Callable[[], T]) -> T:
-    """What a function returns that is called in a process forked off the server; this one then needs not import what it does.
+    """What a function returns that is called in a process forked off the server; this one then needs not import what it
+    does.
 
     Args:
         work: can be pickled, and so can what it returns.
@@ -39,12 +42,16 @@ def forked(work: Callable[[], T]) -> T:
     if isinstance(found, LabError):
         raise found
     if found is None:
-        raise LabError("a process of the sweep ended before the first job: if nobody killed it, the machine ran out of memory", 1)
+        raise LabError(
+            "a process of the sweep ended before the first job: if nobody killed it, the machine ran out of memory", 1
+        )
     return found
 
 
 def forked_all(works: Sequence[Callable[[], T]], processes: int) -> list[T | LabError | None]:
-    """What each function returns, called in a process of its own, some at once; the LabError that it raised; None if it was killed."""
+    """What each function returns, called in a process of its own, some at once; the LabError that it raised; None if it
+    was killed.
+    """
     found: list[T | LabError | None] = [None] * len(works)
     todo, running = list(enumerate(works)), dict[Connection, tuple[int, Any]]()
     where = (dict(os.environ), str(Path.cwd()))

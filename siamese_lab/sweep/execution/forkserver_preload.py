@@ -1,11 +1,15 @@
-"""What the server that jobs are forked from has imported: all that a run needs, and nothing that starts a thread or touches a GPU."""
+"""What the server that jobs are forked from has imported: all that a run needs, and nothing that starts a thread or
+touches a GPU.
+"""
 
 # ruff: noqa: E402 - what is set above the imports is for them
 
 import gc
 import os
 
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's and scipy's would start their threads here; the cores are shared out among jobs anyway
+os.environ["OPENBLAS_NUM_THREADS"] = (
+    "1"  # numpy's and scipy's would start their threads here; the cores are shared out among jobs anyway
+)
 
 gc.disable()  # nothing that is imported is garbage, and looking for it takes a sixth of the time
 

@@ -1,4 +1,6 @@
-"""What every launcher offers: `launcher=local`, `ray` and `slurm` are classes with these methods, and need no common base."""
+"""What every launcher offers: `launcher=local`, `ray` and `slurm` are classes with these methods, and need no common
+base.
+"""
 
 from typing import Protocol
 
@@ -30,7 +32,9 @@ class Launcher(Protocol):
 
     @property
     def slots(self) -> int:
-        """Jobs at once. A launcher with a method `takes(job) -> int` says how many of them a job takes, else it is one."""
+        """Jobs at once. A launcher with a method `takes(job) -> int` says how many of them a job takes, else it is
+        one.
+        """
 
     @property
     def timeout(self) -> float | None:

@@ -63,7 +63,9 @@ def used_up(job: Job) -> int:
 
 
 def refused(job: Job, retries: int) -> str | None:
-    """Why a job that has not finished is not tried again; None where it is, as where a kill has left its files half-written."""
+    """Why a job that has not finished is not tried again; None where it is, as where a kill has left its files
+    half-written.
+    """
     try:
         state, attempts, used = job.state(), job.attempts(), used_up(job)
     except LabError:

@@ -1,4 +1,6 @@
-"""Before the first job of a sweep, every distinct combination goes through `check`: an error shows in seconds, not hours."""
+"""Before the first job of a sweep, every distinct combination goes through `check`: an error shows in seconds, not
+hours.
+"""
 
 from collections.abc import Sequence
 from functools import partial
@@ -11,7 +13,8 @@ from siamese_lab.sweep.execution.forkserver import forked_all
 def check_all(jobs: Sequence[tuple[Job, str]], processes: int) -> int:
     """Checks one job of each combination of all but the seed, each in a process of its own; returns how many there are.
 
-    What runs out of memory, or is killed for that, is let pass: it may fit where the job runs, and takes no other one along there.
+    What runs out of memory, or is killed for that, is let pass: it may fit where the job runs, and takes no other one
+    along there.
 
     Args:
         jobs: to be run, each with its config as text.
@@ -22,12 +25,18 @@ def check_all(jobs: Sequence[tuple[Job, str]], processes: int) -> int:
     """
     distinct: dict[tuple[tuple[str, str], ...], tuple[Job, str]] = {}
     for job, text in jobs:
-        distinct.setdefault(tuple(sorted((key, value) for key, value in job.point.items() if key != "seed")), (job, text))
+        distinct.setdefault(
+            tuple(sorted((key, value) for key, value in job.point.items() if key != "seed")), (job, text)
+        )
     found = forked_all([partial(checked, text) for _, text in distinct.values()], processes)
     wrong = [f"{job.name}: {words}" for (job, _), words in zip(distinct.values(), found, strict=True) if words]
     if wrong:
         more = f"\n  and {len(wrong) - 10} more" if len(wrong) > 10 else ""
-        raise LabError(f"{len(wrong)} of {len(found)} combinations cannot run, nothing was started:\n  " + "\n  ".join(wrong[:10]) + more)
+        raise LabError(
+            f"{len(wrong)} of {len(found)} combinations cannot run, nothing was started:\n  "
+            + "\n  ".join(wrong[:10])
+            + more
+        )
     return len(found)
 
 

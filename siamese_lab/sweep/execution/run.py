@@ -44,7 +44,9 @@ def refuse_mixed_code(study: str, force: bool) -> None:
         )
 
 
-def run_jobs(console: Console, study: str, jobs: Sequence[Job], launcher: Launcher, seconds: float | None = None) -> int:
+def run_jobs(
+    console: Console, study: str, jobs: Sequence[Job], launcher: Launcher, seconds: float | None = None
+) -> int:
     """Checks and runs jobs whose configs are written, and prints how they ended; returns the exit code.
 
     Args:
@@ -67,7 +69,9 @@ def run_jobs(console: Console, study: str, jobs: Sequence[Job], launcher: Launch
     return _ended(console, study, jobs, stop.signals)
 
 
-def watched(console: Console, source: Source, launcher: Launcher, seconds: float | None = None) -> tuple[dict[str, str], Stop]:
+def watched(
+    console: Console, source: Source, launcher: Launcher, seconds: float | None = None
+) -> tuple[dict[str, str], Stop]:
     """Runs the jobs of a source and shows them meanwhile; returns {run id: state}, and what the user asked for.
 
     Args:
@@ -108,8 +112,12 @@ def watched(console: Console, source: Source, launcher: Launcher, seconds: float
     return states, stop
 
 
-def _ended(console: Console, study: str, jobs: Sequence[Job], signals: Sequence[int], fine: Collection[str] = ("ok", "pruned")) -> int:
-    """Prints how the jobs ended; returns the exit code, 0 if all are in a state that is `fine`: a search learns from one that diverged."""
+def _ended(
+    console: Console, study: str, jobs: Sequence[Job], signals: Sequence[int], fine: Collection[str] = ("ok", "pruned")
+) -> int:
+    """Prints how the jobs ended; returns the exit code, 0 if all are in a state that is `fine`: a search learns from
+    one that diverged.
+    """
     rows = [table.row(job) for job in jobs]
     console.print()
     console.print(table.table(f"Study {study}", rows))

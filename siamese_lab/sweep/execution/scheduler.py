@@ -1,4 +1,6 @@
-"""Runs the jobs of a study in a launcher's slots. Several sweeps may do so at once on one study: each job is claimed by a lock."""
+"""Runs the jobs of a study in a launcher's slots. Several sweeps may do so at once on one study: each job is claimed by
+a lock.
+"""
 
 import sys
 import time
@@ -89,7 +91,9 @@ class _Sweep:
         self.source, self.launcher, self.stop, self.said = source, launcher, stop, said
         self.began, self.process = _now(), this_process()
         self.running: list[Running] = []
-        self.elsewhere: list[tuple[float, Job]] = []  # claimed by another sweep, or trained by another process; when to look again
+        self.elsewhere: list[
+            tuple[float, Job]
+        ] = []  # claimed by another sweep, or trained by another process; when to look again
         self.again: list[Job] = []  # their machine is gone, or there was no room for them
         self.lost: dict[str, int] = {}
         self.since: dict[str, str] = {}  # when jobs ended here that the source may give again
@@ -173,18 +177,34 @@ class _Sweep:
         if code is None:
             if one.asked is None and self.launcher.timeout is not None and one.seconds > self.launcher.timeout:
                 one.ask("timeout")
-            if one.asked is not None and time.monotonic() - one.asked_at > (GRACE if one.asked == "preempted" else SHORT):
+            if one.asked is not None and time.monotonic() - one.asked_at > (
+                GRACE if one.asked == "preempted" else SHORT
+            ):
                 one.attempt.kill()
             return
         self.running.remove(one)
         job = one.job
         if code != 0 and one.attempt.lost() and self.lost.get(job.run_id, 0) < LOST:
             self.lost[job.run_id] = self.lost.get(job.run_id, 0) + 1
-            self._note(job, started=one.started, ended=_now(), state="lost", reason="its machine is gone", where=one.attempt.where)
+            self._note(
+                job,
+                started=one.started,
+                ended=_now(),
+                state="lost",
+                reason="its machine is gone",
+                where=one.attempt.where,
+            )
             self.said(job, "lost", "its machine is gone: it is started again")
             self.again.append(job)
         elif code == 2 and one.asked is None and _busy(job):  # somebody trains the same run outside of this sweep
-            self._note(job, started=one.started, ended=_now(), state="preempted", reason="it is trained elsewhere", where=one.attempt.where)
+            self._note(
+                job,
+                started=one.started,
+                ended=_now(),
+                state="preempted",
+                reason="it is trained elsewhere",
+                where=one.attempt.where,
+            )
             self._wait(job, BUSY)
         else:
             state, reason = settle(job, code, one.asked)
@@ -196,8 +216,15 @@ class _Sweep:
         """An attempt has ended; if the first ones all failed for one reason, so would the others."""
         self.first.append(f"{state}: {reason}" if state == "failed" else "")
         self._end(job, state, reason)
-        if len(self.first) == ALIKE and self.first[0] and len(set(self.first)) == 1 and (self.source.more() or self.again):
-            self.stop.words = f"the first {ALIKE} jobs all failed, for one reason, and no further one is started: {printable(reason)}"
+        if (
+            len(self.first) == ALIKE
+            and self.first[0]
+            and len(set(self.first)) == 1
+            and (self.source.more() or self.again)
+        ):
+            self.stop.words = (
+                f"the first {ALIKE} jobs all failed, for one reason, and no further one is started: {printable(reason)}"
+            )
 
     def _end(self, job: Job, state: str, reason: str) -> None:
         self.states[job.run_id], self.since[job.run_id] = state, _now()

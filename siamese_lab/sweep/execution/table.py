@@ -1,4 +1,6 @@
-"""A study as a table: each job with its state, how far it is, its best validation figure, and why it ended as it did."""
+"""A study as a table: each job with its state, how far it is, its best validation figure, and why it ended as it
+did.
+"""
 
 import os
 import sys
@@ -92,7 +94,9 @@ def table(title: str, rows: Sequence[Row]) -> Table:
     made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for heading in ("job", "state", "epoch", "best on validation", "seconds", "why"):
         right = heading in ("epoch", "best on validation", "seconds")
-        made.add_column(heading, justify="right" if right else "left", no_wrap=heading not in ("job", "why"), overflow="fold")
+        made.add_column(
+            heading, justify="right" if right else "left", no_wrap=heading not in ("job", "why"), overflow="fold"
+        )
     kept = list(rows)
     if len(rows) > LONG:
         plain = [one for one in rows if one.state in ("ok", "queued", "pruned")]

@@ -1,6 +1,7 @@
 """The process of one job: trains its run, or goes on with it, and ends with the exit code of its state.
 
-`python -m siamese_lab.sweep.execution.worker STUDY_FOLDER RUN_ID [--threads N] [--follow-stdin]` does the same in a process of its own.
+`python -m siamese_lab.sweep.execution.worker STUDY_FOLDER RUN_ID [--threads N] [--follow-stdin]` does the same in a
+process of its own.
 """
 
 import argparse
@@ -13,7 +14,17 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-FOREIGN = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "NODE_RANK", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED", "SLURM_NTASKS")
+FOREIGN = (
+    "LOCAL_RANK",
+    "RANK",
+    "WORLD_SIZE",
+    "NODE_RANK",
+    "GROUP_RANK",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "PL_GLOBAL_SEED",
+    "SLURM_NTASKS",
+)
 """Variables that would make Lightning take a job for a part of another."""
 
 GONE = 75  # exit code, as record.EXIT_CODES says of "preempted"
@@ -21,7 +32,8 @@ GRACE = 30.0  # seconds for a checkpoint once the sweep is gone
 
 
 def work(study: Path, run_id: str, threads: int | None = None) -> int:
-    """Trains the run of a job whose config lies at `jobs/<run id>.yaml`; one that was begun goes on where its checkpoint is.
+    """Trains the run of a job whose config lies at `jobs/<run id>.yaml`; one that was begun goes on where its
+    checkpoint is.
 
     Args:
         study: the study's folder.
@@ -73,12 +85,16 @@ def _train(cfg: "DictConfig", run_id: str) -> int:  # type: ignore[name-defined]
     samples = load_data(cfg)
     folder = run_folder(cfg.study, run_id)
     if resolved_hash(cfg, samples.fingerprint) != run_id:
-        raise LabError(f"the data of the job {run_id} are no longer those that the study was planned with: give the command again")
+        raise LabError(
+            f"the data of the job {run_id} are no longer those that the study was planned with: give the command again"
+        )
     begun = _begun(folder)
     if begun and folder.state() == "ok":
         return 0
     if begun and folder.info()["state"] == "running" and is_alive(folder.info()):
-        raise LabError(folder.busy())  # before its checkpoints are looked at: what is half-written there is not left over
+        raise LabError(
+            folder.busy()
+        )  # before its checkpoints are looked at: what is half-written there is not left over
     try:
         goes_on = begun and newest_checkpoint(folder.path / "checkpoints").path is not None
     except LabError as error:  # none of them is whole

@@ -35,7 +35,8 @@ def order(job: Job, threads: int) -> dict[str, Any]:
 
 
 def begin(order: dict[str, Any], environment: dict[str, str] | None = None) -> "subprocess.Popen[bytes]":
-    """Starts a job's process on this machine, in a session of its own; it ends, with a checkpoint, when this process does.
+    """Starts a job's process on this machine, in a session of its own; it ends, with a checkpoint, when this process
+    does.
 
     Args:
         order: from `order`.
@@ -49,7 +50,10 @@ def begin(order: dict[str, Any], environment: dict[str, str] | None = None) -> "
     end = time.monotonic() + APPEARS
     while not config.is_file():
         if time.monotonic() > end:
-            where = f"SIAMESE_LAB_OUTPUTS must be on a disk that all nodes share, under the same path: {config} is not there"
+            where = (
+                f"SIAMESE_LAB_OUTPUTS must be on a disk that all nodes share, under the same path: {config} is "
+                "not there"
+            )
             raise LabError(f"{where} on {os.uname().nodename}")
         time.sleep(0.5)
     command = [
@@ -66,7 +70,13 @@ def begin(order: dict[str, Any], environment: dict[str, str] | None = None) -> "
     folder = order["folder"] if Path(order["folder"]).is_dir() else str(study)
     with log.open("ab") as words:
         return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            command, stdin=subprocess.PIPE, stdout=words, stderr=words, env=variables, cwd=folder, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=words,
+            stderr=words,
+            env=variables,
+            cwd=folder,
+            start_new_session=True,
         )
 
 
@@ -77,7 +87,8 @@ def tell(process: "subprocess.Popen[bytes]", number: int) -> None:
 
 
 def waited(process: "subprocess.Popen[bytes]", every: float = 0.1, seconds: float | None = None) -> int | None:
-    """The exit code of a job once it has ended, negative for a signal; None if it has not within `seconds`. What it left behind is ended.
+    """The exit code of a job once it has ended, negative for a signal; None if it has not within `seconds`. What it
+    left behind is ended.
 
     It looks again and again, since in `Popen.wait` a signal handler could not ask for the code.
     """
@@ -91,10 +102,11 @@ def waited(process: "subprocess.Popen[bytes]", every: float = 0.1, seconds: floa
 
 
 def take_over(job: Job) -> None:
-    """Puts a run right that says "running" on a machine that is gone, as nobody there could: only then is it begun anew.
+    """Puts a run right that says "running" on a machine that is gone, as nobody there could: only then is it begun
+    anew.
 
-    To be called by who has claimed the job. A run's lock is let go of when its process dies, on a shared disk some time after its machine
-    did; as long as somebody holds it, nothing is changed.
+    To be called by who has claimed the job. A run's lock is let go of when its process dies, on a shared disk some time
+    after its machine did; as long as somebody holds it, nothing is changed.
     """
     with suppress(LabError, OSError):
         if job.folder.exists() and job.folder.state() == "running":

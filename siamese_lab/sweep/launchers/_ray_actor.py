@@ -12,7 +12,9 @@ from siamese_lab.runs.job import Job
 from siamese_lab.runs.states import EXIT_CODES
 from siamese_lab.sweep.launchers import _node
 
-AT_ONCE = 4  # calls that an actor answers at once: it waits for the job in one, and hears in another that it shall end it
+AT_ONCE = (
+    4  # calls that an actor answers at once: it waits for the job in one, and hears in another that it shall end it
+)
 ANSWER = 5.0  # seconds for an actor to end its job, after which it is ended itself
 
 
@@ -107,7 +109,9 @@ class Placed:
         if self._code is None and self._asked != signal.SIGKILL:
             self._asked, self._patience = int(signal.SIGKILL), time.monotonic() + ANSWER
             if self.placed:
-                self.ray.wait([self.place.signal.remote(self._asked)], timeout=ANSWER)  # so that it is heard though the sweep ends now
+                self.ray.wait(
+                    [self.place.signal.remote(self._asked)], timeout=ANSWER
+                )  # so that it is heard though the sweep ends now
             else:
                 self._end(-signal.SIGKILL)
 

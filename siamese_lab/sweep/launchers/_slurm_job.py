@@ -39,8 +39,8 @@ THEIRS = ("NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REVOKED")  # ends that are no 
 class Work:
     """What submitit runs: the job as a process of its own, whose exit code goes into a file.
 
-    SIGTERM, which `scancel` sends and a cluster that takes the node away, ends the job with a checkpoint. So does submitit's own signal,
-    which comes before the time is up, upon which submitit puts it back into the queue.
+    SIGTERM, which `scancel` sends and a cluster that takes the node away, ends the job with a checkpoint. So does
+    submitit's own signal, which comes before the time is up, upon which submitit puts it back into the queue.
     """
 
     def __call__(self, order: str, ended: str) -> int:
@@ -67,7 +67,9 @@ class Work:
         return code or 0
 
     def checkpoint(self, order: str, ended: str) -> Any:
-        """Called by submitit upon its signal: what it puts back into the queue; None = nothing, since the job has ended."""
+        """Called by submitit upon its signal: what it puts back into the queue; None = nothing, since the job has
+        ended.
+        """
         from submitit.helpers import DelayedSubmission
 
         _node.tell(self.process, signal.SIGTERM)
@@ -129,7 +131,9 @@ class Submitted:
         return self._code
 
     def stop(self) -> None:
-        """Cancels it with SIGTERM, upon which it ends with a checkpoint; SLURM leaves it 30 s for that, unless set up otherwise."""
+        """Cancels it with SIGTERM, upon which it ends with a checkpoint; SLURM leaves it 30 s for that, unless set up
+        otherwise.
+        """
         if self._code is None and self._asked is None:
             self._asked = signal.SIGTERM
             if self.cluster == "slurm":
@@ -162,7 +166,9 @@ class Submitted:
         over = state in ENDED
         if code is None and not over:
             return
-        if code is None:  # it was killed, or the file is not seen yet; or it writes its last checkpoint, with nobody to say so
+        if (
+            code is None
+        ):  # it was killed, or the file is not seen yet; or it writes its last checkpoint, with nobody to say so
             self._over = self._over or time.monotonic()
             passed = time.monotonic() - self._over
             if passed < (LATE if self.cluster == "slurm" else EVERY) or (

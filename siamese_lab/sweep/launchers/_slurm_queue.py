@@ -7,7 +7,19 @@ EVERY = 10.0  # seconds between two questions
 NEW = 30.0  # seconds for a job that was just submitted to be listed
 GONE = "GONE"  # of a job that is listed no longer
 ENDED = frozenset(
-    ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "DEADLINE", "NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "OUT_OF_MEMORY", "REVOKED", GONE)
+    (
+        "COMPLETED",
+        "FAILED",
+        "CANCELLED",
+        "TIMEOUT",
+        "DEADLINE",
+        "NODE_FAIL",
+        "BOOT_FAIL",
+        "PREEMPTED",
+        "OUT_OF_MEMORY",
+        "REVOKED",
+        GONE,
+    )
 )
 """States that a job does not leave; one that is put back into the queue is PENDING again."""
 

@@ -25,11 +25,12 @@ FIRST_TO_GO = 500  # of 1000, added to a job's badness: where memory runs out th
 class Local:
     """Starts the jobs of a sweep on this machine.
 
-    Jobs on one device are forked off a server that has everything imported and has done nothing else; those on several are started as any
-    program. All of them are sessions of their own, and end, with a checkpoint, when the sweep does.
+    Jobs on one device are forked off a server that has everything imported and has done nothing else; those on several
+    are started as any program. All of them are sessions of their own, and end, with a checkpoint, when the sweep does.
 
     Args:
-        slots: jobs at once, at least 1; "auto" = one a core, or `1 / gpu_share` a GPU. A job on several devices takes as many of them.
+        slots: jobs at once, at least 1; "auto" = one a core, or `1 / gpu_share` a GPU. A job on several devices takes
+            as many of them.
         gpu_share: of a GPU that a job takes, in (0, 1].
         timeout: seconds, > 0, after which a job counts as hanging and is killed; None = never.
         retries: further attempts that a failed job gets when the same command is given again, at least 0.
@@ -39,7 +40,11 @@ class Local:
     """
 
     def __init__(
-        self, slots: int | Literal["auto"] = "auto", gpu_share: float = 1.0, timeout: float | None = None, retries: int = 2
+        self,
+        slots: int | Literal["auto"] = "auto",
+        gpu_share: float = 1.0,
+        timeout: float | None = None,
+        retries: int = 2,
     ) -> None:
         if slots != "auto" and not slots >= 1:
             raise ValueError(f"slots must be at least 1, or auto, got {slots}: it counts jobs at once")
@@ -74,7 +79,15 @@ class Local:
             process: Any = self._program(job, study, threads, environment)
         else:
             mine, line = multiprocessing.Pipe(duplex=False)
-            words = (str(study), job.run_id, threads, str(job.file("log").resolve()), environment, str(Path.cwd()), mine)
+            words = (
+                str(study),
+                job.run_id,
+                threads,
+                str(job.file("log").resolve()),
+                environment,
+                str(Path.cwd()),
+                mine,
+            )
             process = context().Process(target=child, args=words, daemon=False)
             process.start()
             mine.close()  # the child holds it; `line` stays with this process, and its end is what the child waits for
@@ -87,7 +100,9 @@ class Local:
     def _chosen(self, job: Job) -> list[int]:
         """Free slots for a job, of unlike GPUs as far as there are."""
         gpus = max(1, len(self.gpus))
-        first = [slot for i, slot in enumerate(self._free) if slot % gpus not in {other % gpus for other in self._free[:i]}]
+        first = [
+            slot for i, slot in enumerate(self._free) if slot % gpus not in {other % gpus for other in self._free[:i]}
+        ]
         return [*first, *(slot for slot in self._free if slot not in first)][: self.takes(job)]
 
     def _give_back(self, slots: list[int]) -> None:
@@ -107,7 +122,12 @@ class Local:
         path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         with job.file("log").open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=os.environ | environment | path, start_new_session=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=os.environ | environment | path,
+                start_new_session=True,
             )
 
 
@@ -169,11 +189,15 @@ class Process:
 
     def _end_group(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
-            if self._code is not None or os.getpgid(self.process.pid) == self.process.pid:  # not the server's, before its setsid
+            if (
+                self._code is not None or os.getpgid(self.process.pid) == self.process.pid
+            ):  # not the server's, before its setsid
                 os.killpg(self.process.pid, number)
 
 
-def child(study: str, run_id: str, threads: int, log: str, environment: dict[str, str], folder: str, line: Connection) -> None:
+def child(
+    study: str, run_id: str, threads: int, log: str, environment: dict[str, str], folder: str, line: Connection
+) -> None:
     """What the forked process does."""
     from siamese_lab.sweep.execution import worker
 
@@ -208,7 +232,9 @@ def gpus_of(slots: list[int], gpus: list[str], devices: int) -> list[str]:
 
 
 def cores() -> int:
-    """Processors that this process may use: those it is bound to, and no more than its control group is given time on."""
+    """Processors that this process may use: those it is bound to, and no more than its control group is given time
+    on.
+    """
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with suppress(OSError, ValueError):  # no control groups, or no limit: "max"
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()

@@ -1,4 +1,6 @@
-"""`launcher=ray`: jobs on a Ray cluster. Ray Core gives out the places; the jobs are the same processes as everywhere."""
+"""`launcher=ray`: jobs on a Ray cluster. Ray Core gives out the places; the jobs are the same processes as
+everywhere.
+"""
 
 import logging
 import os
@@ -18,9 +20,12 @@ from siamese_lab.sweep.launchers.local import cores, visible_gpus
 
 REACH = 15.0  # seconds for a cluster to answer
 LOOK = 2.0  # seconds between two looks at which nodes there are
-STORE = 80 * 2**20  # bytes of shared memory that a cluster of our own takes, the least that Ray allows: jobs exchange files, not objects
+STORE = (
+    80 * 2**20
+)  # bytes of shared memory that a cluster of our own takes, the least that Ray allows: jobs exchange files, not objects
 QUIET = {
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray warns that this will be its way; jobs without a GPU are shown none, see `Place`
+    # else Ray warns that this will be its way; jobs without a GPU are shown none, see `Place`
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_raylet_start_wait_time_s": "60",  # a machine with all its cores at work takes its time
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent anywhere
 }
@@ -30,15 +35,18 @@ PROBE = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False, log
 class Ray:
     """Starts the jobs of a sweep on the nodes of a Ray cluster.
 
-    A node that dies takes its jobs along; they are started again on another one and go on from their checkpoints, which must lie on a
-    disk that all nodes share.
+    A node that dies takes its jobs along; they are started again on another one and go on from their checkpoints, which
+    must lie on a disk that all nodes share.
 
     Args:
-        address: of a cluster, "host:port", or "auto": the one that this machine is a node of; None = one on this machine alone, for as long
-            as the sweep runs.
-        slots: jobs at once, at least 1; "auto" = as many as the cluster has CPUs and GPUs for, also when nodes come or go.
-        cpus_per_job: CPUs that a job takes, > 0; its threads are as many, at least 1. With `trainer.devices` as many times as many.
-        gpus_per_job: GPUs that a job takes, >= 0; 0.5 = two jobs a GPU, 0 = it sees none. With `trainer.devices` as many times as many.
+        address: of a cluster, "host:port", or "auto": the one that this machine is a node of; None = one on this
+            machine alone, for as long as the sweep runs.
+        slots: jobs at once, at least 1; "auto" = as many as the cluster has CPUs and GPUs for, also when nodes come or
+            go.
+        cpus_per_job: CPUs that a job takes, > 0; its threads are as many, at least 1. With `trainer.devices` as many
+            times as many.
+        gpus_per_job: GPUs that a job takes, >= 0; 0.5 = two jobs a GPU, 0 = it sees none. With `trainer.devices` as
+            many times as many.
         timeout: seconds, > 0, after which a job counts as hanging and is killed; None = never.
         retries: further attempts that a failed job gets when the same command is given again, at least 0.
 
@@ -61,7 +69,9 @@ class Ray:
         if not 0 < cpus_per_job < float("inf"):
             raise ValueError(f"cpus_per_job must be > 0, got {cpus_per_job}")
         if not gpus_per_job >= 0 or (gpus_per_job > 1 and gpus_per_job != int(gpus_per_job)):
-            raise ValueError(f"gpus_per_job must be a share of a GPU, from 0 to 1, or a whole number of them, got {gpus_per_job}")
+            raise ValueError(
+                f"gpus_per_job must be a share of a GPU, from 0 to 1, or a whole number of them, got {gpus_per_job}"
+            )
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout must be > 0 seconds, got {timeout}: null = never")
         if not retries >= 0:
@@ -101,7 +111,10 @@ class Ray:
             LabError: if no node is large enough for it, or the cluster does not answer.
         """
         ray = self._cluster()
-        cpus, gpus = self.cpus * job.devices, self.gpus if job.devices == 1 else max(1, self.gpus) * job.devices * (self.gpus > 0)
+        cpus, gpus = (
+            self.cpus * job.devices,
+            self.gpus if job.devices == 1 else max(1, self.gpus) * job.devices * (self.gpus > 0),
+        )
         nodes = self._nodes()
         if nodes and not rooms(nodes, cpus, gpus):
             raise LabError(
@@ -109,9 +122,17 @@ class Ray:
                 "launcher.cpus_per_job, launcher.gpus_per_job and trainer.devices decide it"
             )
         _node.take_over(job)
-        limits = {"num_cpus": cpus, "num_gpus": gpus, "max_restarts": 0, "max_task_retries": 0, "max_concurrency": AT_ONCE}
+        limits = {
+            "num_cpus": cpus,
+            "num_gpus": gpus,
+            "max_restarts": 0,
+            "max_task_retries": 0,
+            "max_concurrency": AT_ONCE,
+        }
         place = ray.remote(Place).options(**limits).remote()
-        return Placed(ray, job, place, place.work.remote(_node.order(job, max(1, int(self.cpus))), gpus > 0), place.node.remote())
+        return Placed(
+            ray, job, place, place.work.remote(_node.order(job, max(1, int(self.cpus))), gpus > 0), place.node.remote()
+        )
 
     def close(self) -> None:
         """Leaves the cluster; one that was started here ends."""
@@ -131,7 +152,9 @@ class Ray:
         import ray
 
         own: dict[str, Any] = (
-            {"num_cpus": cores(), "object_store_memory": STORE, "include_dashboard": False} if self.address is None else {}
+            {"num_cpus": cores(), "object_store_memory": STORE, "include_dashboard": False}
+            if self.address is None
+            else {}
         )
         if self.address is not None:
             refuse_silent(self.address)
@@ -176,7 +199,11 @@ def refuse_silent(address: str, seconds: float = REACH) -> None:
             with socket.create_connection((host, int(port)), timeout=seconds):
                 pass
         subprocess.run(  # noqa: S603 - our own interpreter
-            [sys.executable, "-c", PROBE, address], capture_output=True, text=True, check=True, timeout=end - time.monotonic()
+            [sys.executable, "-c", PROBE, address],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=end - time.monotonic(),
         )
     except (LabError, OSError, ValueError, subprocess.SubprocessError) as error:
         words = str(error)
@@ -185,7 +212,8 @@ def refuse_silent(address: str, seconds: float = REACH) -> None:
         elif isinstance(error, subprocess.CalledProcessError):
             words = (error.stderr.strip().splitlines() or [f"Ray ended with exit code {error.returncode}"])[-1]
         raise LabError(
-            f"no Ray cluster at launcher.address={printable(address)}: {printable(words)}: it must be host:port of `ray start --head`, "
+            f"no Ray cluster at launcher.address={printable(address)}: {printable(words)}: it must be host:port of "
+            "`ray start --head`, "
             "auto on a node of the cluster, or null for one on this machine"
         ) from error
 

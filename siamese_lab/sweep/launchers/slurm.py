@@ -21,8 +21,8 @@ from siamese_lab.sweep.launchers._slurm_queue import Queue
 class Slurm:
     """Submits the jobs of a sweep.
 
-    They stay in SLURM's queue when the sweep is killed; the same command again takes them up instead of submitting them twice. One whose
-    time is up, or whose node is taken away, goes on from its checkpoint.
+    They stay in SLURM's queue when the sweep is killed; the same command again takes them up instead of submitting them
+    twice. One whose time is up, or whose node is taken away, goes on from its checkpoint.
 
     Args:
         cluster: "slurm", or "local": processes of this machine.
@@ -31,7 +31,8 @@ class Slurm:
         cpus_per_task: a job's threads, at least 1; with `trainer.devices` as many times as many.
         gpus_per_node: of a job, at least 0; with `trainer.devices` as many times as many.
         mem_gb: of a job, > 0.
-        minutes: until a job has to give its node back, at least 1; it is then put back into the queue, at most three times.
+        minutes: until a job has to give its node back, at least 1; it is then put back into the queue, at most three
+            times.
         setup: shell commands before a job, e.g. ["module load cuda"]; "local" does without them.
         extra: further parameters of submitit's executor, e.g. {slurm_qos: low}.
         timeout: seconds, > 0, after which a job is cancelled, waiting included; None = never.
@@ -59,7 +60,12 @@ class Slurm:
     ) -> None:
         if cluster not in ("slurm", "local"):
             raise ValueError(f"cluster must be slurm or local, got {cluster!r}")
-        at_least = {"slots": (slots, 1), "cpus_per_task": (cpus_per_task, 1), "gpus_per_node": (gpus_per_node, 0), "minutes": (minutes, 1)}
+        at_least = {
+            "slots": (slots, 1),
+            "cpus_per_task": (cpus_per_task, 1),
+            "gpus_per_node": (gpus_per_node, 0),
+            "minutes": (minutes, 1),
+        }
         for name, (value, least) in (at_least | {"retries": (retries, 0)}).items():
             if not value >= least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
@@ -71,7 +77,8 @@ class Slurm:
             raise LabError("launcher=slurm needs submitit: pip install 'siamese-lab[slurm]'")
         if cluster == "slurm" and not (shutil.which("sbatch") and shutil.which("srun")):
             raise LabError(
-                "launcher=slurm needs SLURM's sbatch and srun, and they are not found: start the sweep on a machine that submits jobs, "
+                "launcher=slurm needs SLURM's sbatch and srun, and they are not found: start the sweep on a machine "
+                "that submits jobs, "
                 "or try it out on this one with launcher.cluster=local"
             )
         self.cluster, self.slots, self.timeout, self.retries = cluster, slots, timeout, retries
@@ -98,7 +105,9 @@ class Slurm:
             old.unlink(missing_ok=True)
         ended = folder / f"{job.run_id}.{uuid4().hex[:8]}.code"
         made = self._submit(folder, job, json.dumps(_node.order(job, self.cpus)), str(ended))
-        write_json(record, {"schema": SCHEMA_VERSION, "cluster": self.cluster, "number": str(made.job_id), "ended": ended.name})
+        write_json(
+            record, {"schema": SCHEMA_VERSION, "cluster": self.cluster, "number": str(made.job_id), "ended": ended.name}
+        )
         return self._submitted(job, str(made.job_id), ended, made)
 
     def close(self) -> None:
@@ -124,7 +133,10 @@ class Slurm:
             raise LabError(f"launcher.extra: submitit refuses {printable(error)[:500]}") from error
         except (submitit.core.utils.FailedJobError, RuntimeError, subprocess.SubprocessError) as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            said = next((line for line in lines if line.startswith("sbatch: error")), lines[-1] if lines else type(error).__name__)
+            said = next(
+                (line for line in lines if line.startswith("sbatch: error")),
+                lines[-1] if lines else type(error).__name__,
+            )
             raise LabError(f"SLURM does not take the job: {printable(said)[:500]}") from error
 
 

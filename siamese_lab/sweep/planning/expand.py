@@ -176,11 +176,15 @@ def _distinct(
     if nowhere and not lenient:
         first = next(iter(found.values()))
         values = pairs | {key: value for one in found.values() for key, value in one.point.items()}
-        compose([*first.words, *(f"{key}={values[key]}" for key in sorted(nowhere))], config_dirs)  # says what the nearest keys are
+        compose(
+            [*first.words, *(f"{key}={values[key]}" for key in sorted(nowhere))], config_dirs
+        )  # says what the nearest keys are
         raise LabError(f"no key {nowhere[0]}")
     for other in exclude:
         if unknown := [key for key in other if key not in every and key != "seed"]:
-            raise LabError(f"exclude names {unknown[0]}, which no run of this study sets{nearest(unknown[0], every | {'seed'})}")
+            raise LabError(
+                f"exclude names {unknown[0]}, which no run of this study sets{nearest(unknown[0], every | {'seed'})}"
+            )
     made.notes += _collapsed(found.values())
     return found
 

@@ -24,7 +24,8 @@ def note(study: str, key: str | None, lines: Sequence[str], states: Mapping[str,
 
 
 def told(study: str, key: str) -> dict[str, Any] | None:
-    """What was noted, where the same words ask for the same search again, and no run of it has changed since; else None.
+    """What was noted, where the same words ask for the same search again, and no run of it has changed since; else
+    None.
 
     Args:
         study: its name.
@@ -34,7 +35,11 @@ def told(study: str, key: str) -> dict[str, Any] | None:
     try:
         found = read_json(path) if path.exists() else {}
         known = Study.read(study) if found.get("key") == key else None
-        if known is None or known.facts.get("key") != key or known.facts.get("stamp") != plan_cache.stamp(known.facts.get("roots", [])):
+        if (
+            known is None
+            or known.facts.get("key") != key
+            or known.facts.get("stamp") != plan_cache.stamp(known.facts.get("roots", []))
+        ):
             return None
         jobs = {job.run_id: job for job in known.jobs}
         same = all(run_id in jobs and jobs[run_id].state() == state for run_id, state in found["states"].items())

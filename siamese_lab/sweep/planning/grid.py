@@ -19,7 +19,9 @@ MOST = 100_000  # points; a range without thought must not fill the memory
 Point = dict[str, str]  # key -> value, as a word of the command line has it
 
 
-def read_axes(words: Sequence[str], options: Mapping[str, Sequence[str]]) -> tuple[list[str], dict[str, list[str]], dict[str, Override]]:
+def read_axes(
+    words: Sequence[str], options: Mapping[str, Sequence[str]]
+) -> tuple[list[str], dict[str, list[str]], dict[str, Override]]:
     """Tells fixed words from sweeps.
 
     Args:
@@ -40,11 +42,15 @@ def read_axes(words: Sequence[str], options: Mapping[str, Sequence[str]]) -> tup
         try:
             override = parser.parse_override(word)
         except (HydraException, ValueError, RecursionError) as error:
-            misfits.append(f"{word or repr(word)} is no override: write key=value, key=a,b or group=option ({first_line(error)})")
+            misfits.append(
+                f"{word or repr(word)} is no override: write key=value, key=a,b or group=option ({first_line(error)})"
+            )
             continue
         key = f"+{override.key_or_group}" if override.is_add() else override.key_or_group
         if override.is_delete():
-            misfits.append(f"{word} would leave out what every run needs: choose another option or value instead, {key}=...")
+            misfits.append(
+                f"{word} would leave out what every run needs: choose another option or value instead, {key}=..."
+            )
             continue
         for known in (fixed, axes, ranges):
             known.pop(key, None)
@@ -59,7 +65,11 @@ def read_axes(words: Sequence[str], options: Mapping[str, Sequence[str]]) -> tup
             if not found:
                 misfits.append(f"{word} fits no option of {key}")
         elif override.is_sweep_override():
-            values = list(dict.fromkeys(map(str, itertools.islice(override.sweep_iterator(transformer=Transformer.encode), MOST + 1))))
+            values = list(
+                dict.fromkeys(
+                    map(str, itertools.islice(override.sweep_iterator(transformer=Transformer.encode), MOST + 1))
+                )
+            )
             axes[key] = values
             if not values or values == [""]:
                 misfits.append(f"{word} has no value: nothing would run")
@@ -89,8 +99,11 @@ def read_case(text: str) -> Point:
     return {key: value for key, _, value in pairs}
 
 
-def grid_points(axes: Mapping[str, Sequence[str]], zips: Sequence[str] = (), cases: Sequence[Point] = ()) -> list[Point]:
-    """All points: every value with every other, but for axes that go together; crossed with the cases. The seed varies slowest.
+def grid_points(
+    axes: Mapping[str, Sequence[str]], zips: Sequence[str] = (), cases: Sequence[Point] = ()
+) -> list[Point]:
+    """All points: every value with every other, but for axes that go together; crossed with the cases. The seed varies
+    slowest.
 
     Args:
         axes: {key: values}.
@@ -98,28 +111,40 @@ def grid_points(axes: Mapping[str, Sequence[str]], zips: Sequence[str] = (), cas
         cases: points of a list.
 
     Raises:
-        LabError: for a zip of axes that are none, or of different lengths; for a key that both axes and cases have; for too many.
+        LabError: for a zip of axes that are none, or of different lengths; for a key that both axes and cases have; for
+            too many.
     """
     if both := [key for key in axes if any(key in one for one in cases)]:
-        raise LabError(f"{both[0]} is both an axis and in a case, which one counts cannot be told: leave one of them out")
+        raise LabError(
+            f"{both[0]} is both an axis and in a case, which one counts cannot be told: leave one of them out"
+        )
     together: list[list[Point]] = []
     zipped: set[str] = set()
     for words in zips:
         keys = [key.strip() for key in words.split(",") if key.strip()]
         missing = [key for key in keys if key not in axes]
         if missing or len(keys) < 2:
-            raise LabError(f"--zip {words}: it takes two axes or more, and {', '.join(missing) or words} is none (axes: {', '.join(axes)})")
+            raise LabError(
+                f"--zip {words}: it takes two axes or more, and {', '.join(missing) or words} is none (axes: "
+                f"{', '.join(axes)})"
+            )
         if zipped & set(keys):
             raise LabError(f"--zip {words}: {', '.join(sorted(zipped & set(keys)))} goes together with others already")
         lengths = {key: len(axes[key]) for key in keys}
         if len(set(lengths.values())) > 1:
-            raise LabError(f"--zip {words} needs axes of one length, got {', '.join(f'{key}: {n}' for key, n in lengths.items())}")
+            raise LabError(
+                f"--zip {words} needs axes of one length, got {', '.join(f'{key}: {n}' for key, n in lengths.items())}"
+            )
         zipped |= set(keys)
-        together.append([dict(zip(keys, values, strict=True)) for values in zip(*(axes[key] for key in keys), strict=True)])
+        together.append(
+            [dict(zip(keys, values, strict=True)) for values in zip(*(axes[key] for key in keys), strict=True)]
+        )
     single = [[{key: value} for value in values] for key, values in axes.items() if key not in zipped]
     seeds = [one for one in single if "seed" in one[0]]
     rest = [one for one in single if "seed" not in one[0]]
     parts = [*seeds, *([list(cases)] if cases else []), *together, *rest]
     if math.prod(map(len, parts)) > MOST:
-        raise LabError(f"this sweep has more than {MOST:,} points: leave values out, or look for the best with search=tpe")
+        raise LabError(
+            f"this sweep has more than {MOST:,} points: leave values out, or look for the best with search=tpe"
+        )
     return [{key: value for one in chosen for key, value in one.items()} for chosen in itertools.product(*parts)]

@@ -49,7 +49,9 @@ class Plan:
     cfg: "DictConfig | None" = None
 
     def write(self) -> None:
-        """Writes the configs of the jobs and study.json; jobs of earlier plans stay, unless they no longer answer their points."""
+        """Writes the configs of the jobs and study.json; jobs of earlier plans stay, unless they no longer answer their
+        points.
+        """
         with changing(self.study):
             before = plan_cache.before(self.study)
             mine, gone = {job.run_id for job in self.jobs}, {one.run_id for one in self.superseded}

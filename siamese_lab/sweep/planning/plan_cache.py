@@ -35,7 +35,11 @@ def still(name: str, key: str) -> tuple[Study, list[Job]] | None:
         study = before(name)
     except LabError:
         return None
-    if study is None or study.facts.get("key") != key or study.facts.get("stamp") != stamp(study.facts.get("roots", [])):
+    if (
+        study is None
+        or study.facts.get("key") != key
+        or study.facts.get("stamp") != stamp(study.facts.get("roots", []))
+    ):
         return None
     jobs = {job.run_id: job for job in study.jobs}
     ids = study.facts.get("ids", [])
@@ -64,7 +68,10 @@ def superseded(name: str, jobs: Sequence[Job], configs: Mapping[str, str]) -> tu
     notes = []
     if found:
         what = "; ".join(dict.fromkeys(", ".join(one.changes) for one in found))
-        notes.append(f"{len(found)} earlier runs of the study {name} are not reused, since they were of another config: {what[:500]}")
+        notes.append(
+            f"{len(found)} earlier runs of the study {name} are not reused, since they were of another config: "
+            f"{what[:500]}"
+        )
     return [*kept, *found], notes
 
 
@@ -75,7 +82,9 @@ def contents(config_dirs: Sequence[Path]) -> str:
 
 
 def stamp(roots: Sequence[str]) -> str | None:
-    """A hash of the names, sizes and times of all files of the data; None where they come with the lab or lie in its cache."""
+    """A hash of the names, sizes and times of all files of the data; None where they come with the lab or lie in its
+    cache.
+    """
     if not roots:
         return None
     found = []
@@ -107,4 +116,6 @@ def _changes(old: Job, text: str) -> list[str]:
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(value, dict):
         return {prefix: value}
-    return {k: v for key, one in value.items() for k, v in _flat(one, f"{prefix}.{key}" if prefix else str(key)).items()}
+    return {
+        k: v for key, one in value.items() for k, v in _flat(one, f"{prefix}.{key}" if prefix else str(key)).items()
+    }

@@ -1,4 +1,6 @@
-"""What a sweep asks for: its jobs, with their run ids. A plan made before of the same words, options and data is not made again."""
+"""What a sweep asks for: its jobs, with their run ids. A plan made before of the same words, options and data is not
+made again.
+"""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -43,19 +45,43 @@ def plan_study(
     every = [*asked.overrides, *asked.axes, *own]
     zips, cases = [*asked.zips, *zips], [*asked.cases, *cases]
     key = plan_cache.hashed(
-        [every, asked.exclude, asked.budget, zips, cases, skip_unfit, plan_cache.contents(config_dirs), code_hash(), versions()]
+        [
+            every,
+            asked.exclude,
+            asked.budget,
+            zips,
+            cases,
+            skip_unfit,
+            plan_cache.contents(config_dirs),
+            code_hash(),
+            versions(),
+        ]
     )
     name = asked.name or study_name(every, config_dirs, zips, cases)
     refuse_name(name)
     found = plan_cache.still(name, key)
     if found is None and finished_search.told(name, key) is not None:
         study = Study.read(name)
-        return Plan(name, study.axes, [], [], study.facts["launcher"], study.facts["search"], fixed=study.facts["fixed"], facts=study.facts)
+        return Plan(
+            name,
+            study.axes,
+            [],
+            [],
+            study.facts["launcher"],
+            study.facts["search"],
+            fixed=study.facts["fixed"],
+            facts=study.facts,
+        )
     if found is None:
         return anew(partial(_build_plan, every, config_dirs, zips, cases, skip_unfit, asked, name, key))
     study, jobs = found
     facts = study.facts
-    more = {"budget": facts.get("budget", {}), "fixed": facts.get("fixed", []), "superseded": study.superseded, "facts": facts}
+    more = {
+        "budget": facts.get("budget", {}),
+        "fixed": facts.get("fixed", []),
+        "superseded": study.superseded,
+        "facts": facts,
+    }
     return Plan(name, study.axes, jobs, [], facts["launcher"], **more)
 
 
@@ -67,7 +93,10 @@ def refuse_over_budget(plan: Plan) -> None:
     """
     limit = plan.budget.get("runs")
     if limit is not None and len(plan.jobs) > limit:
-        raise LabError(f"the study {plan.study} has {len(plan.jobs)} runs, its budget allows {limit}: raise budget.runs, or drop values")
+        raise LabError(
+            f"the study {plan.study} has {len(plan.jobs)} runs, its budget allows {limit}: raise budget.runs, or drop "
+            "values"
+        )
 
 
 def _build_plan(
@@ -94,32 +123,43 @@ def _build_plan(
         files = study_file.study_files(config_dirs)
         hint = nearest(name, files)
         raise LabError(
-            f"a sweep needs an axis, a key with several values, e.g. seed=1,2,3{hint and f'; no study file {name}{hint}'} "
+            f"a sweep needs an axis, a key with several values, e.g. "
+            f"seed=1,2,3{hint and f'; no study file {name}{hint}'} "
             f"(study files: {', '.join(files) or 'none'})"
         )
     if ranges and not searching:
-        raise LabError(f"{next(iter(ranges))} has no end of values: write a list, a,b,c, or look for the best with search=tpe")
+        raise LabError(
+            f"{next(iter(ranges))} has no end of values: write a list, a,b,c, or look for the best with search=tpe"
+        )
     listed = [grid.read_case(one) for one in cases]
     fixed = [word for word in fixed if not word.startswith("study=")]
     if searching and (zips or cases):
         raise LabError("a search draws each axis by itself: leave out --zip and --case, or search=...")
     if searching and asked.exclude:
-        raise LabError(f"a search cannot leave out what {asked.path} excludes: take exclude out of it, or leave out search=...")
+        raise LabError(
+            f"a search cannot leave out what {asked.path} excludes: take exclude out of it, or leave out search=..."
+        )
     if searching and asked.budget:
-        raise LabError(f"a search has no budget but search.trials: take budget out of {asked.path}, or leave out search=...")
+        raise LabError(
+            f"a search has no budget but search.trials: take budget out of {asked.path}, or leave out search=..."
+        )
     if searching:
         from siamese_lab.sweep.planning.search_plan import searched
 
         return searched(name, fixed, swept, ranges, every, config_dirs, key)
     made = expand(fixed, grid.grid_points(swept, zips, listed), config_dirs, name, asked.exclude, skip_unfit)
     prints: dict[str, str] = {}
-    jobs = [Job(name, resolved_hash(cfg, fingerprint(cfg, prints)), kept, cfg.trainer.devices) for kept, cfg in made.configs]
+    jobs = [
+        Job(name, resolved_hash(cfg, fingerprint(cfg, prints)), kept, cfg.trainer.devices) for kept, cfg in made.configs
+    ]
     configs = {job.run_id: config_text(cfg) for job, (_, cfg) in zip(jobs, made.configs, strict=True)}
     cfg = made.configs[0][1]
     superseded, notes = plan_cache.superseded(name, jobs, configs)
     plain: dict[str, Any] = OmegaConf.to_container(cfg)  # type: ignore[assignment]
     roots = sorted({str(one.data.root) for _, one in made.configs if one.data.get("root")})
-    shown = dict(swept) | {k: list(dict.fromkeys(job.point[k] for job in jobs if k in job.point)) for one in listed for k in one}
+    shown = dict(swept) | {
+        k: list(dict.fromkeys(job.point[k] for job in jobs if k in job.point)) for one in listed for k in one
+    }
     facts = {
         "key": key,
         "stamp": plan_cache.stamp(roots),

@@ -76,12 +76,22 @@ def searched(
     taken = [dict(zip(choices, values, strict=True)) for values in islice(product(*choices.values()), PROBED)]
     fixed_choices = [word for word in fixed if word.split("=")[0] in known]
     skeletons = [skeleton([*fixed_choices, *(f"{k}={v}" for k, v in one.items())], config_dirs) for one in taken]
-    keys = [key for key in [*(word.split("=")[0] for word in fixed), *swept, *ranges] if key not in known and not key.startswith("+")]
+    keys = [
+        key
+        for key in [*(word.split("=")[0] for word in fixed), *swept, *ranges]
+        if key not in known and not key.startswith("+")
+    ]
     for one in keys:
         if not any(has(plain_keys, one) for plain_keys in skeletons):
             value = next((word for word in fixed if word.startswith(f"{one}=")), f"{one}=1")
-            compose([*fixed_choices, *(f"{k}={v}" for k, v in first.items()), value], config_dirs)  # says what the nearest key is
-    kept = [word for word in fixed if word.split("=")[0] in known or word.startswith("+") or has(skeletons[0], word.split("=")[0])]
+            compose(
+                [*fixed_choices, *(f"{k}={v}" for k, v in first.items()), value], config_dirs
+            )  # says what the nearest key is
+    kept = [
+        word
+        for word in fixed
+        if word.split("=")[0] in known or word.startswith("+") or has(skeletons[0], word.split("=")[0])
+    ]
     cfg = compose([*kept, *(f"{group}={value}" for group, value in first.items()), f"study={name}"], config_dirs)
     parser = OverridesParser.create()
     parsed = {override.key_or_group: override for override in map(parser.parse_override, every)}
@@ -97,5 +107,7 @@ def searched(
         "fixed": fixed,
         "config_dirs": [str(folder.resolve()) for folder in config_dirs],
     }
-    shown = {k: list(values) for k, values in swept.items()} | {k: [str(o.input_line).partition("=")[2]] for k, o in ranges.items()}
+    shown = {k: list(values) for k, values in swept.items()} | {
+        k: [str(o.input_line).partition("=")[2]] for k, o in ranges.items()
+    }
     return Plan(name, shown, [], [], plain["launcher"], plain["search"], space=space, fixed=fixed, facts=facts, cfg=cfg)

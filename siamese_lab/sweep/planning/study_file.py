@@ -1,4 +1,6 @@
-"""Study files: sweeps written down, `studies/NAME.yaml` in conf/ or a folder of your own. They are read before anything is composed."""
+"""Study files: sweeps written down, `studies/NAME.yaml` in conf/ or a folder of your own. They are read before anything
+is composed.
+"""
 
 import re
 import shlex
@@ -51,7 +53,9 @@ def study_given(words: Sequence[str], config_dirs: Sequence[Path]) -> Path | Non
     name = next((word.partition("=")[2] for word in reversed(words) if word.startswith("study=")), None)
     if name is None or not re.fullmatch(r"[\w.-]{1,100}", name, re.ASCII):
         return None
-    return next((path for folder in (config_dir(), *config_dirs) if (path := folder / STUDIES / f"{name}.yaml").is_file()), None)
+    return next(
+        (path for folder in (config_dir(), *config_dirs) if (path := folder / STUDIES / f"{name}.yaml").is_file()), None
+    )
 
 
 def study_files(config_dirs: Sequence[Path] = ()) -> list[str]:
@@ -80,10 +84,14 @@ def read_study_file(path: Path) -> StudyFile:
     cases = [_case(case, "cases", misfits) for case in _list(found, "cases", misfits)]
     zips = [",".join(_words(keys, "zip", misfits)) for keys in _list(found, "zip", misfits)]
     exclude = [
-        {str(key): word(value) for key, value in one.items()} for one in _list(found, "exclude", misfits) if _case(one, "exclude", misfits)
+        {str(key): word(value) for key, value in one.items()}
+        for one in _list(found, "exclude", misfits)
+        if _case(one, "exclude", misfits)
     ]
     budget = _mapping(found, "budget", misfits)
-    misfits += [f"no key budget.{key}{nearest(str(key), ('runs', 'time'))}" for key in budget if key not in ("runs", "time")]
+    misfits += [
+        f"no key budget.{key}{nearest(str(key), ('runs', 'time'))}" for key in budget if key not in ("runs", "time")
+    ]
     _check_budget(budget, misfits)
     name = found.get("name")
     if name is not None and not isinstance(name, str):
@@ -106,7 +114,9 @@ def word(value: object) -> str:
     if isinstance(value, float):
         return repr(value)
     text = str(value)
-    if text.lower() in READ_OTHERWISE or (not text.startswith(("[", "{")) and re.search(r"""[,()\[\]{}"'=\\]|^\s|\s$|^$""", text)):
+    if text.lower() in READ_OTHERWISE or (
+        not text.startswith(("[", "{")) and re.search(r"""[,()\[\]{}"'=\\]|^\s|\s$|^$""", text)
+    ):
         text = re.sub(r"(\\+)(?='|$)", r"\1\1", text)  # Hydra takes a backslash for itself but before a quote
         return "'" + text.replace("'", "\\'") + "'"
     return text

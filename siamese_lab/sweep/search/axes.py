@@ -84,7 +84,9 @@ class Numbers:
         return int(self.spelt(found)) if self.whole else float(self.spelt(found))
 
     def spelt(self, value: ParameterValue) -> str:
-        """As an override has it: rounded to a thousandth of the range, of the value itself where the axis is logarithmic."""
+        """As an override has it: rounded to a thousandth of the range, of the value itself where the axis is
+        logarithmic.
+        """
         number = float(value)
         if self.whole:
             return str(min(max(round(number), int(self.low)), int(self.high)))

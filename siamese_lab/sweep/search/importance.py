@@ -15,13 +15,15 @@ RIDGE = 1.0  # points of the mean objective that every bin is credited with
 
 
 def importance(points: Collection[tuple[float, Mapping[str, ParameterValue]]], space: Space) -> dict[str, float]:
-    """The share of the objective's variance over the space that each axis explains by itself, the largest first; all together 1.
+    """The share of the objective's variance over the space that each axis explains by itself, the largest first; all
+    together 1.
 
-    The objective is fitted by a sum of steps, one for each option and for each fifth of a numeric axis, and the variance of each axis'
-    steps is taken over the space as it was given, not over the points as they were drawn: a sampler that has settled on an option no
-    longer shows by its draws how much that option mattered. Optuna's own measure without further packages, PED-ANOVA, goes by the draws:
-    on an objective of which an option decides 81 % of the variance it gave that option 6 % after 40 points of TPE (mean of 20 searches),
-    this one 86 %. A value that only some options have counts as much as they are of all.
+    The objective is fitted by a sum of steps, one for each option and for each fifth of a numeric axis, and the
+    variance of each axis' steps is taken over the space as it was given, not over the points as they were drawn: a
+    sampler that has settled on an option no longer shows by its draws how much that option mattered. Optuna's own
+    measure without further packages, PED-ANOVA, goes by the draws: on an objective of which an option decides 81 % of
+    the variance it gave that option 6 % after 40 points of TPE (mean of 20 searches), this one 86 %. A value that only
+    some options have counts as much as they are of all.
 
     Args:
         points: (objective, {parameter's name: value}) of the finished ones.
@@ -35,19 +37,26 @@ def importance(points: Collection[tuple[float, Mapping[str, ParameterValue]]], s
         return {}
     axes = {axis.key: axis for axis in space.axes}
     names = list(dict.fromkeys(name for _, drawn in points for name in drawn))
-    blocks = [_steps([drawn.get(name) for _, drawn in points], axes[name.partition("[")[0]]) for name in names]  # each (P, bins)
+    blocks = [
+        _steps([drawn.get(name) for _, drawn in points], axes[name.partition("[")[0]]) for name in names
+    ]  # each (P, bins)
     x = np.hstack([np.ones((len(y), 1)), *blocks])
     penalty = np.diag([0.0] + [RIDGE] * (x.shape[1] - 1))
     steps = np.linalg.lstsq(x.T @ x + penalty, x.T @ y, rcond=None)[0][1:]
     ends = np.cumsum([block.shape[1] for block in blocks])
-    found = {name: float(np.var(steps[end - block.shape[1] : end])) for name, block, end in zip(names, blocks, ends, strict=True)}
+    found = {
+        name: float(np.var(steps[end - block.shape[1] : end]))
+        for name, block, end in zip(names, blocks, ends, strict=True)
+    }
     found = {name: _share(name, axes) * variance for name, variance in found.items()}
     total = sum(found.values())
     return {name: value / total for name, value in sorted(found.items(), key=lambda one: -one[1])} if total > 0 else {}
 
 
 def _steps(drawn: list[ParameterValue | None], axis: Axis) -> NDArray[np.float64]:
-    """Which step of the axis each point is on, as ones among zeros (P, bins); all zeros for a point without the axis."""
+    """Which step of the axis each point is on, as ones among zeros (P, bins); all zeros for a point without the
+    axis.
+    """
     places = [None if value is None else _place(value, axis) for value in drawn]
     bins = BINS if isinstance(axis, Numbers) else len(axis.names)
     return np.array([[float(place == i) for i in range(bins)] for place in places])

@@ -34,7 +34,12 @@ class SearchJobs:
     """
 
     def __init__(
-        self, trials: Trials, point: Callable[[dict[str, str]], tuple[Job, str]], better: Literal["low", "high"], prunes: bool, storage: str
+        self,
+        trials: Trials,
+        point: Callable[[dict[str, str]], tuple[Job, str]],
+        better: Literal["low", "high"],
+        prunes: bool,
+        storage: str,
     ) -> None:
         self.trials, self.better, self.prunes, self.storage = trials, better, prunes, storage
         self.states: dict[str, str] = {}
@@ -158,7 +163,9 @@ class SearchJobs:
             raise LabError(f"none of {UNFIT} points drawn can run; the last one: {error}") from error
 
     def _known(self, trial: "Trial", number: int, state: str, value: float | None) -> None:
-        """Answers a trial of a point that an earlier one has; the next one is drawn at random, since a sampler may insist on its best."""
+        """Answers a trial of a point that an earlier one has; the next one is drawn at random, since a sampler may
+        insist on its best.
+        """
         self.trials.aside(trial, "repeats", number, state, value)
         self.exhausted = not self.trials.fresh(self.exists)
 
@@ -179,7 +186,9 @@ class SearchJobs:
         best = read_json(folder / "metrics.json").get("best")
         better = read_json(folder / "history.json").get("better")
         if better != self.better:
-            raise LabError(f"{folder} was judged by a figure better {better}, and the search looks for one better {self.better}")
+            raise LabError(
+                f"{folder} was evaluated by a figure better {better}, and the search looks for one better {self.better}"
+            )
         return float(best) if isinstance(best, int | float) and math.isfinite(best) else None
 
     def _history(self, folder: Path) -> list[tuple[int, float]]:

@@ -46,18 +46,50 @@ def history(tried: Sequence[Tried], metric: str, better: Literal["low", "high"],
 
     figure, (axes,) = _sheet(1, title)
     order = range(1, len(tried) + 1)
-    finished = [(i, t.value) for i, t in zip(order, tried, strict=True) if t.value is not None and t.state in ("ok", "timeout")]
+    finished = [
+        (i, t.value) for i, t in zip(order, tried, strict=True) if t.value is not None and t.state in ("ok", "timeout")
+    ]
     pruned = [(i, t.value) for i, t in zip(order, tried, strict=True) if t.value is not None and t.state == "pruned"]
     without = [i for i, t in zip(order, tried, strict=True) if t.value is None and t.state != "running"]
     best = best_so_far([value for _, value in finished], better)
     if finished:
-        axes.step([*(i for i, _ in finished), len(tried)], [*best, best[-1]], where="post", color=BLUE, linewidth=1.8, label="best so far")
-        axes.plot(*zip(*finished, strict=True), linestyle="none", marker="o", markersize=5, color=BLUE, alpha=0.55, label="a point")
+        axes.step(
+            [*(i for i, _ in finished), len(tried)],
+            [*best, best[-1]],
+            where="post",
+            color=BLUE,
+            linewidth=1.8,
+            label="best so far",
+        )
+        axes.plot(
+            *zip(*finished, strict=True),
+            linestyle="none",
+            marker="o",
+            markersize=5,
+            color=BLUE,
+            alpha=0.55,
+            label="a point",
+        )
     if pruned:
-        axes.plot(*zip(*pruned, strict=True), linestyle="none", marker="v", markersize=5, color=GREY, label="stopped early")
+        axes.plot(
+            *zip(*pruned, strict=True), linestyle="none", marker="v", markersize=5, color=GREY, label="stopped early"
+        )
     if without:
-        style: dict[str, Any] = {"linestyle": "none", "marker": "x", "markersize": 6, "color": VERMILION, "clip_on": False, "zorder": 5}
-        axes.plot(without, [0.0] * len(without), transform=axes.get_xaxis_transform(), label="no figure: diverged or failed", **style)
+        style: dict[str, Any] = {
+            "linestyle": "none",
+            "marker": "x",
+            "markersize": 6,
+            "color": VERMILION,
+            "clip_on": False,
+            "zorder": 5,
+        }
+        axes.plot(
+            without,
+            [0.0] * len(without),
+            transform=axes.get_xaxis_transform(),
+            label="no figure: diverged or failed",
+            **style,
+        )
     axes.set_xlabel("points, in the order they were begun")
     axes.set_ylabel(f"{metric} ({'lower' if better == 'low' else 'higher'} is better)")
     axes.set_xlim(0.5, max(len(tried), 1) + 0.5)

@@ -43,7 +43,10 @@ def report(source: "SearchJobs", folder: Path, fixed: Sequence[str], sampler: st
     shares = importance([(t.value, t.values) for t in tried if t.value is not None and t.state in FINISHED], space)
     best = best_of(latest, source.better)
     metric = _metric(study.study_name, best)
-    lines = [f"search     {study.study_name}: {_counted(len(latest), 'point')} by {sampler}, {_states(latest)}{_aside(everything)}"]
+    lines = [
+        f"search     {study.study_name}: {_counted(len(latest), 'point')} by {sampler}, "
+        f"{_states(latest)}{_aside(everything)}"
+    ]
     if source.exhausted:
         lines.append("           it stops here: every point of the space has been drawn")
     lines += _best(study.study_name, best, metric, source.better, fixed, len([t for t in tried if t.value is not None]))
@@ -92,14 +95,20 @@ def draw(
         plots.save(plots.values(tried, by_name, metric, title), folder / PICTURES[2])
 
 
-def _best(study: str, best: "FrozenTrial | None", metric: str, better: Literal["low", "high"], fixed: Sequence[str], of: int) -> list[str]:
+def _best(
+    study: str, best: "FrozenTrial | None", metric: str, better: Literal["low", "high"], fixed: Sequence[str], of: int
+) -> list[str]:
     if best is None:
         return ["best       none: no run has finished with a figure"]
     point: dict[str, str] = best.user_attrs["point"]
     chosen = [f"{key}={value}" for key, value in point.items()]
-    words = [word for word in fixed if word.partition("=")[0].split(".")[0] not in ("search", "launcher", "study", "name")]
+    words = [
+        word for word in fixed if word.partition("=")[0].split(".")[0] not in ("search", "launcher", "study", "name")
+    ]
     command = shlex.join([*words, *chosen])
-    seeds = shlex.join([f"study={study}_best", *(w for w in words if not w.startswith("seed=")), *chosen, "seed=1,2,3,4,5"])
+    seeds = shlex.join(
+        [f"study={study}_best", *(w for w in words if not w.startswith("seed=")), *chosen, "seed=1,2,3,4,5"]
+    )
     return [
         f"best       {metric} {best.value:.4g} ({better} is better), run {best.user_attrs['run']}: {' '.join(chosen)}",
         f"           chosen as the best of {of}: expect a little worse on another seed, and on the test part",

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def refuse_other(study: "Study", space: "Space", fixed: Sequence[str]) -> None:
-    """Raises a LabError if a study's trials were drawn from another space, or with other fixed overrides; notes both in a new one."""
+    """Raises a LabError if a study's trials were drawn from another space, or with other fixed overrides; notes both in
+    a new one.
+    """
     from siamese_lab.sweep.search.storage import ANEW
 
     aside = ("search", "launcher", "study", "name")
@@ -29,7 +31,9 @@ def refuse_other(study: "Study", space: "Space", fixed: Sequence[str]) -> None:
         if old != new:
             told.append(f"{key} was {_shown(old)} and is {_shown(new)}")
     if set(before["fixed"]) != set(now["fixed"]):
-        told.append(f"the fixed overrides were {' '.join(before['fixed']) or 'none'} and are {' '.join(now['fixed']) or 'none'}")
+        told.append(
+            f"the fixed overrides were {' '.join(before['fixed']) or 'none'} and are {' '.join(now['fixed']) or 'none'}"
+        )
     if told:
         raise LabError(f"the trials of {study.study_name} were drawn from another space: {'; '.join(told)}: {ANEW}")
 

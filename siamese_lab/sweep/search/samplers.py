@@ -22,18 +22,21 @@ def refuse(name: str, space: Space) -> None:
     words = [axis.key for axis in space.axes if not isinstance(axis, Numbers)]
     if words:
         raise LabError(
-            f"search=cmaes moves a cloud of numbers, and {', '.join(words)} {'is' if len(words) == 1 else 'are'} chosen from a list: "
+            f"search=cmaes moves a cloud of numbers, and {', '.join(words)} {'is' if len(words) == 1 else 'are'} "
+            "chosen from a list: "
             "use search=tpe, or give one value and search once for each"
         )
     if len(space.axes) < 2:
-        raise LabError(f"search=cmaes needs two axes or more, got {space.axes[0].key} alone: use search=tpe or search=gp")
+        raise LabError(
+            f"search=cmaes needs two axes or more, got {space.axes[0].key} alone: use search=tpe or search=gp"
+        )
 
 
 def sampler(name: str, seed: int, number: int, startup: int) -> "BaseSampler":
     """A sampler for one trial.
 
-    It is made anew for each, from the seed and the trial's number: a search that goes on in another process would draw its first points
-    again if its sampler began again with the seed.
+    It is made anew for each, from the seed and the trial's number: a search that goes on in another process would draw
+    its first points again if its sampler began again with the seed.
 
     Args:
         name: one of SAMPLERS.
@@ -53,7 +56,9 @@ def sampler(name: str, seed: int, number: int, startup: int) -> "BaseSampler":
         try:
             import cmaes  # noqa: F401
         except ModuleNotFoundError as error:
-            raise LabError("search=cmaes needs the package cmaes, which is not installed: pip install 'siamese-lab[search]'") from error
+            raise LabError(
+                "search=cmaes needs the package cmaes, which is not installed: pip install 'siamese-lab[search]'"
+            ) from error
         return samplers.CmaEsSampler(seed=own, n_startup_trials=startup, warn_independent_sampling=False)
     if name == "gp":
         return samplers.GPSampler(seed=own, n_startup_trials=startup, deterministic_objective=False)
@@ -73,7 +78,9 @@ def pruner(name: str | None, after: int, startup: int) -> "BasePruner":
     made: dict[str | None, Any] = {
         None: pruners.NopPruner,
         "median": lambda: pruners.MedianPruner(n_startup_trials=startup, n_warmup_steps=after),
-        "hyperband": lambda: pruners.HyperbandPruner(min_resource=max(1, after), max_resource="auto", reduction_factor=3),
+        "hyperband": lambda: pruners.HyperbandPruner(
+            min_resource=max(1, after), max_resource="auto", reduction_factor=3
+        ),
     }
     found: BasePruner = made[name]()
     return found

@@ -36,13 +36,16 @@ class Search:
     """How a search draws, how long it goes on, and where it keeps what it knows.
 
     Args:
-        sampler: "tpe" (choices and numbers), "random", "cmaes" (numbers alone, two or more), "gp" (few numbers, few trials).
-        trials: points that are tried, by all processes and calls together, at least 1. A killed run that is tried again is one point.
-        storage: "sqlite" = a file in the study's folder; "journal" = the same for a folder on a network disk, which SQLite's locks may
-            not be trusted on; or a database's URL without a password, e.g. postgresql+psycopg://user@host/name.
+        sampler: "tpe" (choices and numbers), "random", "cmaes" (numbers alone, two or more), "gp" (few numbers, few
+            trials).
+        trials: points that are tried, by all processes and calls together, at least 1. A killed run that is tried again
+            is one point.
+        storage: "sqlite" = a file in the study's folder; "journal" = the same for a folder on a network disk, which
+            SQLite's locks may not be trusted on; or a database's URL without a password, e.g.
+            postgresql+psycopg://user@host/name.
         startup: trials drawn at random before anything is learnt from them, at least 1.
-        prune: what stops a run early by its validation curve: "median" (worse than half of the others were at that epoch),
-            "hyperband" (not in the best third after 1, 3, 9, ... epochs), None = nothing.
+        prune: what stops a run early by its validation curve: "median" (worse than half of the others were at that
+            epoch), "hyperband" (not in the best third after 1, 3, 9, ... epochs), None = nothing.
         prune_after: epochs that every run gets, at least 0.
         retries: further attempts at a point whose run was killed or failed, at least 0.
         seed: of the drawing, at least 0; it has nothing to do with the runs' own.
@@ -93,7 +96,8 @@ def run(
         {run id: state} of all points of the search so far.
 
     Raises:
-        LabError: if the space cannot be searched, if it is another one than that of the points so far, or if the storage fails.
+        LabError: if the space cannot be searched, if it is another one than that of the points so far, or if the
+            storage fails.
     """
     from siamese_lab.sweep.planning import finished_search
     from siamese_lab.sweep.planning.search_plan import point_config
@@ -135,7 +139,10 @@ def carry_out(
     folder = outputs() / plan.study / "search"
     disk = storage.network_disk(outputs()) if s.storage == "sqlite" else None
     if disk:
-        print(f"siamese-lab: {outputs()} is a network disk ({disk}), where SQLite may lose points: search.storage=journal is made for it")
+        print(
+            f"siamese-lab: {outputs()} is a network disk ({disk}), where SQLite may lose points: "
+            "search.storage=journal is made for it"
+        )
     study = storage.study(s.storage, folder, plan.study, direction(plan))
     with storage.told(s.storage):
         refuse_other(study, space, plan.fixed)
@@ -152,7 +159,11 @@ def carry_out(
     lines = report(source, folder, plan.fixed, s.sampler)
     print("\n".join(lines))
     with storage.told(s.storage):
-        states = {t.user_attrs["run"]: ended(t) for t in points(trials.all()).values() if t.state.is_finished() and "run" in t.user_attrs}
+        states = {
+            t.user_attrs["run"]: ended(t)
+            for t in points(trials.all()).values()
+            if t.state.is_finished() and "run" in t.user_attrs
+        }
         if trials.settled() and (source.exhausted or trials.left() <= 0):
             finished_search.note(plan.study, plan.facts.get("key"), lines, states)
     return states
@@ -181,7 +192,9 @@ def drawn_from(overrides: dict[str, Any], config_dirs: Sequence[Path]) -> "Space
 
 
 def direction(plan: "Plan") -> Literal["low", "high"] | None:
-    """Which way the headline figure of the first protocol is better; None of a plan that was not composed since its study stands."""
+    """Which way the headline figure of the first protocol is better; None of a plan that was not composed since its
+    study stands.
+    """
     from siamese_lab.config.instantiate import TARGET, resolve_target
 
     if plan.cfg is None:
@@ -196,7 +209,9 @@ def better(study: "Study") -> Literal["low", "high"]:
     return "low" if study.direction.name == "MINIMIZE" else "high"
 
 
-def check_combinations(source: "SearchJobs", space: "Space", check: Callable[[Sequence[tuple[Job, str]]], None], skip_unfit: bool) -> None:
+def check_combinations(
+    source: "SearchJobs", space: "Space", check: Callable[[Sequence[tuple[Job, str]]], None], skip_unfit: bool
+) -> None:
     """Looks at each combination of options before the first job, where they are not too many.
 
     Raises:

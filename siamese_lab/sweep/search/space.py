@@ -1,8 +1,8 @@
 """The space of a search: Hydra's sweep overrides as axes, and how a point of it is drawn.
 
-The groups are drawn first, then only the values that exist for the options drawn. A value of an option is a parameter of its own for each
-option, since a margin of `loss=contrastive` says nothing of one of `loss=triplet`, nor a rate of `optimizer=sgd` of one of `adamw`: where
-`loss` is an axis, `loss.margin` is drawn as `loss.margin[contrastive]`.
+The groups are drawn first, then only the values that exist for the options drawn. A value of an option is a parameter
+of its own for each option, since a margin of `loss=contrastive` says nothing of one of `loss=triplet`, nor a rate of
+`optimizer=sgd` of one of `adamw`: where `loss` is an axis, `loss.margin` is drawn as `loss.margin[contrastive]`.
 """
 
 import math
@@ -28,7 +28,9 @@ class Space:
     axes: tuple[Axis, ...]
     groups: frozenset[str]
 
-    def draw(self, suggest: Callable[[str, Axis], ParameterValue], exists: Callable[[dict[str, str]], Collection[str]]) -> "Point":
+    def draw(
+        self, suggest: Callable[[str, Axis], ParameterValue], exists: Callable[[dict[str, str]], Collection[str]]
+    ) -> "Point":
         """Draws a point, define-by-run.
 
         Args:
@@ -56,8 +58,11 @@ class Space:
 
     def described(self) -> dict[str, Any]:
         """In plain values, to tell whether two searches draw from the same."""
-        return {axis.key: {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(axis).items() if name != "key"}
-                for axis in self.axes}  # fmt: skip
+        plain = {axis.key: asdict(axis) for axis in self.axes}
+        return {
+            key: {name: list(v) if isinstance(v, tuple) else v for name, v in fields.items() if name != "key"}
+            for key, fields in plain.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -97,11 +102,15 @@ def refused(key: str) -> str | None:
     """Why a search may not have an axis; None if it may."""
     if key == "seed":
         return (
-            "a search judges each point by one run, seed cannot be an axis: give it one value, then compare the best points over seeds, "
+            "a search evaluates each point by one run, seed cannot be an axis: give it one value, then compare the "
+            "best points over seeds, "
             "`siamese-lab train -m ... seed=1,2,3`"
         )
     if key in ("data", "protocol") or key.startswith("protocol."):
-        return f"{key} cannot be an axis of a search: figures of different {key.split('.')[0]}s cannot be held against each other"
+        return (
+            f"{key} cannot be an axis of a search: figures of different {key.split('.')[0]}s cannot be held "
+            "against each other"
+        )
     if key.split(".")[0] in ("study", "name", "launcher", "search", "logger", "callback"):
         return f"{key} cannot be an axis of a search: it does not change what a run computes"
     return None
@@ -155,7 +164,9 @@ def _options(key: str, names: list[str], word: str | None, misfits: list[str]) -
     return None
 
 
-def _numeric_misfits(key: str, low: float, high: float, tags: Collection[str], word: str | None, misfits: list[str]) -> None:
+def _numeric_misfits(
+    key: str, low: float, high: float, tags: Collection[str], word: str | None, misfits: list[str]
+) -> None:
     if not (math.isfinite(low) and math.isfinite(high) and low <= high):
         misfits.append(f"{word}: {key} needs two finite numbers, the smaller one first")
     if "log" in tags and not low > 0:

@@ -1,4 +1,6 @@
-"""Where the trials of a search are kept: a file in the study's folder that several processes share, or a database by its URL."""
+"""Where the trials of a search are kept: a file in the study's folder that several processes share, or a database by
+its URL.
+"""
 
 import os
 import re
@@ -17,7 +19,21 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.study import Study
 
-NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "lustre", "gpfs", "beegfs", "ceph", "fuse.sshfs", "fuse.glusterfs", "afs")
+NETWORK = (
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "9p",
+    "lustre",
+    "gpfs",
+    "beegfs",
+    "ceph",
+    "fuse.sshfs",
+    "fuse.glusterfs",
+    "afs",
+)
 BUSY = 60  # seconds that a process waits for another one's write to SQLite
 
 
@@ -27,12 +43,14 @@ def refuse_storage(storage: str) -> None:
         return
     if not re.fullmatch(r"[a-z][\w+]*://.*", storage):
         raise ValueError(
-            "storage must be sqlite, journal or the URL of a database, such as postgresql+psycopg://user@host/name, got "
+            "storage must be sqlite, journal or the URL of a database, such as postgresql+psycopg://user@host/name, "
+            "got "
             f"{printable(storage)!r}"
         )
     if re.match(r"[\w+]+://[^/@]*:[^/@]*@", storage):
         raise ValueError(
-            "storage must hold no password, since every run's config.yaml would hold it too: leave it out of the URL, and give it as "
+            "storage must hold no password, since every run's config.yaml would hold it too: leave it out of the URL, "
+            "and give it as "
             "PGPASSWORD or in ~/.pgpass"
         )
 
@@ -52,7 +70,9 @@ def study(storage: str, folder: Path, name: str, better: Literal["low", "high"] 
     optuna = imported()
     folder.mkdir(parents=True, exist_ok=True)
     direction = "minimize" if better == "low" else "maximize"
-    lock = FileLock(folder / ".open.lock")  # two processes that make the tables of one file at once get in each other's way
+    lock = FileLock(
+        folder / ".open.lock"
+    )  # two processes that make the tables of one file at once get in each other's way
     with told(storage, opening=True), lock:
         kept = _opened(storage, folder)
         if better is None:
@@ -60,7 +80,10 @@ def study(storage: str, folder: Path, name: str, better: Literal["low", "high"] 
             return known
         found: Study = optuna.create_study(storage=kept, study_name=name, direction=direction, load_if_exists=True)
     if found.direction.name.lower() != direction:
-        raise LabError(f"the trials of {name} were judged by a figure that is better {'high' if better == 'low' else 'low'}: {ANEW}")
+        raise LabError(
+            f"the trials of {name} were evaluated by a figure that is better {'high' if better == 'low' else 'low'}: "
+            f"{ANEW}"
+        )
     return found
 
 
@@ -100,15 +123,27 @@ def told(storage: str, opening: bool = False) -> Iterator[None]:
     optuna = imported()
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-    of_storage = (SQLAlchemyError, optuna.exceptions.StorageInternalError, *((OSError, ValueError, RuntimeError) if opening else ()))
+    of_storage = (
+        SQLAlchemyError,
+        optuna.exceptions.StorageInternalError,
+        *((OSError, ValueError, RuntimeError) if opening else ()),
+    )
     try:
         yield
     except (ImportError, ArgumentError) as error:
-        mend = "postgresql+psycopg://... with `pip install 'psycopg[binary]'`" if storage.startswith("postgres") else "install it"
+        mend = (
+            "postgresql+psycopg://... with `pip install 'psycopg[binary]'`"
+            if storage.startswith("postgres")
+            else "install it"
+        )
         reason = _line(error.__cause__ or error)
-        raise LabError(f"search.storage={printable(storage)} needs a database driver that is not installed: {mend} ({reason})") from error
+        raise LabError(
+            f"search.storage={printable(storage)} needs a database driver that is not installed: {mend} ({reason})"
+        ) from error
     except of_storage as error:
-        reason = _line(error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) and error.__cause__ else error)
+        reason = _line(
+            error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) and error.__cause__ else error
+        )
         raise LabError(f"the search's storage {printable(storage)} does not answer: {reason}") from error
 
 
@@ -118,7 +153,9 @@ def file(storage: str, folder: Path) -> Path | None:
 
 
 def network_disk(folder: Path) -> str | None:
-    """The kind of network disk that a folder lies on, such as "nfs4"; None for a disk of this machine, or where that cannot be told."""
+    """The kind of network disk that a folder lies on, such as "nfs4"; None for a disk of this machine, or where that
+    cannot be told.
+    """
     try:
         mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
     except OSError:
@@ -144,12 +181,16 @@ def _opened(storage: str, folder: Path) -> "BaseStorage":
     from optuna.storages import RDBStorage
 
     if path is None:
-        return RDBStorage(storage, engine_kwargs={"pool_pre_ping": True})  # a connection that the server has closed is opened anew
+        return RDBStorage(
+            storage, engine_kwargs={"pool_pre_ping": True}
+        )  # a connection that the server has closed is opened anew
     return RDBStorage(f"sqlite:///{path.absolute()}", engine_kwargs={"connect_args": {"timeout": BUSY}})
 
 
 def _mend(path: Path) -> None:
-    """Takes the last line off a journal if a full disk or a power cut has left it half written: the next line would spoil it."""
+    """Takes the last line off a journal if a full disk or a power cut has left it half written: the next line would
+    spoil it.
+    """
     if not path.exists():
         return
     with path.open("rb+") as journal:

@@ -1,8 +1,8 @@
 """What is known of a search's trials, in a storage that several processes write to at once.
 
-A trial is one drawing of a point. What counts is points: a point that is drawn again, or tried again after its process was killed, is
-another trial and the same point. Nobody holds a lock: trials are numbered by the storage, and whether one is beyond the number that the
-search may try follows from those before it.
+A trial is one drawing of a point. What counts is points: a point that is drawn again, or tried again after its process
+was killed, is another trial and the same point. Nobody holds a lock: trials are numbered by the storage, and whether
+one is beyond the number that the search may try follows from those before it.
 """
 
 import random
@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 
 BEAT = 30.0  # seconds between two signs of life of a process
 SILENCE = 300.0  # seconds without one after which a process of another machine counts as gone
-PATIENCE = 5.0  # seconds for another process to draw its point; where it takes longer, the lock of the job keeps two from training it
-NAMELESS = 60.0  # seconds after which a trial counts as gone that no process has put its name to: it does so once it has drawn
+# seconds for another process to draw its point; where it takes longer, the lock of the job keeps two from training it
+PATIENCE = 5.0
+NAMELESS = (
+    60.0  # seconds after which a trial counts as gone that no process has put its name to: it does so once it has drawn
+)
 ASIDE = ("repeats", "surplus", "unfit")  # why a trial is not a point of the search
 FRESH = 10_000  # random drawings after which nothing new is left to draw
 
@@ -44,7 +47,9 @@ class Trials:
         retries: further attempts at a point whose run was killed or failed.
     """
 
-    def __init__(self, study: "Study", space: Space, sampler: str, seed: int, startup: int, total: int, retries: int) -> None:
+    def __init__(
+        self, study: "Study", space: Space, sampler: str, seed: int, startup: int, total: int, retries: int
+    ) -> None:
         self.study, self.space, self.total, self.retries = study, space, total, retries
         self._sampler, self._seed, self._startup = sampler, seed, startup
         self.me = {**this_process(), "name": uuid.uuid4().hex[:12]}
@@ -75,7 +80,9 @@ class Trials:
         return trial, point
 
     def _let_draw(self, number: int) -> None:
-        """Waits until the trials before one have drawn their points, in other processes: one of them may be the same."""
+        """Waits until the trials before one have drawn their points, in other processes: one of them may be the
+        same.
+        """
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until and any(
             t.number < number and pending(t) and not self._gone(t, self.study.user_attrs) for t in self.all()
@@ -83,13 +90,17 @@ class Trials:
             time.sleep(0.02)
 
     def twin(self, trial: "Trial", values: Mapping[str, str]) -> "FrozenTrial | None":
-        """An earlier trial of the same point, but for failed ones where this is a further attempt; None where there is none."""
+        """An earlier trial of the same point, but for failed ones where this is a further attempt; None where there is
+        none.
+        """
         again = "attempt" in trial.user_attrs
         before = [t for t in self.all() if t.number < trial.number and counts(t) and t.user_attrs["point"] == values]
         return next((t for t in reversed(before) if not (again and t.state.name == "FAIL")), None)
 
     def beyond(self, trial: "Trial") -> bool:
-        """Whether the points of the trials before this one are all that the search may try, and its own is not among them."""
+        """Whether the points of the trials before this one are all that the search may try, and its own is not among
+        them.
+        """
         before = [t for t in self.all() if t.number < trial.number]
         drawn = sum(map(pending, before))  # by others, who may yet put them aside
         known = {key(t) for t in before if counts(t)}
@@ -165,7 +176,9 @@ class Trials:
         for t in self.all():
             if counts(t) or (t.state.name == "WAITING" and "attempt" in t.user_attrs):
                 of.setdefault(key(t), []).append(t)
-        return [tried for tried in of.values() if all(t.state.name == "FAIL" for t in tried) and len(tried) <= self.retries]
+        return [
+            tried for tried in of.values() if all(t.state.name == "FAIL" for t in tried) and len(tried) <= self.retries
+        ]
 
     def beat(self) -> None:
         """Gives a sign of life, where it is time for one."""
@@ -193,8 +206,15 @@ class Trials:
         if worker is not None and is_gone(worker):
             return True
         if worker is not None and worker["host"] == self.me["host"]:
-            return (worker["pid"], worker["ticks"]) == (self.me["pid"], self.me["ticks"])  # an earlier search of this process
-        if worker is None and trial.datetime_start is not None and (datetime.now() - trial.datetime_start).total_seconds() > NAMELESS:
+            return (worker["pid"], worker["ticks"]) == (
+                self.me["pid"],
+                self.me["ticks"],
+            )  # an earlier search of this process
+        if (
+            worker is None
+            and trial.datetime_start is not None
+            and (datetime.now() - trial.datetime_start).total_seconds() > NAMELESS
+        ):
             return True
         pulse = None if worker is None else beats.get(f"alive {worker['name']}")
         if trial.number not in self._pulses or self._pulses[trial.number][0] != pulse:

@@ -1,4 +1,6 @@
-"""Sweeps in which things die: a job, the sweep, everything at once. Real trainings; what is left is compared with an undisturbed sweep."""
+"""Sweeps in which things die: a job, the sweep, everything at once. Real trainings; what is left is compared with an
+undisturbed sweep.
+"""
 
 import json
 import os

@@ -29,7 +29,9 @@ def swept(jobs):
 
 @pytest.mark.parametrize("room", [0, 8, 40, 100, 400])
 def test_a_full_disk_ends_no_sweep_and_room_again_finishes_it(disk, capfd, room):
-    """KB that are left when the first job begins: for no note of it, no folder of the run, no checkpoint, no figures of the second."""
+    """KB that are left when the first job begins: for no note of it, no folder of the run, no checkpoint, no figures of
+    the second.
+    """
     folder = disk("size=20m")
     jobs = written("full", ["seed=1"], ["seed=2"], common=QUICK)
     filler = folder / "filler"
@@ -39,7 +41,9 @@ def test_a_full_disk_ends_no_sweep_and_room_again_finishes_it(disk, capfd, room)
     states = swept(jobs)
     assert "failed" in states
     assert set(states) <= {"failed", "ok"}
-    assert "No space left" in "".join([capfd.readouterr().err, *(job.file("log").read_text() for job in jobs if job.file("log").exists())])
+    assert "No space left" in "".join(
+        [capfd.readouterr().err, *(job.file("log").read_text() for job in jobs if job.file("log").exists())]
+    )
     filler.unlink()
     assert swept(jobs) == ["ok", "ok"]
     assert figures(jobs[0]) != figures(jobs[1])
@@ -56,7 +60,9 @@ def test_a_run_that_needs_more_memory_than_there_is_takes_no_other_along(outputs
     assert "allocate" in large.attempts()[0]["reason"]
 
 
-@pytest.mark.parametrize("moment", [pytest.param("plan", marks=pytest.mark.slow), "check", pytest.param("run", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "moment", [pytest.param("plan", marks=pytest.mark.slow), "check", pytest.param("run", marks=pytest.mark.slow)]
+)
 def test_ctrl_c_at_any_moment_leaves_no_process_and_no_traceback(outputs, moment):
     words = [*SMALL, *FEW, "trainer.max_epochs=500", "seed=1,2,3", "loss=supcon,triplet,contrastive", "study=stopped"]
     process = subprocess.Popen(

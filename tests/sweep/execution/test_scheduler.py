@@ -136,7 +136,9 @@ def test_a_run_that_somebody_resumes_is_waited_for(outputs):
     first.communicate(timeout=60)
     assert job.state() == "preempted"
     words = [sys.executable, "-m", "siamese_lab", "resume", str(job.folder.path), "--max-time", "0.02"]
-    other = subprocess.Popen(words, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    other = subprocess.Popen(
+        words, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     until(lambda: job.state() == "running")
     assert swept([job])[0] == ["ok"]
     other.communicate(timeout=60)

@@ -121,7 +121,9 @@ def test_jobs_are_stopped_killed_and_gone_on_with(outputs, quick):
 @pytest.mark.slow
 @needs_ray
 def test_a_node_that_dies(outputs, quick):
-    """A cluster of two nodes on this machine, one of which is killed in the middle: all runs finish, with the figures of a quiet sweep."""
+    """A cluster of two nodes on this machine, one of which is killed in the middle: all runs finish, with the figures
+    of a quiet sweep.
+    """
     outputs.mkdir(parents=True)
     quiet = written("quiet", *POINTS, common=LONG)
     scheduler.run(Listed(quiet), Local(**ONE_THREAD), Stop())

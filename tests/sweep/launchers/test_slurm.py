@@ -19,7 +19,15 @@ POINTS = [[f"loss={loss}", "seed=1"] for loss in ("contrastive", "triplet")]
 LONG = ["trainer.max_epochs=6", "sampling.steps=16"]  # some seconds
 RANGES = {
     Local: [{"slots": 0}, {"gpu_share": 0}, {"gpu_share": 2}, {"timeout": 0}, {"retries": -1}],
-    Slurm: [{"slots": 0}, {"cpus_per_task": 0}, {"gpus_per_node": -1}, {"mem_gb": 0}, {"minutes": 0}, {"timeout": 0}, {"cluster": "pbs"}],
+    Slurm: [
+        {"slots": 0},
+        {"cpus_per_task": 0},
+        {"gpus_per_node": -1},
+        {"mem_gb": 0},
+        {"minutes": 0},
+        {"timeout": 0},
+        {"cluster": "pbs"},
+    ],
 }
 # submitit's executor for one machine does not wait for the process that watches a job
 pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")

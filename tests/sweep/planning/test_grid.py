@@ -14,7 +14,11 @@ def test_the_last_word_of_a_key_counts():
 
 
 def test_an_added_key_keeps_its_plus():
-    assert grid.read_axes(["+loss.power=1,2", "+loss.other=3"], OPTIONS) == (["+loss.other=3"], {"+loss.power": ["1", "2"]}, {})
+    assert grid.read_axes(["+loss.power=1,2", "+loss.other=3"], OPTIONS) == (
+        ["+loss.other=3"],
+        {"+loss.power": ["1", "2"]},
+        {},
+    )
 
 
 WRONG = {
@@ -40,7 +44,9 @@ def test_all_wrong_words_are_told_at_once():
 
 def test_the_seed_varies_slowest_and_cases_cross_with_axes():
     found = grid.grid_points({"loss": ["a", "b"], "seed": ["1", "2"]}, cases=[{"x": "1"}, {"x": "2"}])
-    assert [(p["seed"], p["x"], p["loss"]) for p in found] == [(s, x, loss) for s in "12" for x in "12" for loss in "ab"]
+    assert [(p["seed"], p["x"], p["loss"]) for p in found] == [
+        (s, x, loss) for s in "12" for x in "12" for loss in "ab"
+    ]
 
 
 def test_cases_may_not_hold_what_a_study_has_one_of_nor_repeat_an_axis():
@@ -60,7 +66,9 @@ def test_sweeps_without_measure_are_refused_before_they_fill_the_memory():
         grid.grid_points({key: list(map(str, range(1000))) for key in "abc"})
 
 
-@pytest.mark.parametrize("value", ["a,b", "c d", "it's", "null", "true", "f(x)", "back\\slash", "end,\\", "\\'", "a=b", ""])
+@pytest.mark.parametrize(
+    "value", ["a,b", "c d", "it's", "null", "true", "f(x)", "back\\slash", "end,\\", "\\'", "a=b", ""]
+)
 def test_texts_of_a_study_file_stay_one_text(value):
     from hydra.core.override_parser.overrides_parser import OverridesParser
 

@@ -36,7 +36,10 @@ def test_a_grid_runs_every_value_with_every_other_and_the_seed_varies_slowest():
 
 def test_an_axis_that_an_option_lacks_collapses_and_that_is_said():
     found = planner.plan_study([*WORDS, "loss=supcon,triplet", "loss.margin=0.2,0.5", "seed=1,2"])
-    assert [p for p in points(found) if p["loss"] == "supcon"] == [{"loss": "supcon", "seed": "1"}, {"loss": "supcon", "seed": "2"}]
+    assert [p for p in points(found) if p["loss"] == "supcon"] == [
+        {"loss": "supcon", "seed": "1"},
+        {"loss": "supcon", "seed": "2"},
+    ]
     assert len(found.jobs) == 6
     assert found.notes == ["loss=supcon has no loss.margin: it runs once, not 2 times"]
 
@@ -59,7 +62,8 @@ def test_zips_and_cases():
 
 def test_ranges_and_globs_of_hydra():
     fixed, swept, ranges = grid.read_axes(
-        ["seed=range(1,4)", "backbone=glob(l*)", "a=tag(log,interval(1e-4,1))", "b=[1,2]"], {"backbone": ["conv4", "lenet"]}
+        ["seed=range(1,4)", "backbone=glob(l*)", "a=tag(log,interval(1e-4,1))", "b=[1,2]"],
+        {"backbone": ["conv4", "lenet"]},
     )
     assert (fixed, swept, list(ranges)) == (["b=[1,2]"], {"seed": ["1", "2", "3"], "backbone": ["lenet"]}, ["a"])
 
@@ -69,13 +73,22 @@ REFUSED = {
         ["loss=supcon,triplet", "loss.magrin=0.1,0.2"],
         "no key loss.magrin: did you mean loss.margin, a ",
     ),
-    "no option has the key": (["loss=triplet,contrastive", "loss.magrin=0.1,0.2"], "no key loss.magrin: did you mean loss.margin?"),
+    "no option has the key": (
+        ["loss=triplet,contrastive", "loss.magrin=0.1,0.2"],
+        "no key loss.magrin: did you mean loss.margin?",
+    ),
     "no such option": (["loss=triplt,contrastive"], "no loss=triplt: did you mean triplet?"),
-    "a value of another type": (["loss=triplet", "loss.margin=0.1,abc"], "loss.margin must be a number, got the text 'abc'"),
+    "a value of another type": (
+        ["loss=triplet", "loss.margin=0.1,abc"],
+        "loss.margin must be a number, got the text 'abc'",
+    ),
     "an empty value": (["loss=triplet", "loss.margin="], "loss.margin= has no value"),
     "no axis": (["loss=triplet"], "a sweep needs an axis"),
     "a seed that is none": (["seed=1,x"], "seed must be a whole number"),
-    "what does not go together": (["loss=supcon,triplet", "miner=all,batch_hard"], "--skip-unfit leaves such combinations out"),
+    "what does not go together": (
+        ["loss=supcon,triplet", "miner=all,batch_hard"],
+        "--skip-unfit leaves such combinations out",
+    ),
     "the folder of plain runs": (["seed=1,2", "study=single"], "study=single is where runs lie"),
     "no end of values": (["loss=triplet", "loss.margin=interval(0,1)"], "look for the best with search=tpe"),
     "two launchers": (["seed=1,2", "launcher.slots=1,2"], "a study has one launcher"),
@@ -102,7 +115,11 @@ def test_zips_of_other_lengths_are_refused():
 
 def test_unfit_combinations_are_left_out_where_the_user_says_so():
     found = planner.plan_study([*WORDS, "loss=supcon,triplet", "miner=all,batch_hard"], skip_unfit=True)
-    assert [(p["loss"], p["miner"]) for p in points(found)] == [("supcon", "all"), ("triplet", "all"), ("triplet", "batch_hard")]
+    assert [(p["loss"], p["miner"]) for p in points(found)] == [
+        ("supcon", "all"),
+        ("triplet", "all"),
+        ("triplet", "batch_hard"),
+    ]
     assert "is left out" in found.notes[0]
 
 
@@ -206,11 +223,14 @@ def test_a_plan_that_holds_needs_neither_torch_nor_hydra(outputs):
     first = planner.plan_study(words)
     first.write()
     code = (
-        "import sys, json; from siamese_lab.sweep.planning.planner import plan_study; found = plan_study(json.loads(sys.argv[1]));"
+        "import sys, json; from siamese_lab.sweep.planning.planner import plan_study; found = "
+        "plan_study(json.loads(sys.argv[1]));"
         "print(json.dumps([[job.run_id for job in found.jobs], 'torch' in sys.modules, 'hydra' in sys.modules]))"
     )
     began = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code, json.dumps(words)], capture_output=True, text=True, cwd=ROOT, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(words)], capture_output=True, text=True, cwd=ROOT, check=True
+    )
     assert time.monotonic() - began < 5  # 0.3 s on a quiet machine
     assert json.loads(done.stdout) == [[job.run_id for job in first.jobs], False, False]
 

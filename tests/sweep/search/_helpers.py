@@ -1,4 +1,6 @@
-"""A cheap problem for the searches' tests: runs that are a formula, in real run folders. Also run as a process of its own."""
+"""A cheap problem for the searches' tests: runs that are a formula, in real run folders. Also run as a process of its
+own.
+"""
 
 import hashlib
 import json
@@ -38,7 +40,11 @@ def point(values, study="s"):
 
 def error(values):
     """The objective: triplet with a margin of 0.3 and a rate of 1e-3 is the best, 0."""
-    loss, margin, lr = values.get("loss", "triplet"), float(values.get("loss.margin", 0.5)), float(values.get("optimizer.lr", 1e-3))
+    loss, margin, lr = (
+        values.get("loss", "triplet"),
+        float(values.get("loss.margin", 0.5)),
+        float(values.get("optimizer.lr", 1e-3)),
+    )
     best = {"triplet": 0.3, "contrastive": 0.8}
     return {"triplet": 0.0, "contrastive": 0.1, "supcon": 0.05}[loss] + (
         abs(margin - best[loss]) if loss in best else 0
@@ -53,7 +59,7 @@ def finish(job, value, epochs=4, better="low"):
 
 
 def begin(job, values, better="low"):
-    """Writes the run folder of a run that has been judged so far."""
+    """Writes the run folder of a run that has been evaluated so far."""
     if not job.folder.exists():
         job.folder.create()
     entries = [{"epoch": i, "step": 10 * i, "val/verification/eer": value} for i, value in enumerate(values)]
@@ -61,7 +67,18 @@ def begin(job, values, better="low"):
     write_json(job.folder.path / "history.json", history)
 
 
-def source(axes, total, sampler="random", storage="journal", study="s", better="low", startup=10, prunes=None, seed=0, retries=2):
+def source(
+    axes,
+    total,
+    sampler="random",
+    storage="journal",
+    study="s",
+    better="low",
+    startup=10,
+    prunes=None,
+    seed=0,
+    retries=2,
+):
     """The source of a search under the outputs, with the study's file."""
     from siamese_lab.core.paths import outputs
     from siamese_lab.sweep.search.samplers import pruner
@@ -93,7 +110,9 @@ def go(drawn, train=lambda job: (finish(job, error(job.point)), "ok")[1]):
     return jobs
 
 
-if __name__ == "__main__":  # a process that searches: SECONDS that a run takes, TOTAL points, STORAGE; prints a line for each run
+if (
+    __name__ == "__main__"
+):  # a process that searches: SECONDS that a run takes, TOTAL points, STORAGE; prints a line for each run
 
     def slowly(job):
         print("began", job.run_id, flush=True)

@@ -22,7 +22,9 @@ def cost(values):
 
 @pytest.mark.parametrize("sampler", [pytest.param("random", marks=pytest.mark.slow), "tpe"])
 def test_importances_are_of_the_space_however_it_was_drawn(outputs, sampler):
-    axes = spanned("loss=contrastive,supcon,triplet", "trainer.ema=interval(0,1)", "optimizer.lr=tag(log,interval(1e-4,1e-2))")
+    axes = spanned(
+        "loss=contrastive,supcon,triplet", "trainer.ema=interval(0,1)", "optimizer.lr=tag(log,interval(1e-4,1e-2))"
+    )
     drawn = source(axes, 30, sampler)
     go(drawn, lambda job: (finish(job, cost(job.point)), "ok")[1])
     shares = importance([(t.value, t.params) for t in drawn.trials.all()], axes)
@@ -52,15 +54,22 @@ def test_no_importance_of_few_or_equal_points(points):
 
 def test_the_report_names_the_best_point_and_the_command(outputs):
     drawn = source(spanned(*WORDS), 14)
-    jobs = go(drawn, lambda job: "diverged" if job.point["loss"] == "contrastive" else (finish(job, error(job.point)), "ok")[1])
+    jobs = go(
+        drawn,
+        lambda job: "diverged" if job.point["loss"] == "contrastive" else (finish(job, error(job.point)), "ok")[1],
+    )
     folder = outputs / "s" / "search"
-    said = "\n".join(report(drawn, folder, ["seed=0", "data.train_scripts=[GREEK, COPTIC]", "search=random", "study=s"], "random"))
+    said = "\n".join(
+        report(drawn, folder, ["seed=0", "data.train_scripts=[GREEK, COPTIC]", "search=random", "study=s"], "random")
+    )
     best = min((job for job in jobs if job.point["loss"] != "contrastive"), key=lambda job: error(job.point))
     chosen = " ".join(f"{key}={value}" for key, value in best.point.items())
     diverged = sum(job.point["loss"] == "contrastive" for job in jobs)
     assert diverged
     assert f"14 points by random, {14 - diverged} ok, {diverged} diverged" in said
-    assert f"best       val/verification/eer {error(best.point):.4g} (low is better), run {best.run_id}: {chosen}" in said
+    assert (
+        f"best       val/verification/eer {error(best.point):.4g} (low is better), run {best.run_id}: {chosen}" in said
+    )
     assert f"siamese-lab train seed=0 'data.train_scripts=[GREEK, COPTIC]' {chosen}" in said
     assert f"study=s_best 'data.train_scripts=[GREEK, COPTIC]' {chosen} seed=1,2,3,4,5" in said
     assert f"chosen as the best of {14 - diverged}" in said
@@ -98,7 +107,15 @@ def test_the_best_so_far_goes_the_right_way():
 
 @pytest.mark.parametrize("count", [1, 2, 20])
 def test_pictures_of_all_kinds_of_points(count):
-    states = [("ok", 0.2), ("pruned", 0.4), ("diverged", None), ("failed", None), ("running", None), ("timeout", 0.3), ("pruned", None)]
+    states = [
+        ("ok", 0.2),
+        ("pruned", 0.4),
+        ("diverged", None),
+        ("failed", None),
+        ("running", None),
+        ("timeout", 0.3),
+        ("pruned", None),
+    ]
     tried = [Tried(value, state, {"loss": "triplet", "optimizer.lr": 1e-3}) for state, value in (states * 3)[:count]]
     axes = spanned("loss=triplet,contrastive", "optimizer.lr=tag(log,interval(1e-4,1e-2))")
     for figure in (

@@ -74,7 +74,9 @@ def test_only_the_values_that_the_options_have_are_drawn():
         point = space.draw(lambda _, axis: axis.random(rng), exists)
         loss = point.values["loss"]
         seen.add(loss)
-        assert list(point.values) == (["loss", "optimizer.lr"] if loss == "supcon" else ["loss", "loss.margin", "optimizer.lr"])
+        assert list(point.values) == (
+            ["loss", "optimizer.lr"] if loss == "supcon" else ["loss", "loss.margin", "optimizer.lr"]
+        )
         assert set(point.stored) == {"loss", "optimizer.lr"} | (set() if loss == "supcon" else {f"loss.margin[{loss}]"})
     assert seen == {"contrastive", "supcon", "triplet"}
 

@@ -22,7 +22,9 @@ def searching(outputs, seconds, total, storage):
     outputs.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "tests.sweep.search._helpers", str(seconds), str(total), storage]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=outputs)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=outputs
+    )
 
 
 def told(process):
@@ -92,7 +94,10 @@ def test_a_broken_file_is_one_clear_message(outputs):
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("postgresql+psycopg2://nobody@localhost/none", "needs a database driver that is not installed: .*pip install 'psycopg"),
+        (
+            "postgresql+psycopg2://nobody@localhost/none",
+            "needs a database driver that is not installed: .*pip install 'psycopg",
+        ),
         ("mysql+mysqldb://nobody@localhost/none", "needs a database driver that is not installed"),
         ("nosuch://nobody@localhost/none", "needs a database driver that is not installed"),
     ],

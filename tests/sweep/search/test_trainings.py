@@ -15,7 +15,16 @@ from siamese_lab.sweep.planning import finished_search
 from siamese_lab.sweep.search.search import direction
 from tests.conftest import FEW, ROOT, SMALL
 
-SHORT = [*SMALL, *FEW, "trainer.max_epochs=1", "sampling.steps=2", "backbone=lenet", "seed=0", "launcher.slots=2", "study=hunt"]
+SHORT = [
+    *SMALL,
+    *FEW,
+    "trainer.max_epochs=1",
+    "sampling.steps=2",
+    "backbone=lenet",
+    "seed=0",
+    "launcher.slots=2",
+    "study=hunt",
+]
 PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 SPACE = ["loss=contrastive,supcon", "loss.margin=interval(0.2,1)", "optimizer.lr=tag(log,interval(1e-4,1e-2))"]
 
@@ -75,9 +84,13 @@ def test_a_search_over_two_losses_trains_reports_and_goes_on(hunt, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("storage", ["sqlite", "journal"])
 def test_two_searches_that_begin_together_share_the_points(outputs, storage):
-    words = line("search=tpe", "search.trials=4", "search.startup=2", f"search.storage={storage}", "launcher.slots=1", *SPACE)
+    words = line(
+        "search=tpe", "search.trials=4", "search.startup=2", f"search.storage={storage}", "launcher.slots=1", *SPACE
+    )
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    both = [subprocess.Popen([sys.executable, "-m", "siamese_lab", *words], env=env, text=True, **PIPES) for _ in range(2)]
+    both = [
+        subprocess.Popen([sys.executable, "-m", "siamese_lab", *words], env=env, text=True, **PIPES) for _ in range(2)
+    ]
     for process in both:
         _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
@@ -98,7 +111,7 @@ def test_options_that_do_not_go_together_are_told_before_anything_runs(outputs, 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["seed=1,2"], "a search judges each point by one run"),
+        (["seed=1,2"], "a search evaluates each point by one run"),
         (["optimizer.lr=interval(0.2,1)", "search.trials=0"], "search.trials must be >= 1"),
         (["loss.margn=interval(0.2,1)"], "loss.margn"),
         (["loss.temperature=interval(1,0.2)"], "the smaller one first"),
