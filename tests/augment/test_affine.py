@@ -30,7 +30,7 @@ def extreme(x, column, value=1.0, **options):
     """The images seen through one component at its full strength."""
     u = torch.zeros(len(x), 7)
     u[:, column] = value
-    affine = Affine(**{**OFF, **option_names})
+    affine = Affine(**{**OFF, **options})
     return affine.apply(x, affine._maps(u))
 
 
@@ -78,7 +78,7 @@ def test_each_image_has_a_transform_of_its_own():
 @pytest.mark.parametrize("options", [OFF, {"p": 0.0, "rotate": 90.0}])
 @pytest.mark.parametrize(("dtype", "atol"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
 def test_zero_strength_is_the_identity(options, dtype, atol):
-    x, affine = images(8, size=28, dtype=dtype), Affine(**option_names)
+    x, affine = images(8, size=28, dtype=dtype), Affine(**options)
     torch.testing.assert_close(affine.apply(x, affine.draw(8, seeded())), x, atol=atol, rtol=0)
 
 

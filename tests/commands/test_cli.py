@@ -153,7 +153,7 @@ def test_what_a_verb_raises_becomes_its_exit_code(tmp_path: Path, raised: str, c
         from siamese_lab.cli import main
         from siamese_lab.core.errors import LabError
         def command(**_): raise {raised}
-        sys.modules["siamese_lab.training.run"] = types.SimpleNamespace(command=command)
+        sys.modules["siamese_lab.commands.train"] = types.SimpleNamespace(command=command)
         sys.exit(main(["train"]))
         """
     done = subprocess.run(

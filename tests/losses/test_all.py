@@ -248,10 +248,10 @@ def test_contrastive_by_hand_on_given_pairs():
 )
 def test_triplet_by_hand(options, expected):
     z = torch.tensor([[0.0], [1.0], [3.0]])
-    value, facts = TripletLoss(**option_names)(Embedded(z, torch.tensor([0, 0, 1])))
+    value, facts = TripletLoss(**options)(Embedded(z, torch.tensor([0, 0, 1])))
     assert float(value) == pytest.approx(expected, rel=1e-6)
     assert int(facts["tuples"]) == 2
-    assert int(facts["active"]) == {1.5: 1, 4.0: 2, 0.5: 0}.get(option_names.get("margin", 0.2), 0)
+    assert int(facts["active"]) == {1.5: 1, 4.0: 2, 0.5: 0}.get(options.get("margin", 0.2), 0)
 
 
 def test_triplet_on_squared_distances_is_schroffs():

@@ -189,12 +189,13 @@ def test_a_reader_never_sees_half_a_run_json(outputs, tmp_path):
 
 COLUMNS = """
 import sys
-from siamese_lab import board_hparams, runs
-run = runs.folder("study", sys.argv[1])
+from siamese_lab.runs.folder import run_folder
+from siamese_lab.tensorboard.hparams import write_columns
+run = run_folder("study", sys.argv[1])
 run.create()
 run.update(hparams={sys.argv[1]: 1.0}, headlines=["verification/eer"])
 for _ in range(10):
-    board_hparams.write_columns(run.path.parent)
+    write_columns(run.path.parent)
 """
 
 

@@ -32,7 +32,8 @@ WORKERS = ["trainer.workers=2"]
 KILLS = """
 import os, signal, sys, io
 import torch
-from siamese_lab import checkpoint, model
+from siamese_lab.model import checkpoint
+from siamese_lab.model import siamese as model
 from siamese_lab.cli import main
 
 when, at = sys.argv.pop(1).split("@")

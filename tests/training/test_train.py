@@ -216,13 +216,11 @@ def test_overlapping_parts_are_refused():
     from dataclasses import replace
     from types import SimpleNamespace
 
-    import siamese_lab.training.assemble as assembly
+    from siamese_lab.data import load
 
-    patch = pytest.MonkeyPatch()
-    patch.setattr(assembly, "build", lambda *_, **__: SimpleNamespace(load=lambda: replace(samples, split=split)))
-    with pytest.raises(LabError, match="stand both in train and in test"):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(LabError, match="stand both in train and in test"):
+        patch.setattr(load, "build", lambda *_, **__: SimpleNamespace(load=lambda: replace(samples, split=split)))
         load_data(cfg)
-    patch.undo()
 
 
 def test_the_command_prints_a_table_and_where_to_look_next(tmp_path):

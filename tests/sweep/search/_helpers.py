@@ -16,6 +16,7 @@ from siamese_lab.runs.job import Job
 from siamese_lab.runs.study import Study
 from siamese_lab.sweep.search.job_source import SearchJobs
 from siamese_lab.sweep.search.space import space
+from siamese_lab.sweep.search.storage import study as open_study
 from siamese_lab.sweep.search.trials import Trials
 
 GROUPS = {"loss": ["contrastive", "supcon", "triplet"], "backbone": ["conv4", "lenet"], "optimizer": ["adamw", "sgd"]}
@@ -85,7 +86,7 @@ def source(
 
     if not (outputs() / study / "study.json").exists():
         Study(study, {}, []).write()
-    opened = storage.study(storage, outputs() / study / "search", study, better)
+    opened = open_study(storage, outputs() / study / "search", study, better)
     opened.pruner = pruner(prunes, 2, startup)
     return SearchJobs(
         Trials(opened, axes, sampler, seed, startup, total, retries),
