@@ -180,7 +180,7 @@ def test_show(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ["dropout", "Mine."] in [line.split() for line in shown("loss", "--config-dir", str(own)).splitlines()]
     triplet = shown("loss", "triplet")
     for part in (
-        "consumes        triplets",
+        "consumes    triplets",
         "source      Schroff",
         "margin     a number",
         "one of hinge, soft",

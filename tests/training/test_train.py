@@ -218,9 +218,10 @@ def test_overlapping_parts_are_refused():
 
     from siamese_lab.data import load
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(LabError, match="stand both in train and in test"):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(load, "build", lambda *_, **__: SimpleNamespace(load=lambda: replace(samples, split=split)))
-        load_data(cfg)
+        with pytest.raises(LabError, match="stand both in train and in test"):
+            load_data(cfg)
 
 
 def test_the_command_prints_a_table_and_where_to_look_next(tmp_path):
