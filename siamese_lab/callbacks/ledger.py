@@ -114,17 +114,16 @@ class Ledger(pl.Callback):
         loader = trainer.datamodule.loader  # type: ignore[attr-defined]
         (size,) = (callback.batch_size for callback in trainer.callbacks if isinstance(callback, Mining))  # type: ignore[attr-defined]
         module.to(trainer.strategy.root_device)  # Lightning has put it on the CPU
-        views, module.views = module.views, 1
+        twin = module.evaluated
+        views, twin.views = twin.views, 1
         try:
-            z = embed_ids(module, loader.samples, loader.ids, size)
+            z = embed_ids(twin, loader.samples, loader.ids, size)
         finally:
-            module.views = views
+            twin.views = views
         if collectives.rank() or self.notes is None:
             return
         notes = Notes(*(values.cpu() for values in self.notes))
-        lists = label_noise.build_lists(
-            z, loader.samples, loader.ids, loader.labels, module.encoder()["distance"], notes.strangers()
-        )
+        lists = label_noise.build_lists(z, loader.samples, loader.ids, loader.labels, twin.distance, notes.strangers())
         label_noise.write_lists(Path(trainer.default_root_dir), lists, notes)
         if trainer.logger is not None:
             pictures = {"suspects": draw_suspects(lists, self.top), "duplicates": draw_duplicates(lists, self.top)}

@@ -17,7 +17,7 @@ from siamese_lab.core.files import read_json
 from siamese_lab.core.text import printable
 from siamese_lab.data.load import load_data
 from siamese_lab.evaluation.evaluator import Chosen, choose, evaluate_part, refuse_unfit
-from siamese_lab.model.checkpoint import load_trained
+from siamese_lab.model.build_twin import load_twin
 from siamese_lab.model.device import decide_device
 from siamese_lab.runs.folder import RunFolder, find_run
 from siamese_lab.runs.schema import check_classes
@@ -39,7 +39,7 @@ def command(run: str, data: list[str], protocols: list[str] | None) -> int:
     folder = find_run(run)
     metrics = folder.metrics()  # first: nothing is evaluated of a run that is not at its end
     cfg = read_config(folder.path / "config.yaml")
-    module = load_trained(folder, cfg).to(decide_device(cfg, "auto").device)
+    twin = load_twin(folder, cfg).to(decide_device(cfg, "auto").device)
     own = _composed(cfg, data) if data else cfg
     samples = load_data(own, trusted=bool(data))
     shape, wanted = list(samples.images.shape[1:]), folder.info()["network"]["shape"]
@@ -53,14 +53,14 @@ def command(run: str, data: list[str], protocols: list[str] | None) -> int:
     evaluated_by = _protocols(cfg, protocols)
     refuse_unfit(samples, evaluated_by, ("test",))
     size = cfg.evaluation.batch_size
-    chosen: Chosen = metrics["chosen"] if data else choose(module, samples, evaluated_by, size)
+    chosen: Chosen = metrics["chosen"] if data else choose(twin, samples, evaluated_by, size)
     if metrics.get("sealed") and samples.fingerprint == metrics["data"]["fingerprint"]:
         log_opening(folder.path.parent, [folder.run_id], "siamese-lab evaluate")
         print(
             f"siamese-lab: this opens the sealed test part of the study {folder.study}; the opening is logged",
             file=sys.stderr,
         )
-    figures = evaluate_part(module, samples, "test", evaluated_by, chosen, size)
+    figures = evaluate_part(twin, samples, "test", evaluated_by, chosen, size)
     if not figures:
         raise LabError(
             "there is nothing to evaluate: the test part of these data is empty, or the protocol's trials are not in "

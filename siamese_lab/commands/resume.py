@@ -68,7 +68,7 @@ def command(run: str, max_time: str | None = None, devices: int | None = None) -
 def shares(folder: RunFolder, cfg: DictConfig, lab: Lab) -> list[str]:
     """What another number of processes changes where each normalises its own share of a batch."""
     then, now = folder.info().get("decided", {}).get("processes", 1), lab.decided.processes
-    alone = not any(isinstance(part, _BatchNorm) for part in lab.module.backbone.modules())
+    alone = not any(isinstance(part, _BatchNorm) for part in lab.module.twin.backbone.modules())
     if then == now or alone or cfg.trainer.sync_batchnorm:
         return []
     batch = len(next(iter(lab.sampling.batches(0))).ids)

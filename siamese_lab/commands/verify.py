@@ -11,7 +11,7 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import printable
 from siamese_lab.data.images import BrokenImageError, Fit
 from siamese_lab.data.source import file_source
-from siamese_lab.model.checkpoint import load_trained
+from siamese_lab.model.build_twin import load_twin
 from siamese_lab.runs.folder import find_run
 
 
@@ -33,10 +33,10 @@ def command(run: str, left: Path, right: Path) -> int:
         raise LabError(f"{folder.path} chose no threshold: train with protocol=[verification] and a validation part")
     reader: Fit = build(cfg.data, trusted=False).fit
     x = torch.cat([read(path, reader, folder.info()["network"]["shape"]) for path in (left, right)])
-    module = load_trained(folder, cfg)
-    a, b = module.embed(x)
+    twin = load_twin(folder, cfg)
+    a, b = twin.embed(x)
     with torch.no_grad():
-        distance = float(cast(Any, module.encoder()["distance"]).pairwise(a[None], b[None]))
+        distance = float(cast(Any, twin.distance).pairwise(a[None], b[None]))
     threshold = chosen["threshold"]
     print(f"distance {distance:.4f}, threshold {threshold:.4f}: {'same' if distance <= threshold else 'different'}")
     return 0

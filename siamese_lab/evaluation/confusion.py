@@ -7,13 +7,13 @@ import torch
 
 from siamese_lab.evaluation.evaluator import embed_part, trials_name
 from siamese_lab.metrics.recognition import Confusion
-from siamese_lab.model.siamese import SiameseModule
+from siamese_lab.model.twin import Twin
 from siamese_lab.structures.embedded_set import EmbeddedSet
 from siamese_lab.structures.samples import Samples
 
 
 def confusions(
-    module: SiameseModule,
+    twin: Twin,
     samples: Samples,
     part: str,
     protocols: Mapping[str, Any],
@@ -23,7 +23,7 @@ def confusions(
     """By protocol, for those that recognise; the publisher's trials belong to the test part.
 
     Args:
-        module: the model.
+        twin: the twin encoder.
         samples: the data set.
         part: "val" or "test".
         protocols: by name.
@@ -43,7 +43,7 @@ def confusions(
         if given is not None:
             episodes = samples.trials[given]
             ids = torch.cat([episodes.support.flatten(), episodes.query.flatten()]).unique()
-            embedded = embed_part(module, samples, ids, batch_size, given)
+            embedded = embed_part(twin, samples, ids, batch_size, given)
         found = protocol.outcomes(embedded)
         made[name] = Confusion(ids[found.asked], ids[found.taken], found.wrong)
     return made

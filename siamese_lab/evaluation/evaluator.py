@@ -11,7 +11,7 @@ from torch import Tensor
 
 from siamese_lab.core.errors import LabError
 from siamese_lab.distributed import collectives
-from siamese_lab.model.siamese import SiameseModule
+from siamese_lab.model.twin import Twin
 from siamese_lab.statistics.influence import Figure
 from siamese_lab.structures.embedded_set import EmbeddedSet
 from siamese_lab.structures.samples import Episodes, Samples
@@ -20,47 +20,43 @@ Chosen = dict[str, dict[str, float]]  # protocol -> what it chose on validation,
 
 
 @torch.no_grad()
-def embed_ids(
-    module: SiameseModule, samples: Samples, ids: Tensor, batch_size: int, *, averaged: bool = True
-) -> Tensor:
-    """Embeddings (n, D) of the samples `ids` (n,), on the module's device.
+def embed_ids(twin: Twin, samples: Samples, ids: Tensor, batch_size: int) -> Tensor:
+    """Embeddings (n, D) of the samples `ids` (n,), on the twin's device.
 
     Several processes embed every other chunk each, and all get all: the chunks are the same as those of one process, so
     are the results.
     """
-    collectives.align(module)
+    collectives.align(twin)
     rank, world = collectives.rank(), collectives.world()
     chunks = ids.split(batch_size)
-    mine = [module.embed(samples.gather(chunk).to(module.device), averaged=averaged) for chunk in chunks[rank::world]]
+    mine = [twin.embed(samples.gather(chunk).to(twin.device)) for chunk in chunks[rank::world]]
     if world == 1:
         return torch.cat(mine)
-    shape = (len(chunks), batch_size, int(module.backbone.dim))  # type: ignore[arg-type]
-    z = torch.zeros(shape, dtype=torch.promote_types(module.dtype, torch.float32), device=module.device)  # type: ignore[arg-type]
+    shape = (len(chunks), batch_size, twin.dim)
+    z = torch.zeros(shape, dtype=torch.promote_types(twin.dtype, torch.float32), device=twin.device)
     for place, made in zip(z[rank::world], mine, strict=True):
         place[: len(made)] = made
     return collectives.all_sum(z).flatten(0, 1)[: len(ids)]  # only the last chunk is short
 
 
-def embed_part(
-    module: SiameseModule, samples: Samples, ids: Tensor, batch_size: int, trials: str | None = None
-) -> EmbeddedSet:
+def embed_part(twin: Twin, samples: Samples, ids: Tensor, batch_size: int, trials: str | None = None) -> EmbeddedSet:
     """What the protocols are given of the samples `ids` (n,).
 
     Args:
-        module: the model.
+        twin: the twin encoder.
         samples: the data set.
         ids: of a part; of a trial's images where `trials` names one.
         batch_size: images embedded at once.
         trials: name of the publisher's episodes to take along; `ids` must hold all of their images, ascending.
     """
-    device = module.device
+    device = twin.device
     labels = samples.labels[ids]
     groups = {name: (codes[ids].to(device), names) for name, (codes, names) in samples.groups.items()}
     made = EmbeddedSet(
-        z=embed_ids(module, samples, ids, batch_size),
+        z=embed_ids(twin, samples, ids, batch_size),
         labels=labels.to(device),
         classes=samples.classes,
-        distance=module.encoder()["distance"],
+        distance=twin.distance,
         groups=groups,
     )
     if trials is None:
@@ -75,7 +71,7 @@ def embed_part(
 
 
 def choose(
-    module: SiameseModule,
+    twin: Twin,
     samples: Samples,
     protocols: Mapping[str, Any],
     batch_size: int,
@@ -88,12 +84,12 @@ def choose(
     ids = samples.ids("val")
     if len(ids) == 0:
         return {}
-    seen = seen if seen is not None else embed_part(module, samples, ids, batch_size)
+    seen = seen if seen is not None else embed_part(twin, samples, ids, batch_size)
     return {name: protocol.choose(seen) for name, protocol in protocols.items() if trials_name(protocol) is None}
 
 
 def evaluate_part(
-    module: SiameseModule,
+    twin: Twin,
     samples: Samples,
     part: str,
     protocols: Mapping[str, Any],
@@ -106,7 +102,7 @@ def evaluate_part(
     """All figures of a part, named "<protocol>/<figure>". The publisher's trials belong to the test part.
 
     Args:
-        module: the model.
+        twin: the twin encoder.
         samples: the data set.
         part: "val" or "test".
         protocols: by name, in the config's order.
@@ -118,7 +114,7 @@ def evaluate_part(
     plain = {name: protocol for name, protocol in protocols.items() if trials_name(protocol) is None}
     figures = {}
     if plain and len(samples.ids(part)):
-        whole = seen if seen is not None else embed_part(module, samples, samples.ids(part), batch_size)
+        whole = seen if seen is not None else embed_part(twin, samples, samples.ids(part), batch_size)
         for name, protocol in plain.items():
             for key, figure in protocol.evaluate(whole, chosen.get(name, {}), influences=influences).items():
                 figures[f"{name}/{key}"] = figure
@@ -128,7 +124,7 @@ def evaluate_part(
             if given is not None:
                 episodes = samples.trials[given]
                 ids = torch.cat([episodes.support.flatten(), episodes.query.flatten()]).unique()
-                whole = embed_part(module, samples, ids, batch_size, given)
+                whole = embed_part(twin, samples, ids, batch_size, given)
                 for key, figure in protocol.evaluate(whole, {}, influences=influences).items():
                     figures[f"{name}/{key}"] = figure
     return figures

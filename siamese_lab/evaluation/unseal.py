@@ -30,7 +30,7 @@ def open_test_part(folders: Sequence[RunFolder], command: str) -> None:
     from siamese_lab.data.load import load_data
     from siamese_lab.evaluation.evaluator import embed_part, evaluate_part
     from siamese_lab.evaluation.records import error_curves, thin_curve
-    from siamese_lab.model.checkpoint import load_trained
+    from siamese_lab.model.build_twin import load_twin
     from siamese_lab.model.device import decide_device
     from siamese_lab.runs.error_curves import curves_file, write_curves
     from siamese_lab.structures.samples import Samples
@@ -48,11 +48,11 @@ def open_test_part(folders: Sequence[RunFolder], command: str) -> None:
             raise LabError(
                 f"the data have changed since the run {folder.path} was trained: put them back, or train the study anew"
             )
-        module = load_trained(folder, cfg).to(decide_device(cfg, "auto").device)
+        twin = load_twin(folder, cfg).to(decide_device(cfg, "auto").device)
         protocols = {str(name): build(node, trusted=False) for name, node in cfg.protocol.items()}
         size, ids = cfg.evaluation.batch_size, samples.ids("test")
-        seen = embed_part(module, samples, ids, size) if len(ids) else None
-        figures = evaluate_part(module, samples, "test", protocols, metrics["chosen"], size, seen=seen)
+        seen = embed_part(twin, samples, ids, size) if len(ids) else None
+        figures = evaluate_part(twin, samples, "test", protocols, metrics["chosen"], size, seen=seen)
         drawn = error_curves(protocols, seen) if seen is not None else {}
         write_curves(curves_file(folder.path, "test"), {name: thin_curve(curve) for name, curve in drawn.items()})
         write_influences(influences_file(folder.path, "test"), figures)

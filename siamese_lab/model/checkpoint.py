@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, read without running code."""
+"""Checkpoints are read without running code, and every byte of them is checked first."""
 
 import os
 import re
@@ -9,15 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
-from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import nn
 
 from siamese_lab.core.errors import LabError
-from siamese_lab.core.files import put
 from siamese_lab.core.text import printable
-from siamese_lab.model.build import build_model
-from siamese_lab.model.siamese import SiameseModule
-from siamese_lab.runs.folder import RunFolder
+from siamese_lab.model.twin import Twin
 
 RESUMED = {
     "state_dict": dict,
@@ -31,38 +27,7 @@ RESUMED = {
 
 COPY = "take the file from a good copy of the run"
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
-
-
-class WholeFiles(TorchCheckpointIO):
-    """Writes beside the target, syncs and renames; Lightning goes through the temporary folder, where a kill leaves a
-    part.
-    """
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Writes `checkpoint` to `path`; a reader finds the old file or the new one. The last but one is kept as
-        `previous.ckpt`.
-        """
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            with temporary.open("wb") as file:
-                try:
-                    torch.save(checkpoint, file)
-                except (
-                    RuntimeError
-                ) as error:  # of a full disk torch says what its writer then thinks, not that it is full
-                    if isinstance(error.__context__, OSError):
-                        raise error.__context__ from None
-                    raise
-                file.flush()
-                os.fsync(file.fileno())
-            if target.name == LAST and target.exists():
-                put(target, target.with_name(PREVIOUS))  # from here to the next line only this one is there
-            put(temporary, target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+TRAINED, AVERAGED = "twin.", "average.module."  # how the names of a twin's weights begin in a checkpoint
 
 
 @dataclass(frozen=True)
@@ -157,15 +122,41 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
         raise LabError(f"{path} cannot be read as a checkpoint: {' '.join(str(error).split())[:300]}") from error
 
 
-def restore(module: SiameseModule, path: Path) -> int:
-    """Puts the weights of a checkpoint into `module`; returns the epoch (from 1) that it was written in.
+def restore(module: nn.Module, path: Path, device: torch.device | str = "cpu") -> int:
+    """Puts the weights of a checkpoint into a module that is trained.
+
+    Returns the epoch (from 1) that the checkpoint was written in.
+
+    Args:
+        module: the whole `SiameseModule`.
+        path: of the checkpoint.
+        device: where the module lies.
 
     Raises:
         LabError: if there is none, it is broken, or it belongs to another network.
     """
-    checkpoint = read_checkpoint(path, module.device)
+    return _load(module, read_checkpoint(path, device), "", path)
+
+
+def restore_twin(twin: Twin, path: Path) -> int:
+    """Puts the weights of a checkpoint that are evaluated into a twin: their average where there is one.
+
+    Returns the epoch (from 1) that the checkpoint was written in.
+
+    Raises:
+        LabError: if there is none, it is broken, or it belongs to another network.
+    """
+    checkpoint = read_checkpoint(path, twin.device)
+    weights = checkpoint.get("state_dict")
+    averaged = isinstance(weights, dict) and any(str(name).startswith(AVERAGED) for name in weights)
+    return _load(twin, checkpoint, AVERAGED if averaged else TRAINED, path)
+
+
+def _load(module: nn.Module, checkpoint: dict[str, Any], prefix: str, path: Path) -> int:
     try:
-        module.load_state_dict(checkpoint["state_dict"])
+        weights = checkpoint["state_dict"]
+        chosen = {name.removeprefix(prefix): one for name, one in weights.items() if name.startswith(prefix)}
+        module.load_state_dict(chosen)
         epoch = int(checkpoint["epoch"]) + 1
     except KeyError as error:
         raise LabError(f"{path} is no checkpoint of a run: it lacks {error.args[0]}") from error
@@ -180,22 +171,3 @@ def restore(module: SiameseModule, path: Path) -> int:
                 "good copy"
             )
     return epoch
-
-
-def load_trained(folder: RunFolder, cfg: DictConfig) -> SiameseModule:
-    """The network of a run with the weights that were evaluated: the best on validation, else the last.
-
-    Args:
-        folder: of the run.
-        cfg: its config; it may come from elsewhere, and builds only what such a config may.
-
-    Raises:
-        LabError: if there is no checkpoint, or the config does not fit it.
-    """
-    network = folder.info().get("network")
-    if network is None:
-        raise LabError(f"{folder.path} does not say what its network was built for: its training never began")
-    module = build_model(cfg, tuple(network["shape"]), network["classes"], trusted=False)
-    best = folder.path / "checkpoints" / BEST
-    restore(module, best if os.path.lexists(best) else best.with_name(LAST))
-    return module.eval()

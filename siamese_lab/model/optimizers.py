@@ -15,14 +15,16 @@ def parameter_groups(module: nn.Module, groups: Sequence[dict[str, Any]]) -> lis
     come last.
 
     Args:
-        module: its parameters' names are what the patterns are held against, e.g. "backbone.trunk.0.0.weight".
+        module: its parameters' names are what the patterns are held against, e.g. "backbone.trunk.0.0.weight",
+            "distance.weight" or "loss.margin"; the prefix "twin." of a SiameseModule's is left out.
         groups: e.g. [{"match": "backbone.trunk.*", "lr": 1e-4}]; `match` is a shell pattern, the other keys are the
             optimizer's.
 
     Raises:
         ValueError: if a group has no `match`, or its pattern matches no parameter that is still free.
     """
-    free = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+    named = ((name.removeprefix("twin."), parameter) for name, parameter in module.named_parameters())
+    free = {name: parameter for name, parameter in named if parameter.requires_grad}
     made = []
     for group in groups:
         if "match" not in group:

@@ -12,7 +12,8 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.core.hardware import Decided
 from siamese_lab.data.load import load_data
 from siamese_lab.evaluation.evaluator import refuse_unfit, trials_name
-from siamese_lab.model.build import build_model, refuse_chunks
+from siamese_lab.model.build_module import build_module, refuse_chunks
+from siamese_lab.model.build_twin import build_twin
 from siamese_lab.model.device import decide_device
 from siamese_lab.model.siamese import SiameseModule
 from siamese_lab.structures.samples import Samples
@@ -61,8 +62,9 @@ def assemble(cfg: DictConfig, *, samples: Samples | None = None, trusted: bool =
             f"trainer.devices={cfg.trainer.devices} must divide the {batch} images of a batch, which the processes "
             "share"
         )
-    module = build_model(cfg, tuple(samples.images.shape[1:]), len(classes), steps=len(sampling), trusted=trusted)
-    refuse_misfits(module.loss, module.miner, sampling, module.distance, module.memory)
+    twin = build_twin(cfg, tuple(samples.images.shape[1:]), trusted=trusted)
+    module = build_module(cfg, twin, len(classes), steps=len(sampling), trusted=trusted)
+    refuse_misfits(module.loss, module.miner, sampling, module.twin.distance, module.memory)
     refuse_chunks(module)
     protocols = {str(name): build(node, trusted=trusted) for name, node in (cfg.get("protocol") or {}).items()}
     if not protocols:

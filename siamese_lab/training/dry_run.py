@@ -38,15 +38,15 @@ def describe(cfg: DictConfig, lab: Lab) -> list[str]:
     Raises:
         LabError: if no probed batch has a gradient.
     """
-    samples, module = lab.samples, lab.module
+    samples, twin, loss = lab.samples, lab.module.twin, lab.module.loss
     shape = tuple(samples.images.shape[1:])
     parts = [f"{part} {len(ids):,} images of {len(samples.labels[ids].unique()):,} "
              "classes" for part in ("train", "val", "test")
              if len(ids := samples.ids(part))]  # fmt: skip
     parts += [f"no {part} part" for part in ("val", "test") if not len(samples.ids(part))]
-    size = count_parameters(module.backbone)
+    size = count_parameters(twin.backbone)
     heads = ", ".join(
-        f"{name} {count_parameters(part):,}" for name, part in (("distance", module.distance), ("loss", module.loss))
+        f"{name} {count_parameters(part):,}" for name, part in (("distance", twin.distance), ("loss", loss))
     )
     loader = BatchLoader(samples, lab.ids, lab.labels, lab.sampling)
     mined = mine(lab, loader, cfg.evaluation.batch_size)
@@ -70,8 +70,8 @@ def describe(cfg: DictConfig, lab: Lab) -> list[str]:
     run_id = resolved_hash(cfg, samples.fingerprint)
     return [
         f"data       {'; '.join(parts)}; images {'x'.join(map(str, shape))}, disjoint by {samples.disjoint}",
-        f"network    {size:,} parameters ({heads}), {multiply_adds(module.backbone, shape):,} multiply-adds an image, "
-        f"embeddings of {module.backbone.dim} dimensions",
+        f"network    {size:,} parameters ({heads}), {multiply_adds(twin.backbone, shape):,} multiply-adds an image, "
+        f"embeddings of {twin.dim} dimensions",
         f"batch      {_mean([len(b.ids) for b in islice(loader, 1)]):.0f} images: {_tuples(probes)}{mined}",
         f"gradient   {100 * idle:.0f} % of {len(probes)} batches without",
         f"classes    {len(missed):,} of {len(lab.labels.unique()):,} would never be drawn"
@@ -92,18 +92,16 @@ def mine(lab: Lab, loader: BatchLoader, size: int) -> str:
         return ""
     if not lab.sampling.wants(0):
         return " (of the warm-up, before anything is mined)"
-    loader.table = lab.sampling.mine(
-        embed_ids(lab.module, lab.samples, lab.ids, size, averaged=False), lab.module.distance
-    )
+    loader.table = lab.sampling.mine(embed_ids(lab.module.twin, lab.samples, lab.ids, size), lab.module.twin.distance)
     return " (mined with the untrained network)"
 
 
 def probe(lab: Lab, batch: Batch) -> Probe:
     """Sends one batch through the untrained network and the loss."""
-    module = lab.module
+    module, twin = lab.module, lab.module.twin
     with torch.no_grad():
-        z = module.backbone(module.on_after_batch_transfer(batch, 0).x).float()
-    e = Embedded(z.requires_grad_(), batch.labels, batch.ids, distance=module.distance, where=(batch.epoch, batch.step))
+        z = twin.backbone(module.on_after_batch_transfer(batch, 0).x).float()
+    e = Embedded(z.requires_grad_(), batch.labels, batch.ids, distance=twin.distance, where=(batch.epoch, batch.step))
     tuples = batch.tuples if batch.tuples is not None else module.miner(e)
     loss, _ = module.loss(e, tuples)
     (gradient,) = torch.autograd.grad(loss, z)

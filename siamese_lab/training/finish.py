@@ -42,22 +42,19 @@ def finish_run(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validat
     """
     size, samples, protocols = cfg.evaluation.batch_size, lab.samples, lab.protocols
     seconds, best = speed.elapsed, validation.best
-    epoch = restore(lab.module, folder.path / "checkpoints" / (BEST if best is not None else LAST))
+    epoch = restore(lab.module, folder.path / "checkpoints" / (BEST if best is not None else LAST), lab.module.device)
+    twin = lab.module.evaluated
     sealed = is_sealed(folder)
     part: Literal["val", "test"] = "val" if sealed else "test"
     ids: dict[str, Tensor] = {name: samples.ids(name) for name in dict.fromkeys(("val", part))}
     seen = _kept(lab, validation)
     seen |= {
-        name: embed_part(lab.module, samples, rows, size)
-        for name, rows in ids.items()
-        if len(rows) and name not in seen
+        name: embed_part(twin, samples, rows, size) for name, rows in ids.items() if len(rows) and name not in seen
     }
-    chosen = choose(lab.module, samples, protocols, size, seen=seen.get("val"))
+    chosen = choose(twin, samples, protocols, size, seen=seen.get("val"))
     if not sealed:
         log_opening(folder.path.parent, [folder.run_id], "the run itself")
-    figures = {
-        name: evaluate_part(lab.module, samples, name, protocols, chosen, size, seen=seen.get(name)) for name in ids
-    }
+    figures = {name: evaluate_part(twin, samples, name, protocols, chosen, size, seen=seen.get(name)) for name in ids}
     for name, found in figures.items():
         write_influences(influences_file(folder.path, name), found)
     drawn = {name: error_curves(protocols, one) for name, one in seen.items()}
@@ -105,7 +102,7 @@ def finish_run(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validat
         ids=ids[part],
         part=part,
         drawn=drawn.get(part, {}),
-        confused=confusions(lab.module, samples, part, protocols, size, seen.get(part)),
+        confused=confusions(twin, samples, part, protocols, size, seen.get(part)),
     )
     write_columns(folder.path.parent)
     return figures[part]
@@ -113,6 +110,4 @@ def finish_run(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validat
 
 def _kept(lab: Lab, validation: Validation) -> dict[str, EmbeddedSet]:
     """The validation part, where it was embedded by the best epoch's weights in this process."""
-    return (
-        {} if validation.seen is None else {"val": replace(validation.seen, distance=lab.module.encoder()["distance"])}
-    )
+    return {} if validation.seen is None else {"val": replace(validation.seen, distance=lab.module.evaluated.distance)}

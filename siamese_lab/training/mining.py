@@ -32,8 +32,8 @@ class Mining(pl.Callback):
         loader.epoch, loader.start, self.done = trainer.current_epoch, 0, 0
         if loader.sampling.wants(loader.epoch):
             with self.stopping.at_once():
-                z = embed_ids(pl_module, loader.samples, loader.ids, self.batch_size, averaged=False)
-                loader.table = collectives.broadcast(loader.sampling.mine(z, pl_module.distance, loader.epoch))
+                z = embed_ids(pl_module.twin, loader.samples, loader.ids, self.batch_size)
+                loader.table = collectives.broadcast(loader.sampling.mine(z, pl_module.twin.distance, loader.epoch))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int

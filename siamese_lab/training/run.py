@@ -48,7 +48,9 @@ def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False, res
     with folder.held(), stopping.listening(), quiet_threads():
         start = newest_checkpoint(folder.path / "checkpoints") if resume else Start()
         if start.path is not None:
-            restore(lab.module, start.path)  # a checkpoint of another network is refused while nothing has been touched
+            restore(
+                lab.module, start.path, lab.module.device
+            )  # a checkpoint of another network is refused while nothing has been touched
         if resume:
             for words in start.broken:
                 print(f"siamese-lab: {words}", file=sys.stderr)
@@ -77,10 +79,10 @@ def _describe(cfg: DictConfig, folder: RunFolder, lab: Lab) -> None:
     """Writes what is known of a run before it trains."""
     shape, classes = network(lab)
     headlines = [f"{name}/{protocol.headline}" for name, protocol in lab.protocols.items()]
-    module = lab.module
+    twin = lab.module.twin
     costs = {
-        "parameters": count_parameters(module.backbone, module.distance),
-        "multiply_adds": multiply_adds(module.backbone, shape),
+        "parameters": count_parameters(twin.backbone, twin.distance),
+        "multiply_adds": multiply_adds(twin.backbone, shape),
     }
     known = {"shape": shape, "classes": classes}
     folder.update(network=known, cost=costs, hparams=hyperparameters(cfg), headlines=headlines)

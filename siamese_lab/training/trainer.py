@@ -14,9 +14,10 @@ from torch.utils import deterministic
 from siamese_lab.data.module import SiameseData
 from siamese_lab.distributed import collectives
 from siamese_lab.distributed.sync_batchnorm import with_sync_batchnorm
-from siamese_lab.model.checkpoint import Start, WholeFiles
+from siamese_lab.model.checkpoint import Start
 from siamese_lab.model.siamese import LOG_EVERY
 from siamese_lab.training.assemble import Lab
+from siamese_lab.training.checkpoint_io import WholeFiles
 from siamese_lab.training.checkpointing import Keeper
 from siamese_lab.training.interruption import Stopping
 from siamese_lab.training.mining import Mining
@@ -54,7 +55,7 @@ def fit(
         Keeper(path / "checkpoints", validation if validated else None, stopping, cfg.trainer.checkpoint_every),
     ]
     if cfg.trainer.sync_batchnorm and collectives.world() > 1:
-        lab.module.backbone = with_sync_batchnorm(lab.module.backbone, lab.decided.accelerator == "gpu")
+        lab.module.twin.backbone = with_sync_batchnorm(lab.module.twin.backbone, lab.decided.accelerator == "gpu")
     fitting = trainer(cfg, path, lab, callbacks, start.step)
     try:
         fitting.fit(lab.module, data, ckpt_path=start.path, weights_only=True)

@@ -10,12 +10,12 @@ from omegaconf import DictConfig, OmegaConf
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import SCHEMA_VERSION, read_json, write_json
 from siamese_lab.evaluation.evaluator import choose, embed_part, evaluate_part
-from siamese_lab.model.build import build_model
+from siamese_lab.model.build_twin import build_twin
 from siamese_lab.runs.provenance import code_hash
 from siamese_lab.statistics.influence import Figure
 from siamese_lab.training.assemble import Lab, network
 
-DECIDE = ("seed", "backbone", "distance", "protocol", "evaluation", "trainer.precision")
+DECIDE = ("seed", "backbone", "distance", "augment", "protocol", "evaluation", "trainer.precision")
 """What the figures follow from, beside the data: runs of a study that differ in their loss alone share them."""
 
 
@@ -29,7 +29,7 @@ def untrained_figures(cfg: DictConfig, lab: Lab, part: str, shared: Path | None 
         shared: a folder of figures that other runs have left; gets these ones. None = always computed.
     """
     if shared is None:
-        return _judged(cfg, lab, part)
+        return _computed(cfg, lab, part)
     decided = [
         OmegaConf.to_container(OmegaConf.create({"value": OmegaConf.select(cfg, key)}), resolve=True) for key in DECIDE
     ]
@@ -40,14 +40,14 @@ def untrained_figures(cfg: DictConfig, lab: Lab, part: str, shared: Path | None 
     try:
         return {name: Figure(**figure) for name, figure in read_json(file)["figures"].items()}
     except (LabError, KeyError, TypeError):  # nobody was here yet, or a kill came in between
-        found = _judged(cfg, lab, part)
+        found = _computed(cfg, lab, part)
     shared.mkdir(exist_ok=True)
     write_json(file, {"schema": SCHEMA_VERSION, "figures": {name: asdict(one) for name, one in found.items()}})
     return found
 
 
-def _judged(cfg: DictConfig, lab: Lab, part: str) -> dict[str, Figure]:
-    start = build_model(cfg, *network(lab)).to(lab.module.device)
+def _computed(cfg: DictConfig, lab: Lab, part: str) -> dict[str, Figure]:
+    start = build_twin(cfg, network(lab)[0]).to(lab.module.device)
     size, val = cfg.evaluation.batch_size, lab.samples.ids("val")
     seen = embed_part(start, lab.samples, val, size) if len(val) else None
     chosen = choose(start, lab.samples, lab.protocols, size, seen=seen)

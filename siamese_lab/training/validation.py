@@ -72,9 +72,16 @@ class Validation(pl.Callback):
         if not self.due(trainer):
             return
         with self.stopping.at_once():
-            seen = embed_part(pl_module, self.samples, self.samples.ids("val"), self.batch_size)
+            seen = embed_part(pl_module.evaluated, self.samples, self.samples.ids("val"), self.batch_size)
             figures = evaluate_part(
-                pl_module, self.samples, "val", self.protocols, {}, self.batch_size, influences=False, seen=seen
+                pl_module.evaluated,
+                self.samples,
+                "val",
+                self.protocols,
+                {},
+                self.batch_size,
+                influences=False,
+                seen=seen,
             )
         told = collectives.broadcast(
             torch.tensor([figure.value for figure in figures.values()], dtype=torch.float64)

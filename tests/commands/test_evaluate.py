@@ -9,7 +9,7 @@ from PIL import Image
 from siamese_lab.cli import main
 from siamese_lab.config.compose import read_config
 from siamese_lab.data.load import load_data
-from siamese_lab.model.checkpoint import load_trained
+from siamese_lab.model.build_twin import load_twin
 from tests.conftest import FEW, run
 from tests.security._user import command, one_line
 
@@ -43,10 +43,10 @@ def test_verify_says_same_and_different(done, tmp_path, capsys):
     folder, _metrics = done
 
     cfg = read_config(folder.path / "config.yaml")
-    samples, module = load_data(cfg, trusted=False), load_trained(folder, cfg)
+    samples, twin = load_data(cfg, trusted=False), load_twin(folder, cfg)
     ids = samples.ids("test")
-    z = module.embed(samples.gather(ids))
-    labels, d = samples.labels[ids], module.distance.matrix(z, z)
+    z = twin.embed(samples.gather(ids))
+    labels, d = samples.labels[ids], twin.distance.matrix(z, z)
     d.fill_diagonal_(torch.inf)
     same = d.masked_fill(labels[:, None] != labels, torch.inf).argmin()
     different = d.masked_fill(torch.isinf(d), -1).argmax()

@@ -27,6 +27,7 @@ from siamese_lab.distributed import collectives
 from siamese_lab.distributed.sync_batchnorm import with_sync_batchnorm
 from siamese_lab.evaluation.evaluator import choose, embed_ids, evaluate_part
 from siamese_lab.model.siamese import SiameseModule
+from siamese_lab.model.twin import Twin
 from siamese_lab.structures.samples import Samples
 from siamese_lab.training.assemble import Lab
 from siamese_lab.training.mining import Mining
@@ -109,11 +110,9 @@ def assembled(names, backbone):
     """The module and the data of a combination."""
     loss, miner, sampling, distance = (deepcopy(part(group, name)) for group, name in zip(GROUPS, names, strict=True))
     module = SiameseModule(
-        backbone,
-        distance,
+        Twin(backbone, distance, Affine()),
         loss,
         miner,
-        Affine(),
         make_optimizers=lambda module: torch.optim.SGD(module.parameters(), lr=0.1),
     )
     samples = images()
@@ -174,14 +173,12 @@ def figures():
     for part in backbone.modules():
         if isinstance(part, nn.BatchNorm2d):
             part.running_mean += collectives.rank()  # as training leaves them: each has seen its own slices
-    module = SiameseModule(
-        backbone, made("distance", "euclidean"), made("loss", "supcon"), made("miner", "all"), Affine(), views=2
-    )
+    twin = Twin(backbone, made("distance", "euclidean"), Affine(), views=2)
     protocols = {name: build(node) for name, node in CONFIG.protocol.items()}
-    z = embed_ids(module, samples, samples.ids("val")[:47], CHUNK)
-    chosen = choose(module, samples, protocols, CHUNK)
+    z = embed_ids(twin, samples, samples.ids("val")[:47], CHUNK)
+    chosen = choose(twin, samples, protocols, CHUNK)
     return z, {
-        name: figure.value for name, figure in evaluate_part(module, samples, "val", protocols, chosen, CHUNK).items()
+        name: figure.value for name, figure in evaluate_part(twin, samples, "val", protocols, chosen, CHUNK).items()
     }
 
 
@@ -200,7 +197,10 @@ def everything():
     names = ("supcon", "all", "pk", "euclidean")
     backbone = with_sync_batchnorm(convolutions(), gpu=False) if collectives.world() > 1 else convolutions()
     gradients, module = step(names, "64-true", backbone)
-    found["synchronised"] = (gradients, {name: value.clone() for name, value in module.backbone.state_dict().items()})
+    found["synchronised"] = (
+        gradients,
+        {name: value.clone() for name, value in module.twin.backbone.state_dict().items()},
+    )
     found["alone"] = step(names, "64-true", convolutions())[0]
     found["figures"] = figures()
     return found

@@ -17,6 +17,7 @@ from siamese_lab.losses.triplet import TripletLoss
 from siamese_lab.miners.all import AllTuples
 from siamese_lab.miners.batch_hard import BatchHard
 from siamese_lab.model.siamese import SiameseModule
+from siamese_lab.model.twin import Twin
 from siamese_lab.sampling.pk import PK
 from siamese_lab.sampling.random_pairs import RandomPairs
 from siamese_lab.structures.batch import Batch
@@ -27,12 +28,15 @@ from siamese_lab.structures.tuples import Pairs
 LABELS = torch.arange(6).repeat_interleave(4)
 
 
-def module(*, loss=None, miner=None, augment=None, normalise=True, backbone=None, **values):
+def twin_of(*, augment=None, normalise=True, backbone=None, **values):
     torch.manual_seed(0)
     backbone = backbone or Conv4(shape=(1, 16, 16), width=4, dim=3, normalise=normalise)
-    return SiameseModule(
-        backbone, Euclidean(), loss or ContrastiveLoss(), miner or AllTuples(), augment or Affine(), **values
-    )
+    return Twin(backbone, Euclidean(), augment or Affine(), **values)
+
+
+def module(*, loss=None, miner=None, augment=None, backbone=None, views=1, **values):
+    twin = twin_of(augment=augment, backbone=backbone, views=views)
+    return SiameseModule(twin, loss or ContrastiveLoss(), miner or AllTuples(), **values)
 
 
 @pytest.mark.parametrize("chunk", [5, 1])
@@ -99,31 +103,31 @@ def state(model):
 def test_embedding_has_no_side_effect(views, ema):
     model = module(views=views, ema=ema)
     model.train()
-    model.encoder()["backbone"].trunk[0].eval()  # a part that is frozen
+    model.evaluated.backbone.trunk[0].eval()  # a part that is frozen
     modes = {name: part.training for name, part in model.named_modules()}
     before, rng = state(model), torch.get_rng_state()
     x = images()
     kept = x.clone()
-    first = model.embed(x)
+    first = model.evaluated.embed(x)
     assert {name: part.training for name, part in model.named_modules()} == modes
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), rng)
     assert torch.equal(x, kept)
     assert not first.requires_grad
-    assert torch.equal(model.embed(x), first)
+    assert torch.equal(model.evaluated.embed(x), first)
     model.eval()
-    assert torch.equal(model.embed(x), first)
+    assert torch.equal(model.evaluated.embed(x), first)
 
 
 def test_embedding_restores_the_mode_after_an_error():
-    model = module().train()
+    model = twin_of().train()
     with pytest.raises(RuntimeError):
         model.embed(torch.rand(2, 3, 16, 16))
     assert all(part.training for part in model.backbone.modules())
 
 
 def test_an_image_is_embedded_for_itself_and_alike_as_bytes_and_floats():
-    model, x = module(), images()
+    model, x = twin_of(), images()
     whole = model.embed(x)
     assert (whole.shape, whole.dtype) == ((24, 3), torch.float32)
     torch.testing.assert_close(torch.cat([model.embed(one) for one in x.split(5)]), whole)
@@ -135,7 +139,7 @@ def test_an_image_is_embedded_for_itself_and_alike_as_bytes_and_floats():
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_the_memory_layout_changes_no_figure(channels_last):
     backbone = LeNet(shape=(3, 16, 16), dim=3)
-    model = module(backbone=backbone, channels_last=channels_last)
+    model = twin_of(backbone=backbone, channels_last=channels_last)
     x = images(72).view(24, 3, 16, 16)
     assert model.prepare(x).is_contiguous(memory_format=torch.channels_last) == channels_last
     expected = backbone.eval()(x.float() / 255)
@@ -144,15 +148,15 @@ def test_the_memory_layout_changes_no_figure(channels_last):
 
 @pytest.mark.parametrize("normalise", [True, False])
 def test_the_embedding_is_the_mean_of_the_views(normalise):
-    model = module(views=4, normalise=normalise)
+    model = twin_of(views=4, normalise=normalise)
     x = images().float() / 255
     model.backbone.eval()
     seen = [model.backbone(model.augment.apply(x, view.expand(24, 2, 3))) for view in model.augment.views(4)]
     mean = torch.stack(seen).mean(0)
     torch.testing.assert_close(model.embed(x), F.normalize(mean, dim=1) if normalise else mean, atol=1e-5, rtol=1e-4)
-    assert not torch.allclose(model.embed(x), module(views=1, normalise=normalise).embed(x), atol=1e-3)
-    still = module(views=4, normalise=normalise, augment=Unchanged())
-    torch.testing.assert_close(still.embed(x), module(normalise=normalise).embed(x))
+    assert not torch.allclose(model.embed(x), twin_of(views=1, normalise=normalise).embed(x), atol=1e-3)
+    still = twin_of(views=4, normalise=normalise, augment=Unchanged())
+    torch.testing.assert_close(still.embed(x), twin_of(normalise=normalise).embed(x))
 
 
 class Weights(pl.Callback):
@@ -162,7 +166,7 @@ class Weights(pl.Callback):
         self.seen = []
 
     def on_train_batch_end(self, trainer, pl_module, *_):
-        self.seen.append(state(pl_module.backbone))
+        self.seen.append(state(pl_module.twin.backbone))
 
 
 def test_the_average_follows_the_written_out_one():
@@ -171,26 +175,25 @@ def test_the_average_follows_the_written_out_one():
     expected = weights.seen[0]
     for now in weights.seen[1:]:
         expected = {name: 0.8 * kept + 0.2 * now[name] for name, kept in expected.items()}
-    averaged = model.average.module["backbone"].state_dict()
+    averaged = model.average.module.backbone.state_dict()
     for name, value in expected.items():
         if averaged[name].is_floating_point():  # weights, and the batch statistics too
             torch.testing.assert_close(averaged[name], value, atol=1e-6, rtol=1e-5)
     assert "trunk.0.1.running_mean" in expected
     x = images()
-    assert not torch.equal(model.embed(x), model.embed(x, averaged=False))
-    plain = module()
+    assert not torch.equal(model.evaluated.embed(x), model.twin.embed(x))
+    plain = twin_of()
     plain.backbone.load_state_dict({name: averaged[name] for name in averaged})
-    assert torch.equal(model.embed(x), plain.embed(x))
+    assert torch.equal(model.evaluated.embed(x), plain.embed(x))
     plain.backbone.load_state_dict(weights.seen[-1])
-    assert torch.equal(model.embed(x, averaged=False), plain.embed(x))
+    assert torch.equal(model.twin.embed(x), plain.embed(x))
     assert not any(p.requires_grad for p in model.average.parameters())
-    assert model.encoder()["distance"] is not model.distance
-    assert model.encoder(averaged=False)["distance"] is model.distance
+    assert model.evaluated.distance is not model.twin.distance
 
 
-def test_without_an_average_the_weights_themselves_are_judged():
+def test_without_an_average_the_weights_themselves_are_evaluated():
     model = module()
-    assert model.encoder()["backbone"] is model.encoder(averaged=False)["backbone"] is model.backbone
+    assert model.evaluated is model.twin
 
 
 @pytest.mark.parametrize("values", [{"ema": 0.0}, {"ema": 1.0}, {"ema": float("nan")}, {"views": 0}])
@@ -246,8 +249,8 @@ def test_a_step_in_each_precision(precision, dtype):
     model = module(loss=recorded, ema=0.5)
     before = state(model)
     fit(model, steps=2, precision=precision)
-    assert model.embed(images()).dtype == dtype
-    assert not torch.equal(model.backbone.head.linear.weight, before["backbone.head.linear.weight"].to(dtype))
+    assert model.evaluated.embed(images()).dtype == dtype
+    assert not torch.equal(model.twin.backbone.head.linear.weight, before["twin.backbone.head.linear.weight"].to(dtype))
     assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
 
 
@@ -256,8 +259,8 @@ def test_training_brings_same_label_images_together():
     model.make_optimizers = lambda module: torch.optim.Adam(module.parameters(), lr=0.01)
 
     def value():
-        model.backbone.train()
-        return float(model.loss(Embedded(model.backbone(model.prepare(images())), LABELS))[0].detach())
+        model.twin.backbone.train()
+        return float(model.loss(Embedded(model.twin.backbone(model.twin.prepare(images())), LABELS))[0].detach())
 
     before = value()
     fit(model, steps=60)

@@ -129,7 +129,7 @@ def test_mining_changes_what_is_drawn_after_the_warm_up(outputs):
     lab = assemble(cfg)
     from siamese_lab.evaluation.evaluator import embed_ids
 
-    table = lab.sampling.mine(embed_ids(lab.module, lab.samples, lab.ids, 500), lab.module.distance)
+    table = lab.sampling.mine(embed_ids(lab.module.evaluated, lab.samples, lab.ids, 500), lab.module.twin.distance)
     assert table.shape == (len(lab.ids), 10)
     plain = torch.cat([ids for ids, _ in lab.sampling.batches(1)])
     mined = torch.cat([ids for ids, _ in lab.sampling.batches(1, table)])

@@ -1,9 +1,8 @@
-"""From a checked config to the network: backbone, distance, loss, miner, memory and optimizers."""
+"""From a checked config to what trains a twin: loss, miner, memory and optimizers."""
 
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -11,38 +10,30 @@ from siamese_lab.config.instantiate import build
 from siamese_lab.core.errors import LabError
 from siamese_lab.model.optimizers import parameter_groups, schedule
 from siamese_lab.model.siamese import SiameseModule
+from siamese_lab.model.twin import Twin
 
 
-def build_model(
-    cfg: DictConfig, shape: tuple[int, ...], classes: int, *, steps: int = 1, trusted: bool = True
-) -> SiameseModule:
-    """The network of a config with the starting weights of its seed.
+def build_module(cfg: DictConfig, twin: Twin, classes: int, *, steps: int = 1, trusted: bool = True) -> SiameseModule:
+    """The twin of a config with the loss, miner, memory and optimizers that train it.
 
     Args:
         cfg: from `config.compose`.
-        shape: (C, H, W) of the images.
+        twin: with its starting weights, from `build_twin`; its weights are drawn before those of the loss.
         classes: of the training part.
-        steps: batches an epoch, for the schedule of the learning rate; only training needs it.
+        steps: batches an epoch, for the schedule of the learning rate.
         trusted: False for a config that the user did not write.
     """
-    torch.manual_seed(cfg.seed)
-    backbone = build(cfg.backbone, trusted=trusted, shape=shape)
-    distance = build(cfg.distance, trusted=trusted, dim=backbone.dim)
-    loss = build(cfg.loss, trusted=trusted, dim=backbone.dim, classes=classes)
-    memory = build(cfg.memory, trusted=trusted, dim=backbone.dim) if cfg.get("memory") is not None else None
+    loss = build(cfg.loss, trusted=trusted, dim=twin.dim, classes=classes)
+    memory = build(cfg.memory, trusted=trusted, dim=twin.dim) if cfg.get("memory") is not None else None
     try:
         return SiameseModule(
-            backbone,
-            distance,
+            twin,
             loss,
             build(cfg.miner, trusted=trusted, seed=cfg.seed),
-            build(cfg.augment, trusted=trusted),
             seed=cfg.seed,
             ema=cfg.trainer.ema,
-            views=cfg.evaluation.views,
             memory=memory,
             chunk=cfg.trainer.chunk,
-            channels_last=cfg.trainer.channels_last,
             make_optimizers=optimizers(cfg.optimizer, steps * cfg.trainer.max_epochs, trusted),
         )
     except ValueError as error:
@@ -55,7 +46,7 @@ def refuse_chunks(module: SiameseModule) -> None:
     Raises:
         LabError: if it normalises by statistics of what goes through it at once.
     """
-    normalising = [part for part in module.backbone.modules() if isinstance(part, _BatchNorm) and part.training]
+    normalising = [part for part in module.twin.backbone.modules() if isinstance(part, _BatchNorm) and part.training]
     if module.chunk is not None and normalising:
         raise LabError(
             f"trainer.chunk={module.chunk} would give {len(normalising)} batch normalisations the statistics of "

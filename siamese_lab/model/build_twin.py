@@ -1,0 +1,49 @@
+"""From a checked config to its twin encoder: with the starting weights, or with those of a trained run."""
+
+import os
+
+import torch
+from omegaconf import DictConfig
+
+from siamese_lab.config.instantiate import build
+from siamese_lab.core.errors import LabError
+from siamese_lab.model.checkpoint import BEST, LAST, restore_twin
+from siamese_lab.model.twin import Twin
+from siamese_lab.runs.folder import RunFolder
+
+
+def build_twin(cfg: DictConfig, shape: tuple[int, ...], *, trusted: bool = True) -> Twin:
+    """The twin of a config with the starting weights of its seed.
+
+    Args:
+        cfg: from `config.compose`.
+        shape: (C, H, W) of the images.
+        trusted: False for a config that the user did not write.
+    """
+    torch.manual_seed(cfg.seed)
+    backbone = build(cfg.backbone, trusted=trusted, shape=shape)
+    distance = build(cfg.distance, trusted=trusted, dim=backbone.dim)
+    augment = build(cfg.augment, trusted=trusted)
+    try:
+        return Twin(backbone, distance, augment, views=cfg.evaluation.views, channels_last=cfg.trainer.channels_last)
+    except ValueError as error:
+        raise LabError(str(error)) from error
+
+
+def load_twin(folder: RunFolder, cfg: DictConfig) -> Twin:
+    """The twin of a run with the weights that were evaluated: the best on validation, else the last.
+
+    Args:
+        folder: of the run.
+        cfg: its config; it may come from elsewhere, and builds only what such a config may.
+
+    Raises:
+        LabError: if there is no checkpoint, or the config does not fit it.
+    """
+    network = folder.info().get("network")
+    if network is None:
+        raise LabError(f"{folder.path} does not say what its network was built for: its training never began")
+    twin = build_twin(cfg, tuple(network["shape"]), trusted=False)
+    best = folder.path / "checkpoints" / BEST
+    restore_twin(twin, best if os.path.lexists(best) else best.with_name(LAST))
+    return twin.eval()
