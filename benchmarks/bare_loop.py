@@ -27,12 +27,13 @@ WARM = 5  # first steps, which do not count
 def keep_memory():
     if sys.platform.startswith("linux"):
         libc = ctypes.CDLL("libc.so.6")
+        # mmap max, trim threshold, top pad, arena max
         for name, value in (
             (-4, 0),
             (-1, 2**31 - 1),
             (-2, 64 << 20),
             (-8, 1),
-        ):  # mmap max, trim threshold, top pad, arena max
+        ):
             libc.mallopt(name, value)
 
 

@@ -40,9 +40,8 @@ from siamese_lab.core.text import printable
 def main(words: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. What the user can mend is printed to stderr without a traceback."""
     words = list(sys.argv[1:] if words is None else words)
-    warnings.formatwarning = lambda message, *_, **__: (
-        f"siamese-lab: {printable(message)}\n"
-    )  # without a line of our source
+    # without a line of our source
+    warnings.formatwarning = lambda message, *_, **__: f"siamese-lab: {printable(message)}\n"
     try:
         code = _run(words)
         sys.stdout.flush()  # here, so that a closed pipe is met inside the try

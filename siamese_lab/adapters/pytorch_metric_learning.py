@@ -64,9 +64,8 @@ def build_component(part: str, name: str, arguments: Mapping[str, Any], given: M
         raise ValueError("; ".join(misfits))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", DeprecationWarning
-            )  # of NumPy 2, in LargeMarginSoftmaxLoss and SphereFaceLoss
+            # of NumPy 2, in LargeMarginSoftmaxLoss and SphereFaceLoss
+            warnings.simplefilter("ignore", DeprecationWarning)
             return target(**values, **{key: given[key] for key in lacking})
     except (ValueError, TypeError, AssertionError) as error:
         raise ValueError(f"arguments do not suit {name}: {str(error).strip() or 'its own check fails'}") from error

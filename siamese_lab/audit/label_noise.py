@@ -117,9 +117,8 @@ def build_lists(z: Tensor, samples: Samples, ids: Tensor, labels: Tensor, distan
     votes = min(VOTES, len(labels) - int(labels.bincount().max()))
     others = nearest_others(z, codes, distance, votes, queries.to(z.device))  # (Q, votes)
     voted = labels[others]
-    agree = (voted[:, :, None] == voted[:, None, :]).sum(2) * votes - torch.arange(
-        votes
-    )  # of those that agree the nearest counts
+    # of those that agree the nearest counts
+    agree = (voted[:, :, None] == voted[:, None, :]).sum(2) * votes - torch.arange(votes)
     return Lists(
         samples=samples,
         ids=ids,
@@ -189,9 +188,8 @@ def duplicate_pairs(z: Tensor, samples: Samples, ids: Tensor, queries: Tensor) -
     nearest = nearest_others(z, stores.to(z.device), Euclidean(), 1, queries.to(z.device)).flatten()
     apart = (z[queries] - z[nearest]).norm(dim=1).cpu()
     usual = apart.median()
-    pairs = torch.stack([torch.minimum(queries, nearest), torch.maximum(queries, nearest)], 1)[
-        apart <= NEAR * usual
-    ]  # (P, 2)
+    # (P, 2)
+    pairs = torch.stack([torch.minimum(queries, nearest), torch.maximum(queries, nearest)], 1)[apart <= NEAR * usual]
     pairs = pairs.unique(dim=0)
     share = (z[pairs[:, 0]] - z[pairs[:, 1]]).norm(dim=1).cpu() / usual.clamp(min=torch.finfo(usual.dtype).tiny)
     first = share.argsort(stable=True)[:PAIRS]

@@ -68,7 +68,6 @@ class Affine:
         cos, sin, one = angle.cos(), angle.sin(), torch.ones_like(angle)
         turn = torch.stack([cos, -sin, sin, cos], 1).view(-1, 2, 2)
         shear = torch.stack([one, sx, sy, one], 1).view(-1, 2, 2)
-        scale = torch.diag_embed(
-            torch.stack([1 / cx, 1 / cy], 1)
-        )  # output to input: a larger image is read from a smaller window
+        # output to input: a larger image is read from a smaller window
+        scale = torch.diag_embed(torch.stack([1 / cx, 1 / cy], 1))
         return torch.cat([turn @ shear @ scale, 2 * self.shift * u[:, 5:, None]], 2)

@@ -91,9 +91,8 @@ def print_figures(
             name, format_value(figure["value"], figure["unit"]), format_interval(figure), *others, figure["better"]
         )
     console.print(made)
-    for note in dict.fromkeys(
-        figure["note"] for figure in found.values() if figure["note"]
-    ):  # below: the table fits 80 columns
+    # below: the table fits 80 columns
+    for note in dict.fromkeys(figure["note"] for figure in found.values() if figure["note"]):
         console.print(f"{note}: {', '.join(name for name, figure in found.items() if figure['note'] == note)}")
 
 

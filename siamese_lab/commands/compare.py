@@ -61,9 +61,8 @@ def command(
     if place is None and format == "table" and selection.study is not None:
         place = selection.study / report_name(by, metric, open_test)
     if place is not None:
-        place = _written(
-            comparison, place, asked=report is not None
-        )  # first: whoever reads what is printed may stop reading
+        # first: whoever reads what is printed may stop reading
+        place = _written(comparison, place, asked=report is not None)
     if format == "table":
         formats.table(comparison, Console(highlight=False, soft_wrap=True))
         next_steps(comparison, place)

@@ -75,9 +75,8 @@ def resolve_target(target: str, trusted: bool = True) -> Callable[..., Any]:
         try:
             found = importlib.import_module(module)
         except ModuleNotFoundError as error:
-            if error.name and not f"{module}.".startswith(
-                f"{error.name}."
-            ):  # the module is there, something it needs is not
+            # the module is there, something it needs is not
+            if error.name and not f"{module}.".startswith(f"{error.name}."):
                 raise LabError(f"`{target}` needs the package {error.name}, which is not installed") from error
             continue
         for name in parts[cut:]:

@@ -18,6 +18,7 @@ MAX_TOTAL = 1 << 36  # bytes unpacked
 HEADER = 30  # bytes before a member, at least
 MAX_RATIO = 200  # unpacked to packed; images are packed already, so that honest ones stay near 1
 AGAIN = "copy or download it again"
+# of zipfile
 BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
@@ -27,7 +28,7 @@ BROKEN = (
     ValueError,
     OverflowError,
     RuntimeError,
-)  # of zipfile
+)
 SMALL = 1 << 20  # the ratio of what is smaller does no harm
 
 

@@ -83,9 +83,8 @@ def shapes(parts: Sequence[Sequence[str]]) -> list[Shapes]:
         LabError: if a script has no such letter.
     """
     kept: list[Shapes] = []
-    earlier: dict[int, list[Tensor]] = {
-        face: [] for face in range(len(FACES))
-    }  # features of what stands in earlier parts
+    # features of what stands in earlier parts
+    earlier: dict[int, list[Tensor]] = {face: [] for face in range(len(FACES))}
     prints: set[bytes] = set()  # and their very pixels, whatever the face
     for scripts in parts:
         drawn = _drawn(scripts)

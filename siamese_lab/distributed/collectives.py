@@ -19,9 +19,8 @@ from torch import distributed as dist
 
 from siamese_lab.core.errors import LabError
 
-PATIENCE = timedelta(
-    days=7
-)  # a process that is gone is noticed by ranks.py, one that takes long is no reason to end a run
+# a process that is gone is noticed by ranks.py, one that takes long is no reason to end a run
+PATIENCE = timedelta(days=7)
 LOOPBACK = "lo"
 
 

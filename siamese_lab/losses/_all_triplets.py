@@ -90,9 +90,8 @@ def _one_by_one(
     """
     anchor, positive = positives.nonzero(as_tuple=True)  # (P,), anchor by anchor
     count = positives.sum(1)
-    place = (
-        torch.arange(len(anchor), device=d.device) - (count.cumsum(0) - count)[anchor]
-    )  # of a positive among its anchor's
+    # of a positive among its anchor's
+    place = torch.arange(len(anchor), device=d.device) - (count.cumsum(0) - count)[anchor]
     most = int(count.max())
     reach = d.new_full((len(d), most), -torch.inf)
     reach[anchor, place] = d[anchor, positive] + margin
@@ -116,14 +115,12 @@ def _by_sorting(
     near, far = d + margin, d
     reach = near.masked_fill(~positives, -torch.inf)  # what a negative has to stay out of
     ranked = far.masked_fill(~negatives, torch.inf).sort(1).values  # (a, R)
-    closer = torch.searchsorted(ranked, reach).masked_fill(
-        ~positives, 0
-    )  # for each positive, its negatives within reach
+    # for each positive, its negatives within reach
+    closer = torch.searchsorted(ranked, reach).masked_fill(~positives, 0)
     sums = torch.cat([ranked.new_zeros(len(ranked), 1, dtype=torch.float64), ranked.double().cumsum(1)], 1)
     cost = (closer * near.double() - sums.gather(1, closer)).masked_fill(~positives, 0.0).sum()
-    beyond = torch.searchsorted(
-        reach.sort(1).values, far.contiguous(), right=True
-    )  # for each negative, the positives that do not reach it
+    # for each negative, the positives that do not reach it
+    beyond = torch.searchsorted(reach.sort(1).values, far.contiguous(), right=True)
     within = (far.shape[1] - beyond).masked_fill(~negatives, 0)
     gradient += (closer - within).to(gradient.dtype)
     return cost, closer.sum()
@@ -135,9 +132,8 @@ def _soft(d: Tensor, margin: float, positives: Tensor, negatives: Tensor, gradie
     anchor, positive = positives.nonzero(as_tuple=True)  # (P,)
     for some in torch.arange(len(anchor), device=d.device).split(max(1, TILE // d.shape[1])):
         a, p = anchor[some], positive[some]
-        excess = (d[a, p][:, None] - d[a]).masked_fill(
-            ~negatives[a], -torch.inf
-        )  # (p, R); what is no triplet costs nothing
+        # (p, R); what is no triplet costs nothing
+        excess = (d[a, p][:, None] - d[a]).masked_fill(~negatives[a], -torch.inf)
         cost += F.softplus(excess).sum(dtype=torch.float64)
         active += (excess + margin > 0).count_nonzero()
         slope = excess.sigmoid()

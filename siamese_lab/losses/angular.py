@@ -48,9 +48,8 @@ class AngularLoss(nn.Module):
         `active`: those that some negative sees under a larger angle; `tuples`: those with a negative.
         """
         square = math.tan(math.radians(self.angle)) ** 2
-        anchor, positive = (
-            e.positives()[:, : e.anchors].triu().nonzero(as_tuple=True)
-        )  # (P,) each; f is the same for (p, a)
+        # (P,) each; f is the same for (p, a)
+        anchor, positive = e.positives()[:, : e.anchors].triu().nonzero(as_tuple=True)
         cosine, valid = 1.0 - e.matrix(), e.negatives()[anchor]  # (A, R), (P, R)
         f = (
             4.0 * square * (cosine[anchor] + cosine[positive])

@@ -49,8 +49,7 @@ class FastAPLoss(nn.Module):
         share = (1.0 - (d[:, :, None] - centres).abs() * (self.bins / 2)).clamp(min=0.0)  # (A, R, bins + 1)
         h, g = ((share * kind[:, :, None]).sum(1) for kind in (positives, positives | negatives))  # (A, bins + 1)
         found, seen = h.cumsum(1), g.cumsum(1)
-        precision = (h * found / seen.clamp(min=torch.finfo(d.dtype).eps)).sum(1) / positives.sum(1).clamp(
-            min=1
-        )  # (A,)
+        # (A,)
+        precision = (h * found / seen.clamp(min=torch.finfo(d.dtype).eps)).sum(1) / positives.sum(1).clamp(min=1)
         loss = (1.0 - precision).masked_fill(~anchors, 0.0).sum() / anchors.sum().clamp(min=1)
         return e.zero() + loss, {"active": misranked(d, positives, negatives).sum(), "tuples": anchors.sum()}

@@ -55,9 +55,8 @@ class LiftedLoss(nn.Module):
         none = torch.finfo(d.dtype).min  # finite: an anchor without a negative gives no NaN
         push = (self.margin - d).masked_fill(~negatives, none).logsumexp(1)  # (A,)
         if self.form == "lifted":
-            i, j = (
-                (positives & negatives.any(1, keepdim=True))[:, : e.anchors].triu().nonzero(as_tuple=True)
-            )  # (P,) each
+            # (P,) each
+            i, j = (positives & negatives.any(1, keepdim=True))[:, : e.anchors].triu().nonzero(as_tuple=True)
             cost = (torch.logaddexp(push[i], push[j]) + d[i, j]).clamp(min=0.0).square() / 2
         else:
             anchor = (positives.any(1) & negatives.any(1)).nonzero().flatten()

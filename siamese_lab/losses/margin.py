@@ -70,9 +70,10 @@ class MarginLoss(nn.Module):
         """The loss, and how many of the pairs were `active` (violate the margin)."""
         left, right, same = as_pairs(e, tuples)
         d, ends = e.at(left, right), torch.stack([left, right])  # (P,), (2, P)
+        # (2, P)
         b = (self.boundary[e.labels[ends]] if self.learned == "per_class" else self.boundary.expand(ends.shape)).to(
             d.dtype
-        )  # (2, P)
+        )
         pull, push = ((self.margin + side).clamp(min=0.0).mean(0) for side in (d - b, b - d))
         cost = torch.where(same, pull, push)
         price = self.nu * b.sum() / max(1, b.numel())

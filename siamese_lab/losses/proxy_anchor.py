@@ -44,8 +44,7 @@ class ProxyAnchorLoss(nn.Module):
         z, labels = batch(e)
         cosine = cosines(z, self.proxies)  # (B, C)
         own = own_class(labels, len(self.proxies))
-        pull = log_one_plus_sum(
-            self.scale * (self.margin - cosine), own, dim=0
-        )  # (C,), 0 for a class that is not in the batch
+        # (C,), 0 for a class that is not in the batch
+        pull = log_one_plus_sum(self.scale * (self.margin - cosine), own, dim=0)
         push = log_one_plus_sum(self.scale * (cosine + self.margin), ~own, dim=0)
         return e.zero() + pull.sum() / own.any(0).sum().clamp(min=1) + push.mean(), facts(cosine, labels)

@@ -39,10 +39,11 @@ class PytorchMetricLearning(nn.Module):
         ValueError: if there is no such loss, or the arguments do not fit it.
     """
 
+    # those of conf/loss/pytorch_metric_learning.yaml; an object's own follow from the name
     consumes, uses_memory = (
         "pairs",
         True,
-    )  # those of conf/loss/pytorch_metric_learning.yaml; an object's own follow from the name
+    )
 
     def __init__(
         self, *, dim: int, classes: int, name: str = "MultiSimilarityLoss", arguments: Mapping[str, Any] | None = None
@@ -56,9 +57,8 @@ class PytorchMetricLearning(nn.Module):
         self.consumes = "labels" if owns or name in OF_LABELS else "triplets" if name in OF_TRIPLETS else "pairs"
         self.draws = getattr(self.loss, "triplets_per_anchor", "all") != "all"  # it draws its own triplets
         self.uses_memory = name in with_references() and self.consumes != "labels" and not self.draws
-        self.uses_memory = self.uses_memory and not getattr(
-            self.loss, "swap", False
-        )  # of references it takes the wrong rows
+        # of references it takes the wrong rows
+        self.uses_memory = self.uses_memory and not getattr(self.loss, "swap", False)
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss; the facts count what it was handed (pairs from both ends): the library does not say how many were

@@ -84,9 +84,8 @@ def _all_quadruplets(e: Embedded, margin: float) -> tuple[Tensor, Tensor, Tensor
     with torch.no_grad():
         own, ends = e.labels[positives[:, :1]], e.labels[negatives]  # (P, 1), (M, 2)
         below = _smaller_of_others(torch.cat([near, torch.full_like(near, torch.inf)]), own.repeat(2, 1), far, ends)
-        farther, count = below.view(
-            2, -1
-        )  # (P,) how many d(l, k) are too small for each d(i, j), and how many there are
+        # (P,) how many d(l, k) are too small for each d(i, j), and how many there are
+        farther, count = below.view(2, -1)
         nearer = _smaller_of_others(-far, ends, -near, own)  # (M,) the other way round
     return (near * farther).sum() - (far * nearer).sum(), farther.sum(), count.sum()
 

@@ -47,9 +47,8 @@ class SupConLoss(nn.Module):
         positives, negatives = e.positives(), e.negatives()
         others = positives | negatives
         logits = -e.matrix() / self.temperature  # (A, R)
-        logits = logits.masked_fill(
-            ~others, torch.finfo(logits.dtype).min
-        )  # finite: an anchor alone in its batch gives no NaN
+        # finite: an anchor alone in its batch gives no NaN
+        logits = logits.masked_fill(~others, torch.finfo(logits.dtype).min)
         count, total = positives.sum(1), logits.logsumexp(1)
         anchors = count > 0
         if self.sum == "out":

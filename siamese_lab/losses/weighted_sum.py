@@ -25,10 +25,11 @@ class WeightedSum(nn.Module):
         ValueError: if names or weights do not fit, or parts do not go together.
     """
 
+    # those of conf/loss/weighted_sum.yaml; an object's own follow from its parts
     consumes, uses_memory = (
         "labels",
         True,
-    )  # those of conf/loss/weighted_sum.yaml; an object's own follow from its parts
+    )
 
     def __init__(self, parts: Mapping[str, nn.Module], weights: Mapping[str, float]) -> None:
         super().__init__()

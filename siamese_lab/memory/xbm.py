@@ -70,9 +70,8 @@ class XBM(nn.Module):
     @torch.no_grad()
     def _keep(self, e: Embedded) -> None:
         size = len(self.z)
-        new = torch.arange(
-            max(0, len(e.z) - size), len(e.z), device=self.z.device
-        )  # of a batch larger than the memory, the end
+        # of a batch larger than the memory, the end
+        new = torch.arange(max(0, len(e.z) - size), len(e.z), device=self.z.device)
         place = (self.written + new) % size
         self.z[place] = e.z[new].detach().to(self.z)
         self.labels[place], self.ids[place] = e.labels[new], e.rows()[new]

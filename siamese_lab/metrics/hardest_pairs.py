@@ -46,9 +46,8 @@ def hardest(embedded: EmbeddedSet, top: int, tile: int = 2048, rows: int = ROWS)
             found["different"] = _merged(found["different"], d, a < b if left < ends else None, first, left, top)
             if left < ends:
                 same = (a == b).triu_(first + 1 - left)
-                found["same"] = _merged(
-                    found["same"], -d, same, first, left, top
-                )  # so that the hardest is the smallest
+                # so that the hardest is the smallest
+                found["same"] = _merged(found["same"], -d, same, first, left, top)
     farthest, nearest = (_pairs(embedded, kept, places) for _, places in found.values())
     return Hardest(*(column.flip(0) for column in farthest)), nearest
 

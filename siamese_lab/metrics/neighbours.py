@@ -58,9 +58,8 @@ def ranking(distance: Any, z: Tensor) -> tuple[Tensor, Score]:
         return F.normalize(map_(z), dim=1), lambda a, b: (a @ b.T).neg_()
     if name == "ip":
         return map_(z), lambda a, b: (a @ b.T).neg_()
-    return map_(z), lambda a, b: torch.addmm(
-        b.square().sum(1), a, b.T, alpha=-2.0
-    )  # without |a|^2, which all of a row have
+    # without |a|^2, which all of a row have
+    return map_(z), lambda a, b: torch.addmm(b.square().sum(1), a, b.T, alpha=-2.0)
 
 
 def _nearest(z: Tensor, labels: Tensor, score: Score, rows: Tensor, k: int) -> Tensor:
@@ -94,9 +93,8 @@ def _near(d: Tensor, worst: Tensor) -> tuple[Tensor, Tensor]:
         row, column = (d < worst).nonzero(as_tuple=True)
         return row, column
     groups = d.shape[1] // GROUP
-    row, group = (d.view(len(d), GROUP, groups).amin(1) < worst).nonzero(
-        as_tuple=True
-    )  # (n,): every `groups`-th column
+    # (n,): every `groups`-th column
+    row, group = (d.view(len(d), GROUP, groups).amin(1) < worst).nonzero(as_tuple=True)
     columns = group[:, None] + groups * torch.arange(GROUP, device=d.device)
     inner, place = (d[row[:, None], columns] < worst[row]).nonzero(as_tuple=True)
     return row[inner], columns[inner, place]

@@ -88,9 +88,8 @@ class AllPairs:
                 if int(rows.identity[left]) > final:  # no identity stands on both sides: the whole tile counts
                     yield Portion(d, a[:, None], b[None, :])
                 else:
-                    i, j = (a[:, None] < b[None, :]).nonzero(
-                        as_tuple=True
-                    )  # sorted by label: a different pair has column > row
+                    # sorted by label: a different pair has column > row
+                    i, j = (a[:, None] < b[None, :]).nonzero(as_tuple=True)
                     if len(i):
                         yield Portion(d[i, j], a[i], b[j])
 
@@ -148,13 +147,11 @@ def draw_same(start: Tensor, count: int, generator: torch.Generator) -> tuple[Te
     ends = (sizes * (sizes - 1) // 2).cumsum(0)
     chosen = distinct(int(ends[-1]) if len(ends) else 0, count, generator)
     owner = torch.searchsorted(ends, chosen, right=True)
-    place = chosen - torch.where(
-        owner > 0, ends[owner - 1], 0
-    )  # pairs of an identity are numbered (0,1) (0,2) (1,2) (0,3) ...
+    # pairs of an identity are numbered (0,1) (0,2) (1,2) (0,3) ...
+    place = chosen - torch.where(owner > 0, ends[owner - 1], 0)
     high = ((1 + (1 + 8 * place.double()).sqrt()) / 2).long()
-    high = (
-        high - (high * (high - 1) // 2 > place).long() + ((high + 1) * high // 2 <= place).long()
-    )  # the root may round
+    # the root may round
+    high = high - (high * (high - 1) // 2 > place).long() + ((high + 1) * high // 2 <= place).long()
     low = place - high * (high - 1) // 2
     return start[owner] + low, start[owner] + high
 

@@ -127,9 +127,8 @@ def without_others(block: Block, identities: int) -> Iterator[tuple[Tensor, Tens
         if not len(chosen):
             continue
         gone = (others[chosen] == who[chosen, None]).cumsum(1)
-        gone = torch.cat([torch.zeros_like(gone[:, :1]), gone], 1).gather(
-            1, count[chosen]
-        )  # (q, H) of it before each hit
+        # (q, H) of it before each hit
+        gone = torch.cat([torch.zeros_like(gone[:, :1]), gone], 1).gather(1, count[chosen])
         ranks = Ranks(
             block.ranks.position[chosen] - gone, block.ranks.first[chosen] - gone[:, 0], block.ranks.relevant[chosen]
         )

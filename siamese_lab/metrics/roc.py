@@ -100,9 +100,8 @@ def best_threshold(counts: Counts) -> float:
     balanced = counts.same_upto.double() / counts.same_total - counts.different_upto.double() / counts.different_total
     best = int((balanced == balanced.max()).nonzero()[0])
     below, upto = counts.same_below + counts.different_below, counts.same_upto + counts.different_upto
-    following = (
-        int(torch.searchsorted(below, upto[best], right=True)) - 1
-    )  # the last edge with no further pair below it
+    # the last edge with no further pair below it
+    following = int(torch.searchsorted(below, upto[best], right=True)) - 1
     edge = counts.edges[best]
     if following <= best:
         return float(edge)

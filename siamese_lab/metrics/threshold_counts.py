@@ -11,9 +11,8 @@ from torch import Tensor
 
 from siamese_lab.metrics.pairs import Portion, SamePairs
 
-CELLS = (
-    1 << 16
-)  # the grid's thresholds are multiples of (range of the distances) / CELLS: a lookup is faster than a search
+# the grid's thresholds are multiples of (range of the distances) / CELLS: a lookup is faster than a search
+CELLS = 1 << 16
 
 
 @dataclass(frozen=True)

@@ -65,9 +65,10 @@ class Angular:
     def _portion(self, strip: Strip, z: Tensor, anchor: Tensor, positive: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         a, p = z[anchor + strip.first], z[positive]  # (P, D)
         centre = (a + p) / 2
+        # (P, R)
         far = torch.addmm(centre.square().sum(1)[:, None] + z.square().sum(1)[None, :], centre, z.T, alpha=-2.0).clamp(
             min=0.0
-        )  # (P, R)
+        )
         base = (a - p).square().sum(1)[:, None]  # |a - p|^2, tangent = |a - p| / (2 |n - c|)
         wide = strip.negatives[anchor] & (base > 4 * self.tangent**2 * far)
         if self.all:

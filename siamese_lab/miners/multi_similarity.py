@@ -32,9 +32,8 @@ class MultiSimilarity:
         """Anchors stand left."""
         hard = torch.zeros(e.matrix().shape, dtype=torch.bool, device=e.z.device)
         for first, d, positives, negatives in strips(e):
-            farthest = d.masked_fill(~positives, -torch.inf).amax(
-                1, keepdim=True
-            )  # (a, 1); -inf without a positive: no negative counts
+            # (a, 1); -inf without a positive: no negative counts
+            farthest = d.masked_fill(~positives, -torch.inf).amax(1, keepdim=True)
             nearest = d.masked_fill(~negatives, torch.inf).amin(1, keepdim=True)
             hard[first : first + len(d)] = (positives & (d > nearest - self.epsilon)) | (
                 negatives & (d < farthest + self.epsilon)

@@ -51,9 +51,10 @@ class RankWindow:
         near = strip.d.masked_fill(~strip.negatives, torch.inf)
         nearest = near.topk(min(self.last, near.shape[1]), largest=False).indices  # (a, last), nearest first
         count = strip.negatives.sum(1)[anchor]  # (P,)
+        # places in `nearest`, from first up to last
         first, last = (
             count.clamp(max=self.first) - 1,
             count.clamp(max=self.last),
-        )  # places in `nearest`, from first up to last
+        )
         drawn = torch.rand(len(anchor), generator=g, dtype=torch.float64).to(near.device)
         return anchor, positive, nearest[anchor, first + (drawn * (last - first)).long()]

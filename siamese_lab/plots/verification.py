@@ -101,10 +101,11 @@ def det(curves: Curves, threshold: float | None = None, title: str = "") -> "Fig
         title: of the picture.
     """
     figure, axes = _sheet(title)
+    # no axis has a 0
     least = (
         max(1 / curves.different_total, 10.0**-DECADES) / 2,
         max(1 / curves.same_total, 10.0**-DECADES) / 2,
-    )  # no axis has a 0
+    )
     far, frr = (
         ndtri(np.clip(rates, end, 1 - end)) for rates, end in zip((curves.far, 1 - curves.tar), least, strict=True)
     )

@@ -86,10 +86,11 @@ def read_curves(path: Path, protocol: str) -> Curve | None:
         LabError: if the file is missing or broken.
     """
     try:
+        # numpy would leave a broken file open
         with (
             path.open("rb") as content,
             np.load(content, allow_pickle=False) as arrays,
-        ):  # numpy would leave a broken file open
+        ):
             if f"{protocol}@totals" not in arrays.files:
                 return None
             threshold, far, frr = columns = [arrays[f"{protocol}@{field}"] for field in FIELDS]

@@ -20,12 +20,13 @@ from siamese_lab.runs.provenance import code_hash, versions
 from siamese_lab.runs.schema import check_metrics, check_run
 from siamese_lab.runs.states import EXIT_CODES
 
+# what a process leaves that is killed before there is a run.json
 UNBEGUN = (
     ".run.json.",
     ".config.yaml.",
     "config.yaml",
     ROOM,
-)  # what a process leaves that is killed before there is a run.json
+)
 
 
 @dataclass(frozen=True)

@@ -95,9 +95,8 @@ class Job:
         if self.folder.exists():
             return self.folder.state()
         attempts = self.attempts()
-        if (
-            not attempts or attempts[-1]["state"] == "ok" or attempts[-1].get("forgiven")
-        ):  # what it had written was moved away
+        # what it had written was moved away
+        if not attempts or attempts[-1]["state"] == "ok" or attempts[-1].get("forgiven"):
             return "queued"
         last = attempts[-1]
         return "killed" if last["state"] == "running" and "by" in last and is_gone(last["by"]) else str(last["state"])

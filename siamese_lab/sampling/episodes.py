@@ -63,12 +63,10 @@ class Episodes:
 
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed and the epoch."""
-        classes = self.able[
-            distinct(len(self.able), self.way, self.steps, generator(self.seed, 13, epoch))
-        ]  # (steps, way)
+        # (steps, way)
+        classes = self.able[distinct(len(self.able), self.way, self.steps, generator(self.seed, 13, epoch))]
         rows = torch.arange(self.way * self.each).view(self.way, self.each)
         for step in range(self.steps):
-            ids = self.classes.images(
-                classes[step], self.each, generator(self.seed, 14, epoch, step)
-            )  # (way, shot + queries)
+            # (way, shot + queries)
+            ids = self.classes.images(classes[step], self.each, generator(self.seed, 14, epoch, step))
             yield DrawnBatch(ids.flatten(), Episode(rows[:, : self.shot].flatten(), rows[:, self.shot :].flatten()))

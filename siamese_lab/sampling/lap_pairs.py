@@ -85,9 +85,8 @@ class LAPPairs:
             noise_epochs,
         )
         self.every, self.warmup = every, warmup
-        self.paired = (
-            (self.classes.count[self.classes.of] > 1).nonzero().flatten()
-        )  # (n,) images that have another of their class
+        # (n,) images that have another of their class
+        self.paired = (self.classes.count[self.classes.of] > 1).nonzero().flatten()
         pairs, n = batch_size // 2, len(self.paired)
         self.same = min(max(1, round(pairs * n / (n + len(labels)))), pairs - 1)  # of a batch's pairs
         self.different = pairs - self.same
@@ -124,10 +123,11 @@ class LAPPairs:
         own = of[:, None] == of[None, :]
         spread = d[~own].std() if int((~own).sum()) > 1 else d.new_zeros(())
         cost = d + amount * spread * torch.rand(n, n, generator=g, dtype=torch.float64)
+        # a used pair is worse than any n others,
         worst, gap = (
             float(cost.max()),
             n * (float(cost.max() - cost.min()) + 1.0),
-        )  # a used pair is worse than any n others,
+        )
         cost[own] = worst + (n + 1) * gap  # and one of its own class worse than n used ones
         found = []
         for _ in range(self.every):

@@ -152,9 +152,8 @@ def _estimate(values: np.ndarray, influence: np.ndarray | None, note: str, level
     if seeds == 1 and influence is None:
         return Estimate(value, seeds=seeds, note=f"one seed and {note}")
     parts = crossed(values if seeds > 1 else None, influence)
-    if (
-        parts.variance <= (ROUNDING * value) ** 2 and value
-    ):  # a few coarse figures may agree by chance: that proves nothing
+    # a few coarse figures may agree by chance: that proves nothing
+    if parts.variance <= (ROUNDING * value) ** 2 and value:
         return Estimate(value, seeds=seeds, note="; ".join(filter(None, [note, "no scatter to judge by"])))
     half = float(half_widths(parts, np.float64(LEVEL))) if parts.variance > 0 else 0.0
     p = needed = None

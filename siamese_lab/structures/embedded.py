@@ -31,9 +31,10 @@ class Embedded:
 
     def __post_init__(self) -> None:
         if self.distance is None:
+            # the default of a notebook; a run always gives its own
             from siamese_lab.distances.euclidean import (
                 Euclidean,
-            )  # the default of a notebook; a run always gives its own
+            )
 
             self.distance = Euclidean()
         if self.z.dtype in (torch.float16, torch.bfloat16):

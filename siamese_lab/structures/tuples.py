@@ -51,9 +51,8 @@ def as_pairs(e: Embedded, tuples: Tuples) -> Pairs:
         return Pairs(left, right, torch.cat([yes, ~yes]))
     valid = e.positives() | e.negatives()
     columns, rows = torch.arange(valid.shape[1], device=valid.device), torch.arange(valid.shape[0], device=valid.device)
-    left, right = (valid & (columns[None, :] > rows[:, None])).nonzero(
-        as_tuple=True
-    )  # each pair once; memory rows stand right
+    # each pair once; memory rows stand right
+    left, right = (valid & (columns[None, :] > rows[:, None])).nonzero(as_tuple=True)
     return Pairs(left, right, e.labels[left] == e.labels[right])
 
 

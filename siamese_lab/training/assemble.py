@@ -78,9 +78,8 @@ def assemble(cfg: DictConfig, *, samples: Samples | None = None, trusted: bool =
     refuse_unfit(samples, protocols)
     if cfg.trainer.patience is not None and not len(samples.ids("val")):
         raise LabError("trainer.patience needs a validation part, and the data have none: set trainer.patience=null")
-    optimizer = module.configure_optimizers()[
-        "optimizer"
-    ]  # made again by Lightning; here, a bad rate is refused before the run begins
+    # made again by Lightning; here, a bad rate is refused before the run begins
+    optimizer = module.configure_optimizers()["optimizer"]
     if not any(group["initial_lr"] > 0 for group in optimizer.param_groups):
         raise LabError("a learning rate of 0 for all parameters would train nothing: set optimizer.lr, e.g. 1e-3")
     callbacks = {str(name): build(node, trusted=trusted) for name, node in (cfg.get("callback") or {}).items()}

@@ -40,9 +40,8 @@ class Keeper(Checkpoint):
         if trainer.is_last_batch:
             return
         due = self.every is not None and trainer.global_step % self.every == 0
-        reason = (
-            self.stopping.agreed()
-        )  # asked once: a reason that comes up while the checkpoint is written waits for the next step
+        # asked once: a reason that comes up while the checkpoint is written waits for the next step
+        reason = self.stopping.agreed()
         if due or reason:
             trainer.save_checkpoint(self.folder / LAST)
         self.stopping.stop(reason)
@@ -53,9 +52,8 @@ class Keeper(Checkpoint):
         if best is not None and best["epoch"] == trainer.current_epoch:
             trainer.save_checkpoint(self.folder / BEST)
         trainer.save_checkpoint(self.folder / LAST)
-        if (
-            trainer.current_epoch + 1 < (trainer.max_epochs or 0) and not trainer.should_stop
-        ):  # else training is at its end in any case
+        # else training is at its end in any case
+        if trainer.current_epoch + 1 < (trainer.max_epochs or 0) and not trainer.should_stop:
             self.stopping.stop(self.stopping.agreed())
 
     def state_dict(self) -> dict[str, Any]:

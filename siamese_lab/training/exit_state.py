@@ -82,6 +82,5 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether a device or the process could not get the memory it asked for."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(
-        error
-    )  # torch has no type of its own for the CPU's
+    # torch has no type of its own for the CPU's
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

@@ -48,9 +48,8 @@ def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False, res
     with folder.held(), stopping.listening(), quiet_threads():
         start = newest_checkpoint(folder.path / "checkpoints") if resume else Start()
         if start.path is not None:
-            restore(
-                lab.module, start.path, lab.module.device
-            )  # a checkpoint of another network is refused while nothing has been touched
+            # a checkpoint of another network is refused while nothing has been touched
+            restore(lab.module, start.path, lab.module.device)
         if resume:
             for words in start.broken:
                 print(f"siamese-lab: {words}", file=sys.stderr)
@@ -91,9 +90,8 @@ def _describe(cfg: DictConfig, folder: RunFolder, lab: Lab) -> None:
 def _ended(error: BaseException, folder: RunFolder, step: int) -> ExitState:
     """Writes how a run was ended."""
     end = exit_state(error, folder, step)
-    with suppress(
-        OSError, LabError
-    ):  # a disk that takes no state either, a folder that somebody removed: what is said counts
+    # a disk that takes no state either, a folder that somebody removed: what is said counts
+    with suppress(OSError, LabError):
         folder.finish(end.state, reason=f"{type(error).__name__}: {error}")
     return end
 

@@ -38,9 +38,8 @@ def test_embeddings_have_their_shape_and_gradients(case):
     assert all(p.grad is not None and p.grad.isfinite().all() for p in backbone.parameters())
     backbone.eval()
     with torch.no_grad():
-        torch.testing.assert_close(
-            backbone(x)[:1], backbone(x[:1]), atol=1e-5, rtol=1e-4
-        )  # an image is embedded for itself
+        # an image is embedded for itself
+        torch.testing.assert_close(backbone(x)[:1], backbone(x[:1]), atol=1e-5, rtol=1e-4)
     backbone.zero_grad()
 
 

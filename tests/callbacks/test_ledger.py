@@ -103,9 +103,8 @@ def test_swapped_labels_of_omniglot_stand_in_the_top_five_percent(tmp_path, seed
     )
     assert five >= 0.5
     assert right >= 0.5
-    if (
-        turns == "none"
-    ):  # Braille's single dots, some of which have the same pixels; turned, they are not among the 20,000 looked up
+    # Braille's single dots, some of which have the same pixels; turned, they are not among the 20,000 looked up
+    if turns == "none":
         assert "0.0" in {row["grey_levels_apart"] for row in read(tmp_path / "ledger_duplicates.csv")}
 
 

@@ -54,9 +54,8 @@ def test_verify_says_same_and_different(done, tmp_path, capsys):
         files = []
         for row in divmod(int(pair), len(ids)):
             files.append(tmp_path / f"{word}{row}.png")
-            Image.fromarray(255 - samples.images[samples.row[ids[row]]][0].numpy()).save(
-                files[-1]
-            )  # dark ink on white, as people scan it
+            # dark ink on white, as people scan it
+            Image.fromarray(255 - samples.images[samples.row[ids[row]]][0].numpy()).save(files[-1])
         assert main(["verify", str(folder.path), *map(str, files)]) == 0
         assert capsys.readouterr().out.rstrip().endswith(f": {word}")
 
@@ -80,9 +79,8 @@ def test_a_protocol_of_the_run_is_judged_as_the_run_has_set_it(outputs, capsys):
     folder, metrics = run(*FEW, "protocol=[verification,one_shot]", *settings, "trainer.max_epochs=1")
     assert main(["evaluate", folder.run_id, "--protocol", "one_shot", "retrieval"]) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if "/" in line and "%" in line}
-    assert (
-        lines["one_shot/error"].count(f"{100 * metrics['test']['one_shot/error']['value']:.2f} %") == 2
-    )  # now, and at the run's end
+    # now, and at the run's end
+    assert lines["one_shot/error"].count(f"{100 * metrics['test']['one_shot/error']['value']:.2f} %") == 2
     assert "retrieval/map@r" in lines
 
 

@@ -109,9 +109,8 @@ def folder(
     if (template / "history.json").exists():
         shutil.copy(template / "history.json", path)
     thresholds = np.linspace(0, 2, 300)
-    middle = -2 * float(
-        ndtri(min(max(value, 1e-3), 0.49))
-    )  # between two normal densities whose equal error rate is `value`
+    # between two normal densities whose equal error rate is `value`
+    middle = -2 * float(ndtri(min(max(value, 1e-3), 0.49)))
     far, tar = ndtr((thresholds - 1) * 6 - middle / 2), ndtr((thresholds - 1) * 6 + middle / 2)
     write_curves(path / "curves_val.npz", {"verification": thinned(thresholds, far, tar, 10_000, 900)})
     return name

@@ -82,10 +82,11 @@ def test_what_is_refused_names_what_fits(parts, refusal, combinations):
 
     for names in refused:
         first = mended(names)
+        # each is a way out of this misfit
         assert all(refusal(*changed) != refusal(*names) for changed in first), (
             names,
             refusal(*names),
-        )  # each is a way out of this misfit
+        )
         if any(refusal(*changed) is None for changed in first):
             continue
         # a triplet loss, a miner of pairs and a sampling of episodes: two misfits, the second is told of when the first

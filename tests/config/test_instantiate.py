@@ -146,8 +146,7 @@ def test_every_option_binds_and_lists_every_parameter(group: str, name: str) -> 
     check_section(content, group, misfits, trusted=False)
     assert misfits == []
     content = content if "_target_" in content else content[name]  # a protocol sits under its own name
-    target: Callable[..., Any] = resolve_target(
-        content["_target_"], trusted=False
-    )  # a run folder of it can be evaluated
+    # a run folder of it can be evaluated
+    target: Callable[..., Any] = resolve_target(content["_target_"], trusted=False)
     assert inspect.getdoc(target)
     assert all(p.note for p in option_parameters(option_file(group, name)) if group != "optimizer")

@@ -112,9 +112,8 @@ def test_of_a_tile_only_what_goes_in_is_kept_for_the_gradient(make, name):
     a = points(900, 0, dtype=torch.float32).requires_grad_()
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
         d = make("distance", name).matrix(a, a)
-    assert (
-        sum(kept.values()) < 4 * d.untyped_storage().nbytes()
-    )  # of a whole tensor of pairs and dimensions, one alone is 5
+    # of a whole tensor of pairs and dimensions, one alone is 5
+    assert sum(kept.values()) < 4 * d.untyped_storage().nbytes()
 
 
 def test_tiled_keeps_the_order_of_rows_and_columns():

@@ -57,10 +57,11 @@ def test_it_is_the_listed_form(monkeypatch, dtype, allowed, form, average, kind,
     z, labels = problem(n, classes, dtype, kind)
     loss = TripletLoss(margin, form, average)
     e, listed = Embedded(z, labels, anchors=anchors), Embedded(z, labels, anchors=anchors)
+    # a distance of two equal rows is a rounding error in this form, and 0 in that of pairs
     both = (
         e.matrix(),
         listed.matrix(),
-    )  # a distance of two equal rows is a rounding error in this form, and 0 in that of pairs
+    )
     found, facts = loss(e)
     expected, expected_facts = loss(listed, as_triplets(listed, None))
     assert {name: int(fact) for name, fact in facts.items()} == {

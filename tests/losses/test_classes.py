@@ -82,9 +82,8 @@ def test_proxy_anchor_by_hand():
 
 
 def test_sub_center_arcface_by_hand():
-    weights = torch.stack(
-        [circle(0, 100), circle(90, 200)]
-    )  # the image of class 0 at 80 is 20 from the class's second center
+    # the image of class 0 at 80 is 20 from the class's second center
+    weights = torch.stack([circle(0, 100), circle(90, 200)])
     loss = with_weights(SubCenterArcFaceLoss(dim=2, classes=2, centers=2, margin=math.radians(30), scale=4.0), weights)
     value, facts = loss(Embedded(circle(20, 80), torch.tensor([0, 0])))
     assert plain(value) == pytest.approx((entropy(4 * cos(50), 4 * cos(70)) + entropy(4 * cos(50), 4 * cos(10))) / 2)
@@ -99,9 +98,8 @@ def test_soft_triple_by_hand():
     def relaxed(a, b):
         return (E(a / 0.5) * a + E(b / 0.5) * b) / (E(a / 0.5) + E(b / 0.5))
 
-    apart = (2 * math.sin(math.radians(30)) + 2 * math.sin(math.radians(55))) / (
-        2 * 2 * 1
-    )  # chords of 60 and of 110 degrees
+    # chords of 60 and of 110 degrees
+    apart = (2 * math.sin(math.radians(30)) + 2 * math.sin(math.radians(55))) / (2 * 2 * 1)
     expected = entropy(4 * (relaxed(cos(20), cos(40)) - 0.1), 4 * relaxed(cos(70), cos(180))) + 0.3 * apart
     assert plain(value) == pytest.approx(expected)
 

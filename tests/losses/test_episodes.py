@@ -47,11 +47,12 @@ def test_matching_by_hand():
 
 @pytest.mark.parametrize("kind", [PrototypicalLoss, MatchingLoss])
 def test_without_an_episode_the_first_of_each_class_is_the_support(kind):
+    # the third row shows the first image again
     z, labels, ids = (
         points(),
         LABELS,
         torch.tensor([0, 1, 0, 3, 4, 5, 6, 7]),
-    )  # the third row shows the first image again
+    )
     value, facts = kind()(Embedded(z, labels, ids))
     expected, _ = kind()(Embedded(z, labels, ids), Episode(torch.tensor([0, 3, 5, 7]), torch.tensor([1, 4, 6])))
     assert torch.equal(value, expected)

@@ -174,9 +174,8 @@ def test_multi_similarity_is_pytorch_metric_learnings(size, epsilon, base, dtype
 @pytest.mark.parametrize("size", GRID)
 def test_circle_is_pytorch_metric_learnings(size, margin, scale, dtype):
     z, labels = problem(*size, dtype)
-    theirs = pml_losses.CircleLoss(margin, scale, reducer=pml_reducers.MeanReducer())(
-        z, labels
-    )  # by default without zeros by underflow
+    # by default without zeros by underflow
+    theirs = pml_losses.CircleLoss(margin, scale, reducer=pml_reducers.MeanReducer())(z, labels)
     both = sum(all(kinds(labels, i)) for i in range(len(z)))  # they average over all anchors
     ours = plain(CircleLoss(margin, scale)(on_cosines(z, labels))[0])
     assert ours == pytest.approx(plain(theirs) * len(z) / max(1, both), **tolerance(dtype))

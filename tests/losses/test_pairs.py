@@ -192,12 +192,13 @@ def test_margin_with_a_boundary_for_each_class_by_hand():
     result = loss(Embedded(circle(0, 60, 90, 180), torch.tensor([0, 0, 1, 1])))
     root, short = math.sqrt(2), 2 * math.sin(math.radians(15))
     positives = [1 - 0.5, root - 1.1]
+    # from either end
     negatives = [
         [1.5 - root, 2.1 - root],
         [1.5 - short, 2.1 - short],
         [0, 0.1],
         [0, 2.1 - math.sqrt(3)],
-    ]  # from either end
+    ]
     assert plain(result) == pytest.approx(sum(positives) / 2 + sum(map(sum, negatives)) / 2 / 4, rel=1e-6)
     result[0].backward()
     assert loss.boundary.grad.tolist() == pytest.approx([-1 / 2 + 2 / 8, -1 / 2 + 4 / 8, 0])

@@ -263,10 +263,11 @@ def test_n_pair_by_hand_on_the_circle():
     ]
     near = [e(1), e(1), e(0), e(0)]  # the cosines to the positives: 1/2, 1/2, 0, 0
     assert plain(result) == pytest.approx(mean([math.log(1 + s / n) for s, n in zip(sums, near, strict=True)]))
+    # 60 is nearer to 90 than to 0, 90 nearer to 60 than to 180, 180 as near to 270 as to 90
     assert facts(result) == (
         3,
         4,
-    )  # 60 is nearer to 90 than to 0, 90 nearer to 60 than to 180, 180 as near to 270 as to 90
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

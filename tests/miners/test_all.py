@@ -64,9 +64,8 @@ def test_what_is_mined_is_valid(miner, size, anchors):
         assert e.positives()[tuples.anchor, tuples.positive].all()
         assert e.negatives()[tuples.anchor, tuples.negative].all()
         able = set((e.positives().any(1) & e.negatives().any(1)).nonzero().flatten().tolist())
-        if anchors == "half" and hasattr(
-            miner, "miner"
-        ):  # the library may choose a pair of one image, which is then left out
+        # the library may choose a pair of one image, which is then left out
+        if anchors == "half" and hasattr(miner, "miner"):
             return
         if type(miner) in SELECTIVE:  # leaves out anchors that are easy or too hard
             assert set(tuples.anchor.tolist()) <= able
@@ -112,8 +111,9 @@ def test_semi_hard_by_hand():
 
 def test_semi_hard_wants_strictly_farther():
     z = torch.tensor([[0.0], [2.0], [-2.0], [5.0]])
+    # not the one at the same distance
     assert listed(SemiHard()(Embedded(z, torch.tensor([0, 0, 1, 1]))))[0] == (
         0,
         1,
         3,
-    )  # not the one at the same distance
+    )

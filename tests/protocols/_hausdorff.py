@@ -34,10 +34,11 @@ def modified_hausdorff(a: Tensor, b: Tensor) -> Tensor:
     y, x = b.T.contiguous()
     there, back = [], torch.full_like(x, float("inf"))
     for part in a.split(BLOCK):
+        # (block, Q); a matrix product would round, and near ties decide trials
         dy, dx = (
             part[:, :1] - y,
             part[:, 1:] - x,
-        )  # (block, Q); a matrix product would round, and near ties decide trials
+        )
         squared = dy.square_().addcmul_(dx, dx)
         there.append(squared.amin(1))
         back = torch.minimum(back, squared.amin(0))

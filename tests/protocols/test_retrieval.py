@@ -74,9 +74,8 @@ def test_agrees_with_pytorch_metric_learning():
     assert ours["recall@1"].value == pytest.approx(theirs["precision_at_1"], abs=1e-6)
     assert ours["r_precision"].value == pytest.approx(theirs["r_precision"], abs=1e-6)
     assert ours["map@r"].value == pytest.approx(theirs["mean_average_precision_at_r"], abs=1e-6)
-    assert ours["mrr"].value == pytest.approx(
-        whole["mean_reciprocal_rank"], abs=1e-6
-    )  # its neighbours must reach the first hit
+    # its neighbours must reach the first hit
+    assert ours["mrr"].value == pytest.approx(whole["mean_reciprocal_rank"], abs=1e-6)
 
 
 @pytest.mark.parametrize(

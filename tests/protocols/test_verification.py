@@ -87,9 +87,8 @@ def test_leave_one_out_is_the_figure_without_the_identity():
     for name, values in without.items():
         expected = 11 * (np.mean(values) - np.array(values))
         got = np.array([figures[name].influence[f"id{c}"] for c in range(12)])
-        assert np.corrcoef(expected, got)[0, 1] > 0.97, (
-            name
-        )  # the figure takes vertices, the influences straight lines between
+        # the figure takes vertices, the influences straight lines between
+        assert np.corrcoef(expected, got)[0, 1] > 0.97, name
         if name in ("auc", "accuracy", "false_accept", "false_reject"):
             assert got == pytest.approx(expected, abs=0.02), name
 

@@ -17,6 +17,7 @@ from siamese_lab.runs.folder import RunFolder
 from tests.conftest import FEW, SMALL
 from tests.training.test_resume import lab, only, results, same
 
+# SMALL has its own max_epochs
 WORDS = [
     "train",
     *SMALL[:6],
@@ -24,7 +25,7 @@ WORDS = [
     *FEW,
     "trainer.max_epochs=2",
     "trainer.checkpoint_every=5",
-]  # SMALL has its own max_epochs
+]
 NO_SPACE = OSError(28, "No space left on device", "a file")
 
 fault = {"folder": None, "at": 0, "seen": 0}
@@ -38,9 +39,8 @@ def _deny(event, given):
         return
     if event == "open" and not (given[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
         return
-    path = (
-        Path(os.fsdecode(given[0])) if isinstance(given[0], str | bytes | os.PathLike) else Path()
-    )  # else a file that is open already
+    # else a file that is open already
+    path = Path(os.fsdecode(given[0])) if isinstance(given[0], str | bytes | os.PathLike) else Path()
     if not path.is_relative_to(fault["folder"]) or path.suffix == ".lock" or (event == "os.mkdir" and path.exists()):
         return
     fault["seen"] += 1

@@ -20,6 +20,7 @@ from siamese_lab.runs.folder import LabError, RunFolder, find_run, run_folder
 from siamese_lab.tensorboard import hparams
 from tests.conftest import FEW, ROOT, SMALL
 
+# SMALL has its own max_epochs
 LONG = [
     "train",
     *SMALL[:6],
@@ -27,7 +28,7 @@ LONG = [
     *FEW,
     "trainer.max_epochs=5000",
     "trainer.progress=true",
-]  # SMALL has its own max_epochs
+]
 
 
 def start(folder, *command, **environment):

@@ -187,15 +187,13 @@ def test_pk_has_k_images_of_each_of_p_classes(batch_size, per_class):
 
 
 def test_pk_draws_each_class_equally_often():
-    sampling = PK(
-        labels=LABELS, batch_size=20, per_class=4, steps=8
-    )  # 5 of 20 classes a batch: 4 batches hold each once
+    # 5 of 20 classes a batch: 4 batches hold each once
+    sampling = PK(labels=LABELS, batch_size=20, per_class=4, steps=8)
     for epoch in range(3):
         drawn = Counter(torch.cat([LABELS[ids] for ids, _ in sampling.batches(epoch)]).tolist())
         assert set(drawn.values()) == {2 * 4}
-    uneven = PK(
-        labels=LABELS, batch_size=24, per_class=4, steps=300
-    )  # 6 of 20: two classes of each list are left out, ever others
+    # 6 of 20: two classes of each list are left out, ever others
+    uneven = PK(labels=LABELS, batch_size=24, per_class=4, steps=300)
     drawn = Counter(torch.cat([LABELS[ids] for ids, _ in uneven.batches(0)]).tolist())
     assert set(drawn) == set(range(20))
     assert max(drawn.values()) < 1.25 * min(drawn.values())

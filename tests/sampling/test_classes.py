@@ -13,10 +13,11 @@ from siamese_lab.sampling.hierarchical import Hierarchical
 from siamese_lab.training.assemble import assemble
 from tests.sampling.test_all import LABELS
 
+# 4 x 5 classes, 2 x 10
 GROUPS = {
     "alphabet": (LABELS // 5, ("a", "b", "c", "d")),
     "half": (LABELS % 2, ("even", "odd")),
-}  # 4 x 5 classes, 2 x 10
+}
 
 # hierarchical
 
@@ -30,9 +31,8 @@ def test_each_batch_lies_within_one_group(within, per_class):
         (group,) = codes[ids].unique().tolist()
         seen[group] += 1
         drawn = Counter(LABELS[ids].tolist())
-        most = (
-            [3, 3, 2, 2, 2] if (within, per_class) == ("alphabet", 2) else [per_class] * (12 // per_class)
-        )  # six classes wanted, five there
+        # six classes wanted, five there
+        most = [3, 3, 2, 2, 2] if (within, per_class) == ("alphabet", 2) else [per_class] * (12 // per_class)
         assert sorted(drawn.values(), reverse=True) == most
         for label, times in drawn.items():
             assert len(ids[LABELS[ids] == label].unique()) == min(times, int((label == LABELS).sum()))
@@ -54,9 +54,8 @@ def test_a_small_group_gives_all_its_classes_with_more_images_each():
 
 
 def test_each_class_is_drawn_equally_often():
-    sampling = Hierarchical(
-        labels=LABELS, groups=GROUPS, batch_size=8, per_class=4, steps=600
-    )  # 2 of the 5 classes of an alphabet
+    # 2 of the 5 classes of an alphabet
+    sampling = Hierarchical(labels=LABELS, groups=GROUPS, batch_size=8, per_class=4, steps=600)
     drawn = Counter(torch.cat([LABELS[ids] for ids, _ in sampling.batches(0)]).tolist())
     assert set(drawn) == set(range(20))
     assert max(drawn.values()) < 1.5 * min(drawn.values())

@@ -77,9 +77,8 @@ def test_the_window_is_the_written_out_one(first, last, absolute, relative, dist
 def test_each_mining_gives_an_image_another_positive():
     sampling = HardWindow(labels=EVEN, batch_size=24)
     positives = torch.stack([sampling.mine(Z, Euclidean(), epoch)[:, 0] for epoch in range(40)])
-    assert [len(set(column.tolist())) for column in positives.T] == pytest.approx(
-        [9] * 120, abs=1
-    )  # nine others in the class
+    # nine others in the class
+    assert [len(set(column.tolist())) for column in positives.T] == pytest.approx([9] * 120, abs=1)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])

@@ -696,11 +696,12 @@ def test_a_cache_that_cannot_be_written(tree, tmp_path):
     (tmp_path / "cache").unlink()
     one_line(check("people"), 0)
     (store,) = (tmp_path / "cache" / "store").glob("*.u8")
+    # folders stand where files are to be written
     for path in (
         store,
         store.with_suffix(".json"),
         store.with_suffix(".part"),
-    ):  # folders stand where files are to be written
+    ):
         path.unlink(missing_ok=True)
         path.mkdir()
         one_line(check("people"), 2, "cannot write the store of decoded images .*set SIAMESE_LAB_CACHE")

@@ -194,12 +194,10 @@ def check(server, tmp_path, monkeypatch):
 
     def run(*behaviours, address=None):
         server.behaviours = list(behaviours)
-        patience = (
-            1.0 if {stalls, silent} & set(behaviours) else 30.0
-        )  # seconds; a busy machine is no server that stalls
-        quick = partial(
-            download.download, retries=3, patience=patience, backoff=0.01
-        )  # else a server that is down is waited for, 15 s
+        # seconds; a busy machine is no server that stalls
+        patience = 1.0 if {stalls, silent} & set(behaviours) else 30.0
+        # else a server that is down is waited for, 15 s
+        quick = partial(download.download, retries=3, patience=patience, backoff=0.01)
         monkeypatch.setattr(omniglot_files, "download", quick)
         address = address or f"http://127.0.0.1:{server.server_port}/python"
         return command("check", "data=omniglot", f"data.address='{address}'", *QUICK, *SMALL_OMNIGLOT)

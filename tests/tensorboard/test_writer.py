@@ -46,9 +46,8 @@ def samples_of(
     ids = torch.arange(10, n)
     labels = torch.cat([torch.zeros(10, dtype=torch.int64), embedded.labels.cpu()])
     groups = {"script": (labels % 2, ("Old\tItalic", "Greek"))}
-    embedded.groups.update(
-        {name: (codes[ids], names) for name, (codes, names) in groups.items()}
-    )  # a plain dict behind the Mapping
+    # a plain dict behind the Mapping
+    embedded.groups.update({name: (codes[ids], names) for name, (codes, names) in groups.items()})
     return Samples(
         images, torch.arange(n), torch.zeros(n, dtype=torch.int64), labels, embedded.classes, groups,
         torch.full((n,), TEST), "label", "f", files=tuple(f"{i}.png" for i in range(n)) if files else (),
@@ -211,9 +210,8 @@ def test_precision_and_recall(run, events):
     for point in (0, 40, 80, 110):
         accepted = d <= curves.threshold[-1] * (1 - point / 126) + 1e-6
         tp, fp = int((accepted & same).sum()), int((accepted & ~same).sum())
-        assert sent[:4, point] == pytest.approx(
-            [tp, fp, 3780 - fp, 225 - tp], abs=12
-        )  # between two of 2000 points of 4005 pairs
+        # between two of 2000 points of 4005 pairs
+        assert sent[:4, point] == pytest.approx([tp, fp, 3780 - fp, 225 - tp], abs=12)
         assert sent[4, point] == pytest.approx(tp / max(tp + fp, 1) if tp + fp else 1.0, abs=0.03)
         assert sent[5, point] == pytest.approx(tp / 225, abs=0.03)
     assert sent[4, -1] == 1.0  # nothing is accepted at distance 0

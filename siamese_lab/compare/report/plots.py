@@ -33,9 +33,8 @@ def comparison_pictures(comparison: Comparison) -> tuple[list[Picture], list[str
     made: list[Picture] = []
     lacking: list[str] = []
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Glyph .* missing"
-        )  # the page's fonts draw the texts, matplotlib's only measure them
+        # the page's fonts draw the texts, matplotlib's only measure them
+        warnings.filterwarnings("ignore", "Glyph .* missing")
         for task in tasks:
             try:
                 drawn = task()

@@ -92,9 +92,8 @@ def _train(cfg: "DictConfig", run_id: str) -> int:  # type: ignore[name-defined]
     if begun and folder.state() == "ok":
         return 0
     if begun and folder.info()["state"] == "running" and is_alive(folder.info()):
-        raise LabError(
-            folder.busy()
-        )  # before its checkpoints are looked at: what is half-written there is not left over
+        # before its checkpoints are looked at: what is half-written there is not left over
+        raise LabError(folder.busy())
     try:
         goes_on = begun and newest_checkpoint(folder.path / "checkpoints").path is not None
     except LabError as error:  # none of them is whole

@@ -109,9 +109,8 @@ class Placed:
         if self._code is None and self._asked != signal.SIGKILL:
             self._asked, self._patience = int(signal.SIGKILL), time.monotonic() + ANSWER
             if self.placed:
-                self.ray.wait(
-                    [self.place.signal.remote(self._asked)], timeout=ANSWER
-                )  # so that it is heard though the sweep ends now
+                # so that it is heard though the sweep ends now
+                self.ray.wait([self.place.signal.remote(self._asked)], timeout=ANSWER)
             else:
                 self._end(-signal.SIGKILL)
 

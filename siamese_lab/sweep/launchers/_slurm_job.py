@@ -26,13 +26,14 @@ LEAVE = 75.0  # seconds for a checkpoint: SLURM's signal comes 90 s before a job
 EVERY = 0.5  # seconds between two looks at a job
 LATE = 15.0  # seconds for a file that a node has written to be seen here
 SAVING = 45.0  # seconds for a job whose parent on the node was killed to write its checkpoint
+# without an exit code of its own
 BY_STATE = {
     "TIMEOUT": 124,
     "DEADLINE": 124,
     "OUT_OF_MEMORY": EXIT_CODES["oom"],
     "FAILED": 1,
     "COMPLETED": 1,
-}  # without an exit code of its own
+}
 THEIRS = ("NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REVOKED")  # ends that are no fault of a job
 
 
@@ -166,9 +167,8 @@ class Submitted:
         over = state in ENDED
         if code is None and not over:
             return
-        if (
-            code is None
-        ):  # it was killed, or the file is not seen yet; or it writes its last checkpoint, with nobody to say so
+        # it was killed, or the file is not seen yet; or it writes its last checkpoint, with nobody to say so
+        if code is None:
             self._over = self._over or time.monotonic()
             passed = time.monotonic() - self._over
             if passed < (LATE if self.cluster == "slurm" else EVERY) or (

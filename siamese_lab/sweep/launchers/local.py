@@ -189,9 +189,8 @@ class Process:
 
     def _end_group(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
-            if (
-                self._code is not None or os.getpgid(self.process.pid) == self.process.pid
-            ):  # not the server's, before its setsid
+            # not the server's, before its setsid
+            if self._code is not None or os.getpgid(self.process.pid) == self.process.pid:
                 os.killpg(self.process.pid, number)
 
 

@@ -20,9 +20,8 @@ from siamese_lab.sweep.launchers.local import cores, visible_gpus
 
 REACH = 15.0  # seconds for a cluster to answer
 LOOK = 2.0  # seconds between two looks at which nodes there are
-STORE = (
-    80 * 2**20
-)  # bytes of shared memory that a cluster of our own takes, the least that Ray allows: jobs exchange files, not objects
+# bytes of shared memory that a cluster of our own takes, the least that Ray allows: jobs exchange files, not objects
+STORE = 80 * 2**20
 QUIET = {
     # else Ray warns that this will be its way; jobs without a GPU are shown none, see `Place`
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

@@ -176,9 +176,8 @@ def _distinct(
     if nowhere and not lenient:
         first = next(iter(found.values()))
         values = pairs | {key: value for one in found.values() for key, value in one.point.items()}
-        compose(
-            [*first.words, *(f"{key}={values[key]}" for key in sorted(nowhere))], config_dirs
-        )  # says what the nearest keys are
+        # says what the nearest keys are
+        compose([*first.words, *(f"{key}={values[key]}" for key in sorted(nowhere))], config_dirs)
         raise LabError(f"no key {nowhere[0]}")
     for other in exclude:
         if unknown := [key for key in other if key not in every and key != "seed"]:

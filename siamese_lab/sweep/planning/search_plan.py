@@ -84,9 +84,8 @@ def searched(
     for one in keys:
         if not any(has(plain_keys, one) for plain_keys in skeletons):
             value = next((word for word in fixed if word.startswith(f"{one}=")), f"{one}=1")
-            compose(
-                [*fixed_choices, *(f"{k}={v}" for k, v in first.items()), value], config_dirs
-            )  # says what the nearest key is
+            # says what the nearest key is
+            compose([*fixed_choices, *(f"{k}={v}" for k, v in first.items()), value], config_dirs)
     kept = [
         word
         for word in fixed

@@ -37,9 +37,8 @@ def importance(points: Collection[tuple[float, Mapping[str, ParameterValue]]], s
         return {}
     axes = {axis.key: axis for axis in space.axes}
     names = list(dict.fromkeys(name for _, drawn in points for name in drawn))
-    blocks = [
-        _steps([drawn.get(name) for _, drawn in points], axes[name.partition("[")[0]]) for name in names
-    ]  # each (P, bins)
+    # each (P, bins)
+    blocks = [_steps([drawn.get(name) for _, drawn in points], axes[name.partition("[")[0]]) for name in names]
     x = np.hstack([np.ones((len(y), 1)), *blocks])
     penalty = np.diag([0.0] + [RIDGE] * (x.shape[1] - 1))
     steps = np.linalg.lstsq(x.T @ x + penalty, x.T @ y, rcond=None)[0][1:]

@@ -70,9 +70,8 @@ def study(storage: str, folder: Path, name: str, better: Literal["low", "high"] 
     optuna = imported()
     folder.mkdir(parents=True, exist_ok=True)
     direction = "minimize" if better == "low" else "maximize"
-    lock = FileLock(
-        folder / ".open.lock"
-    )  # two processes that make the tables of one file at once get in each other's way
+    # two processes that make the tables of one file at once get in each other's way
+    lock = FileLock(folder / ".open.lock")
     with told(storage, opening=True), lock:
         kept = _opened(storage, folder)
         if better is None:
@@ -181,9 +180,8 @@ def _opened(storage: str, folder: Path) -> "BaseStorage":
     from optuna.storages import RDBStorage
 
     if path is None:
-        return RDBStorage(
-            storage, engine_kwargs={"pool_pre_ping": True}
-        )  # a connection that the server has closed is opened anew
+        # a connection that the server has closed is opened anew
+        return RDBStorage(storage, engine_kwargs={"pool_pre_ping": True})
     return RDBStorage(f"sqlite:///{path.absolute()}", engine_kwargs={"connect_args": {"timeout": BUSY}})
 
 

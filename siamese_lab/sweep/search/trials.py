@@ -206,10 +206,11 @@ class Trials:
         if worker is not None and is_gone(worker):
             return True
         if worker is not None and worker["host"] == self.me["host"]:
+            # an earlier search of this process
             return (worker["pid"], worker["ticks"]) == (
                 self.me["pid"],
                 self.me["ticks"],
-            )  # an earlier search of this process
+            )
         if (
             worker is None
             and trial.datetime_start is not None

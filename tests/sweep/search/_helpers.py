@@ -111,9 +111,8 @@ def go(drawn, train=lambda job: (finish(job, error(job.point)), "ok")[1]):
     return jobs
 
 
-if (
-    __name__ == "__main__"
-):  # a process that searches: SECONDS that a run takes, TOTAL points, STORAGE; prints a line for each run
+# a process that searches: SECONDS that a run takes, TOTAL points, STORAGE; prints a line for each run
+if __name__ == "__main__":
 
     def slowly(job):
         print("began", job.run_id, flush=True)

@@ -32,9 +32,8 @@ def test_as_many_points_as_asked_for_and_no_more_over_several_calls(outputs, sam
     assert len({job.run_id for job in first}) == 15
     assert go(source(axes, 15, sampler, startup=5)) == []
     more = go(source(axes, 20, sampler, startup=5))
-    assert (
-        len({job.run_id for job in [*first, *more]}) == 20
-    )  # nothing that began again with the seed would draw new ones
+    # nothing that began again with the seed would draw new ones
+    assert len({job.run_id for job in [*first, *more]}) == 20
     assert [job.run_id for job in Study.read("s").jobs] == [job.run_id for job in [*first, *more]]
     assert all(job.file("yaml").exists() for job in first)
 
@@ -236,9 +235,8 @@ def test_cmaes_refuses_choices_and_single_axes():
 def test_another_space_is_refused(outputs):
     drawn = source(spanned(*WORDS), 3)
     study = drawn.trials.study
-    refuse_other(
-        study, spanned("loss=triplet,supcon"), ["seed=0"]
-    )  # of a search that was refused before its first point
+    # of a search that was refused before its first point
+    refuse_other(study, spanned("loss=triplet,supcon"), ["seed=0"])
     refuse_other(study, spanned(*WORDS), ["seed=0", "search=tpe", "search.trials=3"])
     go(drawn)
     refuse_other(study, spanned(*WORDS), ["search=random", "seed=0"])
