@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from siamese_lab.commands._run_report import print_figures
-from siamese_lab.config.compose import compose, read_config
+from siamese_lab.config.compose import EVALUATED, compose, read_config
 from siamese_lab.config.groups import option_file
 from siamese_lab.config.instantiate import build
 from siamese_lab.core.errors import LabError
@@ -38,7 +38,7 @@ def command(run: str, data: list[str], protocols: list[str] | None) -> int:
     """
     folder = find_run(run)
     metrics = folder.metrics()  # first: nothing is evaluated of a run that is not at its end
-    cfg = read_config(folder.path / "config.yaml")
+    cfg = read_config(folder.path / "config.yaml", EVALUATED)
     twin = load_twin(folder, cfg).to(decide_device(cfg, "auto").device)
     own = _composed(cfg, data) if data else cfg
     samples = load_data(own, trusted=bool(data))

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import torch
 
-from siamese_lab.config.compose import read_config
+from siamese_lab.config.compose import EVALUATED, read_config
 from siamese_lab.config.instantiate import build
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import printable
@@ -27,7 +27,7 @@ def command(run: str, left: Path, right: Path) -> int:
         LabError: if there is no such run, it chose no threshold, or an image cannot be read.
     """
     folder = find_run(run)
-    cfg = read_config(folder.path / "config.yaml")
+    cfg = read_config(folder.path / "config.yaml", EVALUATED)
     chosen = folder.metrics()["chosen"].get("verification", {})
     if "threshold" not in chosen:
         raise LabError(f"{folder.path} chose no threshold: train with protocol=[verification] and a validation part")

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ SCHEMA_VERSION = 1
 
 NEEDED = ("data", "augment", "backbone", "distance", "sampling", "miner", "loss", "optimizer")
 """Sections that every run builds."""
+
+EVALUATED = ("data", "augment", "backbone", "distance", "protocol", "optimizer")
+"""Groups that are checked in full where a run is only evaluated; the others would import Lightning, or much else."""
 
 OF_A_RUN = (*NEEDED, "protocol", "seed", "trainer", "evaluation", "choices")
 """Keys that the config of every run has."""
@@ -105,8 +108,13 @@ def check_composed(cfg: DictConfig) -> DictConfig:
     return _checked(cfg, set(group_names()), [])
 
 
-def read_config(path: Path) -> DictConfig:
+def read_config(path: Path, built: Collection[str] | None = None) -> DictConfig:
     """Reads the resolved config of a run; build from it with `trusted=False`.
+
+    Args:
+        path: of its config.yaml.
+        built: the groups that will be built; of the others the targets' names are checked, and nothing is imported for
+            them. None = all.
 
     Raises:
         LabError: if it is missing, no yaml, or not resolved.
@@ -134,6 +142,7 @@ def read_config(path: Path) -> DictConfig:
         {*group_names(), *(plain["choices"] if isinstance(plain["choices"], dict) else ())},
         misfits,
         trusted=False,
+        built=built,
     )
     misfits += [f"{key} must be a mapping with `{TARGET}`, got null" for key in NEEDED if plain[key] is None]
     if misfits:

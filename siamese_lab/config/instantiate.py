@@ -6,11 +6,12 @@ import importlib
 import inspect
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, get_type_hints
 
 from omegaconf import Container, DictConfig, OmegaConf
 
+from siamese_lab.config.named_targets import is_ours
 from siamese_lab.config.ranges import check_ranges
 from siamese_lab.config.schema import ASIDE, GIVEN, Root
 from siamese_lab.core.errors import LabError
@@ -98,7 +99,13 @@ def resolve_target(target: str, trusted: bool = True) -> Callable[..., Any]:
     return found
 
 
-def check_config(plain: dict[str, Any], groups: set[str], misfits: list[str], trusted: bool = True) -> dict[str, Any]:
+def check_config(
+    plain: dict[str, Any],
+    groups: set[str],
+    misfits: list[str],
+    trusted: bool = True,
+    built: Collection[str] | None = None,
+) -> dict[str, Any]:
     """Checks a whole resolved config: plain sections against the schema, the others against their targets' signatures.
 
     Returns:
@@ -109,8 +116,11 @@ def check_config(plain: dict[str, Any], groups: set[str], misfits: list[str], tr
     for key, value in plain.items():
         if key in hints:
             result[key] = fit_type(value, hints[key], key, misfits)
-        elif key in groups:
+        elif key in groups and (built is None or key in built):
             result[key] = check_section(value, key, misfits, trusted)
+        elif key in groups:
+            result[key] = value
+            _check_names(value, key, misfits)
         else:
             misfits.append(f"no key {key}{nearest(key, [*hints, *groups])}")
     check_ranges(plain, misfits)
@@ -138,6 +148,19 @@ def check_section(value: Any, key: str, misfits: list[str], trusted: bool = True
         misfits.append(f"{key}: `{value[TARGET]}` is refused: it is no {group}")
         return value
     return _check_target(value, target, key, misfits, trusted)
+
+
+def _check_names(value: Any, key: str, misfits: list[str]) -> None:
+    """Checks the targets of a section that is not built, by their names alone."""
+    if isinstance(value, list):
+        for i, one in enumerate(value):
+            _check_names(one, f"{key}[{i}]", misfits)
+    elif isinstance(value, dict):
+        group = re.split(r"[.\[]", key)[0]
+        if TARGET in value and not is_ours(value[TARGET], HOMES.get(group, "siamese_lab.")):
+            misfits.append(f"{key}: `{value[TARGET]}` is refused: it is no {group} of siamese_lab's")
+        for name, one in value.items():
+            _check_names(one, f"{key}.{name}", misfits)
 
 
 def is_given(p: inspect.Parameter) -> bool:

@@ -24,7 +24,7 @@ def open_test_part(folders: Sequence[RunFolder], command: str) -> None:
     """
     from dataclasses import asdict
 
-    from siamese_lab.config.compose import read_config
+    from siamese_lab.config.compose import EVALUATED, read_config
     from siamese_lab.config.instantiate import build
     from siamese_lab.core.errors import LabError
     from siamese_lab.data.load import load_data
@@ -41,7 +41,7 @@ def open_test_part(folders: Sequence[RunFolder], command: str) -> None:
         log_opening(study, [folder.run_id for folder in shut if folder.path.parent == study], command)
     loaded: dict[str, Samples] = {}
     for folder in shut:
-        metrics, cfg = known[folder], read_config(folder.path / "config.yaml")
+        metrics, cfg = known[folder], read_config(folder.path / "config.yaml", EVALUATED)
         key = str(cfg.data)
         samples = loaded[key] if key in loaded else loaded.setdefault(key, load_data(cfg, trusted=False))
         if samples.fingerprint != metrics["data"]["fingerprint"]:
