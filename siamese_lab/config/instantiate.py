@@ -160,6 +160,8 @@ def _check_names(value: Any, key: str, misfits: list[str]) -> None:
         if TARGET in value and not is_ours(value[TARGET], HOMES.get(group, "siamese_lab.")):
             misfits.append(f"{key}: `{value[TARGET]}` is refused: it is no {group} of siamese_lab's")
         for name, one in value.items():
+            if name != TARGET and re.fullmatch(r"_\w+_", str(name)):
+                misfits.append(f"no key {key}.{name}")
             _check_names(one, f"{key}.{name}", misfits)
 
 

@@ -28,6 +28,7 @@ RESUMED = {
 COPY = "take the file from a good copy of the run"
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 TRAINED, AVERAGED = "twin.", "average.module."  # how the names of a twin's weights begin in a checkpoint
+PARTS = (TRAINED, "loss.", "memory.", "average.")  # and those of all weights of a run
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,10 @@ def restore_twin(twin: Twin, path: Path) -> int:
 def _load(module: nn.Module, checkpoint: dict[str, Any], prefix: str, path: Path) -> int:
     try:
         weights = checkpoint["state_dict"]
+        if not isinstance(weights, dict):
+            raise LabError(f"{path} is no checkpoint of a run: its state_dict is a {type(weights).__name__}")
+        if foreign := [name for name in weights if not str(name).startswith(PARTS)]:
+            raise RuntimeError(f"it has weights of another kind, {printable(foreign[0])}")
         chosen = {name.removeprefix(prefix): one for name, one in weights.items() if name.startswith(prefix)}
         module.load_state_dict(chosen)
         epoch = int(checkpoint["epoch"]) + 1
@@ -167,7 +172,7 @@ def _load(module: nn.Module, checkpoint: dict[str, Any], prefix: str, path: Path
     for name, weight in module.named_parameters():
         if not bool(torch.isfinite(weight).all()):
             raise LabError(
-                f"{path} holds weights that are NaN or infinite, in {name}: no run writes such; take the file from a "
-                "good copy"
+                f"{path} holds weights that are NaN or infinite, in {name.removeprefix(TRAINED)}: no run writes such; "
+                "take the file from a good copy"
             )
     return epoch

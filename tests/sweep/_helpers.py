@@ -10,7 +10,7 @@ from tests.conftest import FEW, ROOT, SMALL
 
 SCRIPT = """
 import json, sys
-from siamese_lab.sweep import schedule
+from siamese_lab.sweep.execution import scheduler
 from siamese_lab.sweep.launchers.local import Local
 from siamese_lab.sweep.execution.job_source import Listed
 from siamese_lab.sweep.execution.stop import Stop
@@ -20,7 +20,7 @@ if __name__ == "__main__":
     study, options = sys.argv[1], json.loads(sys.argv[2])
     stop = Stop()
     with stop.listening():
-        states = schedule.run(Listed(Study.read(study).jobs), Local(**options), stop)
+        states = scheduler.run(Listed(Study.read(study).jobs), Local(**options), stop)
     print(json.dumps(states))
 """
 
