@@ -32,7 +32,7 @@ def command(run: str, left: Path, right: Path) -> int:
     if "threshold" not in chosen:
         raise LabError(f"{folder.path} chose no threshold: train with protocol=[verification] and a validation part")
     reader: Fit = build(cfg.data, trusted=False).fit
-    x = torch.cat([read(path, reader, folder.info()["network"]["shape"]) for path in (left, right)])
+    x = torch.cat([read_image(path, reader, folder.info()["network"]["shape"]) for path in (left, right)])
     twin = load_twin(folder, cfg)
     a, b = twin.embed(x)
     with torch.no_grad():
@@ -42,8 +42,8 @@ def command(run: str, left: Path, right: Path) -> int:
     return 0
 
 
-def read(path: Path, reader: Fit, shape: list[int]) -> torch.Tensor:
-    """An image file as the run's data set reads its own: uint8 (1, C, H, W).
+def read_image(path: Path, reader: Fit, shape: list[int]) -> torch.Tensor:
+    """Reads an image file as the run's data set reads its own: uint8 (1, C, H, W).
 
     Args:
         path: of the file.

@@ -23,7 +23,7 @@ RESUMED = {
     "lr_schedulers": list,
     "loops": dict,
 }
-"""What a run cannot go on without, and its kind; so are `callbacks`, a mapping of mappings."""
+"""The entries that a run is resumed from, with their types; `callbacks`, a mapping of mappings, is another."""
 
 COPY = "take the file from a good copy of the run"
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
@@ -33,12 +33,12 @@ PARTS = (TRAINED, "loss.", "memory.", "average.")  # and those of all weights of
 
 @dataclass(frozen=True)
 class Start:
-    """Where a run is resumed.
+    """The point at which a run is resumed.
 
     Args:
         path: of the checkpoint; None = from the beginning.
         step: optimizer steps done.
-        broken: checkpoints that were passed over, and why.
+        broken: one message for each checkpoint that was passed over.
     """
 
     path: Path | None = None
@@ -47,10 +47,10 @@ class Start:
 
 
 def newest_checkpoint(folder: Path) -> Start:
-    """The newest checkpoint in a run's folder of checkpoints that is whole; leftovers of a killed process are removed.
+    """Finds the newest whole checkpoint of a run, and removes what a killed process left half-written.
 
     Raises:
-        LabError: if there are some and none is whole: nothing is begun anew over what may still be saved.
+        LabError: if there are checkpoints and none is whole: what may still be saved is not written over.
     """
     broken: list[str] = []
     for leftover in folder.glob(".*.ckpt.*"):
@@ -85,7 +85,7 @@ def _refuse_partial(checkpoint: dict[str, Any], path: Path) -> None:
 
 
 def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """What a checkpoint holds. Every byte is checked against the file's own checksums first, which torch does not do.
+    """Reads a checkpoint; every byte is first checked against the file's own checksums, which torch does not do.
 
     Raises:
         LabError: if there is none, or it is not whole.

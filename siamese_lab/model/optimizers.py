@@ -11,8 +11,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 
 def parameter_groups(module: nn.Module, groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The parameters of `module` in the optimizer's groups: the first pattern that matches a name takes it, the rest
-    come last.
+    """Sorts the parameters of a module into the optimizer's groups.
+
+    The first pattern that matches a name takes it; parameters that no pattern matches form the last group.
 
     Args:
         module: its parameters' names are what the patterns are held against, e.g. "backbone.trunk.0.0.weight",
@@ -42,8 +43,7 @@ def parameter_groups(module: nn.Module, groups: Sequence[dict[str, Any]]) -> lis
 
 
 def schedule(optimizer: Optimizer, name: Literal["constant", "cosine"], warmup: float, steps: int) -> LambdaLR:
-    """The factor on every group's learning rate at each step: a linear warm-up, then constant or half a cosine down to
-    0.
+    """Scales every group's learning rate at each step: a linear warm-up, then constant, or half a cosine down to 0.
 
     Args:
         optimizer: whose rates are scaled.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import pytorch_lightning as pl
@@ -96,18 +97,12 @@ class SiameseModule(pl.LightningModule):
         return value
 
     def _forward(self, x: Tensor) -> Tensor:
-        """Embeddings (b, D) of a batch in training; where it goes in chunks, each is computed again when its gradient
-        is asked for.
-        """
+        """Embeddings (b, D) of a batch in training; chunks are computed again when their gradient is asked for."""
         if self.chunk is None or len(x) <= self.chunk:
             z: Tensor = self.twin.backbone(x)
             return z
-        return torch.cat(
-            [
-                checkpoint(self.twin.backbone, part, use_reentrant=False, preserve_rng_state=True)
-                for part in x.split(self.chunk)
-            ]
-        )
+        again = partial(checkpoint, self.twin.backbone, use_reentrant=False, preserve_rng_state=True)
+        return torch.cat([again(part) for part in x.split(self.chunk)])
 
     def on_after_backward(self) -> None:
         """Brings the gradients of several processes together."""
@@ -121,8 +116,6 @@ class SiameseModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer over the twin and the loss, with its schedule."""
-        return (
-            self.make_optimizers(self)
-            if self.make_optimizers is not None
-            else torch.optim.AdamW(self.parameters(), lr=1e-3)
-        )
+        if self.make_optimizers is not None:
+            return self.make_optimizers(self)
+        return torch.optim.AdamW(self.parameters(), lr=1e-3)

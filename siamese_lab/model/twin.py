@@ -80,9 +80,8 @@ class Twin(nn.Module):
         Follows the module's mode and ignores `views`: it is for training by hand. To use a trained twin, compare what
         `embed` returns.
         """
-        distances: Tensor = self.distance.pairwise(
-            self.backbone(self.prepare(left)), self.backbone(self.prepare(right))
-        )  # type: ignore[operator]
+        a, b = self.backbone(self.prepare(left)), self.backbone(self.prepare(right))  # (B, D) each
+        distances: Tensor = self.distance.pairwise(a, b)  # type: ignore[operator]
         return distances
 
     @torch.no_grad()
