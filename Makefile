@@ -16,7 +16,7 @@ help:
 	@echo "make board      the runs in TensorBoard; one study: make board ARGS=my_study"
 	@echo "make test       the tests; make test-slow, make test-gpu: those that take minutes, or a GPU"
 	@echo "make docs       docs/losses.md anew, from conf/ and the docstrings"
-	@echo "make lint       ruff and mypy; make format: lets ruff mend what it can"
+	@echo "make lint       ruff, mypy and the order of the rooms; make format: lets ruff mend what it can"
 
 train: $(VENV)/.run
 	$(BIN)/siamese-lab train $(ARGS)
@@ -38,6 +38,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/make_losses.py
