@@ -64,7 +64,7 @@ def command(
         # first: whoever reads what is printed may stop reading
         place = _written(comparison, place, asked=report is not None)
     if format == "table":
-        formats.table(comparison, Console(highlight=False, soft_wrap=True))
+        formats.print_table(comparison, Console(highlight=False, soft_wrap=True))
         next_steps(comparison, place)
     elif format == "html":
         from siamese_lab.compare.report.html import html_page

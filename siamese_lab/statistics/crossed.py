@@ -11,6 +11,7 @@ estimates).
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, exp, log
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import chdtri, ndtr, ndtri, stdtr, stdtrit
@@ -58,6 +59,19 @@ class Crossed:
         return Crossed(
             max(self.by_seeds, self.both) * shrink, self.by_identities - self.both + both, both, seeds, self.identities
         )
+
+
+class SeedsNeeded(NamedTuple):
+    """How many seeds would show a difference.
+
+    Args:
+        seeds: the least number that does; None where there is none, or none was found.
+        more_than: where none was found, the largest number that was tried; else None. Both are None where no number of
+            seeds would do.
+    """
+
+    seeds: int | None
+    more_than: int | None
 
 
 def crossed(values: np.ndarray | None, influence: np.ndarray | None) -> Crossed:
@@ -151,23 +165,23 @@ def power(parts: Crossed, value: float, level: float = LEVEL) -> float:
     return float((ndtr((abs(value) - half) / true) + ndtr((-abs(value) - half) / true)).mean())
 
 
-def seeds_needed(parts: Crossed, value: float, level: float = LEVEL) -> tuple[int | None, str]:
-    """The least number of seeds that shows a true difference of `value` with 80 % power, and a note.
+def seeds_needed(parts: Crossed, value: float, level: float = LEVEL) -> SeedsNeeded:
+    """The least number of seeds that shows a true difference of `value` with 80 % power.
 
-    Needs two seeds at least in `parts`. The number is None where the identities alone scatter too much, or more than
-    1,000 seeds would be needed; the note says which.
+    Needs two seeds at least in `parts`. No number of seeds does where the identities alone scatter too much, or `value`
+    is 0; no number above `MOST_SEEDS` is tried.
     """
     quantile = _quantile(parts.identities - 1, level) if parts.identities else -float(ndtri(level / 2))
     known = (value / (quantile + float(ndtri(POWER)))) ** 2  # the variance that would do, were it known
     spare = known - (parts.by_identities - parts.both)
     if not spare > 0:
-        return None, "no number of seeds would do" + (": more identities would be needed" if value else "")
+        return SeedsNeeded(None, None)
     least = max(parts.by_seeds, parts.both) * parts.seeds / spare
     if least <= MOST_SEEDS:
         for seeds in range(max(2, ceil(least)), MOST_SEEDS + 1):
             if power(parts.with_seeds(seeds), value, level) >= POWER:
-                return seeds, ""
-    return None, f"more than {MOST_SEEDS:,} seeds would be needed"
+                return SeedsNeeded(seeds, None)
+    return SeedsNeeded(None, MOST_SEEDS)
 
 
 def _freedoms(parts: Crossed) -> tuple[int, int]:

@@ -4,16 +4,26 @@ of runs.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import repeat
 from typing import Literal
 
 import numpy as np
 
 from siamese_lab.statistics import influence
-from siamese_lab.statistics.crossed import LEVEL, crossed, half_widths, p_value, seeds_needed
+from siamese_lab.statistics.crossed import LEVEL, SeedsNeeded, crossed, half_widths, p_value, seeds_needed
 
 ROUNDING = 1e-12  # a scatter as small against the value is rounding
 Over = Literal["seeds and identities", "seeds", "identities", "nothing"]
+
+
+class Unusable(StrEnum):
+    """Why the identities could not be used: the variance then comes from the seeds alone."""
+
+    NONE = "no influences"
+    FEW = "too few identities"
+    DIFFER = "other identities with each seed"
+    NOT_FINITE = "influences that are not finite"
 
 
 @dataclass(frozen=True)
@@ -22,15 +32,18 @@ class Estimate:
 
     Args:
         value: in the figure's unit.
-        low, high: the 95 % interval, not clipped to the unit's range; None where none can be given (`note` says why).
+        low, high: the 95 % interval, not clipped to the unit's range; None where none can be given: with one
+            seed and `unusable` identities, and with `no_scatter`.
         p: two-sided p value of no difference; None for a mean and where there is no interval.
         over: what was taken as drawn anew: the interval speaks of other seeds, other identities or both.
         seeds: how many seeds stand behind it.
         identities: how many identities the variance was taken over; 0 where it was not.
         needed: of a difference, the seeds that show one of this size with 80 % power, whether it is shown already or
-            not; None where no number would do (`note` says so), with one seed, and for a mean. A rough number: it takes
-            what was observed for the truth.
-        note: a caveat to print beside the value, or "".
+            not; None where no number would do, with one seed, and for a mean. A rough number: it takes what was
+            observed for the truth.
+        more_than: where `needed` is None since no number up to this one would do; else None.
+        unusable: why the identities were not used; None where they were.
+        no_scatter: whether all values agree, so that nothing is known of their variance.
     """
 
     value: float
@@ -41,7 +54,14 @@ class Estimate:
     seeds: int = 0
     identities: int = 0
     needed: int | None = None
-    note: str = ""
+    more_than: int | None = None
+    unusable: Unusable | None = None
+    no_scatter: bool = False
+
+    @property
+    def out_of_reach(self) -> bool:
+        """Whether no number of seeds would show a difference of this size."""
+        return self.p is not None and self.seeds > 1 and self.needed is None and self.more_than is None
 
 
 def mean(values: Sequence[float], influences: Sequence[Mapping[str, float]]) -> Estimate:
@@ -54,8 +74,8 @@ def mean(values: Sequence[float], influences: Sequence[Mapping[str, float]]) -> 
     Raises:
         ValueError: if the two are not of one length, empty or not finite.
     """
-    matrix, note = _matrix(_checked(values, influences), influences)
-    return _estimate(np.asarray(values, dtype=np.float64), matrix, note)
+    matrix, unusable = _matrix(_checked(values, influences), influences)
+    return _estimate(np.asarray(values, dtype=np.float64), matrix, unusable)
 
 
 def difference(
@@ -92,9 +112,9 @@ def difference(
                 f"{alone[0]!r}): "
                 "evaluate both runs on the same data"
             )
-    matrix, note = _matrix(2 * seeds, [*a_influences, *b_influences])
+    matrix, unusable = _matrix(2 * seeds, [*a_influences, *b_influences])
     values = np.asarray(a_values, dtype=np.float64) - np.asarray(b_values, dtype=np.float64)
-    return _estimate(values, None if matrix is None else matrix[:seeds] - matrix[seeds:], note, level)
+    return _estimate(values, None if matrix is None else matrix[:seeds] - matrix[seeds:], unusable, level)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -126,13 +146,13 @@ def _checked(values: Sequence[float], influences: Sequence[Mapping[str, float]])
     return len(values)
 
 
-def _matrix(rows: int, influences: Sequence[Mapping[str, float]]) -> tuple[np.ndarray | None, str]:
-    """The influences (rows, C), one identity a column; None with a note where there is no such table."""
+def _matrix(rows: int, influences: Sequence[Mapping[str, float]]) -> tuple[np.ndarray | None, Unusable | None]:
+    """The influences (rows, C), one identity a column; None with the reason where there is no such table."""
     names = list(influences[0])
     if not all(influences):
-        return None, "no influences of identities"
+        return None, Unusable.NONE
     if len(names) < influence.LEAST_IDENTITIES:
-        return None, influence.TOO_FEW
+        return None, Unusable.FEW
     table = np.empty((rows, len(names)))
     for row, own in enumerate(influences):
         if list(own) == names:
@@ -140,27 +160,28 @@ def _matrix(rows: int, influences: Sequence[Mapping[str, float]]) -> tuple[np.nd
         elif len(own) == len(names) and all(map(own.__contains__, names)):
             table[row] = np.fromiter(map(own.get, names, repeat(0.0)), dtype=np.float64, count=len(names))
         else:
-            return None, "other identities with each seed"
+            return None, Unusable.DIFFER
     if not np.isfinite(table).all():
-        return None, "influences that are no numbers"
-    return table, ""
+        return None, Unusable.NOT_FINITE
+    return table, None
 
 
-def _estimate(values: np.ndarray, influence: np.ndarray | None, note: str, level: float | None = None) -> Estimate:
+def _estimate(
+    values: np.ndarray, influence: np.ndarray | None, unusable: Unusable | None, level: float | None = None
+) -> Estimate:
     """From one value a seed (S,) and their influences (S, C) or None; a difference where there is a `level`."""
     value, seeds = float(values.mean()), len(values)
     if seeds == 1 and influence is None:
-        return Estimate(value, seeds=seeds, note=f"one seed and {note}")
+        return Estimate(value, seeds=seeds, unusable=unusable)
     parts = crossed(values if seeds > 1 else None, influence)
     # a few coarse figures may agree by chance: that proves nothing
     if parts.variance <= (ROUNDING * value) ** 2 and value:
-        return Estimate(value, seeds=seeds, note="; ".join(filter(None, [note, "no scatter to judge by"])))
+        return Estimate(value, seeds=seeds, unusable=unusable, no_scatter=True)
     half = float(half_widths(parts, np.float64(LEVEL))) if parts.variance > 0 else 0.0
-    p = needed = None
+    p, needed = None, SeedsNeeded(None, None)
     if level is not None:
         p = p_value(parts, value)
         if seeds > 1:
-            needed, more = seeds_needed(parts, value, level)
-            note = "; ".join(filter(None, [note, more]))
+            needed = seeds_needed(parts, value, level)
     over: Over = "seeds" if influence is None else "identities" if seeds == 1 else "seeds and identities"
-    return Estimate(value, value - half, value + half, p, over, seeds, parts.identities, needed, note)
+    return Estimate(value, value - half, value + half, p, over, seeds, parts.identities, *needed, unusable)

@@ -14,12 +14,13 @@ from siamese_lab.commands.compare import compare_runs
 from siamese_lab.compare.analysis.build import build_comparison
 from siamese_lab.compare.analysis.comparison import Comparison, Configuration, Contrast
 from siamese_lab.compare.analysis.contrasts import fronts
-from siamese_lab.compare.report import sentences
+from siamese_lab.compare.report import numbers, sentences
 from siamese_lab.compare.selection import configs
 from siamese_lab.compare.selection.mixing import refuse_mixed, remarks
 from siamese_lab.compare.selection.select import select_runs, with_influences
 from siamese_lab.core.errors import LabError
-from siamese_lab.statistics.estimates import Estimate
+from siamese_lab.statistics import crossed
+from siamese_lab.statistics.estimates import Estimate, Unusable, difference
 from tests.compare._studies import COST, edited, folder, plan, points, study
 
 
@@ -73,13 +74,12 @@ def test_the_same_twice_is_told_apart_by_nothing(small):
                 3,
                 59,
                 None,
-                "no number of seeds would do: more identities",
             ),
             False,
             "can be shown with 3 seeds, and no number of them would do: 59 identities are too few",
         ),
         (
-            Estimate(0.0001, -0.1, 0.1, 0.9, "seeds", 2, 0, None, "more than 1,000 seeds would be needed"),
+            Estimate(0.0001, -0.1, 0.1, 0.9, "seeds", 2, 0, more_than=1000),
             False,
             "more than 1,000 would be needed",
         ),
@@ -89,7 +89,7 @@ def test_the_same_twice_is_told_apart_by_nothing(small):
             "can be shown with one seed: more would show",
         ),
         (
-            Estimate(0.004, note="one seed and too few identities", seeds=1),
+            Estimate(0.004, unusable=Unusable.FEW, seeds=1),
             False,
             "nothing can be said of b=1 and b=2, both with a=x: one seed",
         ),
@@ -107,18 +107,35 @@ def test_sentences(small, gain, shown, words):
     assert "b=1 is better" not in said or shown
 
 
+@pytest.mark.parametrize("most", [7, 40])
+def test_the_claim_follows_the_limit_of_seeds(monkeypatch, most):
+    monkeypatch.setattr(crossed, "MOST_SEEDS", most)
+    values = [0.105, 0.095, 0.104, 0.1]
+    gain = difference(values, [{}] * 4, [0.1] * 4, [{}] * 4)
+    assert (gain.needed, gain.more_than, gain.out_of_reach) == (None, most, False)
+    mean = Estimate(0.1, seeds=4)
+    a, b = (Configuration({"b": text}, ["0"], [0.1], [{}], mean, {}, []) for text in "12")
+    contrast = Contrast(a, b, list("0123"), gain, adjusted=gain.p)
+    comparison = Comparison("t", "m", "share", "low", "val", ["b"], [], [a, b], [contrast], {})
+    assert f"can be shown with 4 seeds: more than {most} would be needed" in sentences.contrast_sentence(
+        contrast, comparison
+    )
+    assert numbers.needed_text(gain) == f"> {most}"
+    assert sentences.contrast_note(contrast) == f"no influences of identities; more than {most} seeds would be needed"
+
+
 def test_every_pair_of_five_and_the_best_of_more(small):
     axes = {"loss": ["contrastive", "triplet", "supcon"], "loss.margin": ["0.3"], "backbone": ["conv4"]}
     small("few", axes)
     few = compared("few")
     assert len(few.contrasts) == 3
-    assert "every pair" in sentences.family(few)
-    assert "Holm's correction for all 3" in sentences.family(few)
+    assert "every pair" in sentences.family_sentence(few)
+    assert "Holm's correction for all 3" in sentences.family_sentence(few)
     small("many", {"backbone": ["conv4", "lenet", "koch"], "loss": ["contrastive", "triplet"]})
     many = compared("many")
     assert [one.left.name for one in many.contrasts] == [many.configurations[0].name] * 5
     assert any("winner's curse" in note for note in many.notes)
-    assert "backbone=koch loss=triplet" in sentences.family(many)
+    assert "backbone=koch loss=triplet" in sentences.family_sentence(many)
     p = [one.gain.p for one in many.contrasts]
     assert all(one.adjusted >= one.gain.p for one in many.contrasts)
     assert max(one.adjusted for one in many.contrasts) <= 1
@@ -328,7 +345,7 @@ def test_a_seed_that_one_lacks_is_left_out_of_the_pairs(small):
     comparison = compared("study")
     (one,) = comparison.contrasts
     assert list(one.seeds) == ["1", "2", "3"]
-    assert "only seeds that both have: not 0" in one.note
+    assert "only seeds that both have: not 0" in sentences.contrast_note(one)
     assert any("not all configurations have 4 seeds" in note for note in comparison.notes)
 
 
@@ -358,7 +375,7 @@ def test_costs(small):
         name: COST[name][0] for name in ("conv4", "koch")
     }
     assert [one.point["backbone"] for one in comparison.fronts["parameters"]] == ["conv4", "koch"]
-    assert "parameters: worth their cost are backbone=conv4" in "\n".join(sentences.front(comparison))
+    assert "parameters: worth their cost are backbone=conv4" in "\n".join(sentences.cost_front_sentences(comparison))
 
 
 def test_studies_and_runs_named_twice_count_once(small):
@@ -392,7 +409,8 @@ def test_other_data_are_compared_by_seed_alone_when_forced(template, outputs):
     assert comparison.axes == ["data.fingerprint"]
     (one,) = comparison.contrasts
     assert one.gain.over == "seeds"
-    assert "paired by seed alone" in one.note
+    assert one.other_identities
+    assert "paired by seed alone" in sentences.contrast_note(one)
 
 
 def test_runs_without_the_figure_are_left_out_and_said(small):

@@ -96,7 +96,9 @@ def test_a_table_is_never_cut(small, terminal):
     small(axes={**AXES, "loss.margin": ["0.1", "0.3"]})
     comparison = compare_runs(select_runs(["study"]))
     file = io.StringIO()
-    formats.table(comparison, Console(file=file, width=70, force_terminal=terminal, soft_wrap=True, highlight=False))
+    formats.print_table(
+        comparison, Console(file=file, width=70, force_terminal=terminal, soft_wrap=True, highlight=False)
+    )
     text = re.sub(r"\x1b\[[0-9;]*m", "", file.getvalue())
     assert "…" not in text
     assert "contrastive" in text

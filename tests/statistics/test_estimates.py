@@ -10,7 +10,7 @@ import scipy.stats
 
 from siamese_lab.statistics import influence
 from siamese_lab.statistics.crossed import Crossed, crossed, half_widths, p_value, seeds_needed
-from siamese_lab.statistics.estimates import difference, holm, mean
+from siamese_lab.statistics.estimates import Unusable, difference, holm, mean
 
 IDENTITIES = 100
 IMAGES = 20
@@ -99,7 +99,7 @@ def test_the_seeds_that_are_said_to_be_needed_show_the_difference(mix, shift):
         gap = a - b
         found.append(crossed(gap.mean(1), gap - gap.mean(1, keepdims=True)))
     by_seeds, by_identities, both = np.mean([(one.by_seeds, one.by_identities, one.both) for one in found], axis=0)
-    needed, _ = seeds_needed(Crossed(by_seeds, by_identities, both, 10, IDENTITIES), shift)
+    needed = seeds_needed(Crossed(by_seeds, by_identities, both, 10, IDENTITIES), shift).seeds
     shown = np.mean([compared(rng, needed, MIXES[mix], shift=shift).p < 0.05 for _ in range(300)])
     print(f"{mix}, {shift}: {needed} seeds, {shown:.1%}")
     assert 0.7 <= shown <= 0.9
@@ -118,7 +118,7 @@ def test_no_number_of_seeds_would_do_where_identities_scatter():
     rows = [named((row - row.mean()) * 0.2) for row in shared + 0.1 * rng.normal(size=(3, IDENTITIES))]
     found = difference([0.21, 0.2, 0.22], rows, [0.2, 0.2, 0.2], [dict.fromkeys(rows[0], 0.0)] * 3)
     assert (found.needed, found.over, found.identities) == (None, "seeds and identities", IDENTITIES)
-    assert "more identities would be needed" in found.note
+    assert found.out_of_reach
 
 
 def test_seeds_and_identities_by_hand():
@@ -157,7 +157,7 @@ def test_p_and_the_interval_agree():
 def test_seeds_that_agree_by_chance_prove_nothing():
     found = difference([0.3, 0.4], [{}, {}], [0.2, 0.3], [{}, {}])
     assert (found.value, found.low, found.p, found.over) == (pytest.approx(0.1), None, None, "nothing")
-    assert "no scatter" in found.note
+    assert found.no_scatter
 
 
 def test_where_identities_are_of_no_use_seeds_alone_count():
@@ -166,15 +166,15 @@ def test_where_identities_are_of_no_use_seeds_alone_count():
     alone = difference(a, [{}] * 4, b, [{}] * 4)
     row = named(rng.normal(size=60))
     other = {f"other {name}": x for name, x in row.items()}
-    for rows, note in [
-        ([named(rng.normal(size=10))] * 4, "too few identities"),
-        ([row, row, row, other], "other identities with each seed"),
-        ([row, row, row, {}], "no influences"),
-        ([row, row, row, {**row, "i0": float("nan")}], "no numbers"),
+    for rows, reason in [
+        ([named(rng.normal(size=10))] * 4, Unusable.FEW),
+        ([row, row, row, other], Unusable.DIFFER),
+        ([row, row, row, {}], Unusable.NONE),
+        ([row, row, row, {**row, "i0": float("nan")}], Unusable.NOT_FINITE),
     ]:
         found = difference(a, rows, b, rows)
         assert (found.low, found.high, found.p, found.over) == (alone.low, alone.high, alone.p, "seeds")
-        assert note in found.note
+        assert found.unusable is reason
 
 
 def test_without_identities_it_is_the_paired_t_test():
@@ -207,7 +207,7 @@ def test_one_seed_and_few_identities_give_no_interval():
     few = named(np.linspace(-1, 1, 10))
     found = difference([0.3], [few], [0.2], [few])
     assert (found.low, found.p, found.over) == (None, None, "nothing")
-    assert "too few identities" in found.note
+    assert found.unusable is Unusable.FEW
 
 
 def test_other_identities_are_refused():

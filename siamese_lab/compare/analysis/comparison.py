@@ -109,7 +109,8 @@ class Contrast:
             no seed.
         adjusted: p value after Holm's correction for the family; None where there is none.
         shown: whether it is below 0.05.
-        note: a caveat, or "".
+        other_identities: whether the two were evaluated on other identities, and are paired by seed alone.
+        dropped_seeds: that only one of the two has.
     """
 
     left: Configuration
@@ -118,7 +119,8 @@ class Contrast:
     gain: Estimate | None
     adjusted: float | None = None
     shown: bool = False
-    note: str = ""
+    other_identities: bool = False
+    dropped_seeds: Sequence[str] = ()
 
 
 @dataclass(frozen=True, eq=False)

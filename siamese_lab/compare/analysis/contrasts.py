@@ -60,23 +60,20 @@ def contrasts(found: Sequence[Configuration], better: str) -> list[Contrast]:
 def _contrast(a: Configuration, b: Configuration, better: str, level: float) -> Contrast:
     seeds = [seed for seed in a.seeds if seed in set(b.seeds)]
     if not seeds:
-        return Contrast(a, b, [], None, note="no seed in common: run both with the same seeds")
+        return Contrast(a, b, [], None)
     rows = [(a.seeds.index(seed), b.seeds.index(seed)) for seed in seeds]
     gain = sum(b.values[j] - a.values[i] for i, j in rows) * (1 if better == "low" else -1)
     if gain < 0:  # on the seeds that they share the other one is ahead
         a, b, rows = b, a, [(j, i) for i, j in rows]
     one = [a.values[i] for i, _ in rows], [a.influences[i] for i, _ in rows]
     two = [b.values[j] for _, j in rows], [b.influences[j] for _, j in rows]
-    said = []
-    if any(x and y and x.keys() != y.keys() for x, y in zip(one[1], two[1], strict=True)):
+    other_identities = any(x and y and x.keys() != y.keys() for x, y in zip(one[1], two[1], strict=True))
+    if other_identities:
         one, two = (one[0], [{}] * len(rows)), (two[0], [{}] * len(rows))
-        said.append("evaluated on other identities, so paired by seed alone")
-    dropped = [seed for seed in {**dict.fromkeys(a.seeds), **dict.fromkeys(b.seeds)} if seed not in seeds]
-    if dropped:
-        said.append(f"only seeds that both have: not {', '.join(sorted(dropped, key=by_size))}")
+    dropped = sorted({*a.seeds, *b.seeds} - set(seeds), key=by_size)
     first, second = (two, one) if better == "low" else (one, two)
     estimate = estimates.difference(*first, *second, level=level)
-    return Contrast(a, b, seeds, estimate, note="; ".join([*said, *([estimate.note] if estimate.note else [])]))
+    return Contrast(a, b, seeds, estimate, other_identities=other_identities, dropped_seeds=dropped)
 
 
 def fronts(found: Sequence[Configuration], better: str) -> dict[str, list[Configuration]]:

@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from siamese_lab.compare.analysis.comparison import COSTS, Comparison, Configuration, Contrast
-from siamese_lab.compare.report import sentences
+from siamese_lab.compare.report import numbers, sentences
 from siamese_lab.core.files import SCHEMA_VERSION
+from siamese_lab.statistics.estimates import Estimate
 
 MOST = 20  # sentences that a terminal is given; the page has all
 
@@ -28,27 +29,32 @@ ESCAPES = {
 }
 
 
-def table(comparison: Comparison, console: Console) -> None:
+def print_table(comparison: Comparison, console: Console) -> None:
     """Prints the table, the sentences, and what has to be borne in mind."""
-    console.print(Text(sentences.head(comparison), style="bold"))
-    made = _table(comparison, list(_short(comparison).values()))
+    console.print(Text(sentences.heading(comparison), style="bold"))
+    laid_out = _table(comparison, list(_short(comparison).values()))
     if console.is_terminal:
         for kept in range(len(_short(comparison)) - 1, -1, -1):  # costs give way to the width; the page has them
-            if _width(made) > console.width:
-                made = _table(comparison, list(_short(comparison).values())[:kept])
-    Console(width=max(_width(made), console.width), file=console.file, force_terminal=console.is_terminal).print(made)
+            if _width(laid_out) > console.width:
+                laid_out = _table(comparison, list(_short(comparison).values())[:kept])
+    Console(width=max(_width(laid_out), console.width), file=console.file, force_terminal=console.is_terminal).print(
+        laid_out
+    )
     said = [sentences.contrast_sentence(one, comparison) for one in comparison.contrasts]
     if said:
         console.print()
-        for line in filter(None, [sentences.summary(comparison)]):
+        for line in filter(None, [sentences.summary_sentence(comparison)]):
             console.print(Text(line, style="bold"))
         for words in said[:MOST]:
             console.print(Text(f"- {words}"))
         if len(said) > MOST:
             console.print(Text(f"- and {len(said) - MOST} more: on the page, or with --format md"))
-        console.print(Text(sentences.family(comparison)))
-    console.print(Text(sentences.generalises(comparison)))
-    for title, lines in (("figure against cost", sentences.front(comparison)), ("notes", _notes(comparison))):
+        console.print(Text(sentences.family_sentence(comparison)))
+    console.print(Text(sentences.scope_sentence(comparison)))
+    for title, lines in (
+        ("figure against cost", sentences.cost_front_sentences(comparison)),
+        ("notes", sentences.notes(comparison)),
+    ):
         if lines:
             console.print(Text(f"\n{title}", style="bold"))
         for line in lines:
@@ -58,7 +64,7 @@ def table(comparison: Comparison, console: Console) -> None:
 def markdown(comparison: Comparison) -> str:
     """Tables and sentences in GitHub's Markdown."""
     headings = _headings(comparison)
-    lines = [f"**{_md(sentences.head(comparison))}**", "", _md_row([heading for heading, _ in headings])]
+    lines = [f"**{_md(sentences.heading(comparison))}**", "", _md_row([heading for heading, _ in headings])]
     lines.append("|" + "|".join(" ---: " if right else " --- " for _, right in headings) + "|")
     lines += [_md_row(row) for row in _rows(comparison)]
     if comparison.contrasts:
@@ -66,10 +72,10 @@ def markdown(comparison: Comparison) -> str:
             "",
             *(f"- {_md(sentences.contrast_sentence(one, comparison))}" for one in comparison.contrasts),
             "",
-            _md(sentences.family(comparison)),
+            _md(sentences.family_sentence(comparison)),
         ]
-    lines += ["", _md(sentences.generalises(comparison))]
-    for said in (sentences.front(comparison), _notes(comparison)):
+    lines += ["", _md(sentences.scope_sentence(comparison))]
+    for said in (sentences.cost_front_sentences(comparison), sentences.notes(comparison)):
         lines += [""] * bool(said) + [f"- {_md(line)}" for line in said]
     return "\n".join(lines) + "\n"
 
@@ -78,25 +84,27 @@ def latex(comparison: Comparison) -> str:
     """Two tables for booktabs: the configurations and the differences. Sentences and notes stand as comments."""
     headings = _headings(comparison)
     columns = "".join("r" if right else "l" for _, right in headings)
-    caption = f"Mean over seeds of {comparison.metric} with 95 % intervals; {sentences.part(comparison)}."
-    lines = ["% needs \\usepackage{booktabs}", *_comments([sentences.head(comparison)])]
+    caption = f"Mean over seeds of {comparison.metric} with 95 % intervals; {sentences.part_phrase(comparison)}."
+    lines = ["% needs \\usepackage{booktabs}", *_comments([sentences.heading(comparison)])]
     lines += _tabular(columns, [heading for heading, _ in headings], _rows(comparison), caption)
     if comparison.contrasts:
-        unit = sentences.points(comparison.unit)
+        unit = numbers.difference_unit(comparison.unit)
         rows = [
             [
                 one.left.name,
                 one.right.name,
-                sentences.amount(one.gain.value, one.gain, comparison.unit) if one.gain else "",
-                sentences.interval(one.gain, comparison.unit).removeprefix("95 % interval ") if one.gain else one.note,
-                sentences.p_value(one.adjusted),
+                numbers.difference_text(one.gain.value, one.gain, comparison.unit) if one.gain else "",
+                numbers.interval_ends(one.gain, comparison.unit) if one.gain else sentences.contrast_note(one),
+                numbers.p_text(one.adjusted),
             ]
             for one in comparison.contrasts
         ]
         lines += ["", *_comments([sentences.contrast_sentence(one, comparison) for one in comparison.contrasts])]
         head = ["better", "worse", f"difference, {unit}", "95 % interval", "p (Holm)"]
-        lines += _tabular("llrrr", head, rows, f"{sentences.family(comparison)} {sentences.generalises(comparison)}")
-    lines += _comments(_notes(comparison))
+        lines += _tabular(
+            "llrrr", head, rows, f"{sentences.family_sentence(comparison)} {sentences.scope_sentence(comparison)}"
+        )
+    lines += _comments(sentences.notes(comparison))
     return "\n".join(lines) + "\n"
 
 
@@ -132,13 +140,13 @@ def as_json(comparison: Comparison) -> str:
         "unit": comparison.unit,
         "better": comparison.better,
         "part": comparison.part,
-        "part_words": sentences.part(comparison),
+        "part_words": sentences.part_phrase(comparison),
         "axes": list(comparison.axes),
         "by": list(comparison.by),
         "configurations": [_configuration(one) for one in comparison.configurations],
         "contrasts": [_contrast(one, number, comparison) for one in comparison.contrasts],
-        "family": sentences.family(comparison),
-        "generalises": sentences.generalises(comparison),
+        "family": sentences.family_sentence(comparison),
+        "generalises": sentences.scope_sentence(comparison),
         "fronts": {cost: [number[id(one)] for one in found] for cost, found in comparison.fronts.items()},
         "notes": sentences.caveats(comparison),
         "left_out": [{"run": run.name, "state": run.state, "why": run.why} for run in comparison.left_out],
@@ -147,13 +155,17 @@ def as_json(comparison: Comparison) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def _estimate(estimate: Estimate) -> dict[str, Any]:
+    return {**asdict(estimate), "note": sentences.estimate_note(estimate)}
+
+
 def _configuration(one: Configuration) -> dict[str, Any]:
     return {
         "point": dict(one.point),
         "seeds": list(one.seeds),
         "values": list(one.values),
         "runs": [run.name for run in one.runs],
-        "estimate": asdict(one.estimate),
+        "estimate": _estimate(one.estimate),
         "cost": dict(one.cost),
     }
 
@@ -163,10 +175,10 @@ def _contrast(one: Contrast, number: dict[int, int], comparison: Comparison) -> 
         "better": number[id(one.left)],
         "worse": number[id(one.right)],
         "seeds": list(one.seeds),
-        "gain": asdict(one.gain) if one.gain else None,
+        "gain": _estimate(one.gain) if one.gain else None,
         "p_holm": one.adjusted,
         "shown": one.shown,
-        "note": one.note,
+        "note": sentences.contrast_note(one),
         "sentence": sentences.contrast_sentence(one, comparison),
     }
 
@@ -206,22 +218,14 @@ def _rows(comparison: Comparison, known: Sequence[str] = tuple(COSTS)) -> list[l
     shown = [cost for cost in _short(comparison).values() if cost in known]
     for one in comparison.configurations:
         axes = [one.point.get(axis, "-") for axis in comparison.axes] or [comparison.title]
-        costs = [sentences.spent(one.cost[cost], cost) if cost in one.cost else "" for cost in shown]
+        costs = [numbers.cost_text(one.cost[cost], cost) if cost in one.cost else "" for cost in shown]
         mean = [
             str(len(one.seeds)),
-            sentences.mean(one, comparison.unit),
-            sentences.mean_interval(one, comparison.unit),
+            numbers.mean_text(one, comparison.unit),
+            numbers.mean_interval(one, comparison.unit),
         ]
         made.append([*axes, *mean, *costs])
     return made
-
-
-def _notes(comparison: Comparison) -> list[str]:
-    return [
-        *sentences.openings(comparison),
-        *sentences.caveats(comparison),
-        *(f"left out: {x}" for x in sentences.left_out(comparison)),
-    ]
 
 
 def _md(text: str) -> str:

@@ -2,16 +2,35 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from typing import Literal
 
-from siamese_lab.compare.analysis.comparison import COSTS, Comparison, Configuration
+from siamese_lab.compare.analysis.comparison import COSTS, Comparison, Configuration, Run
 from siamese_lab.compare.analysis.contrasts import value
-from siamese_lab.compare.report import sentences
+from siamese_lab.compare.report import numbers, sentences
 from siamese_lab.compare.selection.axes import numeric
 from siamese_lab.core.text import format_value
 
 WIDTH, MARGIN = 150, 6  # of a drawn interval, pixels; as in page.css
+COST_NAMES = {"seconds": "time", "multiply_adds": "multiply-adds"}  # the others as they are
 MANY = 18  # rows from which a table scrolls by itself
+
+
+@dataclass(frozen=True)
+class Span:
+    """A drawn interval and its middle, in pixels from the left end of its column.
+
+    Args:
+        low, high: the ends; None where there is no interval.
+        middle: the value.
+        zero: where 0 lies; None where it is not marked.
+        firm: whether it is drawn full, not hollow.
+    """
+
+    low: float | None
+    middle: float
+    high: float | None
+    zero: float | None
+    firm: bool
 
 
 @dataclass(frozen=True)
@@ -19,174 +38,161 @@ class Cell:
     """One cell.
 
     Args:
-        html: its content, escaped.
+        text: its content.
         key: what it sorts by; None = its text; "" = unknown, last.
         css: its class, "n" for numbers.
+        mark: how the text is set off: "code", "front" (of figure and cost) or "yes"; "" = not at all.
+        span: what is drawn in place of the text.
     """
 
-    html: str
+    text: str
     key: str | None = None
     css: str = ""
+    mark: Literal["", "code", "front", "yes"] = ""
+    span: Span | None = None
 
 
-def text(content: str, css: str = "") -> Cell:
-    """A cell of words."""
-    return Cell(escape(content), css=css)
+@dataclass(frozen=True)
+class Heading:
+    """Text and class of a column's heading; `ends` are written at the two ends below it, where intervals are drawn."""
+
+    text: str
+    css: str = ""
+    ends: tuple[str, str] | None = None
 
 
-def number(content: str, key: float | None) -> Cell:
+@dataclass(frozen=True)
+class PageTable:
+    """A table that sorts and filters; `name` says in the plural what its rows are, and is its id."""
+
+    name: str
+    headings: Sequence[Heading]
+    rows: Sequence[Sequence[Cell]]
+
+    @property
+    def long(self) -> bool:
+        """Whether it scrolls by itself."""
+        return len(self.rows) > MANY
+
+
+def number_cell(content: str, key: float | None) -> Cell:
     """A cell of a number that is written with a unit."""
-    return Cell(escape(content), "" if key is None else repr(float(key)), "n")
+    return Cell(content, "" if key is None else repr(float(key)), "n")
 
 
-def table(name: str, headings: Sequence[tuple[str, str, str]], rows: Sequence[Sequence[Cell]]) -> str:
-    """A table with a field that filters its rows.
-
-    Args:
-        name: of what the rows are, in the plural; also its id.
-        headings: text, class and further html below the text, each.
-        rows: their cells.
-    """
-    head = "".join(
-        f'<th scope="col" class="{css}"><button type="button">{escape(words)}</button>{below}</th>'
-        for words, css, below in headings
-    )
-    body = []
-    for row in rows:
-        cells = "".join(_cell(cell) for cell in row)
-        body.append(f"<tr>{cells}</tr>")
-    long = " long" if len(rows) > MANY else ""
-    return (
-        f'<section class="table" id="{escape(name)}"><div class="bar"><input type="search" placeholder="filter '
-        f'{escape(name)}: words" '
-        f'aria-label="filter {escape(name)}"><output class="small" aria-live="polite"></output></div>'
-        f'<div class="wrap{long}" tabindex="0" role="region" '
-        f'aria-label="{escape(name)}"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div></section>"
-    )
-
-
-def configurations(comparison: Comparison) -> str:
+def configuration_table(comparison: Comparison) -> PageTable:
     """The means with their intervals, the best first."""
     unit, found = comparison.unit, comparison.configurations
-    ends = _ends(
-        [one.estimate.low for one in found]
-        + [one.estimate.high for one in found]
-        + [one.estimate.value for one in found]
-    )
+    estimates = [one.estimate for one in found]
+    ends = _ends([end for one in estimates for end in (one.low, one.high, one.value)])
     costs = [cost for cost in COSTS if any(cost in one.cost for one in found)]
-    both = "".join(f"<span>{escape(format_value(end, unit))}</span>" for end in ends)
-    below = f'<span class="ends">{both}</span>'
     axes = [
-        (axis, "n" if numeric([one.point[axis] for one in found if axis in one.point]) else "", "")
-        for axis in comparison.axes
-    ]
-    axes = [
-        (axis, "n" if numeric([one.point[axis] for one in found if axis in one.point]) else "", "")
+        Heading(axis, "n" if numeric([one.point[axis] for one in found if axis in one.point]) else "")
         for axis in comparison.axes
     ]
     headings = [
-        ("#", "n", ""),
-        *(axes or [("configuration", "", "")]),
-        ("seeds", "n", ""),
-        ("mean", "n", ""),
-        ("95 % interval", "n", ""),
+        Heading("#", "n"),
+        *(axes or [Heading("configuration")]),
+        *(Heading(name, "n") for name in ("seeds", "mean", "95 % interval")),
+        Heading("drawn", ends=(format_value(ends[0], unit), format_value(ends[1], unit))),
+        *(Heading(COST_NAMES.get(cost, cost), "n") for cost in costs),
     ]
-    headings += [("drawn", "", below), *((_heading(cost), "n", "") for cost in costs)]
     rows = []
     for place, one in enumerate(found, 1):
         low, middle, high = one.estimate.low, one.estimate.value, one.estimate.high
-        row = [number(str(place), place)]
-        row += [_axis(one.point.get(axis), css) for axis, css, _ in axes] or [text(comparison.title)]
-        row += [number(str(len(one.seeds)), len(one.seeds)), number(sentences.mean(one, unit), middle)]
-        row += [number(sentences.mean_interval(one, unit), low), Cell(_span(low, middle, high, ends), repr(middle))]
-        rows.append([*row, *(_cost(one, cost, comparison) for cost in costs)])
-    return table("configurations", headings, rows)
+        rows.append(
+            [
+                number_cell(str(place), place),
+                *([_axis_cell(one.point.get(axis.text), axis.css) for axis in axes] or [Cell(comparison.title)]),
+                number_cell(str(len(one.seeds)), len(one.seeds)),
+                number_cell(numbers.mean_text(one, unit), middle),
+                number_cell(numbers.mean_interval(one, unit), low),
+                Cell("", repr(middle), span=_span(low, middle, high, ends)),
+                *(_cost_cell(one, cost, comparison) for cost in costs),
+            ]
+        )
+    return PageTable("configurations", headings, rows)
 
 
-def differences(comparison: Comparison) -> str:
+def difference_table(comparison: Comparison) -> PageTable:
     """The contrasts, with what they show."""
     unit = comparison.unit
     gains = [one.gain for one in comparison.contrasts if one.gain]
     ends = _ends([0.0, *(end for gain in gains for end in (gain.low, gain.high, gain.value))])
     scale = 100 if unit == "share" else 1
-    below = f'<span class="ends"><span>{scale * ends[0]:.3g}</span><span>{scale * ends[1]:.3g}</span></span>'
-    headings = [("better", "", ""), ("worse", "", ""), (sentences.points(unit), "n", ""), ("95 % interval", "n", "")]
-    headings += [
-        ("drawn", "", below),
-        ("p (Holm)", "n", ""),
-        ("seeds", "n", ""),
-        ("seeds needed", "n", ""),
-        ("shown", "", ""),
+    headings = [
+        Heading("better"),
+        Heading("worse"),
+        Heading(numbers.difference_unit(unit), "n"),
+        Heading("95 % interval", "n"),
+        Heading("drawn", ends=(f"{scale * ends[0]:.3g}", f"{scale * ends[1]:.3g}")),
+        *(Heading(name, "n") for name in ("p (Holm)", "seeds", "seeds needed")),
+        Heading("shown"),
     ]
+    unknown = number_cell("", None)
     rows = []
     for one in comparison.contrasts:
-        gain = one.gain
-        row = [text(one.left.short), text(one.right.short)]
+        gain, names = one.gain, [Cell(one.left.short), Cell(one.right.short)]
         if gain is None:
-            rows.append(
-                [*row, *([number("", None)] * 2), Cell("", ""), *([number("", None)] * 3), text(one.note, "dim")]
-            )
+            note = Cell(sentences.contrast_note(one), css="dim")
+            rows.append([*names, unknown, unknown, Cell("", ""), unknown, unknown, unknown, note])
             continue
-        interval = sentences.interval(gain, unit).removeprefix("95 % interval ")
-        row += [number(sentences.amount(gain.value, gain, unit), gain.value), number(interval, gain.low)]
-        row.append(Cell(_span(gain.low, gain.value, gain.high, ends, zero=True, firm=one.shown), repr(gain.value)))
-        row += [number(sentences.p_value(one.adjusted), one.adjusted), number(str(gain.seeds), gain.seeds)]
-        row.append(
-            number("" if gain.seeds == 1 else f"{gain.needed:,}" if gain.needed else "none would do", gain.needed)
+        span = _span(gain.low, gain.value, gain.high, ends, zero=True, firm=one.shown)
+        rows.append(
+            [
+                *names,
+                number_cell(numbers.difference_text(gain.value, gain, unit), gain.value),
+                number_cell(numbers.interval_ends(gain, unit), gain.low),
+                Cell("", repr(gain.value), span=span),
+                number_cell(numbers.p_text(one.adjusted), one.adjusted),
+                number_cell(str(gain.seeds), gain.seeds),
+                number_cell(numbers.needed_text(gain), gain.needed),
+                Cell("yes", mark="yes") if one.shown else Cell("no"),
+            ]
         )
-        rows.append([*row, Cell('<span class="yes">yes</span>' if one.shown else "no", css="")])
-    return table("differences", headings, rows)
+    return PageTable("differences", headings, rows)
 
 
-def runs(comparison: Comparison) -> str:
+def run_table(comparison: Comparison) -> PageTable:
     """Every run, also those that do not count."""
     unit, rows = comparison.unit, []
     for one in comparison.choices:
         for run in one.runs:
-            figure = value(run, comparison.metric, comparison.part)
-            row = [Cell(f"<code>{escape(run.name)}</code>"), text(one.name), number(run.seed, _number(run.seed))]
-            row += [
-                number(format_value(figure, unit), figure),
-                number(sentences.spent(run.cost["seconds"], "seconds"), run.cost["seconds"]),
+            figure, seconds = value(run, comparison.metric, comparison.part), run.cost["seconds"]
+            shown = [
+                number_cell(format_value(figure, unit), figure),
+                number_cell(numbers.cost_text(seconds, "seconds"), seconds),
             ]
-            rows.append([*row, text(run.state), text("", "why")])
+            rows.append([*_run_cells(run, one.name), *shown, Cell(run.state), Cell("", css="why")])
     for run in comparison.left_out:
         point = " ".join(f"{key}={text}" for key, text in run.point.items())
-        row = [
-            Cell(f"<code>{escape(run.name)}</code>"),
-            text(point),
-            number(run.seed, _number(run.seed)),
-            *([number("", None)] * 2),
-        ]
-        rows.append([*row, text(run.state), text(f"left out: {run.why}", "why")])
+        unknown = [number_cell("", None)] * 2
+        rows.append([*_run_cells(run, point), *unknown, Cell(run.state), Cell(f"left out: {run.why}", css="why")])
     headings = [
-        ("run", "", ""),
-        ("configuration", "", ""),
-        ("seed", "n", ""),
-        (comparison.metric, "n", ""),
-        ("time", "n", ""),
+        Heading("run"),
+        Heading("configuration"),
+        *(Heading(name, "n") for name in ("seed", comparison.metric, "time")),
+        Heading("state"),
+        Heading("note"),
     ]
-    return table("runs", [*headings, ("state", "", ""), ("note", "", "")], rows)
+    return PageTable("runs", headings, rows)
 
 
-def _cell(cell: Cell) -> str:
-    key = "" if cell.key is None else f' data-v="{escape(cell.key)}"'
-    css = f' class="{cell.css}"' if cell.css else ""
-    return f"<td{css}{key}>{cell.html}</td>"
+def _run_cells(run: Run, configuration: str) -> list[Cell]:
+    return [Cell(run.name, mark="code"), Cell(configuration), number_cell(run.seed, _number(run.seed))]
 
 
-def _axis(content: str | None, css: str) -> Cell:
-    return Cell("–", "", f"dim {css}".strip()) if content is None else text(content, css)
+def _axis_cell(content: str | None, css: str) -> Cell:
+    return Cell("–", "", f"dim {css}".strip()) if content is None else Cell(content, css=css)
 
 
-def _cost(one: Configuration, cost: str, comparison: Comparison) -> Cell:
+def _cost_cell(one: Configuration, cost: str, comparison: Comparison) -> Cell:
     """A cost, marked where the configuration is on its front."""
     if cost not in one.cost:
-        return number("", None)
-    words = escape(sentences.spent(one.cost[cost], cost))
+        return number_cell("", None)
     best = any(one is other for other in comparison.fronts.get(cost, []))
-    return Cell(f'<span class="front">{words}</span>' if best else words, repr(one.cost[cost]), "n")
+    text = numbers.cost_text(one.cost[cost], cost)
+    return Cell(text, repr(one.cost[cost]), "n", mark="front" if best else "")
 
 
 def _number(content: str) -> float | None:
@@ -194,10 +200,6 @@ def _number(content: str) -> float | None:
         return float(content)
     except ValueError:
         return None
-
-
-def _heading(cost: str) -> str:
-    return {"seconds": "time", "multiply_adds": "multiply-adds"}.get(cost, cost)
 
 
 def _ends(values: Sequence[float | None]) -> tuple[float, float]:
@@ -214,18 +216,17 @@ def _span(
     *,
     zero: bool = False,
     firm: bool = True,
-) -> str:
+) -> Span:
     """An interval and its middle on a line from `ends[0]` to `ends[1]`."""
 
-    def at(one: float) -> str:
-        return f"{MARGIN + (WIDTH - 2 * MARGIN) * (one - ends[0]) / (ends[1] - ends[0]):.1f}"
+    def pixels(one: float) -> float:
+        return MARGIN + (WIDTH - 2 * MARGIN) * (one - ends[0]) / (ends[1] - ends[0])
 
-    parts = [f'<line class="axis" x1="0" x2="{WIDTH}" y1="9" y2="9"/>']
-    if zero:
-        parts.append(f'<line class="zero" x1="{at(0)}" x2="{at(0)}" y1="0" y2="18"/>')
-    if low is not None and high is not None:
-        parts.append(f'<line class="line" x1="{at(low)}" x2="{at(high)}" y1="9" y2="9"/>')
-    parts.append(f'<circle class="dot" cx="{at(middle)}" cy="9" r="4"/>')
-    return (
-        f'<svg class="span{"" if firm else " open"}" viewBox="0 0 {WIDTH} 18" aria-hidden="true">{"".join(parts)}</svg>'
+    drawn = low is not None and high is not None
+    return Span(
+        pixels(low) if drawn and low is not None else None,
+        pixels(middle),
+        pixels(high) if drawn and high is not None else None,
+        pixels(0) if zero else None,
+        firm,
     )

@@ -16,7 +16,7 @@ from siamese_lab.core.errors import LabError
 MOST_AXES, MOST_MAPS = 4, 3
 
 
-def comparison_pictures(comparison: Comparison) -> tuple[list[Picture], list[str]]:
+def comparison_plots(comparison: Comparison) -> tuple[list[Picture], list[str]]:
     """The pictures, and why some are lacking."""
     runs = [run for one in comparison.choices for run in one.runs]
     axes = list(dict.fromkeys(axis for one in comparison.choices for axis in one.point))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from siamese_lab.compare.analysis import marginal
 from siamese_lab.compare.analysis.comparison import Comparison, Configuration, Run
 from siamese_lab.compare.analysis.contrasts import goodness
-from siamese_lab.compare.report import sentences
+from siamese_lab.compare.report import numbers
 from siamese_lab.compare.report.svg import (
     DASHES,
     INK,
@@ -143,7 +143,7 @@ def heat_map(
             plot.text(
                 column,
                 row - 0.1,
-                sentences.mean(cell, comparison.unit),
+                numbers.mean_text(cell, comparison.unit),
                 color=ink,
                 fontsize=9.5,
                 ha="center",

@@ -4,7 +4,7 @@ from math import log10
 from typing import TYPE_CHECKING
 
 from siamese_lab.compare.analysis.comparison import COSTS, Comparison
-from siamese_lab.compare.report import sentences
+from siamese_lab.compare.report import numbers
 from siamese_lab.compare.report.svg import INK, MUTED, PAPER, SERIES, Picture, few_ticks, in_unit, labels, sheet, svg
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ def against_cost(comparison: Comparison, cost: str) -> Picture | None:
             "linestyle": "none",
         }
         plot.plot([at], [value], gid=gid, zorder=3 + mine, **style)  # type: ignore[arg-type]
-        titles[gid] = f"{number + 1}: {one.name}, {sentences.mean(one, comparison.unit)}, {sentences.spent(at, cost)}"
+        titles[gid] = (
+            f"{number + 1}: {one.name}, {numbers.mean_text(one, comparison.unit)}, {numbers.cost_text(at, cost)}"
+        )
     if len(front) > 1:
         steps = [one.cost[cost] for one in front], [scale * one.estimate.value for one in front]
         plot.step(*steps, where="post", color=SERIES[0], linewidth=1.4, alpha=0.8, zorder=1)
@@ -49,7 +51,7 @@ def against_cost(comparison: Comparison, cost: str) -> Picture | None:
         _log_ticks(plot, min(x), max(x))
     plot.margins(0.08)
     plot.xaxis.set_major_formatter(
-        lambda value, _: f"{value:g} s" if cost == "seconds" else sentences.spent(value, cost)
+        lambda value, _: f"{value:g} s" if cost == "seconds" else numbers.cost_text(value, cost)
     )
     in_unit(plot.yaxis, comparison.unit)
     labels(plot, COSTS[cost], comparison.metric)

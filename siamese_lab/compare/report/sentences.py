@@ -1,12 +1,18 @@
 """What a comparison says in plain sentences. Every format prints these."""
 
 from collections.abc import Sequence
-from math import floor, log10
 
 from siamese_lab.compare.analysis.comparison import COSTS, LEVEL, Comparison, Configuration, Contrast
-from siamese_lab.core.text import format_value as figure
-from siamese_lab.core.text import printable
-from siamese_lab.statistics.estimates import Estimate
+from siamese_lab.compare.report.numbers import (
+    cost_text,
+    counted,
+    difference_text,
+    difference_unit,
+    interval_text,
+    p_text,
+)
+from siamese_lab.core.text import format_value, printable
+from siamese_lab.statistics.estimates import Estimate, Unusable
 
 GENERALISES = {
     "seeds and identities": "other seeds and other identities of the same kind",
@@ -14,6 +20,13 @@ GENERALISES = {
     "identities": "other identities, but these very seeds: another seed may turn it round",
     "nothing": "nothing but these very runs",
 }
+UNUSABLE = {
+    Unusable.NONE: "no influences of identities",
+    Unusable.FEW: "too few identities",
+    Unusable.DIFFER: "other identities with each seed",
+    Unusable.NOT_FINITE: "influences that are not finite",
+}
+NO_COMMON_SEED = "no seed in common: run both with the same seeds"
 
 
 def contrast_sentence(contrast: Contrast, comparison: Comparison) -> str:
@@ -21,36 +34,28 @@ def contrast_sentence(contrast: Contrast, comparison: Comparison) -> str:
     left, right, both = _names(contrast.left, contrast.right)
     gain, unit = contrast.gain, comparison.unit
     if gain is None:
-        return f"nothing can be said of {left} and {right}{both.rstrip(',')}: {contrast.note}"
+        return f"nothing can be said of {left} and {right}{both.rstrip(',')}: {NO_COMMON_SEED}"
     aside = _aside(contrast, gain)
+    size = f"{difference_text(gain.value, gain, unit)} {difference_unit(unit)}, {interval_text(gain, unit)}{aside}"
     if contrast.shown:
-        return (
-            f"{left} is better than {right}{both} by {amount(gain.value, gain, unit)} {points(unit)}, "
-            f"{interval(gain, unit)}{aside}"
-        )
+        return f"{left} is better than {right}{both} by {size}"
     if gain.p is None:
-        return f"nothing can be said of {left} and {right}{both.rstrip(',')}: {gain.note}"
-    seen = (
-        f"{left} is ahead by {amount(gain.value, gain, unit)} {points(unit)}, {interval(gain, unit)}{aside}"
-        if gain.value
-        else ""
-    )
-    head = f"no difference between {left} and {right}{both} can be shown with {counted(gain.seeds, 'seed')}"
-    return head + _remedy(contrast, gain) + (f" ({seen})" if seen else "")
+        return f"nothing can be said of {left} and {right}{both.rstrip(',')}: {estimate_note(gain)}"
+    seen = f" ({left} is ahead by {size})" if gain.value else ""
+    start = f"no difference between {left} and {right}{both} can be shown with {counted(gain.seeds, 'seed')}"
+    return f"{start}{_remedy(gain)}{seen}"
 
 
-def _remedy(contrast: Contrast, gain: Estimate) -> str:
+def _remedy(gain: Estimate) -> str:
+    """What would show a difference that is not shown."""
     if not gain.value:
         return ": they are equal"
     if gain.seeds == 1:
         return ": more would show whether another seed turns it round"
+    if gain.more_than is not None:
+        return f": more than {gain.more_than:,} would be needed"
     if gain.needed is None:
-        most = "more than 1,000 would be needed" in gain.note or "1,000 seeds" in gain.note
-        return (
-            ": more than 1,000 would be needed"
-            if most
-            else f", and no number of them would do: {gain.identities} identities are too few"
-        )
+        return f", and no number of them would do: {gain.identities} identities are too few"
     if gain.needed <= gain.seeds:
         return " once the comparisons are corrected for"
     return f": {gain.needed:,} would be needed"
@@ -61,19 +66,50 @@ def _aside(contrast: Contrast, gain: Estimate) -> str:
     if gain.seeds == 1 and contrast.shown:
         said.append("with one seed only")
     if contrast.adjusted is not None and not contrast.shown and (gain.p or 1) < LEVEL:
-        said.append(f"taken alone p = {p_value(gain.p)}, corrected {p_value(contrast.adjusted)}")
-    if "only seeds" in contrast.note or "other identities" in contrast.note:
-        said.append(contrast.note.partition(";")[0])
+        said.append(f"taken alone p = {p_text(gain.p)}, corrected {p_text(contrast.adjusted)}")
+    said += _pairing(contrast)
+    if gain.unusable is Unusable.DIFFER:
+        said.append(UNUSABLE[gain.unusable])
     return "".join(f"; {words}" for words in said)
 
 
-def head(comparison: Comparison) -> str:
+def _pairing(contrast: Contrast) -> list[str]:
+    """How the pairs differ from the full ones, seed by seed and identity by identity."""
+    said = []
+    if contrast.other_identities:
+        said.append("evaluated on other identities, so paired by seed alone")
+    if contrast.dropped_seeds:
+        said.append(f"only seeds that both have: not {', '.join(contrast.dropped_seeds)}")
+    return said
+
+
+def contrast_note(contrast: Contrast) -> str:
+    """What else there is to say of a difference; "" where there is nothing."""
+    if contrast.gain is None:
+        return NO_COMMON_SEED
+    return "; ".join(filter(None, [*_pairing(contrast), estimate_note(contrast.gain)]))
+
+
+def estimate_note(estimate: Estimate) -> str:
+    """Why an interval, the identities or a number of seeds is lacking; "" where nothing is."""
+    unusable = UNUSABLE[estimate.unusable] if estimate.unusable else ""
+    if unusable and estimate.seeds == 1:
+        return f"one seed and {unusable}"
+    said = [unusable, "no scatter to judge by" if estimate.no_scatter else ""]
+    if estimate.more_than is not None:
+        said.append(f"more than {estimate.more_than:,} seeds would be needed")
+    if estimate.out_of_reach:
+        said.append("no number of seeds would do" + (": more identities would be needed" if estimate.value else ""))
+    return "; ".join(filter(None, said))
+
+
+def heading(comparison: Comparison) -> str:
     """What is compared, on what."""
     way = "lower" if comparison.better == "low" else "higher"
-    return f"{comparison.title}: {comparison.metric}, {part(comparison)}, {way} is better"
+    return f"{comparison.title}: {comparison.metric}, {part_phrase(comparison)}, {way} is better"
 
 
-def part(comparison: Comparison) -> str:
+def part_phrase(comparison: Comparison) -> str:
     """Which part was evaluated, and whether the test part was opened."""
     times = len(comparison.openings)
     opened = f"opened {'once' if times == 1 else f'{times} times'}"
@@ -84,7 +120,7 @@ def part(comparison: Comparison) -> str:
     return f"validation part (the test part was {opened})" if times else "validation part"
 
 
-def openings(comparison: Comparison) -> list[str]:
+def opening_sentences(comparison: Comparison) -> list[str]:
     """When the test part was opened, by which command."""
     made = []
     for one in comparison.openings:
@@ -93,7 +129,7 @@ def openings(comparison: Comparison) -> list[str]:
     return made
 
 
-def family(comparison: Comparison) -> str:
+def family_sentence(comparison: Comparison) -> str:
     """Which differences are shown, and what they were corrected for."""
     count = len(comparison.contrasts)
     if not count:
@@ -112,7 +148,7 @@ def family(comparison: Comparison) -> str:
     )
 
 
-def generalises(comparison: Comparison) -> str:
+def scope_sentence(comparison: Comparison) -> str:
     """Over what the intervals generalise."""
     kinds = {c.gain.over: c.gain for c in comparison.contrasts if c.gain} or {
         c.estimate.over: c.estimate for c in comparison.configurations
@@ -128,7 +164,7 @@ def generalises(comparison: Comparison) -> str:
     return f"Intervals speak of {'; some of '.join(said)}."
 
 
-def summary(comparison: Comparison) -> str:
+def summary_sentence(comparison: Comparison) -> str:
     """Of many configurations, how many can be told from the best."""
     found = comparison.contrasts
     if not comparison.against_best:
@@ -140,7 +176,7 @@ def summary(comparison: Comparison) -> str:
     return f"{equal} of the {len(found)} others cannot be told from the best, {best}"
 
 
-def front(comparison: Comparison) -> list[str]:
+def cost_front_sentences(comparison: Comparison) -> list[str]:
     """Who is on the front of figure and cost, for each cost."""
     made = []
     for cost, found in comparison.fronts.items():
@@ -149,11 +185,12 @@ def front(comparison: Comparison) -> list[str]:
             continue
         if len(found) == 1:
             made.append(
-                f"{COSTS[cost]}: {one.name} is at once the best and the cheapest ({spent(one.cost[cost], cost)})"
+                f"{COSTS[cost]}: {one.name} is at once the best and the cheapest ({cost_text(one.cost[cost], cost)})"
             )
             continue
         names = ", ".join(
-            f"{c.name} ({spent(c.cost[cost], cost)}, {figure(c.estimate.value, comparison.unit)})" for c in found[:6]
+            f"{c.name} ({cost_text(c.cost[cost], cost)}, {format_value(c.estimate.value, comparison.unit)})"
+            for c in found[:6]
         )
         chance = " (as they ran: small differences in time are chance)" if cost == "seconds" else ""
         made.append(
@@ -174,7 +211,13 @@ def caveats(comparison: Comparison) -> list[str]:
     return [*said, *comparison.notes]
 
 
-def left_out(comparison: Comparison) -> list[str]:
+def notes(comparison: Comparison) -> list[str]:
+    """Openings of the test part, caveats, and the runs that are left out."""
+    left_out = [f"left out: {line}" for line in left_out_sentences(comparison)]
+    return [*opening_sentences(comparison), *caveats(comparison), *left_out]
+
+
+def left_out_sentences(comparison: Comparison) -> list[str]:
     """The runs that do not count: how many of each state and reason, and which."""
     groups: dict[tuple[str, str], list[str]] = {}
     for run in comparison.left_out:
@@ -184,64 +227,6 @@ def left_out(comparison: Comparison) -> list[str]:
         some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         made.append(f"{some}: {state}, {why}" if state not in ("ok", "broken") else f"{some}: {why}")
     return made
-
-
-def mean(one: Configuration, unit: str) -> str:
-    """A configuration's mean as text."""
-    return figure(one.estimate.value, unit)
-
-
-def mean_interval(one: Configuration, unit: str) -> str:
-    """The interval of a configuration's mean, clipped to what a share can be; empty where there is none."""
-    low, high = one.estimate.low, one.estimate.high
-    if low is None or high is None:
-        return ""
-    if unit == "share":
-        low, high = max(low, 0.0), min(high, 1.0)
-    return f"{figure(low, unit)} to {figure(high, unit)}"
-
-
-def interval(gain: Estimate, unit: str) -> str:
-    """ "95 % interval 0.9 to 3.2"; says so where there is none."""
-    if gain.low is None or gain.high is None:
-        return "no interval"
-    return f"95 % interval {amount(gain.low, gain, unit)} to {amount(gain.high, gain, unit)}"
-
-
-def amount(value: float, gain: Estimate, unit: str) -> str:
-    """A difference with as many digits as its interval allows; shares in points."""
-    scale = 100 if unit == "share" else 1
-    half = scale * (gain.high - gain.low) / 2 if gain.low is not None and gain.high is not None else 0.0
-    digits = min(max(1 - floor(log10(half)), 1), 4) if half > 0 else 2
-    text = f"{scale * value:.{digits}f}"
-    return text.removeprefix("-") if float(text) == 0 else text
-
-
-def points(unit: str) -> str:
-    """What differences are counted in."""
-    return "points" if unit == "share" else f"({unit})"
-
-
-def p_value(p: float | None) -> str:
-    """Three digits where it matters; "< 0.001" below that."""
-    if p is None:
-        return ""
-    return "< 0.001" if p < 0.001 else f"{p:.3g}" if p < 0.1 else f"{p:.2g}"
-
-
-def spent(value: float, cost: str) -> str:
-    """A cost as text: 12 s, 8,272, 231 k, 5.1 M."""
-    if cost == "seconds":
-        return f"{value:,.0f} s" if value >= 10 else f"{value:.1f} s"
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g} {letter}"
-    return f"{value:,.0f}"
-
-
-def counted(number: int, noun: str) -> str:
-    """ "one seed", "3 seeds"."""
-    return f"one {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _names(left: Configuration, right: Configuration) -> tuple[str, str, str]:
