@@ -6,13 +6,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from siamese_lab.adapters import pytorch_metric_learning as adapter
+from siamese_lab.core.random import Stream
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Pairs, Triplets, Tuples, as_triplets
 
 OF_LABELS = ("FastAPLoss", "InstanceLoss", "NCALoss", "PNPLoss", "RankedListLoss", "SmoothAPLoss")
 OF_TRIPLETS = ("DynamicSoftMarginLoss", "MarginLoss", "TripletMarginLoss")
 GIVEN = ("num_classes", "embedding_size", "descriptors_dim")
-DRAW = 101  # purpose of a random stream, see seeds.generator
 
 
 class PytorchMetricLearning(nn.Module):
@@ -70,7 +70,7 @@ class PytorchMetricLearning(nn.Module):
         if not count:
             value = e.zero()
         else:
-            with adapter.seeded(e.z.device, DRAW, *e.where):
+            with adapter.seeded(e.z.device, Stream.PYTORCH_METRIC_LEARNING_LOSS, *e.where):
                 value = self.loss(z, labels, handed, **references).sum()  # a few give it as (1,)
         number = labels.new_tensor(count)
         return e.zero() + value, {"active": number, "tuples": number}

@@ -4,12 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from siamese_lab.core.random import generator
+from siamese_lab.core.random import Stream, generator
 from siamese_lab.miners._strips import Strip, joined, pairs, table
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Triplets
-
-PURPOSE = 200  # of the random stream, see seeds.generator
 
 
 class DistanceWeighted:
@@ -51,7 +49,7 @@ class DistanceWeighted:
         """One triplet for each pair of an anchor (with a negative) and a positive: a function of the seed, the epoch
         and the step.
         """
-        z, g = F.normalize(e.z.detach(), dim=1), generator(self.seed, PURPOSE, *e.where)
+        z, g = F.normalize(e.z.detach(), dim=1), generator(self.seed, Stream.DISTANCE_WEIGHTED_MINER, *e.where)
         return joined(e, lambda strip: self._mine(strip, z, g))
 
     def weights(self, z: Tensor, strip: Strip) -> Tensor:

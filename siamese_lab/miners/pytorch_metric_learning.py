@@ -6,10 +6,9 @@ from typing import Any
 import torch
 
 from siamese_lab.adapters import pytorch_metric_learning as adapter
+from siamese_lab.core.random import Stream
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Pairs, Triplets
-
-DRAW = 102  # purpose of a random stream, see seeds.generator
 
 
 class PytorchMetricLearning:
@@ -47,7 +46,7 @@ class PytorchMetricLearning:
     @torch.no_grad()
     def __call__(self, e: Embedded) -> Pairs | Triplets:
         """Triplets, or pairs seen from their left ends."""
-        with adapter.seeded(e.z.device, self.seed, DRAW, *e.where):
+        with adapter.seeded(e.z.device, self.seed, Stream.PYTORCH_METRIC_LEARNING_MINER, *e.where):
             found = self.miner(e.z.detach(), e.labels)
         ids, anchors = e.rows(), len(e.z[: e.anchors])
         if len(found) == 3:

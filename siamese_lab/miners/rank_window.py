@@ -3,12 +3,10 @@
 import torch
 from torch import Tensor
 
-from siamese_lab.core.random import generator
+from siamese_lab.core.random import Stream, generator
 from siamese_lab.miners._strips import Strip, joined, pairs
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Triplets
-
-PURPOSE = 201  # of the random stream, see seeds.generator
 
 
 class RankWindow:
@@ -43,7 +41,7 @@ class RankWindow:
         """One triplet for each pair of an anchor (with a negative) and a positive: a function of the seed, the epoch
         and the step.
         """
-        g = generator(self.seed, PURPOSE, *e.where)
+        g = generator(self.seed, Stream.RANK_WINDOW_MINER, *e.where)
         return joined(e, lambda strip: self._mine(strip, g))
 
     def _mine(self, strip: Strip, g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

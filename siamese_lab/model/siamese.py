@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.checkpoint import checkpoint
 
-from siamese_lab.core.random import generator
+from siamese_lab.core.random import Stream, generator
 from siamese_lab.distributed import collectives
 from siamese_lab.model.twin import Twin
 from siamese_lab.structures.batch import Batch
@@ -19,7 +19,6 @@ from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
 LOG_EVERY = 10  # steps
-AUGMENT = 100  # purpose of a random stream, see core.random.generator
 
 
 class SiameseModule(pl.LightningModule):
@@ -77,7 +76,7 @@ class SiameseModule(pl.LightningModule):
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augments on the device, by parameters drawn for the whole batch from (seed, epoch, step)."""
         augment = self.twin.augment
-        maps = augment.draw(len(batch.ids), generator(self.seed, AUGMENT, batch.epoch, batch.step))
+        maps = augment.draw(len(batch.ids), generator(self.seed, Stream.AUGMENT, batch.epoch, batch.step))
         mine = maps[batch.first : batch.first + len(batch.x)]
         return batch._replace(x=augment.apply(self.twin.prepare(batch.x), mine))
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from siamese_lab.core.random import generator
+from siamese_lab.core.random import Stream, generator
 from siamese_lab.sampling._class_index import Classes, check_batch
 from siamese_lab.structures.batch import DrawnBatch
 
@@ -73,10 +73,12 @@ class Balanced:
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed and the epoch."""
         drawn = [
-            torch.multinomial(self.weight, self.per_batch, generator=generator(self.seed, 15, epoch, s))
+            torch.multinomial(
+                self.weight, self.per_batch, generator=generator(self.seed, Stream.BALANCED_CLASSES, epoch, s)
+            )
             for s in range(self.steps)
         ]
-        ids = self._dealt(torch.cat(drawn), generator(self.seed, 16, epoch))  # (steps x P, K)
+        ids = self._dealt(torch.cat(drawn), generator(self.seed, Stream.BALANCED_IMAGES, epoch))  # (steps x P, K)
         for batch in ids.view(self.steps, -1):
             yield DrawnBatch(batch, None)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from siamese_lab.core.random import generator
+from siamese_lab.core.random import Stream, generator
 from siamese_lab.sampling._class_index import Classes, check_batch, distinct
 from siamese_lab.structures.batch import DrawnBatch
 from siamese_lab.structures.tuples import Episode
@@ -64,9 +64,13 @@ class Episodes:
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed and the epoch."""
         # (steps, way)
-        classes = self.able[distinct(len(self.able), self.way, self.steps, generator(self.seed, 13, epoch))]
+        classes = self.able[
+            distinct(len(self.able), self.way, self.steps, generator(self.seed, Stream.EPISODES_CLASSES, epoch))
+        ]
         rows = torch.arange(self.way * self.each).view(self.way, self.each)
         for step in range(self.steps):
             # (way, shot + queries)
-            ids = self.classes.images(classes[step], self.each, generator(self.seed, 14, epoch, step))
+            ids = self.classes.images(
+                classes[step], self.each, generator(self.seed, Stream.EPISODES_IMAGES, epoch, step)
+            )
             yield DrawnBatch(ids.flatten(), Episode(rows[:, : self.shot].flatten(), rows[:, self.shot :].flatten()))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.core.random import generator
+from siamese_lab.core.random import Stream, generator
 from siamese_lab.sampling._class_index import Classes, check_batch
 from siamese_lab.sampling._hard_negatives import HardNegatives
 from siamese_lab.sampling.random_pairs import drawn_pairs
@@ -71,7 +71,7 @@ class HardPairs:
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed, the epoch and the table."""
         for step in range(self.steps):
-            g = generator(self.seed, 4, epoch, step)
+            g = generator(self.seed, Stream.HARD_PAIRS, epoch, step)
             same = torch.arange(self.pairs) < round(self.pairs * self.share_same)  # (P,)
             left, right = self.classes.pair(
                 self.paired[(torch.rand(self.pairs, generator=g) * len(self.paired)).long()], g

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.core.random import generator
+from siamese_lab.core.random import Stream, generator
 from siamese_lab.sampling._class_index import Classes, check_batch
 from siamese_lab.sampling._hard_negatives import HardNegatives
 from siamese_lab.sampling.random_triplets import drawn_triplets
@@ -68,7 +68,7 @@ class HardTriplets:
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed, the epoch and the table."""
         for step in range(self.steps):
-            g = generator(self.seed, 5, epoch, step)
+            g = generator(self.seed, Stream.HARD_TRIPLETS, epoch, step)
             classes = self.paired[(torch.rand(self.triplets, generator=g) * len(self.paired)).long()]
             anchor, positive = self.classes.pair(classes, g)
             yield drawn_triplets(anchor, positive, self.negatives.draw(anchor, table, g))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.core.random import generator
+from siamese_lab.core.random import Stream, generator
 from siamese_lab.metrics.neighbours import nearest_others
 from siamese_lab.sampling._class_index import Classes, check_batch
 from siamese_lab.sampling._hard_negatives import HardNegatives
@@ -94,7 +94,7 @@ class HardWindow:
         """The table (N, 1 + ranks): a positive of each image, and its negatives of these ranks, -1 for those that do
         not pass.
         """
-        positive = self.classes.partner(generator(self.seed, 6, epoch))  # (N,)
+        positive = self.classes.partner(generator(self.seed, Stream.HARD_WINDOW_POSITIVES, epoch))  # (N,)
         near = nearest_others(z, self.classes.of.to(z.device), distance, self.last)[:, self.first - 1 :]  # (N, W)
         for rows in torch.arange(len(z)).split(ROWS):
             a = z[rows]
@@ -114,7 +114,7 @@ class HardWindow:
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed, the epoch and the table."""
         for step in range(self.steps):
-            g = generator(self.seed, 7, epoch, step)
+            g = generator(self.seed, Stream.HARD_WINDOW_NEGATIVES, epoch, step)
             classes = self.paired[(torch.rand(self.triplets, generator=g) * len(self.paired)).long()]
             anchor, positive = self.classes.pair(classes, g)
             negative = self.classes.other(anchor, g)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from siamese_lab.core.random import generator
+from siamese_lab.core.random import Stream, generator
 from siamese_lab.sampling._class_index import Classes, check_batch, distinct
 from siamese_lab.structures.batch import DrawnBatch
 
@@ -91,12 +91,14 @@ class Hierarchical:
         for step, group in enumerate(groups.tolist()):
             classes = next(lists[group])  # (P,)
             each = -(-self.batch_size // len(classes))
-            ids = self.classes.images(classes, each, generator(self.seed, 10, epoch, step))  # (P, K)
+            ids = self.classes.images(
+                classes, each, generator(self.seed, Stream.HIERARCHICAL_IMAGES, epoch, step)
+            )  # (P, K)
             yield DrawnBatch(ids.T.flatten()[: self.batch_size], None)
 
     def _groups(self, epoch: int) -> Tensor:
         """(steps,) groups in proportion to their classes, each as often as it should be but for less than one."""
-        g = generator(self.seed, 11, epoch)
+        g = generator(self.seed, Stream.HIERARCHICAL_GROUPS, epoch)
         places = (
             torch.arange(self.steps, dtype=torch.float64) + torch.rand(1, generator=g, dtype=torch.float64)
         ) / self.steps
@@ -107,5 +109,5 @@ class Hierarchical:
         """(times, P) classes of a group."""
         size = int(self.size[group])
         return int(self.start[group]) + distinct(
-            size, min(size, self.most), times, generator(self.seed, 12, epoch, group)
+            size, min(size, self.most), times, generator(self.seed, Stream.HIERARCHICAL_CLASSES, epoch, group)
         )

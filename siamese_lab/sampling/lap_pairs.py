@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from siamese_lab.core.random import generator
+from siamese_lab.core.random import Stream, generator
 from siamese_lab.sampling._class_index import Classes, check_batch
 from siamese_lab.sampling.random_pairs import drawn_pairs
 from siamese_lab.structures.batch import DrawnBatch
@@ -102,7 +102,7 @@ class LAPPairs:
     @torch.no_grad()
     def mine(self, z: Tensor, distance: nn.Module, epoch: int = 0) -> Tensor:
         """The table (N, every): each image's partner of another class in the next epochs."""
-        g = generator(self.seed, 8, epoch)
+        g = generator(self.seed, Stream.LAP_PAIRS_MINING, epoch)
         order = self._by_class(g)
         parts = -(-len(order) // self.partition)
         table = torch.empty(len(order), self.every, dtype=torch.long)
@@ -139,7 +139,7 @@ class LAPPairs:
 
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed, the epoch and the table."""
-        g = generator(self.seed, 9, epoch)
+        g = generator(self.seed, Stream.LAP_PAIRS_BATCHES, epoch)
         twin = self.classes.cycle(g)
         other = self._random(g) if table is None else table[:, (epoch - self.warmup) % self.every]
         same = _endless(self.paired, self.steps * self.same, g).view(self.steps, self.same)

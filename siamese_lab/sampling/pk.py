@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from siamese_lab.core.random import generator
+from siamese_lab.core.random import Stream, generator
 from siamese_lab.sampling._class_index import Classes, check_batch, distinct
 from siamese_lab.structures.batch import DrawnBatch
 
@@ -56,11 +56,13 @@ class PK:
         """The batches of an epoch: a function of the seed and the epoch."""
         classes = self._classes(epoch)  # (steps, P)
         for step in range(self.steps):
-            ids = self.classes.images(classes[step], self.per_class, generator(self.seed, 1, epoch, step))  # (P, K)
+            ids = self.classes.images(
+                classes[step], self.per_class, generator(self.seed, Stream.PK_IMAGES, epoch, step)
+            )  # (P, K)
             yield DrawnBatch(ids.flatten(), None)
 
     def _classes(self, epoch: int) -> Tensor:
         """(steps, P) classes, no class twice in a batch: the last batch that a shuffled list cannot fill is left
         out.
         """
-        return distinct(len(self.classes), self.per_batch, self.steps, generator(self.seed, 0, epoch))
+        return distinct(len(self.classes), self.per_batch, self.steps, generator(self.seed, Stream.PK_CLASSES, epoch))

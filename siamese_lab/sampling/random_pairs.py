@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from siamese_lab.core.random import generator
+from siamese_lab.core.random import Stream, generator
 from siamese_lab.sampling._class_index import Classes, check_batch
 from siamese_lab.structures.batch import DrawnBatch
 from siamese_lab.structures.tuples import Pairs
@@ -51,7 +51,7 @@ class RandomPairs:
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed and the epoch."""
         for step in range(self.steps):
-            g = generator(self.seed, 2, epoch, step)
+            g = generator(self.seed, Stream.RANDOM_PAIRS, epoch, step)
             same = torch.arange(self.pairs) < round(self.pairs * self.share_same)  # (P,)
             classes = self.paired[(torch.rand(self.pairs, generator=g) * len(self.paired)).long()]
             left, right = self.classes.pair(classes, g)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from siamese_lab.core.random import generator
+from siamese_lab.core.random import Stream, generator
 from siamese_lab.sampling._class_index import Classes, check_batch
 from siamese_lab.structures.batch import DrawnBatch
 from siamese_lab.structures.tuples import Triplets
@@ -43,7 +43,7 @@ class RandomTriplets:
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed and the epoch."""
         for step in range(self.steps):
-            g = generator(self.seed, 3, epoch, step)
+            g = generator(self.seed, Stream.RANDOM_TRIPLETS, epoch, step)
             classes = self.paired[(torch.rand(self.triplets, generator=g) * len(self.paired)).long()]
             anchor, positive = self.classes.pair(classes, g)
             yield drawn_triplets(anchor, positive, self.classes.other(anchor, g))
