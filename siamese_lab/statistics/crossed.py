@@ -127,7 +127,7 @@ def half_widths(
     many, few = _freedoms(parts)
     least = stdtrit(many, levels / 2) ** 2
     gap = stdtrit(few, levels / 2) ** 2 - least
-    usual = max(_quantile(few, LEVEL) ** 2 - _quantile(many, LEVEL) ** 2, 0.0)
+    usual = max(_two_sided_quantile(few, LEVEL) ** 2 - _two_sided_quantile(many, LEVEL) ** 2, 0.0)
     credit = (parts.seeds - 2) / (parts.seeds - 1) / 2 * usual / np.maximum(gap, usual) if parts.both and usual else 0.0
     share = np.maximum(scatter - credit * parts.both, 0) / variance
     return np.sqrt(variance * (least + gap * share**EXPONENT))
@@ -171,7 +171,7 @@ def seeds_needed(parts: Crossed, value: float, level: float = LEVEL) -> SeedsNee
     Needs two seeds at least in `parts`. No number of seeds does where the identities alone scatter too much, or `value`
     is 0; no number above `MOST_SEEDS` is tried.
     """
-    quantile = _quantile(parts.identities - 1, level) if parts.identities else -float(ndtri(level / 2))
+    quantile = _two_sided_quantile(parts.identities - 1, level) if parts.identities else -float(ndtri(level / 2))
     known = (value / (quantile + float(ndtri(POWER)))) ** 2  # the variance that would do, were it known
     spare = known - (parts.by_identities - parts.both)
     if not spare > 0:
@@ -191,7 +191,8 @@ def _freedoms(parts: Crossed) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=1024)
-def _quantile(freedom: int, level: float) -> float:
+def _two_sided_quantile(freedom: int, level: float) -> float:
+    """What a Student statistic exceeds in size with probability `level`."""
     return -float(stdtrit(freedom, level / 2))
 
 

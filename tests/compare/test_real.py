@@ -9,8 +9,8 @@ from siamese_lab.core.files import write_json
 from siamese_lab.runs.folder import RunFolder
 from siamese_lab.runs.influences import influences_file, read_influences
 from siamese_lab.runs.seal import read_openings
-from siamese_lab.statistics.influence import paired_difference
 from tests.conftest import run
+from tests.statistics._paired_difference import paired_difference
 
 
 @pytest.fixture(scope="module")
