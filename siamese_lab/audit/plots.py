@@ -1,4 +1,4 @@
-"""Pictures of the mining ledger's lists: thumbnails of what is confused, side by side."""
+"""Plots of the mining ledger's lists: thumbnails of what is confused, side by side."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from siamese_lab.audit.label_noise import DuplicatePairs, Lists
-from siamese_lab.plots.contact_sheet import COLUMNS, short
+from siamese_lab.plots._style import LIGHT, TICK, TINY, new_figure
+from siamese_lab.plots.contact_sheet import COLUMNS, short_name
 from siamese_lab.plots.thumbnails import thumbnails
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def draw_suspects(lists: Lists, top: int) -> "Figure | None":
     nothing is known.
 
     Args:
-        lists: from `ledger_lists.made`.
+        lists: from `label_noise.build_lists`.
         top: this many at most.
     """
     n = min(top, len(lists.nearest), int((lists.suspicion >= 0).sum()))
@@ -31,7 +32,8 @@ def draw_suspects(lists: Lists, top: int) -> "Figure | None":
     images = [lists.samples.gather(lists.ids[some]) for some in (places, lists.typical[lists.labels[places]], others)]
     shares = (100 * lists.suspicion[places]).tolist()
     words = [
-        f"{rank}: labelled {short(lists.named(place)[1])}\nlike {short(lists.names[like])}\nsuspicion {share:.0f} %"
+        f"{rank}: labelled {short_name(lists.named(place)[1])}\nlike {short_name(lists.names[like])}\n"
+        f"suspicion {share:.0f} %"
         for rank, (place, like, share) in enumerate(
             zip(places.tolist(), lists.resembles[:n].tolist(), shares, strict=True), 1
         )
@@ -45,38 +47,35 @@ def draw_duplicates(lists: Lists, top: int) -> "Figure | None":
     """The likely duplicates whose embeddings lie nearest to each other; None where there are none.
 
     Args:
-        lists: from `ledger_lists.made`.
+        lists: from `label_noise.build_lists`.
         top: this many pairs at most.
     """
     twins = DuplicatePairs(*(column[:top] for column in lists.twins))
     words = []
     for rank, (a, b, distance, grey) in enumerate(zip(*(column.tolist() for column in twins), strict=True), 1):
         one, other = lists.named(a)[1], lists.named(b)[1]
-        second = "the same label" if one == other else short(other)
-        words.append(f"{rank}: {short(one)}\n{second}\n{100 * distance:.1f} % apart, {grey:.1f} grey levels")
+        second = "the same label" if one == other else short_name(other)
+        words.append(f"{rank}: {short_name(one)}\n{second}\n{100 * distance:.1f} % apart, {grey:.1f} grey levels")
     images = [lists.samples.gather(lists.ids[some]) for some in (twins.left, twins.right)]
     return _strips(
         images,
         words,
-        "Likely duplicates: distance in % of the usual one to the nearest image, mean difference of the pixels",
+        "Likely duplicates: distance in % of the usual one\nto the nearest image, mean difference of the pixels",
     )
 
 
 def _strips(images: Sequence[Tensor], words: Sequence[str], title: str) -> "Figure | None":
     """One strip for each image of each of `images`, all (n, C, H, W), under its words."""
-    from matplotlib.figure import Figure
-
     if not words:
         return None
     shown = [F.pad(thumbnails(some), (GAP, GAP), value=255) for some in images]  # (n, 3, h, w + 2 GAP)
     rows, columns = math.ceil(len(words) / COLUMNS), min(COLUMNS, len(words))
     height, width = shown[0].shape[2], sum(some.shape[3] for some in shown)
     size = (2.6 * max(columns, 2), 0.7 + rows * (0.65 + 2.4 * height / width))
-    figure = Figure(figsize=size, layout="constrained", facecolor="white")
-    figure.suptitle(title, fontsize=9)
+    figure = new_figure(*size, title, title_size=TICK)
     for place, text in enumerate(words):
         axes = figure.add_subplot(rows, columns, place + 1)
         axes.imshow(torch.cat([some[place] for some in shown], 2).permute(1, 2, 0).numpy(), interpolation="nearest")
-        axes.set_title(text, fontsize=6.5, parse_math=False, loc="left")
+        axes.set_title(text, fontsize=TINY, color=LIGHT.ink, parse_math=False, loc="left")
         axes.set_axis_off()
     return figure

@@ -12,7 +12,7 @@ from siamese_lab.audit.plots import draw_duplicates, draw_suspects
 from siamese_lab.core.errors import Stopped
 from siamese_lab.distributed import collectives
 from siamese_lab.evaluation.evaluator import embed_ids
-from siamese_lab.plots import verification as plots
+from siamese_lab.plots._style import pixels
 from siamese_lab.structures.batch import Batch
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Episode, Pairs, Triplets, Tuples
@@ -130,7 +130,7 @@ class Ledger(pl.Callback):
             for name, picture in pictures.items():
                 if picture is not None:
                     trainer.logger.experiment.add_image(  # type: ignore[attr-defined]
-                        f"ledger/{name}", plots.pixels(picture), trainer.global_step, dataformats="HWC"
+                        f"ledger/{name}", pixels(picture), trainer.global_step, dataformats="HWC"
                     )
 
 

@@ -1,4 +1,4 @@
-"""Pictures of what one-shot recognition confuses: a matrix of classes, or of what they belong to, and the most frequent
+"""Plots of what one-shot recognition confuses: a matrix of classes, or of what they belong to, and the most frequent
 confusions.
 """
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from siamese_lab.metrics.recognition import Confusion
-from siamese_lab.plots.contact_sheet import sheet, short
-from siamese_lab.plots.verification import pixels
+from siamese_lab.plots._style import LABEL, LIGHT, SHADES, SMALL, TINY, new_figure, pixels
+from siamese_lab.plots.contact_sheet import contact_sheet, short_name
 from siamese_lab.structures.samples import Samples
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ MOST = 40  # classes, or groups, whose matrix can be read
 TOP = 24  # confusions shown with their images
 
 
-def confusion_pictures(found: Confusion, samples: Samples, title: str) -> dict[str, NDArray[np.uint8]]:
+def confusion_plots(found: Confusion, samples: Samples, title: str) -> dict[str, NDArray[np.uint8]]:
     """As uint8 (H, W, 3): `matrix`, where there are few enough classes, or groups that are confused; `confusions`,
     where anything was.
 
@@ -30,35 +30,40 @@ def confusion_pictures(found: Confusion, samples: Samples, title: str) -> dict[s
         samples: where their images and names are.
         title: which protocol, on which part.
     """
-    made = {}
+    plots = {}
     labels = samples.labels[found.asked], samples.labels[found.taken]
     for kind, (codes, names) in {"classes": (samples.labels, samples.classes), **samples.groups}.items():
         asked, taken = codes[found.asked], codes[found.taken]
         present = torch.cat([asked, taken]).unique()
         if 2 <= len(present) <= MOST and (kind == "classes" or bool((asked != taken).any())):
-            shares = matrix(torch.searchsorted(present, asked), torch.searchsorted(present, taken), len(present))
+            shares = confusion_shares(
+                torch.searchsorted(present, asked), torch.searchsorted(present, taken), len(present)
+            )
             heading = (
                 f"{title}: what each class is taken for"
                 if kind == "classes"
                 else f"{title}: what each {kind} is taken for"
             )
-            made["matrix"] = pixels(_matrix(shares, [names[code] for code in present.tolist()], heading))
+            plots["matrix"] = pixels(_matrix_plot(shares, [names[code] for code in present.tolist()], heading))
             break
-    some = frequent(*labels, found.wrong)
+    some = frequent_confusions(*labels, found.wrong)
     if len(some):
         asked_for = torch.bincount(labels[0])
         images = [samples.gather(ids[some[:, 0]]) for ids in (found.asked, found.taken)]
         words = [
-            f"{short(samples.classes[labels[0][first]])}\ntaken for {short(samples.classes[labels[1][first]])}\n"
+            f"{short_name(samples.classes[labels[0][first]])}\n"
+            f"taken for {short_name(samples.classes[labels[1][first]])}\n"
             f"{times} of its {int(asked_for[labels[0][first]]):,} trials"
             for first, times in some.tolist()
         ]
         trials = f"{int(found.wrong.sum()):,} of {len(found.wrong):,} trials are wrong"
-        made["confusions"] = sheet(images, words, f"{title}: the most frequent confusions, query | taken for. {trials}")
-    return made
+        plots["confusions"] = contact_sheet(
+            images, words, f"{title}: the most frequent confusions, query | taken for. {trials}"
+        )
+    return plots
 
 
-def frequent(asked: Tensor, taken: Tensor, wrong: Tensor, top: int = TOP) -> Tensor:
+def frequent_confusions(asked: Tensor, taken: Tensor, wrong: Tensor, top: int = TOP) -> Tensor:
     """The pairs of classes that are confused most often: (n, 2) int64, the first such trial and how many there are,
     most frequent first.
 
@@ -76,7 +81,7 @@ def frequent(asked: Tensor, taken: Tensor, wrong: Tensor, top: int = TOP) -> Ten
     return torch.stack([first[order], counts[order]], 1)
 
 
-def matrix(asked: Tensor, taken: Tensor, classes: int) -> NDArray[np.float64]:
+def confusion_shares(asked: Tensor, taken: Tensor, classes: int) -> NDArray[np.float64]:
     """(C, C) shares in [0, 1]: of the trials of a row's class, those that were taken for a column's. Rows add up to 1,
     or are NaN.
 
@@ -89,20 +94,18 @@ def matrix(asked: Tensor, taken: Tensor, classes: int) -> NDArray[np.float64]:
     return (counts / counts.sum(1, keepdim=True)).numpy()
 
 
-def _matrix(shares: NDArray[np.float64], names: list[str], title: str) -> "Figure":
-    from matplotlib.figure import Figure
-
+def _matrix_plot(shares: NDArray[np.float64], names: list[str], title: str) -> "Figure":
     n = len(names)
     side = 3.2 + 0.17 * max(n, 6)
-    figure = Figure(figsize=(side + 0.8, side), layout="constrained", facecolor="white")
+    figure = new_figure(side + 0.8, side)
     axes = figure.add_subplot()
     off = np.where(np.eye(n, dtype=bool), 0, np.nan_to_num(shares))
-    shown = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=max(100 * float(off.max()), 1.0), aspect="equal")
-    axes.set_xticks(range(n), [short(name) for name in names], rotation=90, fontsize=7, parse_math=False)
-    axes.set_yticks(range(n), [short(name) for name in names], fontsize=7, parse_math=False)
-    axes.set_xlabel("taken for")
-    axes.set_ylabel("asked")
-    axes.set_title(title, fontsize=10, parse_math=False)
+    shown = axes.imshow(100 * shares, cmap=SHADES, vmin=0, vmax=max(100 * float(off.max()), 1.0), aspect="equal")
+    axes.set_xticks(range(n), [short_name(name) for name in names], rotation=90, fontsize=TINY, parse_math=False)
+    axes.set_yticks(range(n), [short_name(name) for name in names], fontsize=TINY, parse_math=False)
+    axes.set_xlabel("taken for", fontsize=LABEL)
+    axes.set_ylabel("asked", fontsize=LABEL)
+    axes.set_title(title, fontsize=LABEL, color=LIGHT.ink, parse_math=False)
     if n <= 12:
         for (row, column), share in np.ndenumerate(shares):
             dark = row == column or share > 0.6 * off.max()
@@ -113,8 +116,8 @@ def _matrix(shares: NDArray[np.float64], names: list[str], title: str) -> "Figur
                     f"{100 * share:.1f}",
                     ha="center",
                     va="center",
-                    fontsize=8,
-                    color="white" if dark else "#222222",
+                    fontsize=SMALL,
+                    color=LIGHT.paper if dark else LIGHT.ink,
                 )
     # the scale ends at the largest confusion: one up to 100 % would show the diagonal alone
     figure.colorbar(shown, ax=axes, shrink=0.8, extend="max", label="% of the trials of a row")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from siamese_lab.plots._style import LIGHT, ORANGE
 from siamese_lab.plots.thumbnails import thumbnails
 
 if TYPE_CHECKING:
@@ -20,10 +21,9 @@ HEIGHT = 104  # pixels that a thumbnail is high
 LINE = 14  # pixels from one line of words to the next
 GAP = 16  # pixels between strips
 WORDS, TITLE = 10, 16  # pixels that letters are high
-INK, ALARM, FRAME = "#222222", "#B03A00", "#C8C8C8"
 
 
-def sheet(
+def contact_sheet(
     images: Sequence[Tensor], words: Sequence[str], title: str, wrong: Sequence[bool] | None = None
 ) -> NDArray[np.uint8]:
     """One strip for each row of `images`, under it its words: uint8 (H, W, 3).
@@ -40,29 +40,29 @@ def sheet(
     widths = [round(HEIGHT * some.shape[2] / some.shape[1]) for some in shown]
     columns, lines = min(COLUMNS, len(words)), max((text.count("\n") + 1 for text in words), default=1)
     across, down = max(sum(widths) + len(widths) - 1, LONGEST * 7) + GAP, HEIGHT + lines * LINE + GAP
-    top, heading = TITLE + 2 * GAP, readable(title)
+    top, heading = TITLE + 2 * GAP, readable_text(title)
     width = max(columns * across, round(_font(TITLE).getlength(heading)) + GAP) + GAP
-    picture = Image.new("RGB", (width, top + math.ceil(len(words) / columns) * down), "white")
+    picture = Image.new("RGB", (width, top + math.ceil(len(words) / columns) * down), LIGHT.paper)
     draw = ImageDraw.Draw(picture)
-    draw.text((GAP, GAP), heading, INK, _font(TITLE))
+    draw.text((GAP, GAP), heading, LIGHT.ink, _font(TITLE))
     for place, text in enumerate(words):
         x, y = GAP + place % columns * across, top + place // columns * down
-        colour = ALARM if wrong is not None and wrong[place] else INK
+        colour = ORANGE if wrong is not None and wrong[place] else LIGHT.ink
         draw.text((x, y + HEIGHT + 4), text, colour, _font(WORDS), spacing=LINE - WORDS)
         for some, wide in zip(shown, widths, strict=True):
             picture.paste(Image.fromarray(some[place]).resize((wide, HEIGHT), Image.Resampling.NEAREST), (x, y))
-            draw.rectangle((x - 1, y - 1, x + wide, y + HEIGHT), outline=FRAME)
+            draw.rectangle((x - 1, y - 1, x + wide, y + HEIGHT), outline=LIGHT.grid)
             x += wide + 1
     return np.asarray(picture)
 
 
-def short(name: str) -> str:
+def short_name(name: str) -> str:
     """The end of a long name; letters that the picture's font lacks are escaped."""
-    name = readable(name)
+    name = readable_text(name)
     return name if len(name) <= LONGEST else "…" + name[1 - LONGEST :]
 
 
-def readable(text: str) -> str:
+def readable_text(text: str) -> str:
     """A text without letters that the picture's font lacks: they are escaped."""
     known = _letters()
     return "".join(c if ord(c) in known else c.encode("unicode_escape").decode() for c in text)
@@ -85,7 +85,7 @@ def _font(size: int) -> "FreeTypeFont":
 
 @cache
 def _file() -> str:
-    """Of the font that matplotlib's pictures have, so that all look alike."""
+    """Of the font that matplotlib's plots have, so that all look alike."""
     from matplotlib import font_manager
 
     return font_manager.findfont(font_manager.FontProperties())

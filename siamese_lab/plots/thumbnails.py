@@ -6,8 +6,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 SIDE = 64  # pixels of a thumbnail at most
-
-
 SPRITE = 8192  # pixels a side that browsers take
 
 
@@ -17,7 +15,7 @@ def thumbnails(images: Tensor) -> Tensor:
     """
     n, channels, height, width = images.shape
     x = images if channels == 3 else images[:, :1].expand(-1, 3, -1, -1)
-    scale = min(1.0, side(n) / max(height, width))
+    scale = min(1.0, thumbnail_side(n) / max(height, width))
     if scale == 1.0:
         return x
     size = [max(1, round(height * scale)), max(1, round(width * scale))]
@@ -29,12 +27,12 @@ def thumbnails(images: Tensor) -> Tensor:
     )
 
 
-def side(n: int) -> int:
+def thumbnail_side(n: int) -> int:
     """Pixels of a thumbnail at most, so that a square of n of them is shown by every browser."""
     return min(SIDE, SPRITE // (math.isqrt(n - 1) + 1))
 
 
-def sprite(images: Tensor) -> Tensor:
+def sprite_sheet(images: Tensor) -> Tensor:
     """All thumbnails (n, 3, h, w) in one image (3, k h, k w), k = ceil(sqrt n), row by row, as the projector cuts
     it.
     """

@@ -1,106 +1,99 @@
-"""Pictures of what a verification protocol saw: drawn from its curves, never computed anew."""
+"""Plots of what a verification protocol saw: drawn from its curves, never computed anew."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri
 from torch import nn
 
 from siamese_lab.metrics.roc import Curves
+from siamese_lab.plots._style import BLUE, LIGHT, LINE, ORANGE, THIN, legend_below, mark_point, titled_axes
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SAME, DIFFERENT, INK = "#0072B2", "#D55E00", "#222222"  # blue and vermilion of Okabe and Ito, told apart by all
 FEW = 10  # false accepts below which a rate is mostly chance
 DECADES = 8  # that a logarithmic axis shows at most
 RATES = (1e-6, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)  # that normal-deviate axes name
 HIGHEST = 0.8  # rate that they show
 
 
-def distances(curves: Curves, distance: nn.Module, threshold: float | None = None, title: str = "") -> "Figure":
+def distance_histograms(
+    curves: Curves, distance: nn.Module, threshold: float | None = None, title: str = ""
+) -> "Figure":
     """Histograms of the distances of same-label and of different-label pairs, each kind adding up to 100 %.
 
     Args:
         curves: from `Verification.curves`.
         distance: the run's, for the name of the axis.
         threshold: the accepted distance, chosen on validation; drawn, and the legend says what it accepts.
-        title: of the picture.
+        title: of the plot.
     """
-    figure, axes = _sheet(title)
+    figure, axes = titled_axes(title)
     edges = curves.bins[:: _fold(curves)]
     kinds = (
-        (curves.same_histogram, curves.same_total, SAME, "same identity"),
-        (curves.different_histogram, curves.different_total, DIFFERENT, "different identities"),
+        (curves.same_histogram, curves.same_total, BLUE, "same identity"),
+        (curves.different_histogram, curves.different_total, ORANGE, "different identities"),
     )
     for counts, total, colour, name in kinds:
         share = 100 * counts.reshape(len(edges) - 1, -1).sum(1) / total
         axes.stairs(share, edges, fill=True, color=colour, alpha=0.3)
         axes.stairs(share, edges, color=colour, linewidth=1.6, label=f"{name} ({total:,} pairs)")
     if threshold is not None:
-        axes.axvline(threshold, color=INK, linestyle="--", linewidth=1.4, label=_accepted(curves, threshold))
-    axes.set_xlabel(f"{words(distance)} of a pair")
+        axes.axvline(threshold, color=LIGHT.ink, linestyle="--", linewidth=1.4, label=_accepted(curves, threshold))
+    axes.set_xlabel(f"{distance_name(distance)} of a pair")
     axes.set_ylabel(f"share of its kind of pairs, % per {edges[1] - edges[0]:.2g}")
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(bottom=0)
-    _below(axes)
+    legend_below(axes)
     return figure
 
 
-def roc(curves: Curves, threshold: float | None = None, title: str = "") -> "Figure":
+def roc_plot(curves: Curves, threshold: float | None = None, title: str = "") -> "Figure":
     """The receiver operating characteristic over the logarithm of the false accept rate, down to a single false accept.
 
     Args:
         curves: from `Verification.curves`.
         threshold: the accepted distance, whose point is marked.
-        title: of the picture.
+        title: of the plot.
     """
-    figure, axes = _sheet(title)
+    figure, axes = titled_axes(title)
     least = max(1 / curves.different_total, 10.0**-DECADES)
     far = np.clip(curves.far, least / 2, 1)  # a logarithmic axis has no 0
     few = FEW / curves.different_total
     if few > least:
         axes.axvspan(
-            least / 2, min(few, 1), color="#999999", alpha=0.2, linewidth=0, label=f"fewer than {FEW} false accepts"
+            least / 2, min(few, 1), color=LIGHT.muted, alpha=0.13, linewidth=0, label=f"fewer than {FEW} false accepts"
         )
     chance = np.geomspace(least / 2, 1, 200)
-    axes.plot(chance, chance, color="#777777", linestyle=":", linewidth=1.2, label="chance")
-    axes.plot(chance, 1 - chance, color="#BBBBBB", linewidth=0.9, label="equal errors")
+    axes.plot(chance, chance, color=LIGHT.muted, linestyle=":", linewidth=1.2, label="chance")
+    axes.plot(chance, 1 - chance, color=LIGHT.muted, alpha=0.5, linewidth=THIN, label="equal errors")
     pairs = f"{curves.same_total:,} same, {curves.different_total:,} different pairs"
-    axes.plot(far, curves.tar, color=SAME, linewidth=1.8, label=pairs)
+    axes.plot(far, curves.tar, color=BLUE, linewidth=LINE, label=pairs)
     if threshold is not None:
-        x, y = at(curves, threshold)
-        style: dict[str, Any] = {
-            "color": DIFFERENT,
-            "marker": "D",
-            "markersize": 6,
-            "markeredgecolor": "white",
-            "linestyle": "none",
-        }
-        axes.plot([max(x, least)], [y], label=_accepted(curves, threshold), zorder=5, clip_on=False, **style)
+        x, y = rates_at(curves, threshold)
+        mark_point(axes, max(x, least), y, _accepted(curves, threshold))
     axes.set_xscale("log")
-    axes.minorticks_off()  # half the time of a picture
+    axes.minorticks_off()  # half the time of a plot
     axes.set_xlim(least, 1)
     axes.set_ylim(0, 1.01)
     axes.set_xlabel("false accept rate: share of the different pairs")
     axes.set_ylabel("true accept rate: share of the same pairs")
-    _below(axes)
+    legend_below(axes)
     return figure
 
 
-def det(curves: Curves, threshold: float | None = None, title: str = "") -> "Figure":
+def det_plot(curves: Curves, threshold: float | None = None, title: str = "") -> "Figure":
     """The detection error trade-off: false reject over false accept rate on normal-deviate axes, where two normal
     distributions of distances give a straight line.
 
     Args:
         curves: from `Verification.curves`.
         threshold: the accepted distance, whose point is marked.
-        title: of the picture.
+        title: of the plot.
     """
-    figure, axes = _sheet(title)
+    figure, axes = titled_axes(title)
     # no axis has a 0
     least = (
         max(1 / curves.different_total, 10.0**-DECADES) / 2,
@@ -113,36 +106,28 @@ def det(curves: Curves, threshold: float | None = None, title: str = "") -> "Fig
     seen = (far <= high) & (frr <= high)
     low = [min(float(rates[seen].min(initial=0.0)), float(ndtri(0.01))) - 0.1 for rates in (far, frr)]
     line = np.linspace(min(low), high, 2)
-    axes.plot(line, line, color="#BBBBBB", linewidth=0.9, label="equal errors")
+    axes.plot(line, line, color=LIGHT.muted, alpha=0.5, linewidth=THIN, label="equal errors")
     axes.plot(
         far,
         frr,
-        color=SAME,
-        linewidth=1.8,
+        color=BLUE,
+        linewidth=LINE,
         label=f"{curves.same_total:,} same, {curves.different_total:,} different pairs",
     )
     if threshold is not None:
-        x, y = at(curves, threshold)
-        style: dict[str, Any] = {
-            "color": DIFFERENT,
-            "marker": "D",
-            "markersize": 6,
-            "markeredgecolor": "white",
-            "linestyle": "none",
-        }
-        place = [ndtri(max(x, least[0])), ndtri(max(1 - y, least[1]))]
-        axes.plot(*([one] for one in place), label=_accepted(curves, threshold), zorder=5, clip_on=False, **style)
+        x, y = rates_at(curves, threshold)
+        mark_point(axes, ndtri(max(x, least[0])), ndtri(max(1 - y, least[1])), _accepted(curves, threshold))
     for axis, start in ((axes.xaxis, low[0]), (axes.yaxis, low[1])):
         shown = [rate for rate in RATES if start <= ndtri(rate) <= high]
         axis.set_ticks([float(ndtri(rate)) for rate in shown], [f"{100 * rate:g}" for rate in shown])
     axes.set(xlim=(low[0], high), ylim=(low[1], high))
     axes.set_xlabel("false accept rate, % of the different pairs")
     axes.set_ylabel("false reject rate, % of the same pairs")
-    _below(axes)
+    legend_below(axes)
     return figure
 
 
-def at(curves: Curves, threshold: float) -> tuple[float, float]:
+def rates_at(curves: Curves, threshold: float) -> tuple[float, float]:
     """(far, tar), shares in [0, 1], at the nearest point of the curve that accepts no more than `threshold`."""
     point = int(np.searchsorted(curves.threshold, threshold, side="right")) - 1
     return (float(curves.far[point]), float(curves.tar[point])) if point >= 0 else (0.0, 0.0)
@@ -156,51 +141,13 @@ def _fold(curves: Curves) -> int:
 
 
 def _accepted(curves: Curves, threshold: float) -> str:
-    far, tar = at(curves, threshold)
+    far, tar = rates_at(curves, threshold)
     return (
         f"threshold {threshold:.3g} from validation:\naccepts {100 * tar:.1f} % of the same, {100 * far:.2f} % of "
         "the different"
     )
 
 
-def words(distance: nn.Module) -> str:
+def distance_name(distance: nn.Module) -> str:
     """The name of a distance as a reader has it: SquaredEuclidean -> "squared euclidean distance"."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", type(distance).__name__).lower() + " distance"
-
-
-def pixels(figure: "Figure", dpi: int = 120) -> NDArray[np.uint8]:
-    """The picture as uint8 (H, W, 3)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    figure.set_dpi(dpi)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[:, :, :3]
-
-
-def rehearse() -> None:
-    """Draws a picture with nothing on it: fonts are then loaded and the parser of formulas made, for this process and
-    its forks.
-    """
-    figure, axes = _sheet("no curve")
-    axes.set_xscale("log")
-    axes.plot([1e-3, 1], [0, 1], label="none")
-    _below(axes)
-    pixels(figure)
-
-
-def _sheet(title: str) -> tuple["Figure", "Axes"]:
-    from matplotlib.figure import Figure  # without pyplot, which keeps every figure and picks a window system
-
-    figure = Figure(figsize=(6.4, 4.8), facecolor="white")
-    axes = figure.add_axes((0.115, 0.26, 0.845, 0.67))  # a layout engine would take longer than all the rest
-    axes.set_title(title, fontsize=11)
-    axes.grid(color="#DDDDDD", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _below(axes: "Axes") -> None:
-    """The legend, where it hides no curve."""
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, frameon=False, fontsize=8)

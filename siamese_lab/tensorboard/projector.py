@@ -9,7 +9,7 @@ from torch import Tensor
 
 from siamese_lab.core.files import write_bytes, write_text
 from siamese_lab.core.random import generator
-from siamese_lab.plots.thumbnails import sprite, thumbnails
+from siamese_lab.plots.thumbnails import sprite_sheet, thumbnails
 from siamese_lab.structures.embedded_set import EmbeddedSet
 from siamese_lab.structures.samples import Samples
 
@@ -49,7 +49,7 @@ def write_projector(
     _write(folder / "metadata.tsv", metadata(seen, samples, ids, rows))
     images = thumbnails(samples.gather(ids[rows]))
     picture = io.BytesIO()
-    Image.fromarray(sprite(images).permute(1, 2, 0).numpy()).save(picture, "PNG")
+    Image.fromarray(sprite_sheet(images).permute(1, 2, 0).numpy()).save(picture, "PNG")
     write_bytes(folder / "sprite.png", picture.getvalue())
     # two descriptions, since TensorBoard takes no files from outside of the folder that one lies in: for `tensorboard
     # --logdir` of the run's folder, and for `siamese-lab board`, which links to the folder of the files

@@ -11,6 +11,7 @@ from siamese_lab.core.files import SCHEMA_VERSION, write_json
 from siamese_lab.evaluation.confusion import confusions
 from siamese_lab.evaluation.evaluator import choose, embed_part, evaluate_part
 from siamese_lab.evaluation.records import error_curves, plain_figures, thin_curve
+from siamese_lab.metrics.evaluated_part import EvaluatedPart
 from siamese_lab.model.checkpoint import BEST, LAST, restore
 from siamese_lab.runs.error_curves import curves_file, write_curves
 from siamese_lab.runs.folder import RunFolder
@@ -57,8 +58,8 @@ def finish_run(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validat
     figures = {name: evaluate_part(twin, samples, name, protocols, chosen, size, seen=seen.get(name)) for name in ids}
     for name, found in figures.items():
         write_influences(influences_file(folder.path, name), found)
-    drawn = {name: error_curves(protocols, one) for name, one in seen.items()}
-    for name, by_protocol in drawn.items():
+    curves = {name: error_curves(protocols, one) for name, one in seen.items()}
+    for name, by_protocol in curves.items():
         write_curves(
             curves_file(folder.path, name), {protocol: thin_curve(curve) for protocol, curve in by_protocol.items()}
         )
@@ -88,22 +89,17 @@ def finish_run(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validat
     write_json(folder.path / "metrics.json", metrics)
     step = int(best["step"]) if best is not None else speed.steps
     began = datetime.fromisoformat(folder.info()["started"]).timestamp()
-    write_events(
-        folder.path,
-        cfg,
+    evaluated = EvaluatedPart(
+        part,
         figures[part],
-        best or {},
-        protocols,
         chosen,
-        step=step,
-        began=began,
-        seen=seen.get(part),
-        samples=samples,
-        ids=ids[part],
-        part=part,
-        drawn=drawn.get(part, {}),
-        confused=confusions(twin, samples, part, protocols, size, seen.get(part)),
+        seen.get(part),
+        samples,
+        ids[part],
+        curves.get(part, {}),
+        confusions(twin, samples, part, protocols, size, seen.get(part)),
     )
+    write_events(folder.path, cfg, evaluated, best or {}, step=step, began=began)
     write_columns(folder.path.parent)
     return figures[part]
 

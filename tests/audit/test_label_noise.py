@@ -9,7 +9,7 @@ from siamese_lab.audit import label_noise
 from siamese_lab.audit.plots import draw_duplicates, draw_suspects
 from siamese_lab.callbacks.ledger import Notes
 from siamese_lab.distances.euclidean import Euclidean
-from siamese_lab.plots import verification as plots
+from siamese_lab.plots._style import pixels
 from siamese_lab.structures.samples import TRAIN, Samples
 
 
@@ -75,7 +75,7 @@ def test_pictures_take_any_name():
     z, samples = planted()
     lists = label_noise.build_lists(z, samples, torch.arange(12), samples.labels, Euclidean(), torch.zeros(12))
     for picture in (draw_suspects(lists, 5), draw_duplicates(lists, 5)):
-        assert plots.pixels(picture).std() > 10
+        assert pixels(picture).std() > 10
     assert (
         draw_duplicates(replace(lists, twins=label_noise.DuplicatePairs(*(column[:0] for column in lists.twins))), 5)
         is None

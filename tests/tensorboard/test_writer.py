@@ -20,8 +20,11 @@ from tensorboard.util import tensor_util
 
 from siamese_lab.config.compose import compose
 from siamese_lab.distances.squared_euclidean import SquaredEuclidean
-from siamese_lab.plots import verification as plots
-from siamese_lab.plots.thumbnails import side
+from siamese_lab.evaluation.records import error_curves
+from siamese_lab.metrics.evaluated_part import EvaluatedPart
+from siamese_lab.plots._style import BLUE, pixels
+from siamese_lab.plots.thumbnails import thumbnail_side
+from siamese_lab.plots.verification import distance_histograms, rates_at, roc_plot
 from siamese_lab.protocols.retrieval import Retrieval
 from siamese_lab.protocols.verification import Verification
 from siamese_lab.runs.folder import RunFolder
@@ -70,27 +73,17 @@ def run(tmp_path_factory):
         for key, figure in p.evaluate(embedded, chosen.get(name, {})).items()
     }
     note(path, cfg, ["verification/eer", "retrieval/map@r"])
-    write_events(
-        path,
-        cfg,
-        figures,
-        BEST,
-        protocols,
-        chosen,
-        step=40,
-        began=time.time() - 60,
-        seen=embedded,
-        samples=samples,
-        ids=ids,
-    )
+    curves = error_curves(protocols, embedded)
+    evaluated = EvaluatedPart("test", figures, chosen, embedded, samples, ids, curves)
+    write_events(path, cfg, evaluated, BEST, step=40, began=time.time() - 60)
     other = compose(["loss=supcon", "seed=8"])
     note(path.parent / "77aa", other, ["verification/eer", "one_shot/error"])
-    write_events(path.parent / "77aa", other, {}, BEST, {"verification": Verification()}, {}, step=1, began=time.time())
+    write_events(path.parent / "77aa", other, EvaluatedPart("test"), BEST, step=1, began=time.time())
     (path.parent / "dead").mkdir()
     (path.parent / "dead" / "run.json").write_text("{")
     log_opening(path.parent, ["3f2a"], "the run itself")  # as every run that computes test figures does
     hparams.write_columns(path.parent)
-    return path, protocols["verification"].curves(embedded), chosen["verification"]["threshold"], figures, embedded
+    return path, curves["verification"], chosen["verification"]["threshold"], figures, embedded
 
 
 def note(path, cfg, headlines):
@@ -220,18 +213,18 @@ def test_precision_and_recall(run, events):
 def test_threshold_of_the_picture(run):
     """What the legend says is what the figures say."""
     _, curves, threshold, figures, _ = run
-    far, tar = plots.at(curves, threshold)
+    far, tar = rates_at(curves, threshold)
     assert far == pytest.approx(figures["verification/false_accept"].value, abs=2e-3)
     assert tar == pytest.approx(1 - figures["verification/false_reject"].value, abs=1e-2)
-    assert plots.at(curves, -1.0) == (0.0, 0.0)
-    assert plots.at(curves, 1e9) == (1.0, 1.0)
-    texts = [t.get_text() for t in plots.roc(curves, threshold).axes[0].get_legend().get_texts()]
+    assert rates_at(curves, -1.0) == (0.0, 0.0)
+    assert rates_at(curves, 1e9) == (1.0, 1.0)
+    texts = [t.get_text() for t in roc_plot(curves, threshold).axes[0].get_legend().get_texts()]
     assert any(f"accepts {100 * tar:.1f} % of the same, {100 * far:.2f} %" in text for text in texts)
 
 
 def test_picture_of_distances(run):
     _, curves, threshold, *_ = run
-    picture = plots.distances(curves, SquaredEuclidean(), threshold, "A title")
+    picture = distance_histograms(curves, SquaredEuclidean(), threshold, "A title")
     axes = picture.axes[0]
     assert axes.get_xlabel() == "squared euclidean distance of a pair"
     assert axes.get_title() == "A title"
@@ -239,10 +232,10 @@ def test_picture_of_distances(run):
     assert heights == pytest.approx([100.0] * 4)
     assert len(axes.patches[0].get_data().values) < len(curves.same_histogram), "225 pairs make no hundred bars"
     assert axes.lines[0].get_xdata()[0] == threshold
-    assert len(plots.distances(curves, SquaredEuclidean()).axes[0].lines) == 0
-    drawn = plots.pixels(picture)
+    assert len(distance_histograms(curves, SquaredEuclidean()).axes[0].lines) == 0
+    drawn = pixels(picture)
     assert drawn.dtype == np.uint8
-    assert (drawn == [0, 0x72, 0xB2]).all(-1).sum() > 200, "the same-identity outline is there"
+    assert (drawn == list(bytes.fromhex(BLUE[1:]))).all(-1).sum() > 200, "the same-identity outline is there"
 
 
 def test_projector(run):
@@ -300,8 +293,8 @@ def test_a_large_test_part_is_thinned(identities, images):
 @pytest.mark.parametrize("n", [1, 2, 2000, 16_385, 90_000])
 def test_no_sprite_is_too_large_for_a_browser(n):
     across = math.ceil(math.sqrt(n))
-    assert 1 <= side(n) <= 64
-    assert across * side(n) <= 8192
+    assert 1 <= thumbnail_side(n) <= 64
+    assert across * thumbnail_side(n) <= 8192
 
 
 def test_a_small_test_part_is_shown_whole():
@@ -309,7 +302,7 @@ def test_a_small_test_part_is_shown_whole():
 
 
 def test_a_run_without_test_part(tmp_path):
-    write_events(tmp_path, compose(), {}, BEST, {"verification": Verification()}, {}, step=1, began=time.time())
+    write_events(tmp_path, compose(), EvaluatedPart("test"), BEST, step=1, began=time.time())
     tags = EventAccumulator(str(tmp_path)).Reload().Tags()
     assert tags["scalars"] == ["best/verification/eer", "best/retrieval/map@r"]
     assert tags["images"] == []
@@ -319,9 +312,9 @@ def test_a_run_without_test_part(tmp_path):
 def test_a_run_without_verification(tmp_path):
     embedded = clusters(identities=5, images=4)
     figures = {"retrieval/map@r": Figure(0.5)}
-    write_events(
-        tmp_path, compose(), figures, {}, {"retrieval": Retrieval()}, {}, step=1, began=time.time(), seen=embedded
-    )
+    curves = error_curves({"retrieval": Retrieval()}, embedded)
+    evaluated = EvaluatedPart("test", figures, embedded=embedded, curves=curves)
+    write_events(tmp_path, compose(), evaluated, {}, step=1, began=time.time())
     tags = EventAccumulator(str(tmp_path)).Reload().Tags()
     assert tags["scalars"] == ["test/retrieval/map@r"]
     assert tags["images"] == tags["histograms"] == []

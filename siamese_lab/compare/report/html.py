@@ -10,6 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from siamese_lab.compare.analysis.comparison import Comparison
 from siamese_lab.compare.report import html_tables, numbers, sentences
 from siamese_lab.compare.report.plots import comparison_plots
+from siamese_lab.compare.report.svg import css_variables
+from siamese_lab.plots._style import DARK, LIGHT
 
 FIRST = 12  # sentences that stand open
 
@@ -46,6 +48,8 @@ def html_page(comparison: Comparison) -> str:
         notes=sentences.notes(comparison),
         now=datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
         css=css,
+        light=css_variables(LIGHT),
+        dark=css_variables(DARK),
         script=script,
     )
 

@@ -8,30 +8,26 @@ from siamese_lab.compare.analysis.comparison import Comparison, Configuration, R
 from siamese_lab.compare.analysis.contrasts import goodness
 from siamese_lab.compare.report import numbers
 from siamese_lab.compare.report.svg import (
-    DASHES,
-    INK,
-    MARKERS,
-    MUTED,
-    PAPER,
-    SERIES,
+    COLOURS,
     Picture,
     few_ticks,
     in_unit,
-    labels,
-    legend,
-    plain,
-    sheet,
-    svg,
+    legend_above,
+    name_axes,
+    picture_axes,
+    plain_text,
+    svg_element,
 )
 from siamese_lab.compare.selection.axes import levels, numeric
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import format_value
+from siamese_lab.plots._style import DASHES, LINE, MARKERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.patches import Rectangle
 
-MOST = len(SERIES)  # lines in a picture
+MOST = len(COLOURS.series)  # lines in a picture
 MOST_CELLS = 12  # of a side of a heat map
 MOST_TICKS = 9
 WIDE = 50  # ratio of the largest to the smallest value from which an axis is logarithmic
@@ -50,7 +46,7 @@ def along(comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], axis
         if other != axis and not numeric(levels(runs, other)) and len(levels(runs, other)) <= MOST
     ]
     group = owner if owner in words else next(iter(words), None)
-    figure, plot = sheet()
+    figure, plot = picture_axes()
     values = [float(text) for text in levels(runs, axis)]
     if min(values) > 0 and max(values) / min(values) >= WIDE:
         plot.set_xscale("log")
@@ -70,10 +66,10 @@ def along(comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], axis
         draw(plot, some, axis, f"{group}={level}" if group else "", number, 100 if comparison.unit == "share" else 1)
     plot.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
     in_unit(plot.yaxis, comparison.unit)
-    labels(plot, axis, comparison.metric)
-    legend(plot)
+    name_axes(plot, axis, comparison.metric)
+    legend_above(plot)
     title = f"{comparison.metric} against {axis}"
-    return Picture(title, svg(figure, name, title), caption)
+    return Picture(title, svg_element(figure, name, title), caption)
 
 
 def _means(
@@ -90,28 +86,45 @@ def _means(
 
 def _line(plot: "Axes", found: Sequence[Configuration], axis: str, label: str, number: int, scale: float) -> None:
     """One level's line and band; a level line where it has no such axis."""
-    style = {"color": SERIES[number], "linestyle": DASHES[number]}
+    colour, dashes = COLOURS.series[number], DASHES[number]
     points = sorted((one for one in found if axis in one.point), key=lambda one: float(one.point[axis]))
     if found and not points:
         estimate = found[0].estimate
         plot.axhline(
-            scale * estimate.value, linewidth=1.3, label=f"{label}, which has no {axis.rpartition('.')[2]}", **style
+            scale * estimate.value,
+            linewidth=1.3,
+            label=f"{label}, which has no {axis.rpartition('.')[2]}",
+            color=colour,
+            linestyle=dashes,
         )
         if estimate.low is not None and estimate.high is not None:
-            plot.axhspan(scale * estimate.low, scale * estimate.high, color=style["color"], alpha=0.08, linewidth=0)
+            plot.axhspan(scale * estimate.low, scale * estimate.high, color=colour, alpha=0.08, linewidth=0)
         return
     x, y = [float(one.point[axis]) for one in points], [scale * one.estimate.value for one in points]
-    if all(one.estimate.low is not None for one in points):
-        low, high = ([scale * (getattr(one.estimate, end) or 0.0) for one in points] for end in ("low", "high"))
-        plot.fill_between(x, low, high, color=style["color"], alpha=0.14, linewidth=0)
-    plot.plot(x, y, linewidth=1.8, marker=MARKERS[number], markersize=6, markeredgecolor=PAPER, label=label, **style)
+    intervals = [(one.estimate.low, one.estimate.high) for one in points]
+    ends = [(scale * low, scale * high) for low, high in intervals if low is not None and high is not None]
+    if len(ends) == len(points):
+        plot.fill_between(
+            x, [low for low, _ in ends], [high for _, high in ends], color=colour, alpha=0.14, linewidth=0
+        )
+    plot.plot(
+        x,
+        y,
+        linewidth=LINE,
+        marker=MARKERS[number],
+        markersize=6,
+        markeredgecolor=COLOURS.paper,
+        label=label,
+        color=colour,
+        linestyle=dashes,
+    )
 
 
 def _dots(plot: "Axes", found: Sequence[Configuration], axis: str, label: str, number: int, scale: float) -> None:
     points = [one for one in found if axis in one.point]
     x, y = [float(one.point[axis]) for one in points], [scale * one.estimate.value for one in points]
     if points:
-        style = {"color": SERIES[number], "marker": MARKERS[number], "markeredgecolor": PAPER}
+        style = {"color": COLOURS.series[number], "marker": MARKERS[number], "markeredgecolor": COLOURS.paper}
         plot.plot(x, y, linestyle="none", markersize=6, label=label, **style)  # type: ignore[arg-type]
 
 
@@ -129,13 +142,13 @@ def heat_map(
     found, notes = marginal.marginal(runs, list(pair), axes, comparison.metric, comparison.part)
     cells = {(one.point.get(pair[0]), one.point.get(pair[1])): one for one in found}
     worst, best = (f([goodness(one.estimate.value, comparison.better) for one in found]) for f in (max, min))
-    figure, plot = sheet(max(4.2, 1.6 + 1.15 * len(across)), max(2.2, 1.1 + 0.55 * len(down)))
+    figure, plot = picture_axes(max(4.2, 1.6 + 1.15 * len(across)), max(2.2, 1.1 + 0.55 * len(down)))
     plot.grid(visible=False)
     for row, one in enumerate(down):
         for column, other in enumerate(across):
             cell = cells.get((one, other))
             if cell is None:
-                plot.text(column, row, "not run", color=MUTED, fontsize=8, ha="center", va="center")
+                plot.text(column, row, "not run", color=COLOURS.muted, fontsize=8, ha="center", va="center")
                 continue
             share = (worst - goodness(cell.estimate.value, comparison.better)) / (worst - best) if worst > best else 1.0
             ink = "#ffffff" if share > 0.45 else "#1a1a1a"
@@ -152,14 +165,14 @@ def heat_map(
             half = _half(cell, comparison.unit)
             plot.text(column, row + 0.22, half, color=ink, fontsize=7, ha="center", va="center")
     plot.set(xlim=(-0.52, len(across) - 0.48), ylim=(len(down) - 0.48, -0.52))
-    plot.set_xticks(range(len(across)), [plain(text, 20) for text in across])
-    plot.set_yticks(range(len(down)), [plain(text, 20) for text in down])
+    plot.set_xticks(range(len(across)), [plain_text(text, 20) for text in across])
+    plot.set_yticks(range(len(down)), [plain_text(text, 20) for text in down])
     plot.spines[:].set_visible(False)
     plot.tick_params(length=0)
-    labels(plot, pair[1], pair[0])
+    name_axes(plot, pair[1], pair[0])
     caption = f"Mean over seeds and half of its 95 % interval; darker is better, the best is framed. {_sentence(notes)}"
     title = f"{pair[0]} x {pair[1]}"
-    return Picture(title, svg(figure, name, f"{comparison.metric} by {title}"), caption)
+    return Picture(title, svg_element(figure, name, f"{comparison.metric} by {title}"), caption)
 
 
 def _sentence(notes: Sequence[str]) -> str:
@@ -182,7 +195,7 @@ def _shade(share: float) -> tuple[float, float, float]:
 def _cell(column: int, row: int, colour: tuple[float, float, float], framed: bool) -> "Rectangle":
     from matplotlib.patches import Rectangle
 
-    edge, width = (INK, 2.0) if framed else (PAPER, 1.0)
+    edge, width = (COLOURS.ink, 2.0) if framed else (COLOURS.paper, 1.0)
     return Rectangle(
         (column - 0.48, row - 0.47), 0.96, 0.94, facecolor=colour, edgecolor=edge, linewidth=width, zorder=1.5 + framed
     )

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from siamese_lab.compare.analysis.comparison import COSTS, Comparison
 from siamese_lab.compare.report import numbers
-from siamese_lab.compare.report.svg import INK, MUTED, PAPER, SERIES, Picture, few_ticks, in_unit, labels, sheet, svg
+from siamese_lab.compare.report.svg import COLOURS, Picture, few_ticks, in_unit, name_axes, picture_axes, svg_element
+from siamese_lab.plots._style import TICK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,12 +22,12 @@ def against_cost(comparison: Comparison, cost: str) -> Picture | None:
     if len(set(x)) == 1 or len(found) == 1:
         return None
     scale = 100 if comparison.unit == "share" else 1
-    figure, plot = sheet(5.4, 3.9)
+    figure, plot = picture_axes(5.4, 3.9)
     front = comparison.fronts[cost]
     titles = {}
     for number, one in enumerate(found):
         at, value, mine = one.cost[cost], scale * one.estimate.value, any(one is other for other in front)
-        colour = SERIES[0] if mine else MUTED
+        colour = COLOURS.series[0] if mine else COLOURS.muted
         low, high = one.estimate.low, one.estimate.high
         if low is not None and high is not None and (mine or len(found) <= MOST_BARS):
             plot.plot([at, at], [scale * low, scale * high], color=colour, linewidth=1.1, alpha=0.6 if mine else 0.35)
@@ -35,7 +36,7 @@ def against_cost(comparison: Comparison, cost: str) -> Picture | None:
             "color": colour,
             "marker": "o",
             "markersize": 6 if mine else 4,
-            "markeredgecolor": PAPER,
+            "markeredgecolor": COLOURS.paper,
             "linestyle": "none",
         }
         plot.plot([at], [value], gid=gid, zorder=3 + mine, **style)  # type: ignore[arg-type]
@@ -44,7 +45,7 @@ def against_cost(comparison: Comparison, cost: str) -> Picture | None:
         )
     if len(front) > 1:
         steps = [one.cost[cost] for one in front], [scale * one.estimate.value for one in front]
-        plot.step(*steps, where="post", color=SERIES[0], linewidth=1.4, alpha=0.8, zorder=1)
+        plot.step(*steps, where="post", color=COLOURS.series[0], linewidth=1.4, alpha=0.8, zorder=1)
     if min(x) > 0 and max(x) / min(x) > 5:
         plot.set_xscale("log")
         few_ticks(plot.xaxis)
@@ -54,7 +55,7 @@ def against_cost(comparison: Comparison, cost: str) -> Picture | None:
         lambda value, _: f"{value:g} s" if cost == "seconds" else numbers.cost_text(value, cost)
     )
     in_unit(plot.yaxis, comparison.unit)
-    labels(plot, COSTS[cost], comparison.metric)
+    name_axes(plot, COSTS[cost], comparison.metric)
     figure.draw_without_rendering()  # which lays it out
     _numbered(
         plot,
@@ -67,7 +68,7 @@ def against_cost(comparison: Comparison, cost: str) -> Picture | None:
     )
     return Picture(
         f"{comparison.metric} against {COSTS[cost]}",
-        svg(figure, f"cost{cost.replace('_', '')}", COSTS[cost], titles),
+        svg_element(figure, f"cost{cost.replace('_', '')}", COSTS[cost], titles),
         caption,
     )
 
@@ -88,5 +89,11 @@ def _numbered(plot: "Axes", points: dict[int, tuple[float, float]]) -> None:
     for group in groups:
         words = ", ".join(map(str, group))
         plot.annotate(
-            words, points[group[0]], xytext=(6, 5), textcoords="offset points", color=INK, fontsize=9, fontweight="bold"
+            words,
+            points[group[0]],
+            xytext=(6, 5),
+            textcoords="offset points",
+            color=COLOURS.ink,
+            fontsize=TICK,
+            fontweight="bold",
         )

@@ -4,11 +4,12 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from siamese_lab.compare.analysis.comparison import Comparison, Configuration, Part
-from siamese_lab.compare.report.svg import DASHES, MUTED, SERIES, Picture, labels, legend, sheet, svg
+from siamese_lab.compare.report.svg import COLOURS, Picture, legend_above, name_axes, picture_axes, svg_element
 from siamese_lab.core.errors import LabError
+from siamese_lab.plots._style import DASHES
 from siamese_lab.runs.error_curves import Curve, curves_file, read_curves
 
-MOST = len(SERIES)
+MOST = len(COLOURS.series)
 RATES = (0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 FIRST = (0.0001, 0.001, 0.01, 0.1, 0.5, 0.9)  # named before the others
 
@@ -26,12 +27,12 @@ def trade_offs(comparison: Comparison) -> Picture | None:
         return None
     least = max(1e-4, 1 / min(curve.different_total for _, found in some for curve in found))
     grid = np.linspace(ndtri(least), ndtri(0.6), 200)
-    figure, plot = sheet(5.4, 4.9)
-    plot.plot(grid, grid, color=MUTED, linewidth=0.8, linestyle=":", label="equal errors")
+    figure, plot = picture_axes(5.4, 4.9)
+    plot.plot(grid, grid, color=COLOURS.muted, linewidth=0.8, linestyle=":", label="equal errors")
     tops = []
     for number, (one, found) in enumerate(some):
         lines = np.array([_refused(curve, grid) for curve in found])  # (runs, G), probits
-        colour = SERIES[number]
+        colour = COLOURS.series[number]
         middle = ndtri(ndtr(lines).mean(axis=0))
         tops += [float(middle[0]), float(middle[-1])]
         if len(lines) > 1:
@@ -42,15 +43,15 @@ def trade_offs(comparison: Comparison) -> Picture | None:
     for axis, ends in ((plot.xaxis, (grid[0], grid[-1])), (plot.yaxis, (low, high))):
         ticks = _ticks(*ends)
         axis.set_ticks([float(ndtri(rate)) for rate in ticks], [f"{100 * rate:g} %" for rate in ticks])
-    labels(plot, "false accept rate", "false reject rate")
-    legend(plot, 1 if max(len(one.short) for one, _ in some) > 24 else 2)
+    name_axes(plot, "false accept rate", "false reject rate")
+    legend_above(plot, 1 if max(len(one.short) for one, _ in some) > 24 else 2)
     rest = len(comparison.configurations) - len(some)
     more = f" The best, and the best of each level of the axes; {rest} more are not drawn." if rest else ""
     caption = (
         f"Detection error trade-off on normal-deviate axes: lower left is better. Mean over runs; the band "
         f"spans the runs.{more}"
     )
-    return Picture("DET curves", svg(figure, "det", "detection error trade-off"), caption)
+    return Picture("DET curves", svg_element(figure, "det", "detection error trade-off"), caption)
 
 
 def _chosen(comparison: Comparison) -> list[Configuration]:

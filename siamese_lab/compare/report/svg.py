@@ -2,22 +2,26 @@
 
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from siamese_lab.plots._style import LABEL, SMALL, Theme, new_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-INK, MUTED, GRID, PAPER = "#010101", "#020202", "#030303", "#040404"
-SERIES = tuple(f"#0505{number:02x}" for number in range(1, 7))
-MARKERS = ("o", "s", "^", "D", "v", "P")
-DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1)), (0, (8, 2)))
+_SERIES = tuple(f"#0505{number:02x}" for number in range(1, 7))
+COLOURS = Theme("#040404", "#060606", "#010101", "#020202", "#030303", "#070707", "#080808", _SERIES)
+"""Colours that stand for the page's own: no colour of a theme is as dark, and each is replaced by a variable."""
 
-_VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--paper"}
-_VARIABLES |= {colour: f"--series-{number}" for number, colour in enumerate(SERIES)}
+
+def css_variables(theme: Theme) -> dict[str, str]:
+    """{variable of the stylesheet: colour}."""
+    named = {f"--{name}": colour for name, colour in asdict(theme).items() if name != "series"}
+    return named | {f"--series-{number}": colour for number, colour in enumerate(theme.series)}
 
 
 @dataclass(frozen=True)
@@ -35,43 +39,35 @@ class Picture:
     caption: str
 
 
-def sheet(width: float = 6.2, height: float = 3.9) -> tuple["Figure", "Axes"]:
+def picture_axes(width: float = 6.2, height: float = 3.9) -> tuple["Figure", "Axes"]:
     """An empty picture of this size in inches."""
-    from matplotlib.figure import Figure  # without pyplot, which keeps every figure and picks a window system
-
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = new_figure(width, height)
     figure.patch.set_visible(False)
     axes = figure.add_subplot()
     axes.patch.set_visible(False)
-    axes.grid(color=GRID, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    for spine in axes.spines.values():
-        spine.set_color(MUTED)
-        spine.set_linewidth(0.8)
-    axes.tick_params(colors=MUTED, labelcolor=INK, labelsize=9, width=0.8, length=3)
+    style_axes(axes, COLOURS)
     return figure, axes
 
 
-def labels(axes: "Axes", x: str, y: str) -> None:
+def name_axes(axes: "Axes", x: str, y: str) -> None:
     """Names the axes."""
-    axes.set_xlabel(plain(x), color=INK, fontsize=9.5)
-    axes.set_ylabel(plain(y), color=INK, fontsize=9.5)
+    axes.set_xlabel(plain_text(x), fontsize=LABEL)
+    axes.set_ylabel(plain_text(y), fontsize=LABEL)
 
 
-def legend(axes: "Axes", columns: int = 2) -> None:
+def legend_above(axes: "Axes", columns: int = 2) -> None:
     """The legend, above the axes where it hides nothing."""
     handles, names = axes.get_legend_handles_labels()
     if handles:
         made = axes.legend(
             handles,
-            [plain(name) for name in names],
+            [plain_text(name) for name in names],
             loc="lower left",
             bbox_to_anchor=(0, 1.0),
             ncols=columns,
             frameon=False,
-            fontsize=8.5,
-            labelcolor=INK,
+            fontsize=SMALL + 0.5,
+            labelcolor=COLOURS.ink,
             handlelength=2.6,
             columnspacing=1.4,
             borderaxespad=0.2,
@@ -92,16 +88,16 @@ def in_unit(axis: "Axis", unit: str) -> None:
         axis.set_major_formatter(lambda value, _: f"{value:.3g} %")
 
 
-def plain(text: str, most: int = 60) -> str:
+def plain_text(text: str, most: int = 60) -> str:
     """A text that matplotlib draws as it stands: `$` begins no formula; cut where it is very long."""
     return (text if len(text) <= most else text[: most - 1] + "…").replace("$", r"\$")
 
 
-def svg(figure: "Figure", name: str, described: str, titles: dict[str, str] | None = None) -> str:
+def svg_element(figure: "Figure", name: str, described: str, titles: dict[str, str] | None = None) -> str:
     """The picture as an element for a page.
 
     Args:
-        figure: from `sheet`.
+        figure: from `picture_axes`.
         name: unique on the page, of letters: it goes before every id.
         described: for those who do not see it.
         titles: {gid of an artist: what a pointer over it is told}.
@@ -119,7 +115,7 @@ def svg(figure: "Figure", name: str, described: str, titles: dict[str, str] | No
         text = text.replace(f'<g id="{gid}">', f'<g id="{gid}"><title>{escape(words)}</title>')
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'((?:xlink:)?href="#|url\(#)', rf"\1{name}-", text)
-    for colour, variable in _VARIABLES.items():
+    for variable, colour in css_variables(COLOURS).items():
         text = text.replace(colour, f"var({variable})")
     text = re.sub(r"font-family: [^;\"]+", "font-family: var(--font)", text)
     head = f'<svg role="img" aria-label="{escape(described)}"'

@@ -19,9 +19,9 @@ import torch.utils.tensorboard
 
 import siamese_lab.sweep.execution.worker
 import siamese_lab.training.run
-from siamese_lab.plots.verification import rehearse
+from siamese_lab.plots._style import load_fonts
 
-rehearse()
+load_fonts()
 gc.enable()
 
 __all__ = ["matplotlib", "siamese_lab", "torch"]

@@ -1,20 +1,16 @@
-"""Pictures of a search: how it went, which axes mattered, which values did well."""
+"""Plots of a search: how it went, which axes mattered, which values did well."""
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from siamese_lab.core.files import write_bytes
+from siamese_lab.plots._style import BLUE, LIGHT, LINE, ORANGE, SHADES, SMALL, TICK, legend_below, panels
 from siamese_lab.sweep.search.axes import Axis, Numbers
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, VERMILION, GREY, INK = "#0072B2", "#D55E00", "#8A8A8A", "#222222"
 MOST = 12  # axes that are drawn, the most important first
 
 
@@ -33,18 +29,18 @@ class Tried:
     values: Mapping[str, str | int | float]
 
 
-def history(tried: Sequence[Tried], metric: str, better: Literal["low", "high"], title: str = "") -> "Figure":
+def history_plot(tried: Sequence[Tried], metric: str, better: Literal["low", "high"], title: str = "") -> "Figure":
     """The objective of each point in the order they were begun, and the best so far.
 
     Args:
         tried: in that order.
         metric: name of the objective.
         better: which way it is.
-        title: of the picture.
+        title: of the plot.
     """
     from matplotlib.ticker import MaxNLocator
 
-    figure, (axes,) = _sheet(1, title)
+    figure, (axes,) = panels(1, title)
     order = range(1, len(tried) + 1)
     finished = [
         (i, t.value) for i, t in zip(order, tried, strict=True) if t.value is not None and t.state in ("ok", "timeout")
@@ -58,7 +54,7 @@ def history(tried: Sequence[Tried], metric: str, better: Literal["low", "high"],
             [*best, best[-1]],
             where="post",
             color=BLUE,
-            linewidth=1.8,
+            linewidth=LINE,
             label="best so far",
         )
         axes.plot(
@@ -72,30 +68,31 @@ def history(tried: Sequence[Tried], metric: str, better: Literal["low", "high"],
         )
     if pruned:
         axes.plot(
-            *zip(*pruned, strict=True), linestyle="none", marker="v", markersize=5, color=GREY, label="stopped early"
+            *zip(*pruned, strict=True),
+            linestyle="none",
+            marker="v",
+            markersize=5,
+            color=LIGHT.muted,
+            label="stopped early",
         )
     if without:
-        style: dict[str, Any] = {
-            "linestyle": "none",
-            "marker": "x",
-            "markersize": 6,
-            "color": VERMILION,
-            "clip_on": False,
-            "zorder": 5,
-        }
         axes.plot(
             without,
             [0.0] * len(without),
             transform=axes.get_xaxis_transform(),
             label="no figure: diverged or failed",
-            **style,
+            linestyle="none",
+            marker="x",
+            markersize=6,
+            color=ORANGE,
+            clip_on=False,
+            zorder=5,
         )
     axes.set_xlabel("points, in the order they were begun")
     axes.set_ylabel(f"{metric} ({'lower' if better == 'low' else 'higher'} is better)")
     axes.set_xlim(0.5, max(len(tried), 1) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=4, frameon=False, fontsize=8)
+    legend_below(axes, columns=4)
     return figure
 
 
@@ -107,37 +104,37 @@ def best_so_far(values: Sequence[float], better: Literal["low", "high"]) -> list
     return found
 
 
-def importance(shares: Mapping[str, float], points: int, title: str = "") -> "Figure":
+def importance_plot(shares: Mapping[str, float], points: int, title: str = "") -> "Figure":
     """How much each axis matters, see `search_importance`.
 
     Args:
         shares: {parameter's name: its share, all together 1}.
         points: that they are estimated from.
-        title: of the picture.
+        title: of the plot.
     """
     ranked = sorted(shares.items(), key=lambda one: one[1])[-MOST:]
-    figure, (axes,) = _sheet(1, title, height=1.6 + 0.36 * len(ranked))
+    figure, (axes,) = panels(1, title, height=1.6 + 0.36 * len(ranked))
     bars = axes.barh([name for name, _ in ranked], [100 * share for _, share in ranked], color=BLUE, height=0.6)
-    axes.bar_label(bars, fmt="%.0f %%", padding=3, fontsize=9, color=INK)
+    axes.bar_label(bars, fmt="%.0f %%", padding=3, fontsize=TICK, color=LIGHT.ink)
     axes.set_xlim(0, 100 * max(shares.values()) * 1.15)
     axes.set_xlabel(f"share of the variance that the axes explain one by one, % ({points} points)")
     axes.grid(axis="y", visible=False)
     return figure
 
 
-def values(tried: Sequence[Tried], by_name: Mapping[str, Axis], metric: str, title: str = "") -> "Figure":
+def value_plots(tried: Sequence[Tried], by_name: Mapping[str, Axis], metric: str, title: str = "") -> "Figure":
     """The objective over each axis, a panel each; later points are darker.
 
     Args:
         tried: in the order they were begun; those without an objective are left out.
         by_name: the axis of each parameter, the most important first.
         metric: name of the objective.
-        title: of the picture.
+        title: of the plot.
     """
     shown = dict(list(by_name.items())[:MOST])
-    figure, panels = _sheet(len(shown), title)
+    figure, shown_axes = panels(len(shown), title)
     finished = [(t.value, t.values) for t in tried if t.value is not None and t.state in ("ok", "timeout")]
-    for panel, (name, axis) in zip(panels, shown.items(), strict=True):
+    for panel, (name, axis) in zip(shown_axes, shown.items(), strict=True):
         here = [(i, value, drawn[name]) for i, (value, drawn) in enumerate(finished) if name in drawn]
         shades = [0.25 + 0.75 * (i + 1) / len(finished) for i, _, _ in here]
         heights = [value for _, value, _ in here]
@@ -149,31 +146,8 @@ def values(tried: Sequence[Tried], by_name: Mapping[str, Axis], metric: str, tit
             places = [axis.names.index(str(drawn)) + 0.3 * (math.modf(i * 0.618)[0] - 0.5) for i, _, drawn in here]
             panel.set_xticks(range(len(axis.names)), axis.names, rotation=0 if len(" ".join(axis.names)) < 30 else 30)
             panel.set_xlim(-0.5, len(axis.names) - 0.5)
-        panel.scatter(places, heights, c=shades, cmap="Blues", vmin=0, vmax=1, s=26, edgecolors=BLUE, linewidths=0.5)
+        panel.scatter(places, heights, c=shades, cmap=SHADES, vmin=0, vmax=1, s=26, edgecolors=BLUE, linewidths=0.5)
         panel.set_xlabel(name)
-        panel.sharey(panels[0])
-        panel.set_ylabel(metric, fontsize=8)
+        panel.sharey(shown_axes[0])
+        panel.set_ylabel(metric, fontsize=SMALL)
     return figure
-
-
-def save(figure: "Figure", path: Path) -> None:
-    """Writes the picture as PNG."""
-    held = io.BytesIO()
-    figure.savefig(held, format="png", dpi=120, metadata={"Software": None})
-    write_bytes(path, held.getvalue())
-
-
-def _sheet(panels: int, title: str, height: float = 4.8) -> tuple["Figure", list["Axes"]]:
-    from matplotlib.figure import Figure  # without pyplot, which keeps every figure and picks a window system
-
-    columns = min(3, panels)
-    rows = math.ceil(panels / max(columns, 1))
-    size = (6.4, height) if panels == 1 else (3.6 * columns, 3.0 * rows + 0.3)
-    figure = Figure(figsize=size, layout="constrained", facecolor="white")
-    found = [figure.add_subplot(rows, columns, i + 1) for i in range(panels)]
-    figure.suptitle(title, fontsize=11)
-    for axes in found:
-        axes.grid(color="#DDDDDD", linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure, found

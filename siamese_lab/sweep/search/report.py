@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import read_json
 from siamese_lab.core.paths import outputs
-from siamese_lab.sweep.search import plots
+from siamese_lab.plots._style import save_png
 from siamese_lab.sweep.search.importance import ENOUGH, importance
-from siamese_lab.sweep.search.plots import Tried
+from siamese_lab.sweep.search.plots import Tried, history_plot, importance_plot, value_plots
 from siamese_lab.sweep.search.space import Space
 from siamese_lab.sweep.search.storage import told
 from siamese_lab.sweep.search.trials import ended, points
@@ -84,15 +84,15 @@ def draw(
     title: str,
 ) -> None:
     """Writes the pictures that there are points for."""
-    plots.save(plots.history(tried, metric, better, title), folder / PICTURES[0])
+    save_png(history_plot(tried, metric, better, title), folder / PICTURES[0])
     finished = [t for t in tried if t.value is not None and t.state in FINISHED]
     if shares:
-        plots.save(plots.importance(shares, len(finished), title), folder / PICTURES[1])
+        save_png(importance_plot(shares, len(finished), title), folder / PICTURES[1])
     names = dict.fromkeys([*shares, *(name for t in finished for name in t.values)])
     axes = {axis.key: axis for axis in space.axes}
     if names:
         by_name = {name: axes[name.partition("[")[0]] for name in names}
-        plots.save(plots.values(tried, by_name, metric, title), folder / PICTURES[2])
+        save_png(value_plots(tried, by_name, metric, title), folder / PICTURES[2])
 
 
 def _best(

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siamese_lab.sweep.search import plots
 from siamese_lab.sweep.search.importance import importance
-from siamese_lab.sweep.search.plots import Tried, best_so_far
+from siamese_lab.sweep.search.plots import Tried, best_so_far, history_plot, importance_plot, value_plots
 from siamese_lab.sweep.search.report import report
 from tests.sweep.search._helpers import HAVE, WORDS, error, finish, go, source, spanned
 
@@ -119,9 +118,9 @@ def test_pictures_of_all_kinds_of_points(count):
     tried = [Tried(value, state, {"loss": "triplet", "optimizer.lr": 1e-3}) for state, value in (states * 3)[:count]]
     axes = spanned("loss=triplet,contrastive", "optimizer.lr=tag(log,interval(1e-4,1e-2))")
     for figure in (
-        plots.history(tried, "val/verification/eer", "low", "s"),
-        plots.values(tried, {axis.key: axis for axis in axes.axes}, "val/verification/eer", "s"),
-        plots.importance({"loss": 0.8, "optimizer.lr": 0.2}, 12, "s"),
+        history_plot(tried, "val/verification/eer", "low", "s"),
+        value_plots(tried, {axis.key: axis for axis in axes.axes}, "val/verification/eer", "s"),
+        importance_plot({"loss": 0.8, "optimizer.lr": 0.2}, 12, "s"),
     ):
         held = io.BytesIO()
         figure.savefig(held, format="png")
