@@ -87,7 +87,7 @@ class Lists:
     typical: Tensor
     twins: DuplicatePairs
 
-    def named(self, place: int) -> tuple[str, str]:
+    def file_and_class(self, place: int) -> tuple[str, str]:
         """An image's file (else its number in the data set), with the degrees by which it was turned; and its class."""
         sample = int(self.ids[place])
         turn = int(self.samples.turn[sample])
@@ -213,34 +213,34 @@ def write_lists(path: Path, lists: Lists, notes: Any) -> None:
     shares = (100 * torch.stack([lists.suspicion, lists.strangers, lists.middles], 1)[lists.order]).tolist()
     counts = torch.stack([notes.drawn, notes.hard_positive, notes.hard_negative], 1)[lists.order].tolist()
     found: list[tuple[object, ...]] = [
-        (lists.names[like], *lists.named(near), float(f"{distance:.4g}"))
+        (lists.names[like], *lists.file_and_class(near), float(f"{distance:.4g}"))
         for like, near, distance in zip(
             lists.resembles.tolist(), lists.nearest.tolist(), lists.distance.tolist(), strict=True
         )
     ]
     found += [("", "", "", "")] * (len(order) - len(found))
     rows = (
-        (rank, *lists.named(place), *count, *(round(share, 2) if share >= 0 else "" for share in some), *near)
+        (rank, *lists.file_and_class(place), *count, *(round(share, 2) if share >= 0 else "" for share in some), *near)
         for rank, (place, count, some, near) in enumerate(zip(order, counts, shares, found, strict=True), 1)
     )
-    write_text(path / "ledger.csv", sheet(HEADS, rows))
+    write_text(path / "ledger.csv", csv_text(HEADS, rows))
     pairs = enumerate(zip(*(column.tolist() for column in lists.twins), strict=True), 1)
     alike = (lists.labels[lists.twins.left] == lists.labels[lists.twins.right]).tolist()
     lines = (
         (
             rank,
-            *lists.named(a),
-            *lists.named(b),
+            *lists.file_and_class(a),
+            *lists.file_and_class(b),
             "yes" if alike[rank - 1] else "no",
             round(100 * distance, 2),
             round(grey, 2),
         )
         for rank, (a, b, distance, grey) in pairs
     )
-    write_text(path / "ledger_duplicates.csv", sheet(PAIR_HEADS, lines))
+    write_text(path / "ledger_duplicates.csv", csv_text(PAIR_HEADS, lines))
 
 
-def sheet(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+def csv_text(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     """Rows as csv. What a spreadsheet would take for a formula gets an apostrophe before it, a number does not."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

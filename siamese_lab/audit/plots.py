@@ -32,7 +32,7 @@ def draw_suspects(lists: Lists, top: int) -> "Figure | None":
     images = [lists.samples.gather(lists.ids[some]) for some in (places, lists.typical[lists.labels[places]], others)]
     shares = (100 * lists.suspicion[places]).tolist()
     words = [
-        f"{rank}: labelled {short_name(lists.named(place)[1])}\nlike {short_name(lists.names[like])}\n"
+        f"{rank}: labelled {short_name(lists.file_and_class(place)[1])}\nlike {short_name(lists.names[like])}\n"
         f"suspicion {share:.0f} %"
         for rank, (place, like, share) in enumerate(
             zip(places.tolist(), lists.resembles[:n].tolist(), shares, strict=True), 1
@@ -53,7 +53,7 @@ def draw_duplicates(lists: Lists, top: int) -> "Figure | None":
     twins = DuplicatePairs(*(column[:top] for column in lists.twins))
     words = []
     for rank, (a, b, distance, grey) in enumerate(zip(*(column.tolist() for column in twins), strict=True), 1):
-        one, other = lists.named(a)[1], lists.named(b)[1]
+        one, other = lists.file_and_class(a)[1], lists.file_and_class(b)[1]
         second = "the same label" if one == other else short_name(other)
         words.append(f"{rank}: {short_name(one)}\n{second}\n{100 * distance:.1f} % apart, {grey:.1f} grey levels")
     images = [lists.samples.gather(lists.ids[some]) for some in (twins.left, twins.right)]

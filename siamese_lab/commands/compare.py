@@ -112,7 +112,7 @@ def compare_runs(
     name = chosen_metric(runs, metric, part)
     if by is not None:
         axes = [axis for axis in selection.axes if axis != SEED] or told_apart(runs)[1]
-        marginal.keys(by, axes)  # before anything is opened
+        marginal.axis_keys(by, axes)  # before anything is opened
     if open_test:
         runs = _opened(runs, selection.title)
     runs, lacking = without_metric(runs, name, part)

@@ -34,7 +34,7 @@ def quiet_threads() -> Iterator[None]:
 
 
 @contextmanager
-def whole(folder: Path, pattern: str) -> Iterator[None]:
+def complete_file(folder: Path, pattern: str) -> Iterator[None]:
     """What is written within it under names of this pattern is removed again if it does not come to its end."""
     before = set(folder.glob(pattern))
     try:

@@ -61,10 +61,10 @@ def write_columns(study: Path) -> None:
     with FileLock(study / ".board.lock"):  # two runs that end together must not each leave the other out
         known = list(_described(study))
         tested = (study / "openings.json").exists()
-        columns = experiment(
+        columns = experiment_summary(
             [info["hparams"] for info in known], metrics([info["headlines"] for info in known], tested)
         )
-        write_bytes(study / COLUMNS, records([columns]))
+        write_bytes(study / COLUMNS, event_records([columns]))
 
 
 def metrics(headlines: Iterable[Iterable[str]], tested: bool) -> dict[str, str]:
@@ -79,7 +79,7 @@ def metrics(headlines: Iterable[Iterable[str]], tested: bool) -> dict[str, str]:
     }
 
 
-def records(summaries: Iterable[Any], step: int = 0) -> bytes:
+def event_records(summaries: Iterable[Any], step: int = 0) -> bytes:
     """The content of an event file with these summaries."""
     without_tensorflow()
     from tensorboard.compat.proto.event_pb2 import Event
@@ -93,7 +93,7 @@ def records(summaries: Iterable[Any], step: int = 0) -> bytes:
     return buffer.getvalue()
 
 
-def scalars(values: Mapping[str, float]) -> Any:
+def scalar_summary(values: Mapping[str, float]) -> Any:
     """The summary of some scalars, {tag: value}."""
     from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -111,7 +111,9 @@ def _described(study: Path) -> Iterator[dict[str, Any]]:
                 yield {"hparams": info["hparams"], "headlines": list(info.get("headlines") or ())}
 
 
-def experiment(runs: Sequence[Mapping[str, Value]], metrics: Mapping[str, str], axes: Sequence[str] = ()) -> Any:
+def experiment_summary(
+    runs: Sequence[Mapping[str, Value]], metrics: Mapping[str, str], axes: Sequence[str] = ()
+) -> Any:
     """The summary that says which columns the tab has. One stands for all runs below the folder it is written to.
 
     Without it every scalar becomes a column; where several are found the first one counts and hides what it does not
@@ -142,7 +144,7 @@ def experiment(runs: Sequence[Mapping[str, Value]], metrics: Mapping[str, str], 
     return _summary(metadata.EXPERIMENT_TAG, plugin_data_pb2.HParamsPluginData(experiment=made))
 
 
-def started(values: Mapping[str, Value], name: str, began: float) -> Any:
+def start_summary(values: Mapping[str, Value], name: str, began: float) -> Any:
     """The summary that a run has begun, with its values.
 
     Args:
@@ -163,7 +165,7 @@ def started(values: Mapping[str, Value], name: str, began: float) -> Any:
     return _summary(metadata.SESSION_START_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_start_info=start))
 
 
-def ended(state: str, at: float | None) -> Any:
+def end_summary(state: str, at: float | None) -> Any:
     """The summary of how a run stands: its state, see `record.EXIT_CODES`, or "running"; and its end by time.time(), if
     it has one.
 

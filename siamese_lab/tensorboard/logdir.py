@@ -83,10 +83,13 @@ class View:
         if not folder.exists():
             folder.mkdir(parents=True)
             line = folder.relative_to(self.root).as_posix()
-            about = [hparams.started(self._values(run), line, run.began), hparams.ended(run.state, run.ended)]
+            about = [
+                hparams.start_summary(self._values(run), line, run.began),
+                hparams.end_summary(run.state, run.ended),
+            ]
             if self._host is None:
                 self._host, about = run.folder, [self._columns, *about]
-            _put(folder / ABOUT, hparams.records(about))
+            _put(folder / ABOUT, hparams.event_records(about))
         if run.state in JUDGED and run.run_id in reader.tested() and not (folder / TEST).exists():
             self._points(folder / TEST, 0, reader.test(run))
         if not any(name.endswith(".board") for name in there):
@@ -113,7 +116,7 @@ class View:
 
     def _points(self, path: Path, step: int, points: Points) -> None:
         if points:
-            _put(path, hparams.records([hparams.scalars(points)], step))
+            _put(path, hparams.event_records([hparams.scalar_summary(points)], step))
 
     def _describe(self, runs: Sequence[Shown]) -> None:
         """The columns of HPARAMS: one description of all that is shown, in the folder of one of the runs, so that no
@@ -128,7 +131,7 @@ class View:
         ]
         tested = any(reader.tested() for reader in self.readers)
         metrics = hparams.metrics([run.headlines for run in runs], tested)
-        made = hparams.experiment([self._values(run) for run in runs], metrics, axes)
+        made = hparams.experiment_summary([self._values(run) for run in runs], metrics, axes)
         if _mark(made) != _mark(self._columns) and self._host is not None:
             self._take_away(self._host)
         self._columns = made

@@ -26,7 +26,7 @@ def _refuse(host: str, port: int) -> None:
         with socket.create_server(place[:2], family=kind):
             pass
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
         hint = (
             "another TensorBoard may run there; --port 0 takes any free one"
             if isinstance(error, OSError) and port
@@ -67,7 +67,7 @@ def _ending() -> Iterator[threading.Event]:
     removed.
     """
     event = threading.Event()
-    kinds = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    kinds = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__]
     before = {kind: signal.signal(kind, lambda *_: event.set()) for kind in kinds}
     try:
         yield event

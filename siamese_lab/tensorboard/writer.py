@@ -17,7 +17,7 @@ from siamese_lab.plots.confusion import confusion_plots
 from siamese_lab.plots.hard_pairs import hard_pair_plots
 from siamese_lab.plots.verification import det_plot, distance_histograms, roc_plot
 from siamese_lab.tensorboard import hparams
-from siamese_lab.tensorboard.event_files import whole, without_tensorflow
+from siamese_lab.tensorboard.event_files import complete_file, without_tensorflow
 from siamese_lab.tensorboard.projector import write_projector
 
 if TYPE_CHECKING:
@@ -48,14 +48,14 @@ def write_events(
     without_tensorflow()
     from torch.utils.tensorboard import SummaryWriter
 
-    with whole(path, "*.board"), SummaryWriter(str(path), filename_suffix=".board") as writer:
+    with complete_file(path, "*.board"), SummaryWriter(str(path), filename_suffix=".board") as writer:
         shown = {name.replace("val/", "best/", 1): value for name, value in best.items() if name.startswith("val/")}
         if evaluated.part == "test":
             shown |= {f"test/{name}": figure.value for name, figure in evaluated.figures.items()}
         for tag, value in shown.items():
             writer.add_scalar(tag, value, step)
-        writer.file_writer.add_summary(hparams.started(hparams.hyperparameters(cfg), _line(path, cfg), began))
-        writer.file_writer.add_summary(hparams.ended("ok", time.time()))
+        writer.file_writer.add_summary(hparams.start_summary(hparams.hyperparameters(cfg), _line(path, cfg), began))
+        writer.file_writer.add_summary(hparams.end_summary("ok", time.time()))
         text = OmegaConf.to_yaml(cfg, resolve=True)
         writer.add_text("config", "    " + text.replace("\n", "\n    "), step)  # indented, it is shown as it stands
         _add_plots(writer, path, evaluated, step)

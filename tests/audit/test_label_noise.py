@@ -87,7 +87,7 @@ def test_a_turned_copy_of_an_image_is_no_duplicate_of_it():
     samples = replace(samples, row=torch.tensor([*range(11), 0]), turn=torch.tensor([0] * 11 + [1]))
     lists = label_noise.build_lists(z, samples, torch.arange(12), samples.labels, Euclidean(), torch.zeros(12))
     assert not len(lists.twins.left)
-    assert lists.named(11) == ("11@90", r"$x_1$ \n漢")
+    assert lists.file_and_class(11) == ("11@90", r"$x_1$ \n漢")
 
 
 def test_classes_of_one_image_are_known_by_nothing():

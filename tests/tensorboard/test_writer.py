@@ -161,7 +161,7 @@ def test_a_study_has_the_columns_of_all_its_runs(run):
 def test_columns_of_several_runs():
     """Their union; numbers get an interval, words and mixtures a list."""
     runs = [{"loss": "a", "m": 1, "b": True, "x": 1}, {"loss": "b", "m": 0.5, "b": False, "x": "auto", "late": 3.0}]
-    content = hparams.experiment(runs, {}).value[0].metadata.plugin_data.content
+    content = hparams.experiment_summary(runs, {}).value[0].metadata.plugin_data.content
     columns = {c.name: c for c in metadata.parse_experiment_plugin_data(content).hparam_infos}
     assert list(columns) == ["loss", "m", "b", "x", "late"]
     assert list(columns["loss"].domain_discrete) == ["a", "b"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from siamese_lab.compare.analysis import marginal
 from siamese_lab.compare.analysis.comparison import FEW, Comparison, Configuration, Part, Run
-from siamese_lab.compare.analysis.contrasts import better, configurations, contrasts, fronts
+from siamese_lab.compare.analysis.contrasts import better_way, contrasts, fronts, group_configurations
 from siamese_lab.compare.selection.axes import told_apart
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import nearest
@@ -108,9 +108,9 @@ def build_comparison(
         runs = [replace(run, point={axis: run.point[axis] for axis in found if axis in run.point}) for run in runs]
     runs, twice = _once(runs)
     left_out += twice
-    direction = better(runs, metric, part)
-    choices = configurations(runs, metric, part)
-    keys = marginal.keys(by, found) if by is not None else []
+    direction = better_way(runs, metric, part)
+    choices = group_configurations(runs, metric, part)
+    keys = marginal.axis_keys(by, found) if by is not None else []
     shown = choices
     if keys:
         shown, said = marginal.marginal(runs, keys, found, metric, part)

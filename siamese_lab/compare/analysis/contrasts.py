@@ -8,7 +8,7 @@ from siamese_lab.compare.analysis.comparison import COSTS, FEW, LEVEL, Configura
 from siamese_lab.statistics import estimates
 
 
-def configurations(runs: Sequence[Run], metric: str, part: Part) -> list[Configuration]:
+def group_configurations(runs: Sequence[Run], metric: str, part: Part) -> list[Configuration]:
     """Groups runs by their points, the best first.
 
     Args:
@@ -22,11 +22,11 @@ def configurations(runs: Sequence[Run], metric: str, part: Part) -> list[Configu
     made = []
     for group in groups.values():
         group.sort(key=lambda run: by_size(run.seed))
-        values = [value(run, metric, part) for run in group]
+        values = [figure_value(run, metric, part) for run in group]
         made.append(
             configuration(group[0].point, [run.seed for run in group], values, [run.influence for run in group], group)
         )
-    return ranked(made, better(runs, metric, part))
+    return ranked(made, better_way(runs, metric, part))
 
 
 def configuration(
@@ -46,7 +46,7 @@ def contrasts(found: Sequence[Configuration], better: str) -> list[Contrast]:
     """The paired differences of configurations (the best first), corrected for all of them by Holm.
 
     Args:
-        found: see `configurations`.
+        found: see `group_configurations`.
         better: "low" or "high".
     """
     pairs = list(combinations(found, 2)) if len(found) <= FEW else [(found[0], other) for other in found[1:]]
@@ -105,11 +105,11 @@ def goodness(value: float, better: str) -> float:
     return value if better == "low" else -value
 
 
-def value(run: Run, metric: str, part: Part) -> float:
+def figure_value(run: Run, metric: str, part: Part) -> float:
     """The run's figure."""
     return float(run.parts[part][metric]["value"])
 
 
-def better(runs: Sequence[Run], metric: str, part: Part) -> str:
+def better_way(runs: Sequence[Run], metric: str, part: Part) -> str:
     """Which way the figure is better, "low" or "high"."""
     return str(runs[0].parts[part][metric]["better"])

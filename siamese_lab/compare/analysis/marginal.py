@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from siamese_lab.compare.analysis.comparison import Configuration, Part, Run, by_size
-from siamese_lab.compare.analysis.contrasts import better, configuration, ranked, value
+from siamese_lab.compare.analysis.contrasts import better_way, configuration, figure_value, ranked
 from siamese_lab.compare.selection.axes import levels
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import nearest
@@ -15,7 +15,7 @@ from siamese_lab.core.text import nearest
 Point = tuple[str | None, ...]
 
 
-def keys(by: str, axes: Sequence[str]) -> list[str]:
+def axis_keys(by: str, axes: Sequence[str]) -> list[str]:
     """The keys of `--by`.
 
     Raises:
@@ -43,7 +43,7 @@ def marginal(
 
     Args:
         runs: that count.
-        by: keys, see `keys`.
+        by: keys, see `axis_keys`.
         axes: all axes.
         metric, part: what is compared.
 
@@ -75,7 +75,7 @@ def marginal(
         point = {axis: text for axis, text in zip(by, level, strict=True) if text is not None}
         weights = np.array([1 / len(found[cell]) for cell in cells for _ in found[cell]]) / len(cells)
         columns = [[of_seed[seed] for cell in cells for of_seed in found[cell].values()] for seed in common]
-        values = [float(weights @ [value(run, metric, part) for run in column]) for column in columns]
+        values = [float(weights @ [figure_value(run, metric, part) for run in column]) for column in columns]
         influences = [_averaged(column, weights) for column in columns]
         made.append(configuration(point, common, values, influences, [run for column in columns for run in column]))
     used = sum(len(one.runs) for one in made)
@@ -88,7 +88,7 @@ def marginal(
             f"{len(runs) - used} of {len(runs)} runs are left out of these means, since not every level has their "
             f"setting{which}"
         )
-    return ranked(made, better(runs, metric, part)), notes
+    return ranked(made, better_way(runs, metric, part)), notes
 
 
 def bound(axis: str, by: Sequence[str], runs: Sequence[Run]) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from siamese_lab.compare.analysis.comparison import COSTS, Comparison, Configuration, Run
-from siamese_lab.compare.analysis.contrasts import value
+from siamese_lab.compare.analysis.contrasts import figure_value
 from siamese_lab.compare.report import numbers, sentences
 from siamese_lab.compare.selection.axes import numeric
 from siamese_lab.core.text import format_value
@@ -158,7 +158,7 @@ def run_table(comparison: Comparison) -> PageTable:
     unit, rows = comparison.unit, []
     for one in comparison.choices:
         for run in one.runs:
-            figure, seconds = value(run, comparison.metric, comparison.part), run.cost["seconds"]
+            figure, seconds = figure_value(run, comparison.metric, comparison.part), run.cost["seconds"]
             shown = [
                 number_cell(format_value(figure, unit), figure),
                 number_cell(numbers.cost_text(seconds, "seconds"), seconds),

@@ -12,7 +12,7 @@ from siamese_lab.core.text import printable
 LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader  # the first is 10 times as fast
 
 
-def read(path: Path) -> dict[str, str]:
+def read_config(path: Path) -> dict[str, str]:
     """All of a resolved config as {key with dots: value as text}.
 
     Raises:
@@ -32,16 +32,16 @@ def read(path: Path) -> dict[str, str]:
     return made
 
 
-def shown(value: Any) -> str:
+def value_text(value: Any) -> str:
     """A value of a config as the user would write it."""
     if isinstance(value, bool):
         return str(value).lower()
     if value is None:
         return "null"
     if isinstance(value, list):
-        return f"[{','.join(map(shown, value))}]"
+        return f"[{','.join(map(value_text, value))}]"
     if isinstance(value, dict):
-        return "{" + ",".join(f"{key}: {shown(one)}" for key, one in value.items()) + "}"
+        return "{" + ",".join(f"{key}: {value_text(one)}" for key, one in value.items()) + "}"
     return printable(value)
 
 
@@ -75,4 +75,4 @@ def _unfold(prefix: str, value: dict[Any, Any], made: dict[str, str]) -> None:
         if isinstance(one, dict) and one:
             _unfold(f"{prefix}{key}.", one, made)
         else:
-            made[printable(f"{prefix}{key}")] = shown(one)
+            made[printable(f"{prefix}{key}")] = value_text(one)

@@ -174,7 +174,7 @@ def _read(folder: RunFolder, point: Mapping[str, str] | None, force: bool) -> Ru
             return Run(path, "broken", "half written: there is no run.json", point=dict(point or {}))
         info = folder.info()
         state = folder.state() if info["state"] == "running" else str(info["state"])
-        values = configs.read(path / "config.yaml")
+        values = configs.read_config(path / "config.yaml")
         run = Run(
             path,
             state,
