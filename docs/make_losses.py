@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from siamese_lab.config.compatibility import refuse_misfits
 from siamese_lab.config.groups import option_file, option_names
 from siamese_lab.config.instantiate import TARGET, build, resolve_target
-from siamese_lab.config.options import option_parameters, source
+from siamese_lab.config.options import option_parameters, source, stated
 from siamese_lab.core.errors import LabError
 
 HEAD = """# Losses, distances, miners, samplings
@@ -54,8 +54,7 @@ def section(group: str, option: str) -> list[str]:
     content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     target = resolve_target(content[TARGET])
     doc = inspect.getdoc(target) or ""
-    abilities = {name: getattr(target, name, None) for name in ("consumes", "produces", "requires")}
-    facts = [f"{name} {value}" for name, value in abilities.items() if isinstance(value, str)]
+    facts = [f"{name} {value}" for name, value in stated(target).items()]
     if group == "loss" and own_distance(option) != USUAL:
         facts += [f"comes with `distance={own_distance(option)}`"]
     lines = [f"### `{group}={option}`", "", body(doc), ""]

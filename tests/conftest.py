@@ -30,7 +30,8 @@ FEW = ["sampling.batch_size=96", "sampling.steps=12"]
 
 def run(*overrides, force=False):
     """Trains on the small problem, in this process; returns the run's folder and its metrics."""
-    from siamese_lab.config.compose import compose, resolved_hash
+    from siamese_lab.config.compose import compose
+    from siamese_lab.config.identity import resolved_hash
     from siamese_lab.core.files import read_json
     from siamese_lab.data.load import load_data
     from siamese_lab.runs.folder import run_folder

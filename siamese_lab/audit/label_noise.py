@@ -14,6 +14,7 @@ from siamese_lab.core.files import write_text
 from siamese_lab.core.text import printable
 from siamese_lab.distances.euclidean import Euclidean
 from siamese_lab.metrics.neighbours import ROWS, nearest_others
+from siamese_lab.structures.contracts import Distance
 from siamese_lab.structures.samples import Samples
 
 SEARCHED = (
@@ -96,7 +97,9 @@ class Lists:
 
 
 @torch.no_grad()
-def build_lists(z: Tensor, samples: Samples, ids: Tensor, labels: Tensor, distance: Any, strangers: Tensor) -> Lists:
+def build_lists(
+    z: Tensor, samples: Samples, ids: Tensor, labels: Tensor, distance: Distance, strangers: Tensor
+) -> Lists:
     """Sorts the images, and looks up what they are confused with.
 
     Beside z it takes what `nearest_others` takes; of more than 20,000 images the most suspicious are looked up.
@@ -136,7 +139,7 @@ def build_lists(z: Tensor, samples: Samples, ids: Tensor, labels: Tensor, distan
     )
 
 
-def nearer_classes(z: Tensor, labels: Tensor, distance: Any) -> Tensor:
+def nearer_classes(z: Tensor, labels: Tensor, distance: Distance) -> Tensor:
     """Share (N,) of the other classes whose mean is nearer than the mean of the others of an image's own class; -1
     where it has none.
 

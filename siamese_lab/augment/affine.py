@@ -1,6 +1,7 @@
 """Augmentation of a whole batch on the device, with a transform of its own for each image."""
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -43,21 +44,21 @@ class Affine:
             raise ValueError(f"p must lie in [0, 1], got {p}: it is the chance of each component")
         self.rotate, self.shear, self.scale, self.shift, self.p = rotate, shear, scale, shift, p
 
-    def draw(self, n: int, g: torch.Generator) -> Tensor:
-        """Maps (n, 2, 3) from output to input coordinates in [-1, 1], as torch's affine_grid takes them."""
+    def draw(self, n: int, g: torch.Generator) -> dict[str, Tensor]:
+        """`maps` (n, 2, 3) from output to input coordinates in [-1, 1], as torch's affine_grid takes them."""
         u = torch.rand(n, 7, generator=g) * 2 - 1  # angle, shear x y, scale x y, shift x y
         kept = (torch.rand(n, 4, generator=g) < self.p)[:, [0, 1, 1, 2, 2, 3, 3]]
-        return self._maps(u * kept)
+        return {"maps": self._maps(u * kept)}
 
-    def views(self, n: int) -> Tensor:
-        """The identity and n - 1 fixed maps (n, 2, 3) of half the strength, the same for every image and run."""
+    def views(self, n: int) -> dict[str, Tensor]:
+        """`maps` (n, 2, 3): the identity, and n - 1 fixed ones of half the strength, the same in every run."""
         u = torch.rand(n, 7, generator=generator(VIEWS_SEED)) - 0.5
         u[0] = 0
-        return self._maps(u)
+        return {"maps": self._maps(u)}
 
-    def apply(self, x: Tensor, maps: Tensor) -> Tensor:
-        """Images (B, C, H, W), floating point, each seen through its map (B, 2, 3)."""
-        grid = F.affine_grid(maps.to(x), list(x.shape), align_corners=False)
+    def apply(self, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Images (B, C, H, W), floating point, each seen through its map of `maps` (B, 2, 3)."""
+        grid = F.affine_grid(parameters["maps"].to(x), list(x.shape), align_corners=False)
         return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
     def _maps(self, u: Tensor) -> Tensor:

@@ -1,20 +1,22 @@
 """No augmentation."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 
 class Unchanged:
-    """No augmentation."""
+    """Leaves every image as it is."""
 
-    def draw(self, n: int, g: torch.Generator) -> Tensor:
-        """Identity maps (n, 2, 3)."""
-        return torch.eye(2, 3).repeat(n, 1, 1)
+    def draw(self, n: int, g: torch.Generator) -> dict[str, Tensor]:
+        """Nothing is drawn."""
+        return {}
 
-    def apply(self, x: Tensor, maps: Tensor) -> Tensor:
+    def apply(self, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
         """The images as they are."""
         return x
 
-    def views(self, n: int) -> Tensor:
-        """The identity, n times."""
-        return torch.eye(2, 3).repeat(n, 1, 1)
+    def views(self, n: int) -> dict[str, Tensor]:
+        """All views are the image itself."""
+        return {}

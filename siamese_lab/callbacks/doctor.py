@@ -60,6 +60,8 @@ class Doctor(pl.Callback):
         ValueError: if action is none of these, or a number out of its range.
     """
 
+    changes_result: bool = False  # it only watches: the run id does not depend on it
+
     def __init__(self, action: Literal["warn", "stop"] = "warn", every: int = 10, window: int = 10) -> None:
         if action not in ("warn", "stop"):
             raise ValueError(f"action must be warn or stop, got {action!r}")

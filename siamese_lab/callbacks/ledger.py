@@ -70,6 +70,8 @@ class Ledger(pl.Callback):
         ValueError: if a number is out of its range.
     """
 
+    changes_result: bool = False  # it only watches: the run id does not depend on it
+
     def __init__(self, every: int = 1, top: int = 24) -> None:
         if not every >= 1:
             raise ValueError(f"every must be >= 1, got {every}: it counts the steps from one look to the next")
@@ -145,7 +147,7 @@ def note(notes: Notes, at: Tensor, e: Embedded, tuples: Tuples = None) -> None:
         tuples: that the sampling formed of its rows; None = none.
     """
     z, labels = e.z[: e.anchors], e.labels[: e.anchors]
-    d = e.distance.matrix(z, z)  # type: ignore[union-attr,operator]  # (A, A)
+    d = e.distance.matrix(z, z)  # (A, A)
     same = labels[:, None] == labels[None, :]
     mates, strangers = same & (at[:, None] != at[None, :]), ~same
     near = d.masked_fill(~mates, torch.inf).amin(1, keepdim=True)

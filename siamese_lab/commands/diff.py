@@ -1,6 +1,6 @@
 """`siamese-lab diff`: the keys in which two runs differ."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from siamese_lab.compare.selection import configs
+from siamese_lab.config.named_targets import watchers
 from siamese_lab.config.schema import LEFT_OUT
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import read_json
@@ -32,12 +33,14 @@ def command(left: str, right: str) -> int:
     if one.path.resolve() == two.path.resolve():
         console.print(Text(f"no difference: both are the run {one.path}"))
         return 0
-    rows = differences(facts(one), facts(two))
+    left_facts, right_facts = facts(one), facts(two)
+    rows = differences(left_facts, right_facts)
+    unidentified = {*LEFT_OUT, *watchers(left_facts), *watchers(right_facts)}
     if not rows:
         console.print(Text(f"no difference between {one.path} and {two.path}"))
         return 0
-    console.print(_table(rows, f"{one.study}/{one.short}", f"{two.study}/{two.short}"), soft_wrap=False)
-    if any(_left_out(key) for key, _, _ in rows):
+    console.print(_table(rows, f"{one.study}/{one.short}", f"{two.study}/{two.short}", unidentified), soft_wrap=False)
+    if any(_left_out(key, unidentified) for key, _, _ in rows):
         console.print("(*) decides nothing that the run computes: its id does not depend on it")
     return 0
 
@@ -82,15 +85,16 @@ def _fingerprint(folder: RunFolder) -> str:
     return printable(metrics["data"]["fingerprint"])
 
 
-def _left_out(key: str) -> bool:
-    return any(key == out or key.startswith(f"{out}.") for out in LEFT_OUT)
+def _left_out(key: str, unidentified: Collection[str]) -> bool:
+    """Whether the run id does not depend on a key of a config."""
+    return any(key == out or key.startswith(f"{out}.") for out in unidentified)
 
 
-def _table(rows: list[tuple[str, str, str]], left: str, right: str) -> Table:
+def _table(rows: list[tuple[str, str, str]], left: str, right: str, unidentified: Collection[str]) -> Table:
     made = Table(box=None, pad_edge=False, header_style="bold")
     made.add_column("key", no_wrap=True)
     for heading in (left, right):
         made.add_column(Text(heading), overflow="fold")
     for key, one, two in rows:
-        made.add_row(Text(f"{key} (*)" if _left_out(key) else key), Text(one), Text(two))
+        made.add_row(Text(f"{key} (*)" if _left_out(key, unidentified) else key), Text(one), Text(two))
     return made

@@ -89,7 +89,8 @@ def _study(study: Study, jobs: Sequence[Job]) -> int:
 
 def _alone(folder: RunFolder) -> int:
     from siamese_lab.commands._run_report import print_run
-    from siamese_lab.config.compose import read_config, resolved_hash
+    from siamese_lab.config.compose import read_config
+    from siamese_lab.config.identity import resolved_hash
     from siamese_lab.data.load import load_data
     from siamese_lab.training.assemble import assemble
     from siamese_lab.training.run import train

@@ -7,7 +7,8 @@ from omegaconf import DictConfig
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from siamese_lab.commands._run_report import print_run
-from siamese_lab.config.compose import read_config, resolved_hash
+from siamese_lab.config.compose import read_config
+from siamese_lab.config.identity import resolved_hash
 from siamese_lab.config.ranges import duration
 from siamese_lab.core.errors import LabError
 from siamese_lab.data.load import load_data

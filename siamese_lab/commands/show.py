@@ -8,7 +8,7 @@ from typing import Any
 
 from siamese_lab.config.groups import folders, group_names, option_file, option_names
 from siamese_lab.config.instantiate import TARGET, is_given, resolve_target
-from siamese_lab.config.options import ABILITIES, _content, _wrapped, option_parameters, source, summary
+from siamese_lab.config.options import _content, _wrapped, option_parameters, source, stated, summary
 from siamese_lab.core.paths import config_dir
 from siamese_lab.core.typecheck import parameters
 
@@ -38,7 +38,7 @@ def _print_option(group: str, name: str, path: Path) -> None:
     if TARGET in content:
         target = resolve_target(content[TARGET])
         facts += [("target", content[TARGET])]
-        facts += [(ability, _ability(getattr(target, ability))) for ability in ABILITIES if hasattr(target, ability)]
+        facts += stated(target).items()
         facts += [("source", source(inspect.getdoc(target) or ""))]
         facts += [("given by the run", ", ".join(_given(target, content)))]
     _print_table("", ("", ""), [fact for fact in facts if fact[1]])
@@ -51,10 +51,6 @@ def _print_option(group: str, name: str, path: Path) -> None:
 
 def _given(target: Callable[..., Any], content: dict[str, Any]) -> list[str]:
     return [p.name for p in parameters(target).values() if p.name not in content and is_given(p)]
-
-
-def _ability(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple | set | frozenset) else str(value)
 
 
 def _print_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

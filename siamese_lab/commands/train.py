@@ -3,7 +3,7 @@
 from omegaconf import DictConfig
 
 from siamese_lab.commands._run_report import print_run
-from siamese_lab.config.compose import resolved_hash
+from siamese_lab.config.identity import resolved_hash
 from siamese_lab.core.errors import LabError
 from siamese_lab.data.load import load_data
 from siamese_lab.runs.folder import EXIT_CODES, RunFolder, run_folder

@@ -1,6 +1,5 @@
 """From overrides to a checked config: composing with Hydra, checking, the run's hash."""
 
-import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -19,13 +18,9 @@ from omegaconf.errors import OmegaConfBaseException
 from siamese_lab.config import overrides
 from siamese_lab.config.groups import folders, group_names, list_groups, option_file, option_names
 from siamese_lab.config.instantiate import TARGET, check_config
-from siamese_lab.config.schema import LEFT_OUT
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import check_yaml
 from siamese_lab.core.paths import config_dir, refuse_study
-
-SCHEMA_VERSION = 1
-"""Raised when a config of the same text would compute something else."""
 
 NEEDED = ("data", "augment", "backbone", "distance", "sampling", "miner", "loss", "optimizer")
 """Sections that every run builds."""
@@ -154,25 +149,6 @@ def read_config(path: Path, built: Collection[str] | None = None) -> DictConfig:
 def config_text(cfg: DictConfig) -> str:
     """The config as yaml text."""
     return OmegaConf.to_yaml(cfg, resolve=True)
-
-
-def resolved_hash(cfg: DictConfig, fingerprint: str = "") -> str:
-    """The run id: 12 hex digits of everything that decides what a run computes.
-
-    Args:
-        cfg: a composed config; neither the order of its keys nor the spelling of its numbers matters.
-        fingerprint: of the data set's content, labels and split.
-    """
-    plain = _plain(cfg)
-    for key in LEFT_OUT:
-        *path, last = key.split(".")
-        section: Any = plain
-        for part in path:
-            section = section.get(part) if isinstance(section, dict) else None
-        if isinstance(section, dict):
-            section.pop(last, None)
-    text = json.dumps([SCHEMA_VERSION, fingerprint, plain], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _compose(chosen: Sequence[Override], dirs: Sequence[Path]) -> DictConfig:

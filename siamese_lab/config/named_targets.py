@@ -5,10 +5,13 @@ which the callbacks of the run would need. What is not built is still refused wh
 """
 
 import ast
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
+CHANGES_RESULT = "changes_result"
+"""What a callback states of itself: False for one that only watches. One that does not state it changes the result."""
 
 
 def is_ours(target: object, home: str) -> bool:
@@ -34,3 +37,36 @@ def _defined(file: Path) -> frozenset[str]:
         return frozenset()
     tree = ast.parse(file.read_text(encoding="utf-8"))
     return frozenset(node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef))
+
+
+def class_attribute(target: str, name: str) -> object:
+    """The value of a plain attribute in the body of a class of ours, read from its source; None where it has none.
+
+    Args:
+        target: the dotted path of the class.
+        name: of the attribute, which is set to a literal.
+    """
+    if not is_ours(target, f"{PACKAGE.name}."):
+        return None
+    _, *module, name_of_class = target.split(".")
+    tree = ast.parse(PACKAGE.joinpath(*module).with_suffix(".py").read_text(encoding="utf-8"))
+    body = next((node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name_of_class), [])
+    for node in body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == name:
+            found: object = ast.literal_eval(node.value) if node.value is not None else None
+            return found
+    return None
+
+
+def watchers(flat: Mapping[str, str]) -> set[str]:
+    """The callbacks of ours in a config that only watch, e.g. {"callback.doctor"}.
+
+    Args:
+        flat: the config by keys with dots, e.g. {"callback.doctor._target_": "siamese_lab.callbacks.doctor.Doctor"}.
+    """
+    named = {key.removesuffix("._target_"): value for key, value in flat.items() if key.endswith("._target_")}
+    return {
+        key
+        for key, target in named.items()
+        if key.startswith("callback.") and class_attribute(target, CHANGES_RESULT) is False
+    }

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import check_yaml
 from siamese_lab.core.typecheck import describe_type, is_checkable, parameters
 
-ABILITIES = ("consumes", "produces", "requires")
+STATED = ("consumes", "produces", "requires")
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,19 @@ def option_parameters(path: Path) -> list[Parameter]:
             Parameter(name, kind, _spelled(value), next(filter(None, said if ours else reversed(said)), "").rstrip("."))
         )
     return rows
+
+
+def stated(target: Callable[..., Any]) -> dict[str, str]:
+    """What the class of an option states of itself, as a reader is shown it; empty for a function."""
+    attributes = vars(target) if inspect.isclass(target) else {}
+    shown = {}
+    for name in STATED:
+        value = attributes.get(name)
+        if isinstance(value, tuple):
+            value = "; ".join(one.value for one in value)  # of structures.contracts.Property
+        if value:
+            shown[name] = str(value)
+    return shown
 
 
 def comments(text: str) -> dict[str, str]:

@@ -88,9 +88,9 @@ LEFT_OUT = (
         "launcher",
         "search",
         "logger",
-        "callback.doctor",
-        "callback.ledger",
     ),
     *("trainer.max_time", "trainer.progress", "trainer.checkpoint_every", "trainer.workers"),
 )
-"""Keys that do not decide what a run computes, or only how far it gets: its run id does not depend on them."""
+"""Keys that do not decide what a run computes, or only how far it gets: its run id does not depend on them. Nor does it
+on callbacks that only watch, see `identity`.
+"""

@@ -4,12 +4,12 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Any
 
 from torch import Tensor
 
 from siamese_lab.distributed import collectives
 from siamese_lab.structures.batch import Batch, DrawnBatch
+from siamese_lab.structures.contracts import Sampling
 from siamese_lab.structures.samples import Samples
 
 AHEAD = 2  # batches that each worker has in hand
@@ -31,7 +31,7 @@ class BatchLoader:
             memory.
     """
 
-    def __init__(self, samples: Samples, ids: Tensor, labels: Tensor, sampling: Any, workers: int = 0) -> None:
+    def __init__(self, samples: Samples, ids: Tensor, labels: Tensor, sampling: Sampling, workers: int = 0) -> None:
         self.samples, self.ids, self.labels, self.sampling, self.workers = samples, ids, labels, sampling, workers
         self.epoch = 0
         self.start = 0  # batches of the epoch that a resumed run has behind it

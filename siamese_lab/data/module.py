@@ -1,11 +1,10 @@
 """The data as Lightning wants them."""
 
-from typing import Any
-
 import pytorch_lightning as pl
 from torch import Tensor
 
 from siamese_lab.data.loader import BatchLoader
+from siamese_lab.structures.contracts import Sampling
 from siamese_lab.structures.samples import Samples
 
 
@@ -20,7 +19,7 @@ class SiameseData(pl.LightningDataModule):
         workers: threads that gather batches ahead.
     """
 
-    def __init__(self, samples: Samples, ids: Tensor, labels: Tensor, sampling: Any, workers: int = 0) -> None:
+    def __init__(self, samples: Samples, ids: Tensor, labels: Tensor, sampling: Sampling, workers: int = 0) -> None:
         super().__init__()
         self.loader = BatchLoader(samples, ids, labels, sampling, workers)
 

@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from siamese_lab.distances._contract import Property
 from siamese_lab.distances._tiled import tiled
 
 
@@ -29,6 +30,7 @@ class Chi2(nn.Module):
     """
 
     low, high = -float("inf"), float("inf")
+    properties: tuple[Property, ...] = ()
 
     def __init__(self, *, dim: int, features: Literal["relu", "square"] = "relu") -> None:
         super().__init__()
@@ -38,6 +40,9 @@ class Chi2(nn.Module):
             )
         self.features = features
         self.weight = nn.Parameter(torch.ones(dim))
+
+    def index(self) -> None:
+        """None: no search by matrix products ranks as this distance does."""
 
     def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
         """Distances (P,) of the rows of a (P, D) to those of b (P, D)."""

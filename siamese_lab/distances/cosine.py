@@ -5,6 +5,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from siamese_lab.distances._contract import Property
+
 
 class Cosine(nn.Module):
     """The cosine distance 1 - cos(a, b), in [0, 2] everywhere (never [0, 1], never a similarity). A zero vector is at 1
@@ -12,6 +14,7 @@ class Cosine(nn.Module):
     """
 
     low, high = 0.0, 2.0
+    properties: tuple[Property, ...] = (Property.NON_NEGATIVE, Property.COSINE)
 
     def index(self) -> tuple[str, Callable[[Tensor], Tensor]]:
         """In whose order a search by matrix products finds neighbours: "cosine" of the mapped embeddings."""

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from siamese_lab.distances._contract import Property
+
 
 class Euclidean(nn.Module):
     """The Euclidean distance ||a - b||, in [0, inf); at most 2 between unit-norm embeddings.
@@ -17,6 +19,7 @@ class Euclidean(nn.Module):
     """
 
     low, high = 0.0, float("inf")
+    properties: tuple[Property, ...] = (Property.NON_NEGATIVE,)
 
     def index(self) -> tuple[str, Callable[[Tensor], Tensor]]:
         """In whose order a search by matrix products finds neighbours: "l2" of the mapped embeddings."""

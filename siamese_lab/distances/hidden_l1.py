@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from siamese_lab.distances._contract import Property
 from siamese_lab.distances._tiled import tiled
 
 
@@ -26,6 +27,7 @@ class HiddenL1(nn.Module):
     """
 
     low, high = -float("inf"), float("inf")
+    properties: tuple[Property, ...] = ()
 
     def __init__(self, *, dim: int, hidden: int = 32) -> None:
         super().__init__()
@@ -36,6 +38,9 @@ class HiddenL1(nn.Module):
         self.weight = nn.Parameter(2.0 * torch.rand(hidden, dim))  # W
         self.bias = nn.Parameter(torch.zeros(hidden))  # c
         self.out = nn.Parameter(torch.full((hidden,), 1.0 / hidden))  # v
+
+    def index(self) -> None:
+        """None: no search by matrix products ranks as this distance does."""
 
     def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
         """Distances (P,) of the rows of a (P, D) to those of b (P, D)."""

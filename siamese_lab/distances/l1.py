@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from siamese_lab.distances._contract import Property
+
 
 class L1(nn.Module):
     """The L1 distance, the sum of |a - b|, in [0, inf); at most 2 sqrt(D) between unit-norm embeddings of D dimensions.
@@ -11,6 +13,10 @@ class L1(nn.Module):
     """
 
     low, high = 0.0, float("inf")
+    properties: tuple[Property, ...] = (Property.NON_NEGATIVE,)
+
+    def index(self) -> None:
+        """None: no search by matrix products ranks as this distance does."""
 
     def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
         """Distances (P,) of the rows of a (P, D) to those of b (P, D)."""

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from siamese_lab.distances._contract import Property
 from siamese_lab.distances.euclidean import root, squared_matrix
 
 
@@ -26,6 +27,7 @@ class Mahalanobis(nn.Module):
     """
 
     low, high = 0.0, float("inf")
+    properties: tuple[Property, ...] = (Property.NON_NEGATIVE,)
 
     def __init__(self, *, dim: int, rank: int | None = None, squared: bool = False) -> None:
         super().__init__()
@@ -37,6 +39,9 @@ class Mahalanobis(nn.Module):
         self.squared = squared
         rows = torch.eye(dim) if rank == dim else torch.linalg.qr(torch.randn(dim, rank)).Q.T * (dim / rank) ** 0.5
         self.map = nn.Parameter(rows.contiguous())  # L (rank, D)
+
+    def index(self) -> None:
+        """None: no search by matrix products ranks as this distance does."""
 
     def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
         """Distances (P,) of the rows of a (P, D) to those of b (P, D)."""

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from siamese_lab.distances._contract import Property
 from siamese_lab.distances._tiled import tiled
 
 
@@ -28,6 +29,7 @@ class PairMLP(nn.Module):
     """
 
     low, high = -float("inf"), float("inf")
+    properties: tuple[Property, ...] = ()
 
     def __init__(self, *, dim: int, hidden: int = 32) -> None:
         super().__init__()
@@ -42,6 +44,9 @@ class PairMLP(nn.Module):
         self.bias = nn.Parameter(torch.zeros(hidden))  # c
         self.out = nn.Parameter(torch.full((hidden,), 1.0 / hidden))  # v
         self.dimensions = nn.Parameter(torch.ones(dim))  # g
+
+    def index(self) -> None:
+        """None: no search by matrix products ranks as this distance does."""
 
     def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
         """Distances (P,) of the rows of a (P, D) to those of b (P, D)."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from siamese_lab.distances._contract import Property
 from siamese_lab.distances.euclidean import squared_matrix
 
 
@@ -15,6 +16,7 @@ class SquaredEuclidean(nn.Module):
     """
 
     low, high = 0.0, float("inf")
+    properties: tuple[Property, ...] = (Property.NON_NEGATIVE,)
 
     def index(self) -> tuple[str, Callable[[Tensor], Tensor]]:
         """In whose order a search by matrix products finds neighbours: "l2" of the mapped embeddings."""

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from siamese_lab.distances._contract import Property
+
 
 class WeightedL1(nn.Module):
     """The L1 distance with a learned weight for each dimension, the sum of w_k |a_k - b_k|, in (-inf, inf): weights may
@@ -24,6 +26,7 @@ class WeightedL1(nn.Module):
     """
 
     low, high = -float("inf"), float("inf")
+    properties: tuple[Property, ...] = ()
 
     def __init__(self, *, dim: int, mean: float = 1.0, std: float = 0.0) -> None:
         super().__init__()
@@ -34,6 +37,9 @@ class WeightedL1(nn.Module):
                 "mean and std are both 0: every distance would be 0 and the backbone would get no gradient"
             )
         self.weight = nn.Parameter(torch.full((dim,), float(mean)) + std * torch.randn(dim))
+
+    def index(self) -> None:
+        """None: no search by matrix products ranks as this distance does."""
 
     def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
         """Distances (P,) of the rows of a (P, D) to those of b (P, D)."""

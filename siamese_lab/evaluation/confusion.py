@@ -1,22 +1,31 @@
 """What the queries of one-shot recognition were taken for, with the images behind it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import torch
 
 from siamese_lab.evaluation.evaluator import embed_part, trials_name
-from siamese_lab.metrics.recognition import Confusion
+from siamese_lab.metrics.recognition import Confusion, Outcomes
 from siamese_lab.model.twin import Twin
+from siamese_lab.structures.contracts import EvaluationProtocol
 from siamese_lab.structures.embedded_set import EmbeddedSet
 from siamese_lab.structures.samples import Samples
+
+
+@runtime_checkable
+class Recognises(Protocol):
+    """A protocol that takes each query for one class."""
+
+    def outcomes(self, embedded: EmbeddedSet) -> Outcomes:
+        """What each query was taken for."""
 
 
 def confusions(
     twin: Twin,
     samples: Samples,
     part: str,
-    protocols: Mapping[str, Any],
+    protocols: Mapping[str, EvaluationProtocol],
     batch_size: int,
     seen: EmbeddedSet | None,
 ) -> dict[str, Confusion]:
@@ -32,18 +41,17 @@ def confusions(
     """
     made = {}
     for name, protocol in protocols.items():
-        given = trials_name(protocol)
-        if (
-            not hasattr(protocol, "outcomes")
-            or (given is None and seen is None)
-            or (given is not None and part != "test")
-        ):
+        if not isinstance(protocol, Recognises):
             continue
-        ids, embedded = samples.ids(part), seen
-        if given is not None:
+        given = trials_name(protocol)
+        if given is None and seen is not None:
+            ids, embedded = samples.ids(part), seen
+        elif given is not None and part == "test":
             episodes = samples.trials[given]
             ids = torch.cat([episodes.support.flatten(), episodes.query.flatten()]).unique()
             embedded = embed_part(twin, samples, ids, batch_size, given)
+        else:
+            continue
         found = protocol.outcomes(embedded)
         made[name] = Confusion(ids[found.asked], ids[found.taken], found.wrong)
     return made

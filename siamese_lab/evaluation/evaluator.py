@@ -4,15 +4,16 @@ evaluate`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from siamese_lab.core.errors import LabError
+from siamese_lab.distances.euclidean import Euclidean
 from siamese_lab.distributed import collectives
 from siamese_lab.model.twin import Twin
 from siamese_lab.statistics.influence import Figure
+from siamese_lab.structures.contracts import EvaluationProtocol, GivenEpisodes
 from siamese_lab.structures.embedded_set import EmbeddedSet
 from siamese_lab.structures.samples import Episodes, Samples
 
@@ -73,7 +74,7 @@ def embed_part(twin: Twin, samples: Samples, ids: Tensor, batch_size: int, trial
 def choose(
     twin: Twin,
     samples: Samples,
-    protocols: Mapping[str, Any],
+    protocols: Mapping[str, EvaluationProtocol],
     batch_size: int,
     *,
     seen: EmbeddedSet | None = None,
@@ -92,7 +93,7 @@ def evaluate_part(
     twin: Twin,
     samples: Samples,
     part: str,
-    protocols: Mapping[str, Any],
+    protocols: Mapping[str, EvaluationProtocol],
     chosen: Chosen,
     batch_size: int,
     *,
@@ -130,7 +131,9 @@ def evaluate_part(
     return figures
 
 
-def refuse_unfit(samples: Samples, protocols: Mapping[str, Any], parts: Sequence[str] = ("val", "test")) -> None:
+def refuse_unfit(
+    samples: Samples, protocols: Mapping[str, EvaluationProtocol], parts: Sequence[str] = ("val", "test")
+) -> None:
     """Sees to it that the protocols can evaluate these data, before anything is trained or embedded.
 
     Raises:
@@ -147,7 +150,7 @@ def refuse_unfit(samples: Samples, protocols: Mapping[str, Any], parts: Sequence
                 torch.zeros(len(ids), 1),
                 samples.labels[ids],
                 samples.classes,
-                torch.nn.Identity(),
+                Euclidean(),
                 groups,
                 samples.trials,
             )
@@ -157,7 +160,6 @@ def refuse_unfit(samples: Samples, protocols: Mapping[str, Any], parts: Sequence
                 raise LabError(f"protocol {name} cannot evaluate the {part} part: {error}") from error
 
 
-def trials_name(protocol: Any) -> str | None:
+def trials_name(protocol: EvaluationProtocol) -> str | None:
     """The name of the publisher's episodes that a protocol evaluates; None for one that evaluates a part."""
-    name: str | None = getattr(protocol, "trials", None)
-    return name
+    return protocol.trials if isinstance(protocol, GivenEpisodes) else None

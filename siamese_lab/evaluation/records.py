@@ -2,17 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from siamese_lab.metrics.roc import Curves
 from siamese_lab.runs.error_curves import Curve, thinned
 from siamese_lab.statistics.influence import Figure
+from siamese_lab.structures.contracts import EvaluationProtocol
 from siamese_lab.structures.embedded_set import EmbeddedSet
 
 
-def error_curves(protocols: Mapping[str, Any], seen: EmbeddedSet) -> dict[str, Curves]:
+@runtime_checkable
+class DrawsCurves(Protocol):
+    """A protocol that has ROC and DET curves."""
+
+    def curves(self, embedded: EmbeddedSet) -> Curves:
+        """The error rates at every threshold, and histograms of the distances."""
+
+
+def error_curves(protocols: Mapping[str, EvaluationProtocol], seen: EmbeddedSet) -> dict[str, Curves]:
     """The curves of the protocols that have them."""
-    return {name: protocol.curves(seen) for name, protocol in protocols.items() if hasattr(protocol, "curves")}
+    return {name: protocol.curves(seen) for name, protocol in protocols.items() if isinstance(protocol, DrawsCurves)}
 
 
 def plain_figures(figures: dict[str, Figure]) -> dict[str, dict[str, Any]]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
@@ -31,8 +32,9 @@ class AngularLoss(nn.Module):
         ValueError: if angle is not in (0, 90).
     """
 
-    consumes = "labels"
-    requires = "the cosine distance"
+    consumes: Consumes = "labels"
+    requires: tuple[Property, ...] = (Property.COSINE,)
+    uses_memory: bool = True
 
     def __init__(self, angle: float = 36.0) -> None:
         super().__init__()

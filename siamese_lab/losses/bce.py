@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from siamese_lab.losses._reductions import each_kind
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples, pair_distances
 
@@ -23,7 +24,9 @@ class BCELoss(nn.Module):
             equally likely.
     """
 
-    consumes = "pairs"
+    consumes: Consumes = "pairs"
+    requires: tuple[Property, ...] = ()
+    uses_memory: bool = True
 
     def __init__(self, bias: float = 1.0) -> None:
         super().__init__()

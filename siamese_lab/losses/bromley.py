@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from siamese_lab.losses._reductions import each_kind
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples, pair_distances
 
@@ -27,8 +28,9 @@ class BromleyLoss(nn.Module):
         ValueError: if not -1 <= different < same <= 1.
     """
 
-    consumes = "pairs"
-    requires = "the cosine distance"
+    consumes: Consumes = "pairs"
+    requires: tuple[Property, ...] = (Property.COSINE,)
+    uses_memory: bool = True
 
     def __init__(self, same: float = 1.0, different: float = -0.9) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from siamese_lab.losses._reductions import each_kind
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples, pair_distances
 
@@ -27,8 +28,9 @@ class ChopraLoss(nn.Module):
         ValueError: if bound is not positive.
     """
 
-    consumes = "pairs"
-    requires = "a distance that is never negative"
+    consumes: Consumes = "pairs"
+    requires: tuple[Property, ...] = (Property.NON_NEGATIVE,)
+    uses_memory: bool = True
 
     def __init__(self, bound: float = 16.0) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from siamese_lab.losses._log_sums import log_sum
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
@@ -27,7 +28,9 @@ class CircleLoss(nn.Module):
         ValueError: if margin is not in (0, 1) or scale is not positive.
     """
 
-    consumes = "labels"
+    consumes: Consumes = "labels"
+    requires: tuple[Property, ...] = ()
+    uses_memory: bool = True
 
     def __init__(self, margin: float = 0.4, scale: float = 80.0) -> None:
         super().__init__()

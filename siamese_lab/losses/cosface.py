@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from siamese_lab.losses._class_weights import batch, cosines, cross_entropy, directions, own_class
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
@@ -26,7 +27,9 @@ class CosFaceLoss(nn.Module):
         ValueError: if margin is not in [0, 2), scale not positive or classes less than 2.
     """
 
-    consumes, uses_memory = "labels", False
+    consumes: Consumes = "labels"
+    requires: tuple[Property, ...] = ()
+    uses_memory: bool = False
 
     def __init__(self, *, dim: int, classes: int, margin: float = 0.35, scale: float = 32.0) -> None:
         super().__init__()

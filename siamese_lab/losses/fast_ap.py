@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from siamese_lab.losses._reductions import misranked
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
@@ -27,8 +28,9 @@ class FastAPLoss(nn.Module):
         ValueError: if bins is not positive.
     """
 
-    consumes = "labels"
-    requires = "the cosine distance"
+    consumes: Consumes = "labels"
+    requires: tuple[Property, ...] = (Property.COSINE,)
+    uses_memory: bool = True
 
     def __init__(self, bins: int = 10) -> None:
         super().__init__()

@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
@@ -33,7 +34,9 @@ class LiftedLoss(nn.Module):
         ValueError: if margin is not positive, or form none of these.
     """
 
-    consumes = "labels"
+    consumes: Consumes = "labels"
+    requires: tuple[Property, ...] = ()
+    uses_memory: bool = True
 
     def __init__(self, margin: float = 1.0, form: Literal["lifted", "generalised"] = "lifted") -> None:
         super().__init__()

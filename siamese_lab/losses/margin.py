@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from siamese_lab.losses._reductions import each_kind
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples, as_pairs
 
@@ -34,7 +35,9 @@ class MarginLoss(nn.Module):
         ValueError: if margin or boundary is not positive, nu negative, learned none of these, or classes missing.
     """
 
-    consumes = "pairs"
+    consumes: Consumes = "pairs"
+    requires: tuple[Property, ...] = ()
+    uses_memory: bool = True
 
     boundary: Tensor
 

@@ -1,12 +1,11 @@
 """The loss of matching networks."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from siamese_lab.losses._log_sums import log_sum
 from siamese_lab.losses.prototypical import classified
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples, as_episode
 
@@ -29,7 +28,9 @@ class MatchingLoss(nn.Module):
         ValueError: if temperature is not positive.
     """
 
-    consumes, uses_memory = "episodes", False
+    consumes: Consumes = "episodes"
+    requires: tuple[Property, ...] = ()
+    uses_memory: bool = False
 
     def __init__(self, temperature: float = 0.1) -> None:
         super().__init__()
@@ -46,8 +47,7 @@ class MatchingLoss(nn.Module):
         support, query = as_episode(e, tuples)
         if not len(query) or not len(support):
             return e.zero(), {"active": query.new_zeros(()), "tuples": query.new_zeros(())}
-        distance: Any = e.distance
         with torch.autocast(e.z.device.type, enabled=False):
-            logits = -distance.matrix(e.z[query], e.z[support]) / self.temperature  # (Q, S)
+            logits = -e.distance.matrix(e.z[query], e.z[support]) / self.temperature  # (Q, S)
         own = e.labels[query][:, None] == e.labels[support][None, :]
         return classified(e, log_sum(logits, own) - logits.logsumexp(1), own, logits)

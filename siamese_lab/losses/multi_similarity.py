@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from siamese_lab.losses._log_sums import log_one_plus_sum
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
@@ -31,7 +32,9 @@ class MultiSimilarityLoss(nn.Module):
         ValueError: if alpha or beta is not positive or epsilon is negative.
     """
 
-    consumes = "labels"
+    consumes: Consumes = "labels"
+    requires: tuple[Property, ...] = ()
+    uses_memory: bool = True
 
     def __init__(self, alpha: float = 2.0, beta: float = 50.0, base: float = 0.5, epsilon: float | None = 0.1) -> None:
         super().__init__()

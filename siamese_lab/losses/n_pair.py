@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
@@ -29,7 +30,9 @@ class NPairLoss(nn.Module):
         ValueError: if temperature is not positive.
     """
 
-    consumes = "labels"
+    consumes: Consumes = "labels"
+    requires: tuple[Property, ...] = ()
+    uses_memory: bool = True
 
     def __init__(self, temperature: float = 0.1) -> None:
         super().__init__()

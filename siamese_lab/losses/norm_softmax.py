@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from siamese_lab.losses._class_weights import batch, cosines, cross_entropy, directions
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
@@ -24,7 +25,9 @@ class NormSoftmaxLoss(nn.Module):
         ValueError: if temperature is not positive or classes less than 2.
     """
 
-    consumes, uses_memory = "labels", False
+    consumes: Consumes = "labels"
+    requires: tuple[Property, ...] = ()
+    uses_memory: bool = False
 
     def __init__(self, *, dim: int, classes: int, temperature: float = 0.05) -> None:
         super().__init__()

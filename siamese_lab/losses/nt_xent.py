@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from siamese_lab.losses._log_sums import log_sum
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
@@ -26,7 +27,9 @@ class NTXentLoss(nn.Module):
         ValueError: if temperature is not positive.
     """
 
-    consumes = "labels"
+    consumes: Consumes = "labels"
+    requires: tuple[Property, ...] = ()
+    uses_memory: bool = True
 
     def __init__(self, temperature: float = 0.1) -> None:
         super().__init__()

@@ -1,11 +1,10 @@
 """The loss of prototypical networks."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples, as_episode
 
@@ -27,7 +26,9 @@ class PrototypicalLoss(nn.Module):
         ValueError: if temperature is not positive.
     """
 
-    consumes, uses_memory = "episodes", False
+    consumes: Consumes = "episodes"
+    requires: tuple[Property, ...] = ()
+    uses_memory: bool = False
 
     def __init__(self, temperature: float = 0.2) -> None:
         super().__init__()
@@ -45,10 +46,9 @@ class PrototypicalLoss(nn.Module):
             return e.zero(), {"active": query.new_zeros(()), "tuples": query.new_zeros(())}
         classes = e.labels[support].unique()  # (W,)
         member = (classes[:, None] == e.labels[support][None, :]).to(e.z.dtype)  # (W, S)
-        distance: Any = e.distance
         with torch.autocast(e.z.device.type, enabled=False):
             prototypes = member / member.sum(1, keepdim=True) @ e.z[support]  # (W, D)
-            logits = -distance.matrix(e.z[query], prototypes) / self.temperature  # (Q, W)
+            logits = -e.distance.matrix(e.z[query], prototypes) / self.temperature  # (Q, W)
         own = e.labels[query][:, None] == classes[None, :]
         return classified(e, F.log_softmax(logits, 1).masked_fill(~own, 0.0).sum(1), own, logits)
 

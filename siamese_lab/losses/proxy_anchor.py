@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from siamese_lab.losses._class_weights import batch, cosines, directions, facts, own_class
 from siamese_lab.losses._log_sums import log_one_plus_sum
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
@@ -28,7 +29,9 @@ class ProxyAnchorLoss(nn.Module):
         ValueError: if margin is not in [0, 1), scale not positive or classes less than 2.
     """
 
-    consumes, uses_memory = "labels", False
+    consumes: Consumes = "labels"
+    requires: tuple[Property, ...] = ()
+    uses_memory: bool = False
 
     def __init__(self, *, dim: int, classes: int, margin: float = 0.1, scale: float = 32.0) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from siamese_lab.losses._class_weights import batch, cosines, directions, facts, own_class
 from siamese_lab.losses._log_sums import log_sum
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
@@ -31,7 +32,9 @@ class ProxyNCALoss(nn.Module):
         ValueError: if scale is not positive, denominator none of these or classes less than 2.
     """
 
-    consumes, uses_memory = "labels", False
+    consumes: Consumes = "labels"
+    requires: tuple[Property, ...] = ()
+    uses_memory: bool = False
 
     def __init__(
         self, *, dim: int, classes: int, scale: float = 9.0, denominator: Literal["others", "all"] = "others"

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from siamese_lab.adapters import pytorch_metric_learning as adapter
 from siamese_lab.core.random import Stream
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Pairs, Triplets, Tuples, as_triplets
 
@@ -40,10 +41,9 @@ class PytorchMetricLearning(nn.Module):
     """
 
     # those of conf/loss/pytorch_metric_learning.yaml; an object's own follow from the name
-    consumes, uses_memory = (
-        "pairs",
-        True,
-    )
+    consumes: Consumes = "pairs"
+    requires: tuple[Property, ...] = ()
+    uses_memory: bool = True
 
     def __init__(
         self, *, dim: int, classes: int, name: str = "MultiSimilarityLoss", arguments: Mapping[str, Any] | None = None

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from siamese_lab.losses import _all_triplets as all_triplets
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples, as_triplets
 
@@ -33,7 +34,9 @@ class QuadrupletLoss(nn.Module):
         ValueError: if margin or second is not positive, or average none of these.
     """
 
-    consumes = "triplets"
+    consumes: Consumes = "triplets"
+    requires: tuple[Property, ...] = ()
+    uses_memory: bool = True
 
     def __init__(self, margin: float = 0.2, second: float = 0.1, average: Literal["active", "all"] = "active") -> None:
         super().__init__()

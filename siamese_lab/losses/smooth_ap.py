@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from siamese_lab.losses._reductions import misranked
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
@@ -29,7 +30,9 @@ class SmoothAPLoss(nn.Module):
         ValueError: if temperature is not positive.
     """
 
-    consumes = "labels"
+    consumes: Consumes = "labels"
+    requires: tuple[Property, ...] = ()
+    uses_memory: bool = True
 
     def __init__(self, temperature: float = 0.05) -> None:
         super().__init__()

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from siamese_lab.losses._class_weights import batch, cosines, cross_entropy, directions, own_class
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
@@ -32,7 +33,9 @@ class SoftTripleLoss(nn.Module):
         ValueError: if a value is out of its range.
     """
 
-    consumes, uses_memory = "labels", False
+    consumes: Consumes = "labels"
+    requires: tuple[Property, ...] = ()
+    uses_memory: bool = False
 
     def __init__(
         self,

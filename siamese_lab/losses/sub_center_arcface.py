@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from siamese_lab.losses._class_weights import batch, cosines, cross_entropy, directions, own_class, with_margin
 from siamese_lab.losses.arcface import check
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
@@ -29,7 +30,9 @@ class SubCenterArcFaceLoss(nn.Module):
         ValueError: if margin is not in [0, pi / 2], scale or centers not positive or classes less than 2.
     """
 
-    consumes, uses_memory = "labels", False
+    consumes: Consumes = "labels"
+    requires: tuple[Property, ...] = ()
+    uses_memory: bool = False
 
     def __init__(self, *, dim: int, classes: int, centers: int = 3, margin: float = 0.5, scale: float = 32.0) -> None:
         super().__init__()

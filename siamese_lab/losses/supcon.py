@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from siamese_lab.losses._log_sums import log_sum
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
@@ -29,7 +30,9 @@ class SupConLoss(nn.Module):
         ValueError: if temperature is not positive, or sum is none of these.
     """
 
-    consumes = "labels"
+    consumes: Consumes = "labels"
+    requires: tuple[Property, ...] = ()
+    uses_memory: bool = True
 
     def __init__(self, temperature: float = 0.1, sum: Literal["out", "in"] = "out") -> None:
         super().__init__()

@@ -5,6 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from siamese_lab.losses import _all_triplets as all_triplets
+from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
@@ -28,7 +29,9 @@ class TripletLoss(nn.Module):
         ValueError: if margin is not positive, or form or average is none of these.
     """
 
-    consumes = "triplets"
+    consumes: Consumes = "triplets"
+    requires: tuple[Property, ...] = ()
+    uses_memory: bool = True
 
     def __init__(
         self,

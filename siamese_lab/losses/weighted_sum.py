@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from siamese_lab.structures.contracts import Consumes, Loss, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
@@ -26,12 +27,11 @@ class WeightedSum(nn.Module):
     """
 
     # those of conf/loss/weighted_sum.yaml; an object's own follow from its parts
-    consumes, uses_memory = (
-        "labels",
-        True,
-    )
+    consumes: Consumes = "labels"
+    requires: tuple[Property, ...] = ()
+    uses_memory: bool = True
 
-    def __init__(self, parts: Mapping[str, nn.Module], weights: Mapping[str, float]) -> None:
+    def __init__(self, parts: Mapping[str, Loss], weights: Mapping[str, float]) -> None:
         super().__init__()
         if not parts or set(parts) != set(weights):
             raise ValueError(
@@ -46,18 +46,16 @@ class WeightedSum(nn.Module):
                 raise ValueError(f"parts cannot hold {name!r}: choose another name, of letters, digits and underscores")
         if not any(weights.values()):
             raise ValueError("weights are all 0: nothing would be learned")
-        consumed = {name: str(part.consumes) for name, part in parts.items()}
+        consumed = {name: part.consumes for name, part in parts.items()}
         if "episodes" in consumed.values() and not {"episodes", "labels"} >= set(consumed.values()):
             kinds = ", ".join(f"{name} consumes {kind}" for name, kind in consumed.items())
             raise ValueError(
                 f"parts do not go together: {kinds}, and of an episode neither pairs nor triplets can be made"
             )
         self.consumes = max(consumed.values(), key=DEMANDING.index)
-        self.uses_memory = any(getattr(part, "uses_memory", True) for part in parts.values())
-        self.requires = "; ".join(
-            dict.fromkeys(str(part.requires) for part in parts.values() if hasattr(part, "requires"))
-        )
-        self.parts, self.weights = nn.ModuleDict(parts), dict(weights)
+        self.uses_memory = any(part.uses_memory for part in parts.values())
+        self.requires = tuple(dict.fromkeys(one for part in parts.values() for one in part.requires))
+        self.parts, self.weights = nn.ModuleDict(parts), dict(weights)  # type: ignore[arg-type] # they are modules
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The sum, its parts' facts added up, and each part's value, without its weight, as `loss/<name>`."""

@@ -1,6 +1,6 @@
 """The pairs that a distance gets most wrong: of one identity and far apart, of two and near."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,7 +38,7 @@ def hardest(embedded: EmbeddedSet, top: int, tile: int = 2048, rows: int = ROWS)
         ends = int(kept.start[kept.identity[last - 1] + 1])
         for left, right in spans(len(kept.z) - first, tile):
             left, right = left + first, right + first
-            distance: Any = embedded.distance
+            distance = embedded.distance
             d = distance.matrix(kept.z[first:last], kept.z[left:right])
             a, b = kept.identity[first:last, None], kept.identity[None, left:right]
             # rows are sorted by identity: a pair of two identities has column > row, and one of one identity lies next
@@ -77,7 +77,7 @@ def _pairs(embedded: EmbeddedSet, rows: Sorted, place: Tensor) -> Hardest:
     small ones.
     """
     left, right = place
-    distance: Any = embedded.distance
+    distance = embedded.distance
     exact, order = distance.pairwise(rows.z[left], rows.z[right]).sort(stable=True)
     return Hardest(rows.order[left[order]].cpu(), rows.order[right[order]].cpu(), exact.cpu())
 

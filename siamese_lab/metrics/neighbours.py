@@ -1,11 +1,12 @@
 """The nearest images of other classes, exactly, in tiles."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from siamese_lab.structures.contracts import Distance
 
 ROWS, COLUMNS = 256, 4096  # of a tile: 4 MB of float32, which stay in the processor's cache
 GROUP = 64  # columns that are looked at only if the least of them is near enough
@@ -14,7 +15,7 @@ Score = Callable[[Tensor, Tensor], Tensor]
 
 
 @torch.no_grad()
-def nearest_others(z: Tensor, labels: Tensor, distance: Any, k: int, queries: Tensor | None = None) -> Tensor:
+def nearest_others(z: Tensor, labels: Tensor, distance: Distance, k: int, queries: Tensor | None = None) -> Tensor:
     """For each query the k rows of other labels that lie nearest, nearest first.
 
     Exact. Beside z and the result it takes some 20 MB: a tile of distances, and k candidates for each of its rows.
@@ -24,7 +25,7 @@ def nearest_others(z: Tensor, labels: Tensor, distance: Any, k: int, queries: Te
     Args:
         z: (N, D).
         labels: (N,).
-        distance: with matrix(a, b), and perhaps index().
+        distance: the run's.
         k: neighbours; no label may leave fewer rows than that.
         queries: (Q,) rows of z; None = all of them.
 
@@ -46,11 +47,11 @@ def nearest_others(z: Tensor, labels: Tensor, distance: Any, k: int, queries: Te
     return torch.cat(found) if found else torch.zeros(0, k, dtype=torch.long)
 
 
-def ranking(distance: Any, z: Tensor) -> tuple[Tensor, Score]:
+def ranking(distance: Distance, z: Tensor) -> tuple[Tensor, Score]:
     """Vectors, and a function of two sets of them that puts them into the order of the distance by one matrix product
     where it can.
     """
-    kind = getattr(distance, "index", lambda: None)()
+    kind = distance.index()
     if kind is None:
         return z, distance.matrix
     name, map_ = kind

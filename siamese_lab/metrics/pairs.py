@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from siamese_lab.core.errors import LabError
 from siamese_lab.metrics.tiles import Sorted, spans
+from siamese_lab.structures.contracts import Distance
 
 MOST_SAME = (
     20_000_000  # same-label distances held in memory: 80 MB of float32, as much again for their identities and the sort
@@ -47,7 +47,7 @@ class AllPairs:
         LabError: if there are more same-label pairs than memory should hold.
     """
 
-    def __init__(self, rows: Sorted, distance: Any, tile: int) -> None:
+    def __init__(self, rows: Sorted, distance: Distance, tile: int) -> None:
         self.rows, self.distance, self.tile = rows, distance, tile
         sizes = rows.sizes
         self.same_count = int((sizes * (sizes - 1) // 2).sum())
@@ -107,7 +107,7 @@ class ListedPairs:
         seed: of the draw, >= 0.
     """
 
-    def __init__(self, rows: Sorted, distance: Any, count: int, seed: int) -> None:
+    def __init__(self, rows: Sorted, distance: Distance, count: int, seed: int) -> None:
         self.rows, self.distance = rows, distance
         generator = torch.Generator().manual_seed(seed)  # on the CPU: the same pairs on every device
         start = rows.start.cpu()

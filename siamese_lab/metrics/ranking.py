@@ -4,12 +4,12 @@ change.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from siamese_lab.metrics.tiles import Sorted
+from siamese_lab.structures.contracts import Distance
 
 RECALLS = (1, 5, 10)
 MEASURES = (*(f"recall@{k}" for k in RECALLS), "r_precision", "map@r", "mrr")
@@ -65,7 +65,7 @@ def measures(ranks: Ranks) -> Tensor:
     return torch.stack([*recalls, r_precision, average, 1 / ranks.first.double()], 1)
 
 
-def blocks(rows: Sorted, distance: Any, tile: int, spare: int) -> Iterator[Block]:
+def blocks(rows: Sorted, distance: Distance, tile: int, spare: int) -> Iterator[Block]:
     """Ranks all queries, some tile^2 distances at a time. Queries without another image of their identity are left out.
 
     A hit at the same distance as images of other identities stands behind them all; the query itself stands nowhere.

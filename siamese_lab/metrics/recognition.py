@@ -1,6 +1,6 @@
 """?"""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -144,5 +144,5 @@ def named(given: Mapping[str, Any], name: str, what: str, remedy: str) -> Any:
     return given[name]
 
 
-def _pairwise(embedded: EmbeddedSet) -> Any:
+def _pairwise(embedded: EmbeddedSet) -> Callable[[Tensor, Tensor], Tensor]:
     return embedded.distance.pairwise

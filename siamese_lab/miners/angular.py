@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from siamese_lab.miners._strips import Strip, joined, pairs
+from siamese_lab.structures.contracts import Produces
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Triplets
 
@@ -34,7 +35,7 @@ class Angular:
         ValueError: if angle is not in its range, or negatives none of these.
     """
 
-    produces = "triplets"
+    produces: Produces = "triplets"
 
     def __init__(self, angle: float = 20.0, negatives: Literal["hardest", "all"] = "hardest") -> None:
         if not 0 < angle < 90:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from siamese_lab.miners._strips import Strip, joined
+from siamese_lab.structures.contracts import Produces
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Triplets
 
@@ -14,7 +15,7 @@ class BatchHard:
     Source: Hermans, Beyer, Leibe, 2017, eq. 5.
     """
 
-    produces = "triplets"
+    produces: Produces = "triplets"
 
     @torch.no_grad()
     def __call__(self, e: Embedded) -> Triplets:

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from siamese_lab.core.random import Stream, generator
 from siamese_lab.miners._strips import Strip, joined, pairs, table
+from siamese_lab.structures.contracts import Produces
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Triplets
 
@@ -31,7 +32,7 @@ class DistanceWeighted:
         ValueError: if nearest or farthest is not in its range.
     """
 
-    produces = "triplets"
+    produces: Produces = "triplets"
 
     def __init__(self, nearest: float = 0.5, farthest: float = 1.4, *, seed: int = 0) -> None:
         if not 0 < nearest <= 2**0.5:

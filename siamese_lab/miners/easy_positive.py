@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from siamese_lab.miners._strips import Strip, joined
+from siamese_lab.structures.contracts import Produces
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Triplets
 
@@ -26,7 +27,7 @@ class EasyPositive:
         ValueError: if negative is neither.
     """
 
-    produces = "triplets"
+    produces: Produces = "triplets"
 
     def __init__(self, negative: Literal["hard", "semi_hard"] = "semi_hard") -> None:
         if negative not in ("hard", "semi_hard"):

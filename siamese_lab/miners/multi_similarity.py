@@ -3,6 +3,7 @@
 import torch
 
 from siamese_lab.miners._strips import strips
+from siamese_lab.structures.contracts import Produces
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Pairs
 
@@ -22,7 +23,7 @@ class MultiSimilarity:
         epsilon: in units of the distance, in (-inf, inf); the larger, the more pairs count.
     """
 
-    produces = "pairs"
+    produces: Produces = "pairs"
 
     def __init__(self, epsilon: float = 0.1) -> None:
         self.epsilon = epsilon

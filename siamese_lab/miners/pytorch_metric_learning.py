@@ -7,6 +7,7 @@ import torch
 
 from siamese_lab.adapters import pytorch_metric_learning as adapter
 from siamese_lab.core.random import Stream
+from siamese_lab.structures.contracts import Produces
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Pairs, Triplets
 
@@ -33,7 +34,9 @@ class PytorchMetricLearning:
         ValueError: if there is no such miner, or the arguments do not fit it.
     """
 
-    produces = "triplets"  # that of conf/miner/pytorch_metric_learning.yaml; an object's own follows from the name
+    produces: Produces = (
+        "triplets"  # that of conf/miner/pytorch_metric_learning.yaml; an object's own follows from the name
+    )
 
     def __init__(
         self, *, seed: int = 0, name: str = "BatchHardMiner", arguments: Mapping[str, Any] | None = None

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from siamese_lab.core.random import Stream, generator
 from siamese_lab.miners._strips import Strip, joined, pairs
+from siamese_lab.structures.contracts import Produces
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Triplets
 
@@ -25,7 +26,7 @@ class RankWindow:
         ValueError: if first or last is not in its range.
     """
 
-    produces = "triplets"
+    produces: Produces = "triplets"
 
     def __init__(self, first: int = 2, last: int = 10, *, seed: int = 0) -> None:
         if not first >= 1:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from siamese_lab.miners._strips import Strip, joined, pairs, table
+from siamese_lab.structures.contracts import Produces
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Triplets
 
@@ -19,7 +20,7 @@ class SemiHard:
     names none.
     """
 
-    produces = "triplets"
+    produces: Produces = "triplets"
 
     @torch.no_grad()
     def __call__(self, e: Embedded) -> Triplets:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.checkpoint import checkpoint
 
@@ -15,7 +15,9 @@ from siamese_lab.core.random import Stream, generator
 from siamese_lab.distributed import collectives
 from siamese_lab.model.twin import Twin
 from siamese_lab.structures.batch import Batch
+from siamese_lab.structures.contracts import Loss, Memory, Miner
 from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.parameters import take_rows
 from siamese_lab.structures.tuples import Tuples
 
 LOG_EVERY = 10  # steps
@@ -39,15 +41,18 @@ class SiameseModule(pl.LightningModule):
         ValueError: if ema is not in (0, 1) or chunk not positive.
     """
 
+    loss: Loss
+    memory: Memory | None
+
     def __init__(
         self,
         twin: Twin,
-        loss: nn.Module,
-        miner: Callable[[Embedded], Tuples],
+        loss: Loss,
+        miner: Miner,
         *,
         seed: int = 0,
         ema: float | None = None,
-        memory: nn.Module | None = None,
+        memory: Memory | None = None,
         chunk: int | None = None,
         make_optimizers: Callable[["SiameseModule"], Any] | None = None,
     ) -> None:
@@ -76,8 +81,8 @@ class SiameseModule(pl.LightningModule):
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augments on the device, by parameters drawn for the whole batch from (seed, epoch, step)."""
         augment = self.twin.augment
-        maps = augment.draw(len(batch.ids), generator(self.seed, Stream.AUGMENT, batch.epoch, batch.step))
-        mine = maps[batch.first : batch.first + len(batch.x)]
+        drawn = augment.draw(len(batch.ids), generator(self.seed, Stream.AUGMENT, batch.epoch, batch.step))
+        mine = take_rows(drawn, slice(batch.first, batch.first + len(batch.x)))
         return batch._replace(x=augment.apply(self.twin.prepare(batch.x), mine))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -88,12 +93,11 @@ class SiameseModule(pl.LightningModule):
             e = self.memory(e)
         tuples = batch.tuples if batch.tuples is not None else self.miner(e)
         loss, facts = self.loss(e, tuples)
-        value: Tensor = loss
         self.seen = (replace(e, z=e.z.detach()), tuples, facts)
         if self.trainer.is_last_batch or (self.global_step + 1) % LOG_EVERY == 0:  # else it is not written anyway
-            self.log("train/loss", value.detach(), prog_bar=True, on_step=True, on_epoch=False)
+            self.log("train/loss", loss.detach(), prog_bar=True, on_step=True, on_epoch=False)
             self.log_dict({f"train/{name}": fact.float() for name, fact in facts.items()}, on_step=True, on_epoch=False)
-        return value
+        return loss
 
     def _forward(self, x: Tensor) -> Tensor:
         """Embeddings (b, D) of a batch in training; chunks are computed again when their gradient is asked for."""

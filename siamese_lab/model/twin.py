@@ -4,8 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siamese_lab.augment.affine import Affine
 from siamese_lab.augment.none import Unchanged
+from siamese_lab.structures.contracts import Augmentation, Distance
+from siamese_lab.structures.parameters import repeat_row
 
 
 class Twin(nn.Module):
@@ -35,11 +36,13 @@ class Twin(nn.Module):
         torch.Size([4, 32])
     """
 
+    distance: Distance
+
     def __init__(
         self,
         backbone: nn.Module,
-        distance: nn.Module,
-        augment: Affine | Unchanged | None = None,
+        distance: Distance,
+        augment: Augmentation | None = None,
         *,
         views: int = 1,
         channels_last: bool = True,
@@ -51,7 +54,7 @@ class Twin(nn.Module):
             )
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.backbone, self.distance = backbone.to(memory_format=self.layout), distance
-        self.augment = augment if augment is not None else Unchanged()
+        self.augment: Augmentation = augment if augment is not None else Unchanged()
         self.views = views
 
     @property
@@ -81,8 +84,7 @@ class Twin(nn.Module):
         `embed` returns.
         """
         a, b = self.backbone(self.prepare(left)), self.backbone(self.prepare(right))  # (B, D) each
-        distances: Tensor = self.distance.pairwise(a, b)  # type: ignore[operator]
-        return distances
+        return self.distance.pairwise(a, b)
 
     @torch.no_grad()
     def embed(self, x: Tensor) -> Tensor:
@@ -99,8 +101,9 @@ class Twin(nn.Module):
             with torch.autocast(x.device.type, enabled=False):
                 x = self.prepare(x)
                 z: Tensor = self.backbone(x)
-                for view in self.augment.views(self.views)[1:]:
-                    z = z + self.backbone(self.augment.apply(x, view.repeat(len(x), 1, 1)))
+                views = self.augment.views(self.views)
+                for view in range(1, self.views):  # the first one changes nothing
+                    z = z + self.backbone(self.augment.apply(x, repeat_row(views, view, len(x))))
         finally:
             for part in training:
                 part.training = True

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import ndtri
-from torch import nn
 
 from siamese_lab.metrics.roc import Curves
 from siamese_lab.plots._style import BLUE, LIGHT, LINE, ORANGE, THIN, legend_below, mark_point, titled_axes
+from siamese_lab.structures.contracts import Distance
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,7 +20,7 @@ HIGHEST = 0.8  # rate that they show
 
 
 def distance_histograms(
-    curves: Curves, distance: nn.Module, threshold: float | None = None, title: str = ""
+    curves: Curves, distance: Distance, threshold: float | None = None, title: str = ""
 ) -> "Figure":
     """Histograms of the distances of same-label and of different-label pairs, each kind adding up to 100 %.
 
@@ -148,6 +148,6 @@ def _accepted(curves: Curves, threshold: float) -> str:
     )
 
 
-def distance_name(distance: nn.Module) -> str:
+def distance_name(distance: Distance) -> str:
     """The name of a distance as a reader has it: SquaredEuclidean -> "squared euclidean distance"."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", type(distance).__name__).lower() + " distance"

@@ -1,5 +1,7 @@
 """Recognition trials that a data set's publisher fixed, such as Omniglot's 20 official one-shot runs."""
 
+from typing import Literal
+
 from siamese_lab.metrics.recognition import Compare, Outcomes, check_compare, error, named, outcomes
 from siamese_lab.statistics.influence import Figure
 from siamese_lab.structures.embedded_set import EmbeddedSet
@@ -27,8 +29,8 @@ class GivenTrials:
         ValueError: if `compare` is neither.
     """
 
-    headline = "error"
-    better = "low"
+    headline: str = "error"
+    better: Literal["low", "high"] = "low"
 
     def __init__(self, trials: str, compare: Compare = "nearest") -> None:
         self.trials, self.compare = trials, check_compare(compare)

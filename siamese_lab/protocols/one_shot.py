@@ -1,5 +1,7 @@
 """N-way K-shot recognition of classes never trained on, in drawn episodes."""
 
+from typing import Literal
+
 import torch
 
 from siamese_lab.metrics.episodes import draw_episodes
@@ -33,8 +35,8 @@ class OneShot:
         ValueError: if an argument is out of its range.
     """
 
-    headline = "error"
-    better = "low"
+    headline: str = "error"
+    better: Literal["low", "high"] = "low"
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """Retrieval: which images stand nearest to each image of a part?"""
 
 from dataclasses import replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -34,8 +35,8 @@ class Retrieval:
         ValueError: if tile is not positive.
     """
 
-    headline = "map@r"
-    better = "high"
+    headline: str = "map@r"
+    better: Literal["low", "high"] = "high"
 
     def __init__(self, tile: int = 2048) -> None:
         self.tile = check_tile(tile)

@@ -51,8 +51,8 @@ class Verification:
         ValueError: if an argument is out of its range.
     """
 
-    headline = "eer"
-    better = "low"
+    headline: str = "eer"
+    better: Literal["low", "high"] = "low"
 
     def __init__(
         self,

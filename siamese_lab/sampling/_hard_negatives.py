@@ -1,10 +1,11 @@
 """What hard pairs and hard triplets share: when to mine, and how hard negatives are drawn from the table."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from siamese_lab.metrics.neighbours import nearest_others
 from siamese_lab.sampling._class_index import Classes
+from siamese_lab.structures.contracts import Distance
 
 
 class HardNegatives:
@@ -43,7 +44,7 @@ class HardNegatives:
         """Whether a new table is due before this epoch."""
         return epoch >= self.warmup and (epoch - self.warmup) % self.every == 0
 
-    def mine(self, z: Tensor, distance: nn.Module) -> Tensor:
+    def mine(self, z: Tensor, distance: Distance) -> Tensor:
         """The table (N, neighbours) from the embeddings z (N, D) of the whole training part."""
         return nearest_others(z, self.classes.of.to(z.device), distance, self.neighbours)
 

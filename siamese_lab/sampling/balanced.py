@@ -8,6 +8,7 @@ from torch import Tensor
 from siamese_lab.core.random import Stream, generator
 from siamese_lab.sampling._class_index import Classes, check_batch
 from siamese_lab.structures.batch import DrawnBatch
+from siamese_lab.structures.contracts import Produces
 
 
 class Balanced:
@@ -35,7 +36,7 @@ class Balanced:
             class has two images.
     """
 
-    produces = "labels"
+    produces: Produces = "labels"
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from torch import Tensor
 from siamese_lab.core.random import Stream, generator
 from siamese_lab.sampling._class_index import Classes, check_batch, distinct
 from siamese_lab.structures.batch import DrawnBatch
+from siamese_lab.structures.contracts import Produces
 from siamese_lab.structures.tuples import Episode
 
 
@@ -33,7 +34,7 @@ class Episodes:
         ValueError: if a number is out of its range, or the data have fewer classes with enough images.
     """
 
-    produces = "episodes"
+    produces: Produces = "episodes"
 
     def __init__(
         self, *, labels: Tensor, seed: int = 0, way: int = 20, shot: int = 1, queries: int = 5, steps: int | None = None

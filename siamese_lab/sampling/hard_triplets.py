@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from siamese_lab.core.random import Stream, generator
 from siamese_lab.sampling._class_index import Classes, check_batch
 from siamese_lab.sampling._hard_negatives import HardNegatives
 from siamese_lab.sampling.random_triplets import drawn_triplets
 from siamese_lab.structures.batch import DrawnBatch
+from siamese_lab.structures.contracts import Distance, Produces
 
 
 class HardTriplets:
@@ -33,7 +34,7 @@ class HardTriplets:
         ValueError: if a number is out of its range or more than the data have, or the data have no triplet.
     """
 
-    produces = "triplets"
+    produces: Produces = "triplets"
 
     def __init__(
         self,
@@ -61,7 +62,7 @@ class HardTriplets:
         """Whether a new table is due before this epoch."""
         return self.negatives.wants(epoch)
 
-    def mine(self, z: Tensor, distance: nn.Module, epoch: int = 0) -> Tensor:
+    def mine(self, z: Tensor, distance: Distance, epoch: int = 0) -> Tensor:
         """The table (N, neighbours) of each training image's nearest images of other classes."""
         return self.negatives.mine(z, distance)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from siamese_lab.core.random import Stream, generator
 from siamese_lab.metrics.neighbours import nearest_others
@@ -11,6 +11,7 @@ from siamese_lab.sampling._class_index import Classes, check_batch
 from siamese_lab.sampling._hard_negatives import HardNegatives
 from siamese_lab.sampling.random_triplets import drawn_triplets
 from siamese_lab.structures.batch import DrawnBatch
+from siamese_lab.structures.contracts import Distance, Produces
 
 ROWS = 1024  # images whose candidates are compared at once
 
@@ -45,7 +46,7 @@ class HardWindow:
         ValueError: if a number is out of its range or more than the data have, or the data have no triplet.
     """
 
-    produces = "triplets"
+    produces: Produces = "triplets"
 
     def __init__(
         self,
@@ -90,7 +91,7 @@ class HardWindow:
         return self.negatives.wants(epoch)
 
     @torch.no_grad()
-    def mine(self, z: Tensor, distance: nn.Module, epoch: int = 0) -> Tensor:
+    def mine(self, z: Tensor, distance: Distance, epoch: int = 0) -> Tensor:
         """The table (N, 1 + ranks): a positive of each image, and its negatives of these ranks, -1 for those that do
         not pass.
         """
@@ -98,7 +99,7 @@ class HardWindow:
         near = nearest_others(z, self.classes.of.to(z.device), distance, self.last)[:, self.first - 1 :]  # (N, W)
         for rows in torch.arange(len(z)).split(ROWS):
             a = z[rows]
-            d = torch.stack([distance.pairwise(a, z[column]) for column in (positive[rows], *near[rows].unbind(1))], 1)  # type: ignore[operator]
+            d = torch.stack([distance.pairwise(a, z[column]) for column in (positive[rows], *near[rows].unbind(1))], 1)
             near[rows] = near[rows].masked_fill(~self._passes(d[:, :1], d[:, 1:]).cpu(), -1)
         return torch.cat([positive[:, None], near], 1)
 

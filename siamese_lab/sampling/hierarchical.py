@@ -8,6 +8,7 @@ from torch import Tensor
 from siamese_lab.core.random import Stream, generator
 from siamese_lab.sampling._class_index import Classes, check_batch, distinct
 from siamese_lab.structures.batch import DrawnBatch
+from siamese_lab.structures.contracts import Produces
 
 
 class Hierarchical:
@@ -32,7 +33,7 @@ class Hierarchical:
         ValueError: if the data have no such groups or none that could fill a batch, or a number is out of its range.
     """
 
-    produces = "labels"
+    produces: Produces = "labels"
 
     def __init__(
         self,

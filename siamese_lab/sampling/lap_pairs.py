@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 import torch
 from scipy.optimize import linear_sum_assignment
-from torch import Tensor, nn
+from torch import Tensor
 
 from siamese_lab.core.random import Stream, generator
 from siamese_lab.sampling._class_index import Classes, check_batch
 from siamese_lab.sampling.random_pairs import drawn_pairs
 from siamese_lab.structures.batch import DrawnBatch
+from siamese_lab.structures.contracts import Distance, Produces
 
 
 class LAPPairs:
@@ -48,7 +49,7 @@ class LAPPairs:
         ValueError: if a number is out of its range or more than the data have, or the data have no pair of a kind.
     """
 
-    produces = "pairs"
+    produces: Produces = "pairs"
 
     def __init__(
         self,
@@ -100,7 +101,7 @@ class LAPPairs:
         return epoch >= self.warmup and (epoch - self.warmup) % self.every == 0
 
     @torch.no_grad()
-    def mine(self, z: Tensor, distance: nn.Module, epoch: int = 0) -> Tensor:
+    def mine(self, z: Tensor, distance: Distance, epoch: int = 0) -> Tensor:
         """The table (N, every): each image's partner of another class in the next epochs."""
         g = generator(self.seed, Stream.LAP_PAIRS_MINING, epoch)
         order = self._by_class(g)
@@ -108,7 +109,7 @@ class LAPPairs:
         table = torch.empty(len(order), self.every, dtype=torch.long)
         for part in range(parts):
             rows = order[part::parts]  # (n,) a class's images go to different partitions
-            d = distance.matrix(z[rows], z[rows]).double().cpu()  # type: ignore[operator]
+            d = distance.matrix(z[rows], z[rows]).double().cpu()
             table[rows] = self._partners(rows, d, self.amount(epoch), g)
         return table
 

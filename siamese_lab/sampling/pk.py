@@ -7,6 +7,7 @@ from torch import Tensor
 from siamese_lab.core.random import Stream, generator
 from siamese_lab.sampling._class_index import Classes, check_batch, distinct
 from siamese_lab.structures.batch import DrawnBatch
+from siamese_lab.structures.contracts import Produces
 
 
 class PK:
@@ -29,7 +30,7 @@ class PK:
             needs, or no class has two images.
     """
 
-    produces = "labels"
+    produces: Produces = "labels"
 
     def __init__(
         self, *, labels: Tensor, seed: int = 0, batch_size: int = 256, per_class: int = 4, steps: int | None = None

@@ -8,6 +8,7 @@ from torch import Tensor
 from siamese_lab.core.random import Stream, generator
 from siamese_lab.sampling._class_index import Classes, check_batch
 from siamese_lab.structures.batch import DrawnBatch
+from siamese_lab.structures.contracts import Produces
 from siamese_lab.structures.tuples import Pairs
 
 
@@ -28,7 +29,7 @@ class RandomPairs:
             a kind.
     """
 
-    produces = "pairs"
+    produces: Produces = "pairs"
 
     def __init__(
         self, *, labels: Tensor, seed: int = 0, batch_size: int = 256, share_same: float = 0.5, steps: int | None = None

@@ -8,6 +8,7 @@ from torch import Tensor
 from siamese_lab.core.random import Stream, generator
 from siamese_lab.sampling._class_index import Classes, check_batch
 from siamese_lab.structures.batch import DrawnBatch
+from siamese_lab.structures.contracts import Produces
 from siamese_lab.structures.tuples import Triplets
 
 
@@ -24,7 +25,7 @@ class RandomTriplets:
         ValueError: if batch_size is no multiple of 3 or larger than the data, or the data have no triplet.
     """
 
-    produces = "triplets"
+    produces: Produces = "triplets"
 
     def __init__(self, *, labels: Tensor, seed: int = 0, batch_size: int = 192, steps: int | None = None) -> None:
         self.classes = Classes(labels)

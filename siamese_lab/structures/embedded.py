@@ -1,10 +1,12 @@
 """Embeddings of a batch with the distance they are compared by."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from siamese_lab.distances._contract import Distance
+from siamese_lab.distances.euclidean import Euclidean
 
 
 @dataclass
@@ -24,19 +26,12 @@ class Embedded:
     labels: Tensor
     ids: Tensor | None = None
     anchors: int | None = None
-    distance: nn.Module | None = None
+    distance: Distance = field(default_factory=Euclidean)
     where: tuple[int, int] = (0, 0)
     _matrix: Tensor | None = field(default=None, init=False, repr=False)
     _equal: Tensor | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.distance is None:
-            # the default of a notebook; a run always gives its own
-            from siamese_lab.distances.euclidean import (
-                Euclidean,
-            )
-
-            self.distance = Euclidean()
         if self.z.dtype in (torch.float16, torch.bfloat16):
             self.z = self.z.float()
         if len(self.labels) != len(self.z):
@@ -52,7 +47,7 @@ class Embedded:
         """Distances (A, R) from each anchor to each row, computed once, with gradient, in at least float32."""
         if self._matrix is None:
             with torch.enable_grad(), torch.autocast(self.z.device.type, enabled=False):
-                self._matrix = self._distance().matrix(self.z[: self.anchors], self.z)
+                self._matrix = self.distance.matrix(self.z[: self.anchors], self.z)
         return self._matrix
 
     def at(self, left: Tensor, right: Tensor) -> Tensor:
@@ -64,7 +59,7 @@ class Embedded:
         if self._matrix is not None or 4 * len(left) >= len(self.z[: self.anchors]) * len(self.z):
             return self.matrix()[left, right]
         with torch.autocast(self.z.device.type, enabled=False):
-            distances: Tensor = self._distance().pairwise(self.z[left], self.z[right])
+            distances: Tensor = self.distance.pairwise(self.z[left], self.z[right])
         return distances
 
     def positives(self) -> Tensor:
@@ -93,6 +88,3 @@ class Embedded:
     def _other(self) -> Tensor:
         ids = self.rows()
         return ids[: self.anchors, None] != ids[None, :]
-
-    def _distance(self) -> Any:
-        return self.distance

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from siamese_lab.distances._contract import Distance
 from siamese_lab.structures.samples import Episodes
 
 
@@ -24,6 +25,6 @@ class EmbeddedSet:
     z: Tensor
     labels: Tensor
     classes: tuple[str, ...]
-    distance: nn.Module
+    distance: Distance
     groups: Mapping[str, tuple[Tensor, tuple[str, ...]]] = field(default_factory=dict)
     trials: Mapping[str, Episodes] = field(default_factory=dict)

@@ -1,8 +1,8 @@
 """From a checked config to the objects of a run."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
+import pytorch_lightning as pl
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -16,6 +16,7 @@ from siamese_lab.model.build_module import build_module, refuse_chunks
 from siamese_lab.model.build_twin import build_twin
 from siamese_lab.model.device import decide_device
 from siamese_lab.model.siamese import SiameseModule
+from siamese_lab.structures.contracts import EvaluationProtocol, Sampling
 from siamese_lab.structures.samples import Samples
 
 
@@ -26,11 +27,11 @@ class Lab:
     samples: Samples
     ids: Tensor
     labels: Tensor
-    sampling: Any
+    sampling: Sampling
     module: SiameseModule
-    protocols: dict[str, Any]
+    protocols: dict[str, EvaluationProtocol]
     decided: Decided
-    callbacks: dict[str, Any] = field(default_factory=dict)
+    callbacks: dict[str, pl.Callback] = field(default_factory=dict)
 
 
 def assemble(cfg: DictConfig, *, samples: Samples | None = None, trusted: bool = True) -> Lab:

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from itertools import islice
+from typing import cast
 
 import torch
 from omegaconf import DictConfig
-from torch import Tensor
+from torch import Tensor, nn
 
-from siamese_lab.config.compose import resolved_hash
+from siamese_lab.config.identity import resolved_hash
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import printable
 from siamese_lab.data.loader import BatchLoader
@@ -15,6 +16,7 @@ from siamese_lab.evaluation.evaluator import embed_ids
 from siamese_lab.model.cost import count_parameters, multiply_adds
 from siamese_lab.runs.folder import run_folder
 from siamese_lab.structures.batch import Batch
+from siamese_lab.structures.contracts import MinedSampling
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Pairs, Triplets
 from siamese_lab.training.assemble import Lab
@@ -45,9 +47,8 @@ def describe(cfg: DictConfig, lab: Lab) -> list[str]:
              if len(ids := samples.ids(part))]  # fmt: skip
     parts += [f"no {part} part" for part in ("val", "test") if not len(samples.ids(part))]
     size = count_parameters(twin.backbone)
-    heads = ", ".join(
-        f"{name} {count_parameters(part):,}" for name, part in (("distance", twin.distance), ("loss", loss))
-    )
+    weights: dict[str, nn.Module] = {"distance": cast(nn.Module, twin.distance), "loss": cast(nn.Module, loss)}
+    heads = ", ".join(f"{name} {count_parameters(part):,}" for name, part in weights.items())
     loader = BatchLoader(samples, lab.ids, lab.labels, lab.sampling)
     mined = mine(lab, loader, cfg.evaluation.batch_size)
     probes = [probe(lab, batch) for batch in islice(loader, PROBED)]
@@ -88,7 +89,7 @@ def mine(lab: Lab, loader: BatchLoader, size: int) -> str:
     """Gives the loader the table of its first epoch where the sampling has no warm-up; says on what the batches are
     evaluated.
     """
-    if not hasattr(lab.sampling, "mine"):
+    if not isinstance(lab.sampling, MinedSampling):
         return ""
     if not lab.sampling.wants(0):
         return " (of the warm-up, before anything is mined)"

@@ -8,6 +8,7 @@ from siamese_lab.data.loader import BatchLoader
 from siamese_lab.distributed import collectives
 from siamese_lab.evaluation.evaluator import embed_ids
 from siamese_lab.structures.batch import Batch
+from siamese_lab.structures.contracts import MinedSampling
 from siamese_lab.training.interruption import Stopping
 
 
@@ -30,7 +31,7 @@ class Mining(pl.Callback):
         """Sets the loader's epoch; mines."""
         loader = self.loader
         loader.epoch, loader.start, self.done = trainer.current_epoch, 0, 0
-        if loader.sampling.wants(loader.epoch):
+        if isinstance(loader.sampling, MinedSampling) and loader.sampling.wants(loader.epoch):
             with self.stopping.at_once():
                 z = embed_ids(pl_module.twin, loader.samples, loader.ids, self.batch_size)
                 loader.table = collectives.broadcast(loader.sampling.mine(z, pl_module.twin.distance, loader.epoch))

@@ -80,7 +80,7 @@ def _describe(cfg: DictConfig, folder: RunFolder, lab: Lab) -> None:
     headlines = [f"{name}/{protocol.headline}" for name, protocol in lab.protocols.items()]
     twin = lab.module.twin
     costs = {
-        "parameters": count_parameters(twin.backbone, twin.distance),
+        "parameters": count_parameters(twin),
         "multiply_adds": multiply_adds(twin.backbone, shape),
     }
     known = {"shape": shape, "classes": classes}

@@ -8,6 +8,7 @@ import torch
 from siamese_lab.augment.affine import Affine
 from siamese_lab.augment.none import Unchanged
 from siamese_lab.config.groups import option_names
+from siamese_lab.structures.parameters import repeat_row, take_rows
 
 OFF = {"rotate": 0.0, "shear": 0.0, "scale": 0.0, "shift": 0.0, "p": 1.0}
 ANGLE, SHEAR, SCALE, SHIFT = 0, 1, 3, 5  # columns of the numbers that _maps takes; from shear on in pairs, x and y
@@ -31,7 +32,7 @@ def extreme(x, column, value=1.0, **options):
     u = torch.zeros(len(x), 7)
     u[:, column] = value
     affine = Affine(**{**OFF, **options})
-    return affine.apply(x, affine._maps(u))
+    return affine.apply(x, {"maps": affine._maps(u)})
 
 
 # what holds for every augmentation
@@ -43,36 +44,39 @@ def test_same_seed_same_pixels(augment):
     assert made.shape == x.shape
     assert torch.equal(made, augment.apply(x, augment.draw(5, seeded(3))))
     assert torch.equal(torch.get_rng_state(), state)
-    assert augment.draw(5, seeded()).shape == (5, 2, 3)
+    assert all(len(values) == 5 for values in augment.draw(5, seeded()).values())
 
 
 def test_an_image_does_not_depend_on_its_batch(augment):
     maps = augment.draw(6, seeded())
     whole = augment.apply(images(6), maps)
-    torch.testing.assert_close(augment.apply(images(6)[2:4], maps[2:4]), whole[2:4])  # what a rank does with its slice
+    torch.testing.assert_close(
+        augment.apply(images(6)[2:4], take_rows(maps, slice(2, 4))), whole[2:4]
+    )  # what a rank does with its slice
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_first_view_is_the_image_itself(augment, dtype):
     x = images(3, dtype=dtype)
-    assert augment.views(4).shape == (4, 2, 3)
-    seen = augment.apply(x, augment.views(1).repeat(3, 1, 1))
+    assert all(len(values) == 4 for values in augment.views(4).values())
+    seen = augment.apply(x, repeat_row(augment.views(1), 0, 3))
     assert seen.dtype == dtype
     torch.testing.assert_close(seen, x, atol=1e-6, rtol=0)
-    assert torch.equal(augment.views(4), augment.views(4))
-    assert torch.equal(augment.views(4)[:2], augment.views(2))
+    for name, values in augment.views(4).items():
+        assert torch.equal(values, augment.views(4)[name])
+        assert torch.equal(values[:2], augment.views(2)[name])
 
 
 # affine
 
 
 def test_each_image_has_a_transform_of_its_own():
-    maps = Affine(p=1.0).draw(200, seeded())
+    maps = Affine(p=1.0).draw(200, seeded())["maps"]
     assert len(maps.unique(dim=0)) == 200
     same = images(1).repeat(20, 1, 1, 1)
-    assert len(Affine(p=1.0).apply(same, maps[:20]).unique(dim=0)) == 20
-    assert not torch.equal(Affine().draw(9, seeded(0)), Affine().draw(9, seeded(1)))
-    assert len(Affine().views(9).unique(dim=0)) == 9
+    assert len(Affine(p=1.0).apply(same, {"maps": maps[:20]}).unique(dim=0)) == 20
+    assert not torch.equal(Affine().draw(9, seeded(0))["maps"], Affine().draw(9, seeded(1))["maps"])
+    assert len(Affine().views(9)["maps"].unique(dim=0)) == 9
 
 
 @pytest.mark.parametrize("options", [OFF, {"p": 0.0, "rotate": 90.0}])
@@ -120,19 +124,19 @@ def test_a_shear_moves_rows_against_each_other():
 
 def test_components_stay_in_their_range_and_are_kept_with_their_chance():
     affine = Affine(**{**OFF, "rotate": 20.0, "p": 0.3})
-    maps = affine.draw(4000, seeded())
+    maps = affine.draw(4000, seeded())["maps"]
     angle = torch.atan2(maps[:, 1, 0], maps[:, 0, 0]).rad2deg()
     kept = angle != 0
     assert float(kept.float().mean()) == pytest.approx(0.3, abs=0.03)
     assert 19 < float(angle.abs().max()) <= 20.001
     assert float(angle[kept].mean()) == pytest.approx(0, abs=1.5)
-    shifts = Affine(**{**OFF, "shift": 0.1}).draw(4000, seeded())[:, :, 2]
+    shifts = Affine(**{**OFF, "shift": 0.1}).draw(4000, seeded())["maps"][:, :, 2]
     assert 0.19 < float(shifts.abs().max()) <= 0.2  # of a side that is 2 long
     assert float(torch.corrcoef(shifts.T)[0, 1]) == pytest.approx(0, abs=0.06)
 
 
 def test_each_component_is_kept_or_left_on_its_own():
-    maps = Affine(rotate=10.0, shear=0.3, scale=0.2, shift=0.1, p=0.5).draw(4000, seeded())
+    maps = Affine(rotate=10.0, shear=0.3, scale=0.2, shift=0.1, p=0.5).draw(4000, seeded())["maps"]
     untouched = (maps == torch.eye(2, 3)).flatten(1).all(1)
     assert float(untouched.float().mean()) == pytest.approx(0.5**4, abs=0.012)
     sheared = Affine(**{**OFF, "shear": 0.3, "p": 0.5}).draw(1000, seeded())
@@ -140,7 +144,7 @@ def test_each_component_is_kept_or_left_on_its_own():
 
 
 def test_views_are_of_half_the_strength():
-    views = Affine(**{**OFF, "rotate": 40.0}).views(500)
+    views = Affine(**{**OFF, "rotate": 40.0}).views(500)["maps"]
     assert 18 < float(torch.atan2(views[:, 1, 0], views[:, 0, 0]).rad2deg().abs().max()) <= 20.001
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from siamese_lab.config.compose import check_composed, compose, read_config, resolved_hash
+from siamese_lab.config.compose import check_composed, compose, read_config
 from siamese_lab.config.groups import group_names, option_names
+from siamese_lab.config.identity import resolved_hash
 from siamese_lab.config.instantiate import build
 from siamese_lab.core.errors import LabError
 

@@ -15,6 +15,7 @@ from siamese_lab.losses.prototypical import PrototypicalLoss
 from siamese_lab.losses.supcon import SupConLoss
 from siamese_lab.losses.triplet import TripletLoss
 from siamese_lab.losses.weighted_sum import WeightedSum
+from siamese_lab.structures.contracts import Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Episode
 from tests.losses._references import LABELS, circle, plain, points, problem, tolerance
@@ -164,7 +165,7 @@ def test_it_eats_what_its_most_demanding_part_eats(parts, consumes, uses_memory)
     named = {f"part{i}": part for i, part in enumerate(parts)}
     loss = WeightedSum(named, dict.fromkeys(named, 1.0))
     assert (loss.consumes, loss.uses_memory) == (consumes, uses_memory)
-    assert ("never negative" in loss.requires) == any(isinstance(part, ContrastiveLoss) for part in parts)
+    assert (Property.NON_NEGATIVE in loss.requires) == any(isinstance(part, ContrastiveLoss) for part in parts)
 
 
 def test_parts_that_do_not_go_together_are_refused():

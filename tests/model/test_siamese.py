@@ -22,6 +22,7 @@ from siamese_lab.sampling.pk import PK
 from siamese_lab.sampling.random_pairs import RandomPairs
 from siamese_lab.structures.batch import Batch
 from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.parameters import repeat_row
 from siamese_lab.structures.samples import Samples
 from siamese_lab.structures.tuples import Pairs
 
@@ -151,7 +152,8 @@ def test_the_embedding_is_the_mean_of_the_views(normalise):
     model = twin_of(views=4, normalise=normalise)
     x = images().float() / 255
     model.backbone.eval()
-    seen = [model.backbone(model.augment.apply(x, view.expand(24, 2, 3))) for view in model.augment.views(4)]
+    views = model.augment.views(4)
+    seen = [model.backbone(model.augment.apply(x, repeat_row(views, view, 24))) for view in range(4)]
     mean = torch.stack(seen).mean(0)
     torch.testing.assert_close(model.embed(x), F.normalize(mean, dim=1) if normalise else mean, atol=1e-5, rtol=1e-4)
     assert not torch.allclose(model.embed(x), twin_of(views=1, normalise=normalise).embed(x), atol=1e-3)

@@ -22,6 +22,7 @@ import torch
 from omegaconf import OmegaConf
 
 from siamese_lab.config import compose
+from siamese_lab.config.identity import resolved_hash
 from tests.conftest import ROOT, SMALL
 from tests.security._user import command, composed_once
 
@@ -531,9 +532,7 @@ def test_nor_when_it_is_resumed(victim, mark, key, target):
     """Even where the run folder bears the name that its config has: the id is a hash, and no signature."""
     stopped(victim)
     changed(victim, key, mkdir(target, groups=[], schedule={"name": "cosine", "warmup": 0.0})(mark))
-    named = victim.with_name(
-        compose.resolved_hash(compose.OmegaConf.load(victim / "config.yaml"), fingerprint_of(victim))
-    )
+    named = victim.with_name(resolved_hash(OmegaConf.load(victim / "config.yaml"), fingerprint_of(victim)))
     victim.rename(named)
     refused(command("resume", str(named)), mark, key)
 

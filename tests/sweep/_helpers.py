@@ -27,7 +27,8 @@ if __name__ == "__main__":
 
 def written(study, *points, common=()):
     """Writes a study of the small problem with a job for each point, a list of overrides; returns its jobs."""
-    from siamese_lab.config.compose import compose, config_text, resolved_hash
+    from siamese_lab.config.compose import compose, config_text
+    from siamese_lab.config.identity import resolved_hash
     from siamese_lab.core.files import write_text
     from siamese_lab.data.load import load_data
     from siamese_lab.runs.job import Job

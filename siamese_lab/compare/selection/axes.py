@@ -1,9 +1,10 @@
 """What tells loose runs apart: axes from the keys in which their configs differ."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from siamese_lab.compare.analysis.comparison import Run, by_size
+from siamese_lab.config.named_targets import watchers
 from siamese_lab.config.schema import LEFT_OUT
 
 TARGET = "_target_"
@@ -32,7 +33,8 @@ def told_apart(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
         if group.removeprefix(CHOICES) not in (*NO_AXIS, "experiment", "callback")
     ]
     chosen.sort(key=lambda group: (FIRST.index(group) if group in FIRST else len(FIRST), group))
-    plain = [{key: value for key, value in run.config.items() if _is_axis(key)} for run in runs]
+    watching = set().union(*(watchers(run.config) for run in runs))
+    plain = [{key: value for key, value in run.config.items() if _is_axis(key, watching)} for run in runs]
     keys = []
     for key in dict.fromkeys(key for one in plain for key in one):
         group = key.partition(".")[0]
@@ -75,5 +77,6 @@ def _differing(tables: Sequence[dict[str, str]]) -> list[str]:
     ]
 
 
-def _is_axis(key: str) -> bool:
-    return not key.endswith(TARGET) and not any(key == out or key.startswith(f"{out}.") for out in NO_AXIS)
+def _is_axis(key: str, watching: Collection[str]) -> bool:
+    none = (*NO_AXIS, *watching)
+    return not key.endswith(TARGET) and not any(key == out or key.startswith(f"{out}.") for out in none)

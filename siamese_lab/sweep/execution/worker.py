@@ -71,7 +71,7 @@ def work(study: Path, run_id: str, threads: int | None = None) -> int:
 
 
 def _train(cfg: "DictConfig", run_id: str) -> int:  # type: ignore[name-defined] # noqa: F821
-    from siamese_lab.config.compose import resolved_hash
+    from siamese_lab.config.identity import resolved_hash
     from siamese_lab.core.errors import LabError
     from siamese_lab.core.processes import is_alive
     from siamese_lab.data.load import load_data

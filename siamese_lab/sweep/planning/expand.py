@@ -9,8 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from siamese_lab.config import overrides
 from siamese_lab.config.compatibility import refuse_misfits
-from siamese_lab.config.compose import compose, resolved_hash, skeleton
+from siamese_lab.config.compose import compose, skeleton
 from siamese_lab.config.groups import folders, group_names, option_names
+from siamese_lab.config.identity import resolved_hash
 from siamese_lab.config.instantiate import resolve_target
 from siamese_lab.config.ranges import check_ranges
 from siamese_lab.core.errors import LabError

@@ -111,7 +111,8 @@ def _build_plan(
 ) -> Plan:
     from omegaconf import OmegaConf
 
-    from siamese_lab.config.compose import config_text, resolved_hash
+    from siamese_lab.config.compose import config_text
+    from siamese_lab.config.identity import resolved_hash
     from siamese_lab.sweep.planning import grid
     from siamese_lab.sweep.planning.expand import expand
 

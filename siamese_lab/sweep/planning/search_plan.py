@@ -29,7 +29,8 @@ def point_config(words: list[str], config_dirs: Sequence[Path], values: dict[str
     Raises:
         LabError: if it cannot run.
     """
-    from siamese_lab.config.compose import config_text, resolved_hash
+    from siamese_lab.config.compose import config_text
+    from siamese_lab.config.identity import resolved_hash
     from siamese_lab.sweep.planning import grid
     from siamese_lab.sweep.planning.expand import expand
 

@@ -1,0 +1,48 @@
+"""What a run is identified by: the hash of everything that decides what it computes."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from siamese_lab.config.instantiate import TARGET, resolve_target
+from siamese_lab.config.named_targets import CHANGES_RESULT, class_attribute
+from siamese_lab.config.schema import LEFT_OUT
+
+SCHEMA_VERSION = 2
+"""Raised when a config of the same text would compute something else, or checkpoints are no longer read."""
+
+
+def resolved_hash(cfg: DictConfig, fingerprint: str = "") -> str:
+    """The run id: 12 hex digits of everything that decides what a run computes.
+
+    Args:
+        cfg: a composed and checked config; neither the order of its keys nor the spelling of its numbers matters.
+        fingerprint: of the data set's content, labels and split.
+    """
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    for key in (*LEFT_OUT, *watching(plain)):
+        *path, last = key.split(".")
+        section = plain
+        for part in path:
+            section = section.get(part) if isinstance(section, dict) else None
+        if isinstance(section, dict):
+            section.pop(last, None)
+    text = json.dumps([SCHEMA_VERSION, fingerprint, plain], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def watching(plain: Mapping[str, Any]) -> list[str]:
+    """The keys of the callbacks that only watch, e.g. "callback.doctor"."""
+    callbacks = plain.get("callback") or {}
+    return [f"callback.{name}" for name, section in callbacks.items() if section and not _changes(section[TARGET])]
+
+
+def _changes(target: str) -> bool:
+    """Whether a callback changes what a run computes; for one of ours it is read without importing Lightning."""
+    said = class_attribute(target, CHANGES_RESULT)
+    if said is None and not target.startswith("siamese_lab."):
+        said = vars(resolve_target(target)).get(CHANGES_RESULT)
+    return said is not False
