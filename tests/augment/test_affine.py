@@ -139,7 +139,7 @@ def test_each_component_is_kept_or_left_on_its_own():
     maps = Affine(rotate=10.0, shear=0.3, scale=0.2, shift=0.1, p=0.5).draw(4000, seeded())["maps"]
     untouched = (maps == torch.eye(2, 3)).flatten(1).all(1)
     assert float(untouched.float().mean()) == pytest.approx(0.5**4, abs=0.012)
-    sheared = Affine(**{**OFF, "shear": 0.3, "p": 0.5}).draw(1000, seeded())
+    sheared = Affine(**{**OFF, "shear": 0.3, "p": 0.5}).draw(1000, seeded())["maps"]
     assert torch.equal(sheared[:, 0, 1] != 0, sheared[:, 1, 0] != 0)  # x and y are one component
 
 
