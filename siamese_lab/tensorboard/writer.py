@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
 
 from siamese_lab.metrics.evaluated_part import EvaluatedPart
 from siamese_lab.metrics.roc import Curves
@@ -16,6 +15,7 @@ from siamese_lab.plots._style import pixels
 from siamese_lab.plots.confusion import confusion_plots
 from siamese_lab.plots.hard_pairs import hard_pair_plots
 from siamese_lab.plots.verification import det_plot, distance_histograms, roc_plot
+from siamese_lab.structures.contracts import Distance
 from siamese_lab.tensorboard import hparams
 from siamese_lab.tensorboard.event_files import complete_file, without_tensorflow
 from siamese_lab.tensorboard.projector import write_projector
@@ -90,7 +90,7 @@ def _add_images(writer: "SummaryWriter", prefix: str, images: Mapping[str, NDArr
 
 
 def _add_verification(
-    writer: "SummaryWriter", evaluated: EvaluatedPart, distance: nn.Module, protocol: str, step: int
+    writer: "SummaryWriter", evaluated: EvaluatedPart, distance: Distance, protocol: str, step: int
 ) -> None:
     curves, prefix = evaluated.curves[protocol], f"{evaluated.part}/{protocol}"
     threshold, titles = evaluated.chosen.get(protocol, {}).get("threshold"), _titles(evaluated, protocol)
