@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from siamese_lab.evaluation.evaluator import embed_part, trials_name
-from siamese_lab.metrics.recognition import Confusion, Outcomes
+from siamese_lab.metrics.recognition import Confusion, QueryOutcomes
 from siamese_lab.model.twin import Twin
 from siamese_lab.structures.contracts import EvaluationProtocol
 from siamese_lab.structures.embedded_set import EmbeddedSet
@@ -15,9 +15,9 @@ from siamese_lab.structures.samples import Samples
 
 @runtime_checkable
 class Recognises(Protocol):
-    """A protocol that takes each query for one class."""
+    """A protocol of N-way recognition: it gives each query one class."""
 
-    def outcomes(self, embedded: EmbeddedSet) -> Outcomes:
+    def classify_queries(self, embedded: EmbeddedSet) -> QueryOutcomes:
         """What each query was taken for."""
 
 
@@ -52,6 +52,6 @@ def confusions(
             embedded = embed_part(twin, samples, ids, batch_size, given)
         else:
             continue
-        found = protocol.outcomes(embedded)
-        made[name] = Confusion(ids[found.asked], ids[found.taken], found.wrong)
+        found = protocol.classify_queries(embedded)
+        made[name] = Confusion(ids[found.query_row], ids[found.answer_row], found.wrong)
     return made

@@ -5,13 +5,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from siamese_lab.metrics.tiles import Sorted, by_label, check_tile, spans
+from siamese_lab.metrics.tiles import SortedByLabel, check_tile, sort_by_label, spans
 from siamese_lab.structures.embedded_set import EmbeddedSet
 
 ROWS = 10_000  # that are compared with each other; of more, whole identities are drawn
 
 
-class Hardest(NamedTuple):
+class HardestPairs(NamedTuple):
     """Pairs, the hardest first: `left` (n,), `right` (n,) rows of what was evaluated, `distance` (n,). All on the
     CPU.
     """
@@ -22,7 +22,9 @@ class Hardest(NamedTuple):
 
 
 @torch.no_grad()
-def hardest(embedded: EmbeddedSet, top: int, tile: int = 2048, rows: int = ROWS) -> tuple[Hardest, Hardest]:
+def find_hardest_pairs(
+    embedded: EmbeddedSet, top: int, tile: int = 2048, rows: int = ROWS
+) -> tuple[HardestPairs, HardestPairs]:
     """The `top` pairs of one identity that are farthest apart, and those of two identities that are nearest. Each pair
     once.
 
@@ -32,14 +34,13 @@ def hardest(embedded: EmbeddedSet, top: int, tile: int = 2048, rows: int = ROWS)
         tile: rows compared at once.
         rows: at most about this many are compared, whole identities drawn with a fixed seed.
     """
-    kept = _thinned(by_label(embedded), rows)
+    kept = _thinned(sort_by_label(embedded), rows)
     found = {kind: (kept.z.new_empty(0), kept.order.new_empty(2, 0)) for kind in ("same", "different")}
     for first, last in spans(len(kept.z), check_tile(tile)):
         ends = int(kept.start[kept.identity[last - 1] + 1])
         for left, right in spans(len(kept.z) - first, tile):
             left, right = left + first, right + first
-            distance = embedded.distance
-            d = distance.matrix(kept.z[first:last], kept.z[left:right])
+            d = embedded.distance.matrix(kept.z[first:last], kept.z[left:right])
             a, b = kept.identity[first:last, None], kept.identity[None, left:right]
             # rows are sorted by identity: a pair of two identities has column > row, and one of one identity lies next
             # to the diagonal
@@ -49,7 +50,7 @@ def hardest(embedded: EmbeddedSet, top: int, tile: int = 2048, rows: int = ROWS)
                 # so that the hardest is the smallest
                 found["same"] = _merged(found["same"], -d, same, first, left, top)
     farthest, nearest = (_pairs(embedded, kept, places) for _, places in found.values())
-    return Hardest(*(column.flip(0) for column in farthest)), nearest
+    return HardestPairs(*(column.flip(0) for column in farthest)), nearest
 
 
 def _merged(
@@ -72,17 +73,16 @@ def _merged(
     return values[order], places[:, order]
 
 
-def _pairs(embedded: EmbeddedSet, rows: Sorted, place: Tensor) -> Hardest:
+def _pairs(embedded: EmbeddedSet, rows: SortedByLabel, place: Tensor) -> HardestPairs:
     """Pairs by the evaluated rows, the nearest first; distances as `pairwise` has them, since a matrix product rounds
     small ones.
     """
     left, right = place
-    distance = embedded.distance
-    exact, order = distance.pairwise(rows.z[left], rows.z[right]).sort(stable=True)
-    return Hardest(rows.order[left[order]].cpu(), rows.order[right[order]].cpu(), exact.cpu())
+    exact, order = embedded.distance.pairwise(rows.z[left], rows.z[right]).sort(stable=True)
+    return HardestPairs(rows.order[left[order]].cpu(), rows.order[right[order]].cpu(), exact.cpu())
 
 
-def _thinned(rows: Sorted, most: int) -> Sorted:
+def _thinned(rows: SortedByLabel, most: int) -> SortedByLabel:
     """Whole identities, as many as have at most `most` rows, but two at least; all of them where they are few
     enough.
     """

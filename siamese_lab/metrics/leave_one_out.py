@@ -6,8 +6,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from siamese_lab.metrics.roc import closed
-from siamese_lab.metrics.threshold_counts import Grid
+from siamese_lab.metrics.roc import with_end_points
+from siamese_lab.metrics.threshold_counts import IdentityCounts
 from siamese_lab.statistics.influence import Figure, influences, interval
 
 CHUNK = 1 << 20  # table entries worked on at once: 8 MB a step
@@ -15,7 +15,7 @@ CHUNK = 1 << 20  # table entries worked on at once: 8 MB a step
 Measure = Callable[[Tensor, Tensor], Tensor]
 
 
-def without_each(grid: Grid, measures: Sequence[Measure]) -> Tensor:
+def without_each(grid: IdentityCounts, measures: Sequence[Measure]) -> Tensor:
     """Each measure of the curve without each identity.
 
     Args:
@@ -30,13 +30,13 @@ def without_each(grid: Grid, measures: Sequence[Measure]) -> Tensor:
     for same, different in zip(grid.same.split(step), grid.different.split(step), strict=True):
         same, different = (grid.same_sum - same).double(), (grid.different_sum - different).double()  # (c, G + 1)
         empty = (same[:, -1] == 0) | (different[:, -1] == 0)
-        far, tar = closed(different / different[:, -1:].clamp(min=1), same / same[:, -1:].clamp(min=1))
+        far, tar = with_end_points(different / different[:, -1:].clamp(min=1), same / same[:, -1:].clamp(min=1))
         values = torch.stack([measure(far, tar) for measure in measures], 1)
         parts.append(values.masked_fill(empty[:, None], float("nan")))
     return torch.cat(parts)
 
 
-def erring_at(grid: Grid, column: int) -> tuple[int, int, int]:
+def erring_at(grid: IdentityCounts, column: int) -> tuple[int, int, int]:
     """How many identities have a rejected same-label pair, an accepted one, an accepted different-label pair, at a
     column.
     """
@@ -46,13 +46,13 @@ def erring_at(grid: Grid, column: int) -> tuple[int, int, int]:
     return int((accepted < grid.same[:, -1]).sum()), int((accepted > 0).sum()), int((wrong > 0).sum())
 
 
-def column_of_eer(grid: Grid) -> int:
+def column_of_eer(grid: IdentityCounts) -> int:
     """The first column whose false accept rate reaches its false reject rate."""
     far, tar = grid.different_sum / grid.different_sum[-1], grid.same_sum / grid.same_sum[-1]
     return int((far + tar < 1).sum())
 
 
-def column_of_far(grid: Grid, limit: float) -> int:
+def column_of_far(grid: IdentityCounts, limit: float) -> int:
     """The last column whose false accept rate is at most `limit`; -1 if there is none."""
     return int((grid.different_sum <= limit * grid.different_sum[-1]).sum()) - 1
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from siamese_lab.core.errors import LabError
-from siamese_lab.metrics.tiles import Sorted, spans
+from siamese_lab.metrics.tiles import SortedByLabel, spans
 from siamese_lab.structures.contracts import Distance
 
 MOST_SAME = (
@@ -47,7 +47,7 @@ class AllPairs:
         LabError: if there are more same-label pairs than memory should hold.
     """
 
-    def __init__(self, rows: Sorted, distance: Distance, tile: int) -> None:
+    def __init__(self, rows: SortedByLabel, distance: Distance, tile: int) -> None:
         self.rows, self.distance, self.tile = rows, distance, tile
         sizes = rows.sizes
         self.same_count = int((sizes * (sizes - 1) // 2).sum())
@@ -107,7 +107,7 @@ class ListedPairs:
         seed: of the draw, >= 0.
     """
 
-    def __init__(self, rows: Sorted, distance: Distance, count: int, seed: int) -> None:
+    def __init__(self, rows: SortedByLabel, distance: Distance, count: int, seed: int) -> None:
         self.rows, self.distance = rows, distance
         generator = torch.Generator().manual_seed(seed)  # on the CPU: the same pairs on every device
         start = rows.start.cpu()

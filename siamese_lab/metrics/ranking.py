@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from siamese_lab.metrics.tiles import Sorted
+from siamese_lab.metrics.tiles import SortedByLabel
 from siamese_lab.structures.contracts import Distance
 
 RECALLS = (1, 5, 10)
-MEASURES = (*(f"recall@{k}" for k in RECALLS), "r_precision", "map@r", "mrr")
+MEASURE_NAMES = (*(f"recall@{k}" for k in RECALLS), "r_precision", "map@r", "mrr")
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Block:
     others: Tensor
 
 
-def measures(ranks: Ranks) -> Tensor:
-    """The `MEASURES` of each query, (t, 6) float64 in [0, 1].
+def ranking_measures(ranks: Ranks) -> Tensor:
+    """The `MEASURE_NAMES` of each query, (t, 6) float64 in [0, 1].
 
     With p_k the position of hit k: recall@n = [p_1 <= n]; R-precision = #{k: p_k <= R} / R; MAP@R = sum of k / p_k over
     {k: p_k <= R} / R (Musgrave et al. 2020, eq. 3); MRR's share 1 / p_1.
@@ -65,7 +65,7 @@ def measures(ranks: Ranks) -> Tensor:
     return torch.stack([*recalls, r_precision, average, 1 / ranks.first.double()], 1)
 
 
-def blocks(rows: Sorted, distance: Distance, tile: int, spare: int) -> Iterator[Block]:
+def rank_queries(rows: SortedByLabel, distance: Distance, tile: int, spare: int) -> Iterator[Block]:
     """Ranks all queries, some tile^2 distances at a time. Queries without another image of their identity are left out.
 
     A hit at the same distance as images of other identities stands behind them all; the query itself stands nowhere.
@@ -99,7 +99,7 @@ def blocks(rows: Sorted, distance: Distance, tile: int, spare: int) -> Iterator[
         yield Block(chunk, Ranks(position, first, relevant), ahead, who)
 
 
-def without_others(block: Block, identities: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def leave_out_others(block: Block, identities: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """What leaving out one other identity changes in each query's measures.
 
     Only identities among the first max(R, 10) others can change what is counted up to there, and `others` holds as many
@@ -109,7 +109,7 @@ def without_others(block: Block, identities: int) -> Iterator[tuple[Tensor, Tens
     Yields:
         (queries (q,), identity (q,), change (q, 6)): every query with every such identity, in portions.
     """
-    base = measures(block.ranks)
+    base = ranking_measures(block.ranks)
     reach = max(block.ranks.position.shape[1], max(RECALLS))
     others, count = block.others, block.ahead
     if identities <= reach:
@@ -132,4 +132,4 @@ def without_others(block: Block, identities: int) -> Iterator[tuple[Tensor, Tens
         ranks = Ranks(
             block.ranks.position[chosen] - gone, block.ranks.first[chosen] - gone[:, 0], block.ranks.relevant[chosen]
         )
-        yield chosen, who[chosen], measures(ranks) - base[chosen]
+        yield chosen, who[chosen], ranking_measures(ranks) - base[chosen]

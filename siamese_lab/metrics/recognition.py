@@ -1,49 +1,58 @@
-"""?"""
+"""N-way K-shot recognition: each query is given the class of the nearest support images."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from siamese_lab.core.errors import LabError
-from siamese_lab.metrics.tiles import embeddings
+from siamese_lab.metrics.tiles import finite_embeddings
 from siamese_lab.statistics.influence import Figure, influences, interval
 from siamese_lab.structures.embedded_set import EmbeddedSet
 from siamese_lab.structures.samples import Episodes
-
-
-class Confusion(NamedTuple):
-    """T trials: sample ids `asked` (T,) of the query and `taken` (T,) of the support image it was taken for; `wrong`
-    (T,) bool.
-    """
-
-    asked: Tensor
-    taken: Tensor
-    wrong: Tensor
-
 
 ENTRIES = 1 << 24  # embedding components gathered at once: 64 MB of float32 on each side
 
 Compare = Literal["nearest", "mean"]
 
 
+class Confusion(NamedTuple):
+    """What the queries of T trials were taken for, by sample.
+
+    Args:
+        query_ids: (T,) sample ids of the queries.
+        answer_ids: (T,) sample ids of the support images that they were taken for.
+        wrong: (T,) bool, whether the trial was answered wrongly.
+    """
+
+    query_ids: Tensor
+    answer_ids: Tensor
+    wrong: Tensor
+
+
 @dataclass(frozen=True)
-class Outcomes:
-    """T = E x Q trials: `wrong` (T,) bool; `query` (T,) label; `blocker` (T,) label of the one class that stands in the
-    way of a wrong trial, -1 where there are none or several; `asked` (T,) the query's row; `taken` (T,) the row of the
-    support image that it was taken for: of the nearest class, or, where another is as near as its own, of that one."""
+class QueryOutcomes:
+    """What the queries of T = E x Q trials were taken for, by row. All on the CPU.
+
+    Args:
+        wrong: (T,) bool, whether the trial was answered wrongly.
+        label: (T,) the query's label.
+        blocker: (T,) the label of the one class that makes the trial wrong; -1 where there is none or several.
+        query_row: (T,) the query's row.
+        answer_row: (T,) the row of the support image that the query was taken for: of the nearest class, or, where
+            another class is as near as its own, of that one.
+    """
 
     wrong: Tensor
-    query: Tensor
+    label: Tensor
     blocker: Tensor
-    asked: Tensor
-    taken: Tensor
+    query_row: Tensor
+    answer_row: Tensor
 
 
 @torch.no_grad()
-def outcomes(embedded: EmbeddedSet, episodes: Episodes, compare: Compare) -> Outcomes:
+def classify_queries(embedded: EmbeddedSet, episodes: Episodes, compare: Compare) -> QueryOutcomes:
     """Evaluates every query alone; it is right only if its own class is strictly nearer than each other one: ties count
     against.
 
@@ -55,7 +64,7 @@ def outcomes(embedded: EmbeddedSet, episodes: Episodes, compare: Compare) -> Out
     Raises:
         LabError: if a support set holds its own query.
     """
-    z, distance = embeddings(embedded), _pairwise(embedded)
+    z = finite_embeddings(embedded)
     support, query, truth = (x.to(z.device) for x in episodes[:3])
     labels = embedded.labels.to(z.device)
     way, shot, per = *support.shape[1:], query.shape[1]
@@ -68,7 +77,7 @@ def outcomes(embedded: EmbeddedSet, episodes: Episodes, compare: Compare) -> Out
             )
         pair = (len(s), per, way * shot)
         left, right = q[..., None].expand(pair).flatten(), s.flatten(1)[:, None].expand(pair).flatten()
-        shots = distance(z[left], z[right]).view(len(s), per, way, shot)
+        shots = embedded.distance.pairwise(z[left], z[right]).view(len(s), per, way, shot)
         d = shots.amin(-1) if compare == "nearest" else shots.mean(-1)  # (e, Q, way)
         own = d.gather(2, t[..., None])
         before = (~(d > own)).scatter(2, t[..., None], False)  # the other classes that are not strictly farther
@@ -82,10 +91,12 @@ def outcomes(embedded: EmbeddedSet, episodes: Episodes, compare: Compare) -> Out
         one = shots.gather(2, of_it).argmin(3)  # (e, Q, 1) its nearest shot
         taken.append(s.gather(1, of_it[:, :, 0]).gather(2, one).flatten().cpu())
     asked = query.flatten().cpu()
-    return Outcomes(torch.cat(wrong), labels[query].flatten().cpu(), torch.cat(blocker), asked, torch.cat(taken))
+    return QueryOutcomes(torch.cat(wrong), labels[query].flatten().cpu(), torch.cat(blocker), asked, torch.cat(taken))
 
 
-def error(embedded: EmbeddedSet, episodes: Episodes, compare: Compare, *, intervals: bool, independent: bool) -> Figure:
+def recognition_error(
+    embedded: EmbeddedSet, episodes: Episodes, compare: Compare, *, intervals: bool, independent: bool
+) -> Figure:
     """The share of wrong trials; with `intervals`, its influences too.
 
     An identity is left out as query (its trials go) and as an alternative (a trial that it alone made wrong becomes
@@ -94,12 +105,12 @@ def error(embedded: EmbeddedSet, episodes: Episodes, compare: Compare, *, interv
     Args:
         embedded: the embeddings.
         episodes: what is evaluated.
-        compare: see `outcomes`.
+        compare: see `classify_queries`.
         intervals: also the influences and the interval.
         independent: whether the trials may be taken as independent, which allows Wilson's interval where errors are
             few.
     """
-    seen = outcomes(embedded, episodes, compare)
+    seen = classify_queries(embedded, episodes, compare)
     trials = len(seen.wrong)
     value = float(seen.wrong.double().mean())
     if not intervals:
@@ -107,9 +118,9 @@ def error(embedded: EmbeddedSet, episodes: Episodes, compare: Compare, *, interv
     classes = len(embedded.classes)
     there = torch.zeros(classes, dtype=torch.bool)
     there[embedded.labels.cpu()[episodes.support.flatten().cpu()]] = True
-    there[seen.query] = True
-    asked = torch.bincount(seen.query, minlength=classes)
-    missed = torch.bincount(seen.query[seen.wrong], minlength=classes)
+    there[seen.label] = True
+    asked = torch.bincount(seen.label, minlength=classes)
+    missed = torch.bincount(seen.label[seen.wrong], minlength=classes)
     freed = torch.bincount(seen.blocker[seen.blocker >= 0], minlength=classes)
     without = ((missed.sum() - missed - freed).double() / (trials - asked).double())[there]
     names = [embedded.classes[c] for c in there.nonzero().flatten().tolist()]
@@ -130,19 +141,3 @@ def check_compare(compare: Compare) -> Compare:
             f"compare must be nearest or mean, got {compare!r}: how the shots of a class make one distance"
         )
     return compare
-
-
-def named(given: Mapping[str, Any], name: str, what: str, remedy: str) -> Any:
-    """The entry `name` of what a data set has.
-
-    Raises:
-        LabError: if it is not there; the message lists what is.
-    """
-    if name not in given:
-        has = ", ".join(sorted(given)) or "none"
-        raise LabError(f"this data has no {what} {name!r} (it has: {has}): {remedy}")
-    return given[name]
-
-
-def _pairwise(embedded: EmbeddedSet) -> Callable[[Tensor, Tensor], Tensor]:
-    return embedded.distance.pairwise

@@ -50,10 +50,10 @@ def vertices(counts: Counts) -> tuple[Tensor, Tensor]:
         / counts.different_total
     )
     tar = torch.stack([counts.same_below, counts.same_upto], 1).flatten().double().cpu() / counts.same_total
-    return closed(far, tar)
+    return with_end_points(far, tar)
 
 
-def closed(far: Tensor, tar: Tensor) -> tuple[Tensor, Tensor]:
+def with_end_points(far: Tensor, tar: Tensor) -> tuple[Tensor, Tensor]:
     """The curves (..., V) with the points (0, 0) and (1, 1) put at their ends: (..., V + 2)."""
     zero, one = torch.zeros_like(far[..., :1]), torch.ones_like(far[..., :1])
     return torch.cat([zero, far, one], -1), torch.cat([zero, tar, one], -1)

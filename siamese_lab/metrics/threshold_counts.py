@@ -36,21 +36,21 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Grid:
+class IdentityCounts:
     """Counts by identity at G thresholds: a pair counts in both its identities, a same-label pair once.
 
     Args:
         same, different: (C, G + 1) int64 pairs accepted at each threshold; the last column holds all of the identity's
             pairs.
         same_sum, different_sum: (G + 1,) the same over all identities, each pair once.
-        at: the column of the chosen threshold, or None.
+        threshold_column: the column of the chosen threshold, or None.
     """
 
     same: Tensor
     different: Tensor
     same_sum: Tensor
     different_sum: Tensor
-    at: int | None
+    threshold_column: int | None
 
 
 def landmarks(distances: Tensor, points: int, low_end: bool) -> Tensor:
@@ -87,7 +87,7 @@ class GridCounter:
             chosen = self.cell(points.new_tensor([threshold]))
             cells = torch.cat([cells, chosen])
         cells = cells[cells < CELLS - 1].unique().long()  # at the last cell everything is accepted
-        self.at = None if threshold is None else int(torch.searchsorted(cells, chosen.long())[0])
+        self.threshold_column = None if threshold is None else int(torch.searchsorted(cells, chosen.long())[0])
         self.columns = len(cells) + 1
         self.lookup = torch.searchsorted(
             cells, torch.arange(CELLS, device=cells.device)
@@ -111,10 +111,10 @@ class GridCounter:
         self._add(self.different, column, portion.right)
         self.different_sum += torch.bincount(column.flatten(), minlength=self.columns)
 
-    def result(self) -> Grid:
+    def result(self) -> IdentityCounts:
         """The counts, on the CPU."""
         same, different = self.same.cumsum(1).cpu(), self.different.cumsum(1).cpu()
-        return Grid(same, different, same.sum(0), self.different_sum.cumsum(0).cpu(), self.at)
+        return IdentityCounts(same, different, same.sum(0), self.different_sum.cumsum(0).cpu(), self.threshold_column)
 
     def _column(self, distance: Tensor) -> Tensor:
         return self.lookup.index_select(0, self.cell(distance).flatten()).view(distance.shape)
@@ -129,7 +129,7 @@ class GridCounter:
         )
 
 
-def count(same: Tensor, different: Iterator[Portion], extra: Tensor, grid: GridCounter | None = None) -> Counts:
+def count_pairs(same: Tensor, different: Iterator[Portion], extra: Tensor, grid: GridCounter | None = None) -> Counts:
     """Counts all pairs in one pass over the different-label ones, which are never held together.
 
     Args:

@@ -11,7 +11,7 @@ from siamese_lab.structures.embedded_set import EmbeddedSet
 
 
 @dataclass(frozen=True)
-class Sorted:
+class SortedByLabel:
     """Embeddings sorted by label, so that an identity's rows are neighbours.
 
     Args:
@@ -33,14 +33,14 @@ class Sorted:
         """(C,) rows of each identity."""
         return self.start.diff()
 
-    def only(self, chosen: Tensor) -> "Sorted":
+    def only(self, chosen: Tensor) -> "SortedByLabel":
         """The rows `chosen` (ascending) alone; identities keep their numbers, those without a row are empty."""
         sizes = torch.bincount(self.identity[chosen], minlength=len(self.names))
         start = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
-        return Sorted(self.z[chosen], self.identity[chosen], start, self.names, self.order[chosen])
+        return SortedByLabel(self.z[chosen], self.identity[chosen], start, self.names, self.order[chosen])
 
 
-def embeddings(embedded: EmbeddedSet) -> Tensor:
+def finite_embeddings(embedded: EmbeddedSet) -> Tensor:
     """The evaluated embeddings in at least float32, without gradient.
 
     Raises:
@@ -59,13 +59,13 @@ def embeddings(embedded: EmbeddedSet) -> Tensor:
     return z
 
 
-def by_label(embedded: EmbeddedSet) -> Sorted:
+def sort_by_label(embedded: EmbeddedSet) -> SortedByLabel:
     """The evaluated embeddings sorted by label (stable, so that the order of the rows decides nothing else)."""
-    z = embeddings(embedded)
+    z = finite_embeddings(embedded)
     labels, order = embedded.labels.to(z.device).sort(stable=True)
     present, identity, sizes = labels.unique_consecutive(return_inverse=True, return_counts=True)
     start = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
-    return Sorted(z[order], identity, start, tuple(embedded.classes[c] for c in present.tolist()), order)
+    return SortedByLabel(z[order], identity, start, tuple(embedded.classes[c] for c in present.tolist()), order)
 
 
 def spans(rows: int, size: int) -> Iterator[tuple[int, int]]:

@@ -31,9 +31,9 @@ def confusion_plots(found: Confusion, samples: Samples, title: str) -> dict[str,
         title: which protocol, on which part.
     """
     plots = {}
-    labels = samples.labels[found.asked], samples.labels[found.taken]
+    labels = samples.labels[found.query_ids], samples.labels[found.answer_ids]
     for kind, (codes, names) in {"classes": (samples.labels, samples.classes), **samples.groups}.items():
-        asked, taken = codes[found.asked], codes[found.taken]
+        asked, taken = codes[found.query_ids], codes[found.answer_ids]
         present = torch.cat([asked, taken]).unique()
         if 2 <= len(present) <= MOST and (kind == "classes" or bool((asked != taken).any())):
             shares = confusion_shares(
@@ -49,7 +49,7 @@ def confusion_plots(found: Confusion, samples: Samples, title: str) -> dict[str,
     some = frequent_confusions(*labels, found.wrong)
     if len(some):
         asked_for = torch.bincount(labels[0])
-        images = [samples.gather(ids[some[:, 0]]) for ids in (found.asked, found.taken)]
+        images = [samples.gather(ids[some[:, 0]]) for ids in (found.query_ids, found.answer_ids)]
         words = [
             f"{short_name(samples.classes[labels[0][first]])}\n"
             f"taken for {short_name(samples.classes[labels[1][first]])}\n"

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from siamese_lab.metrics.hardest_pairs import ROWS, Hardest, hardest
+from siamese_lab.metrics.hardest_pairs import ROWS, HardestPairs, find_hardest_pairs
 from siamese_lab.plots.contact_sheet import contact_sheet, short_name
 from siamese_lab.plots.verification import distance_name
 from siamese_lab.structures.embedded_set import EmbeddedSet
@@ -25,7 +25,7 @@ def hard_pair_plots(
         threshold: the accepted distance, where one was chosen; pairs on its wrong side are in the colour of errors.
         part: "test part" or "validation part".
     """
-    same, different = hardest(seen, TOP)
+    same, different = find_hardest_pairs(seen, TOP)
     measured = distance_name(seen.distance)
     limit = "" if threshold is None else f"; accepted up to {threshold:.3g}"
     some = f" (of some {ROWS:,} images)" if len(seen.z) > ROWS else ""
@@ -41,7 +41,13 @@ def hard_pair_plots(
 
 
 def _drawn(
-    pairs: Hardest, kind: str, seen: EmbeddedSet, samples: Samples, ids: Tensor, threshold: float | None, title: str
+    pairs: HardestPairs,
+    kind: str,
+    seen: EmbeddedSet,
+    samples: Samples,
+    ids: Tensor,
+    threshold: float | None,
+    title: str,
 ) -> NDArray[np.uint8]:
     labels = seen.labels.cpu()
     texts, wrong = [], []

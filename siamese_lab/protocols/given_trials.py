@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from siamese_lab.metrics.recognition import Compare, Outcomes, check_compare, error, named, outcomes
+from siamese_lab.metrics.recognition import Compare, QueryOutcomes, check_compare, classify_queries, recognition_error
 from siamese_lab.statistics.influence import Figure
 from siamese_lab.structures.embedded_set import EmbeddedSet
 from siamese_lab.structures.samples import Episodes
@@ -11,7 +11,7 @@ REMEDY = "add their files to data.root (Omniglot's are all_runs.zip), or take pr
 
 
 class GivenTrials:
-    """Evaluates the publisher's episodes as they are.
+    """Evaluates the episodes that the publisher fixed, unchanged.
 
     Figures: error, the share of wrong queries in [0, 1], better low; the headline. Each query is evaluated alone and a
     tie counts against the model. The interval is over identities; where fewer than 10 of them have an error it is
@@ -37,7 +37,7 @@ class GivenTrials:
 
     def fits(self, embedded: EmbeddedSet) -> None:
         """Raises what `evaluate` would of these trials, whatever the embeddings."""
-        self._given(embedded)
+        self._episodes(embedded)
 
     def choose(self, embedded: EmbeddedSet) -> dict[str, float]:
         """Nothing is chosen."""
@@ -49,12 +49,12 @@ class GivenTrials:
         Raises:
             LabError: if the data have no trials of this name.
         """
-        return {"error": error(embedded, self._given(embedded), self.compare, intervals=influences, independent=True)}
+        episodes = self._episodes(embedded)
+        return {"error": recognition_error(embedded, episodes, self.compare, intervals=influences, independent=True)}
 
-    def outcomes(self, embedded: EmbeddedSet) -> Outcomes:
+    def classify_queries(self, embedded: EmbeddedSet) -> QueryOutcomes:
         """What each query was taken for."""
-        return outcomes(embedded, self._given(embedded), self.compare)
+        return classify_queries(embedded, self._episodes(embedded), self.compare)
 
-    def _given(self, embedded: EmbeddedSet) -> Episodes:
-        episodes: Episodes = named(embedded.trials, self.trials, "trials", REMEDY)
-        return episodes
+    def _episodes(self, embedded: EmbeddedSet) -> Episodes:
+        return embedded.episodes(self.trials, REMEDY)

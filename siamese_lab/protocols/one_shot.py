@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 
 from siamese_lab.metrics.episodes import draw_episodes
-from siamese_lab.metrics.recognition import Compare, Outcomes, check_compare, error, named, outcomes
+from siamese_lab.metrics.recognition import Compare, QueryOutcomes, check_compare, classify_queries, recognition_error
 from siamese_lab.statistics.influence import Figure
 from siamese_lab.structures.embedded_set import EmbeddedSet
 from siamese_lab.structures.samples import Episodes
@@ -71,15 +71,15 @@ class OneShot:
             LabError: if the data lack the group, or classes with enough images.
         """
         drawn = self._draw(embedded, self.episodes)
-        return {"error": error(embedded, drawn, self.compare, intervals=influences, independent=False)}
+        return {"error": recognition_error(embedded, drawn, self.compare, intervals=influences, independent=False)}
 
-    def outcomes(self, embedded: EmbeddedSet) -> Outcomes:
+    def classify_queries(self, embedded: EmbeddedSet) -> QueryOutcomes:
         """What each query of these episodes was taken for."""
-        return outcomes(embedded, self._draw(embedded, self.episodes), self.compare)
+        return classify_queries(embedded, self._draw(embedded, self.episodes), self.compare)
 
     def _draw(self, embedded: EmbeddedSet, episodes: int) -> Episodes:
         groups = None
         if self.within is not None:
-            groups = named(embedded.groups, self.within, "group", "set within=null to draw across all classes")
+            groups = embedded.group(self.within, "set within=null to draw across all classes")
         generator = torch.Generator().manual_seed(self.seed)
         return draw_episodes(embedded.labels, episodes, self.way, self.shot, self.queries, generator, groups)

@@ -1,23 +1,13 @@
 """Verification: are two images of one identity?"""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Literal
 
-import torch
-from torch import Tensor
-
-from siamese_lab.core.errors import LabError
-from siamese_lab.metrics import leave_one_out, roc
-from siamese_lab.metrics.pairs import AllPairs, ListedPairs, SamePairs
-from siamese_lab.metrics.threshold_counts import Counts, Grid, GridCounter, count, landmarks
-from siamese_lab.metrics.tiles import Sorted, by_label, check_tile
+from siamese_lab.metrics.roc import Curves
+from siamese_lab.metrics.tiles import check_tile, sort_by_label
+from siamese_lab.metrics.verification import PairSelection, best_threshold, error_curves, verification_figures
 from siamese_lab.statistics.influence import Figure
 from siamese_lab.structures.embedded_set import EmbeddedSet
-
-FEW = 10  # false accepts that must be expected at a FAR for it to be resolved
-SAMPLE = 2048  # rows whose different-label distances say where thresholds are needed
-ENTRIES = 1 << 24  # of a table identity x threshold: 128 MB of int64
 
 
 class Verification:
@@ -29,10 +19,9 @@ class Verification:
         auc: area under the ROC curve; a tie of a same- with a different-label pair counts one half.
         tar@far=...: share of same-label pairs accepted at the largest threshold that accepts at most this share of the
             different-label pairs. Noted "too few negatives" where fewer than 10 false accepts would be expected.
-        accuracy: at the threshold chosen on validation, the mean of the true accept and the true reject rate. With all
-        pairs
-            nearly every pair is of two identities, and plain accuracy would praise refusing everything; where half of
-            the pairs are of one label the two are the same number.
+        accuracy: at the threshold chosen on validation, the mean of the true accept and the true reject rate (balanced
+            accuracy). With all pairs nearly every pair is of two identities, so plain accuracy would be high for a
+            model that rejects every pair; where half of the pairs are of one label the two are the same number.
         false_accept, false_reject: the two error rates at that threshold.
 
     All rates are taken within one kind of pair, so the mix of the two kinds changes none of these figures. Intervals
@@ -68,123 +57,31 @@ class Verification:
             raise ValueError(f"far must lie in (0, 1), got {list(far)}: they are shares of the different-label pairs")
         if not grid >= 64:
             raise ValueError(f"grid must be >= 64 thresholds, got {grid}: the intervals would be coarse")
-        self.pairs, self.far, self.seed, self.grid, self.tile = pairs, tuple(far), seed, grid, check_tile(tile)
+        self.selection = PairSelection(pairs, seed, check_tile(tile))
+        self.far, self.grid = tuple(far), grid
 
     def fits(self, embedded: EmbeddedSet) -> None:
         """Raises what `evaluate` would of these labels, whatever the embeddings."""
-        self._source(by_label(embedded), embedded)
+        self.selection.select(sort_by_label(embedded), embedded)
 
     def choose(self, embedded: EmbeddedSet) -> dict[str, float]:
         """The threshold (a distance) of the best balanced accuracy on these pairs."""
-        return {"threshold": roc.best_threshold(self._count(embedded, None, by_identity=False)[0])}
+        return {"threshold": best_threshold(embedded, self.selection)}
 
     def evaluate(self, embedded: EmbeddedSet, chosen: dict[str, float], influences: bool = True) -> dict[str, Figure]:
-        """The figures; those at the threshold only where `chosen` has one. `influences=False` gives values alone."""
-        threshold = chosen.get("threshold")
-        counts, grid, names = self._count(embedded, threshold, by_identity=influences)
-        far, tar = roc.vertices(counts)
-        pairs = counts.same_total + counts.different_total
-        figures = {
-            "eer": Figure(float(roc.eer(far, tar)), n=pairs, better="low"),
-            "auc": Figure(float(roc.auc(far, tar)), n=pairs),
-        }
-        for limit in self.far:
-            note = "too few negatives" if counts.different_total * limit < FEW else ""
-            name = f"tar@far={far_name(limit)}"
-            figures[name] = Figure(float(roc.tar_at(far, tar, limit)), n=counts.same_total, note=note)
-        if threshold is not None:
-            at = int(torch.searchsorted(counts.edges, counts.edges.new_tensor(threshold)))
-            accept = int(counts.different_upto[at]) / counts.different_total
-            reject = 1 - int(counts.same_upto[at]) / counts.same_total
-            figures["accuracy"] = Figure(1 - (accept + reject) / 2, n=pairs)
-            figures["false_accept"] = Figure(accept, n=counts.different_total, better="low")
-            figures["false_reject"] = Figure(reject, n=counts.same_total, better="low")
-        return figures if grid is None else self._with_intervals(figures, grid, names)
+        """The figures; those at the threshold only where `chosen` has one. `influences=False` gives values alone.
 
-    @torch.no_grad()
-    def curves(self, embedded: EmbeddedSet, bins: int = 100) -> roc.Curves:
-        """What plots are drawn from: at most 2000 points of the ROC curve and histograms of both kinds over shared
-        bins.
+        Raises:
+            LabError: if there is no pair of one label or none of two, or an embedding is not finite.
         """
-        source, same, sample = self._prepare(by_label(embedded), embedded)
-        low, high = (
-            float(torch.minimum(same.distance.min(), sample.min())),
-            float(torch.maximum(same.distance.max(), sample.max())),
+        return verification_figures(
+            embedded,
+            self.selection,
+            far=self.far,
+            threshold=chosen.get("threshold"),
+            grid=self.grid if influences else None,
         )
-        edges = torch.linspace(low, high if high > low else low + 1, bins + 1, dtype=sample.dtype, device=sample.device)
-        counts = count(same.distance, source.different(), torch.cat([landmarks(sample, 1024, low_end=True), edges]))
-        return roc.curves(counts, edges)
 
-    def _with_intervals(self, figures: dict[str, Figure], grid: Grid, names: tuple[str, ...]) -> dict[str, Figure]:
-        measures: dict[str, leave_one_out.Measure] = {"eer": roc.eer, "auc": roc.auc}
-        rejected, accepted, wrong = leave_one_out.erring_at(grid, leave_one_out.column_of_eer(grid))
-        erring = {"eer": min(rejected, wrong), "auc": min(rejected, wrong)}
-        for limit in self.far:
-            name = f"tar@far={far_name(limit)}"
-            measures[name] = partial(roc.tar_at, limit=limit, smooth=True)
-            erring[name] = min(leave_one_out.erring_at(grid, leave_one_out.column_of_far(grid, limit)))
-        if grid.at is not None:
-            here = grid.at + 1  # after the point (0, 0)
-            measures["accuracy"] = lambda far, tar: (1 - far[..., here] + tar[..., here]) / 2
-            measures["false_accept"] = lambda far, tar: far[..., here]
-            measures["false_reject"] = lambda far, tar: 1 - tar[..., here]
-            rejected, accepted, wrong = leave_one_out.erring_at(grid, grid.at)
-            erring |= {"accuracy": min(rejected, wrong), "false_accept": wrong, "false_reject": min(rejected, accepted)}
-        without = leave_one_out.without_each(grid, list(measures.values()))  # (C, measures)
-        return {
-            name: leave_one_out.with_interval(figures[name], without[:, k], names, erring[name])
-            for k, name in enumerate(measures)
-        }
-
-    @torch.no_grad()
-    def _count(
-        self, embedded: EmbeddedSet, threshold: float | None, by_identity: bool
-    ) -> tuple[Counts, Grid | None, tuple[str, ...]]:
-        rows = by_label(embedded)
-        source, same, sample = self._prepare(rows, embedded)
-        extra = landmarks(sample, 512, low_end=True)  # no more than where `choose` looks for a gap
-        if threshold is not None:
-            extra = torch.cat([extra, extra.new_tensor([threshold])])
-        grid = None
-        if by_identity:
-            size = max(64, min(self.grid, ENTRIES // len(rows.names)))
-            grid = GridCounter(same.distance, sample, len(rows.names), size, threshold)
-            grid.add_same(same)
-        counts = count(same.distance, source.different(), extra, grid)
-        return counts, None if grid is None else grid.result(), rows.names
-
-    def _prepare(self, rows: Sorted, embedded: EmbeddedSet) -> tuple[AllPairs | ListedPairs, SamePairs, Tensor]:
-        """Where the pairs come from, the same-label ones, and a sample of different-label distances."""
-        source = self._source(rows, embedded)
-        some = rows
-        if len(rows.z) > SAMPLE:
-            chosen = (
-                torch.randperm(len(rows.z), generator=torch.Generator().manual_seed(self.seed))[:SAMPLE].sort().values
-            )
-            some = rows.only(chosen.to(rows.z.device))
-        sample = [portion.distance.flatten() for portion in AllPairs(some, embedded.distance, self.tile).different()]
-        if not sample:  # nearly all rows are of one identity
-            sample = [next(iter(source.different())).distance.flatten()]
-        return source, source.same(), torch.cat(sample)
-
-    def _source(self, rows: Sorted, embedded: EmbeddedSet) -> AllPairs | ListedPairs:
-        source: AllPairs | ListedPairs
-        if self.pairs == "all":
-            source = AllPairs(rows, embedded.distance, self.tile)
-        else:
-            source = ListedPairs(rows, embedded.distance, int(self.pairs), self.seed)
-        if not (source.same_count and source.different_count):
-            raise LabError(
-                f"verification needs pairs of one label and pairs of two, but {len(rows.z):,} images of "
-                f"{len(rows.names):,} "
-                f"identities give {source.same_count:,} and {source.different_count:,}: at least two identities are "
-                "needed, "
-                "one of them with two images"
-            )
-        return source
-
-
-def far_name(far: float) -> str:
-    """A false accept rate as it stands in a figure's name: 1e-3, 2.5e-2."""
-    mantissa, exponent = f"{far:e}".split("e")
-    return f"{float(mantissa):g}e{int(exponent)}"
+    def curves(self, embedded: EmbeddedSet, bins: int = 100) -> Curves:
+        """What plots are drawn from: at most 2000 points of the ROC curve and histograms of both kinds of pairs."""
+        return error_curves(embedded, self.selection, bins)

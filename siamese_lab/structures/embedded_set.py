@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from siamese_lab.core.errors import LabError
 from siamese_lab.distances._contract import Distance
 from siamese_lab.structures.samples import Episodes
 
@@ -28,3 +29,27 @@ class EmbeddedSet:
     distance: Distance
     groups: Mapping[str, tuple[Tensor, tuple[str, ...]]] = field(default_factory=dict)
     trials: Mapping[str, Episodes] = field(default_factory=dict)
+
+    def group(self, name: str, remedy: str) -> tuple[Tensor, tuple[str, ...]]:
+        """The codes (N,) and names of the group called `name`.
+
+        Raises:
+            LabError: if the data have no such group; the message lists those that there are and ends with `remedy`.
+        """
+        if name not in self.groups:
+            raise _missing("group", name, self.groups, remedy)
+        return self.groups[name]
+
+    def episodes(self, name: str, remedy: str) -> Episodes:
+        """The publisher's trials called `name`.
+
+        Raises:
+            LabError: if the data have no such trials; the message lists those that there are and ends with `remedy`.
+        """
+        if name not in self.trials:
+            raise _missing("trials", name, self.trials, remedy)
+        return self.trials[name]
+
+
+def _missing(kind: str, name: str, present: Mapping[str, object], remedy: str) -> LabError:
+    return LabError(f"this data has no {kind} {name!r} (it has: {', '.join(sorted(present)) or 'none'}): {remedy}")

@@ -6,7 +6,8 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from siamese_lab.core.errors import LabError
 from siamese_lab.distances.euclidean import Euclidean
 from siamese_lab.metrics.pairs import draw_different, draw_same
-from siamese_lab.protocols.verification import Verification, far_name
+from siamese_lab.metrics.verification import tar_name
+from siamese_lab.protocols.verification import Verification
 from siamese_lab.structures.embedded_set import EmbeddedSet
 from tests.protocols._data import Hamming, clusters, with_distance
 
@@ -25,9 +26,7 @@ def reference(same, d, limits):
     k = int((fpr + tpr < 1).sum())
     a, b = (fpr + tpr - 1)[[k - 1, k]]
     eer = fpr[k - 1] - a / (b - a) * (fpr[k] - fpr[k - 1])
-    return {"auc": roc_auc_score(same, -d), "eer": eer} | {
-        f"tar@far={far_name(f)}": tpr[fpr <= f].max() for f in limits
-    }
+    return {"auc": roc_auc_score(same, -d), "eer": eer} | {tar_name(f): tpr[fpr <= f].max() for f in limits}
 
 
 @pytest.mark.parametrize("tile", [7, 64, 2048])

@@ -1,0 +1,116 @@
+"""Figures of retrieval: each embedding is a query against all others."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from siamese_lab.core.errors import LabError
+from siamese_lab.metrics.ranking import MEASURE_NAMES, leave_out_others, rank_queries, ranking_measures
+from siamese_lab.metrics.tiles import SortedByLabel, sort_by_label
+from siamese_lab.statistics.influence import Figure, influences, interval
+from siamese_lab.structures.embedded_set import EmbeddedSet
+
+
+@torch.no_grad()
+def retrieval_figures(embedded: EmbeddedSet, tile: int = 2048, *, intervals: bool = True) -> dict[str, Figure]:
+    """Recall@1, @5, @10, R-precision, MAP@R and MRR: means over the queries, in [0, 1].
+
+    Definitions are those of `protocols.retrieval.Retrieval`; the measures of one query are `ranking.ranking_measures`.
+
+    Args:
+        embedded: the embeddings.
+        tile: memory bound, >= 1: tile^2 distances are held at once (some 30 bytes each).
+        intervals: also the influences of the identities and the intervals.
+
+    Raises:
+        LabError: if no identity has two images, or an embedding is not finite.
+    """
+    rows = sort_by_label(embedded)
+    owner = rows.identity[query_rows(rows)].cpu()  # (Q,)
+    values, without = _values(rows, embedded, tile, intervals)  # (Q, 6), (C, 6)
+    figures = {}
+    for k, name in enumerate(MEASURE_NAMES):
+        figure = Figure(float(values[:, k].mean()), n=len(values))
+        if without is not None:
+            figure = _with_interval(figure, without[:, k], values[:, k], owner, rows.names)
+        figures[name] = figure
+    return figures
+
+
+@torch.no_grad()
+def first_hit_positions(embedded: EmbeddedSet, tile: int = 2048) -> Tensor:
+    """Where the nearest image of its own identity stands for each query, (Q,) int64 from 1, on the CPU.
+
+    The share of positions <= k is recall@k. Queries are in the order of their labels; see `retrieval_figures` for the
+    arguments and errors.
+    """
+    rows = sort_by_label(embedded)
+    query_rows(rows)
+    return torch.cat([block.ranks.first.cpu() for block in rank_queries(rows, embedded.distance, tile, spare=0)])
+
+
+def query_rows(rows: SortedByLabel) -> Tensor:
+    """The rows (Q,) that another row shares the identity with: these are the queries.
+
+    Raises:
+        LabError: if there is none.
+    """
+    queries = (rows.sizes[rows.identity] > 1).nonzero().flatten()
+    if not len(queries):
+        raise LabError(
+            f"retrieval needs an identity with two images, but {len(rows.z):,} images have none: use other data"
+        )
+    return queries
+
+
+def _values(rows: SortedByLabel, embedded: EmbeddedSet, tile: int, leave_out: bool) -> tuple[Tensor, Tensor | None]:
+    """The measures of each query (Q, 6); with `leave_out` their means without each identity too (C, 6)."""
+    identities, parts = len(rows.names), []
+    total = torch.zeros(identities, len(MEASURE_NAMES), dtype=torch.float64)
+    freed, asked = torch.zeros_like(total), torch.zeros(identities, dtype=torch.float64)
+    couples: list[tuple[Tensor, Tensor]] = []
+    for block in rank_queries(rows, embedded.distance, tile, spare=int(rows.sizes.max()) if leave_out else 0):
+        values, owner = ranking_measures(block.ranks).cpu(), rows.identity[block.rows].cpu()
+        parts.append(values)
+        if leave_out:
+            total.index_add_(0, owner, values)  # on the CPU, where the order of additions is fixed
+            asked += torch.bincount(owner, minlength=identities)
+            for queries, other, change in leave_out_others(block, identities):
+                who, mine, change = other.cpu(), owner[queries.cpu()], change.cpu()
+                freed.index_add_(0, who, change)
+                couples.append(_by_key(torch.minimum(who, mine) * identities + torch.maximum(who, mine), change))
+            couples = [_by_key(*(torch.cat(x) for x in zip(*couples, strict=True)))] if couples else []
+    if not leave_out:
+        return torch.cat(parts), None
+    without = (total.sum(0) - total + freed) / (asked.sum() - asked)[:, None]
+    return torch.cat(parts), _count_couples_once(without, couples[0][1] / asked.sum() if couples else freed[:0])
+
+
+def _by_key(keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Unique keys (U,) and the sums (U, 6) of the `values` (P, 6) that belong to each."""
+    unique, place = keys.unique(return_inverse=True)
+    return unique, values.new_zeros(len(unique), values.shape[1]).index_add_(0, place, values)
+
+
+def _count_couples_once(without: Tensor, couples: Tensor) -> Tensor:
+    """Leave-one-out values (C, 6) drawn towards their mean, so that their variance is that of the figures.
+
+    What two identities do to each other goes when either is left out, so leaving one out counts its variance twice
+    (Efron and Stein, Ann. Stat. 1981); in retrieval, where nearest neighbours are often mutual, that is much of the
+    whole. It is taken out once: `couples` (P, 6) are the changes of the figures that each two identities make for each
+    other.
+    """
+    count = len(without)
+    middle = without.mean(0)
+    twice = (without - middle).square().sum(0) * (count - 1) / count  # the jackknife's variance
+    once = twice - couples.square().sum(0)
+    share = (once / twice.clamp(min=1e-300)).clamp(0.5, 1.0)  # one half if there were nothing else
+    return middle + (without - middle) * share.sqrt()
+
+
+def _with_interval(figure: Figure, without: Tensor, values: Tensor, owner: Tensor, names: tuple[str, ...]) -> Figure:
+    influence = influences(without.numpy(), names)
+    erring = min(len(owner[values < 1].unique()), len(owner[values > 0].unique()))
+    low, high, note = interval(figure.value, influence, erring)
+    return replace(figure, low=low, high=high, influence=influence, note=note)
