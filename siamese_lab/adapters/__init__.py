@@ -1,0 +1,1 @@
+"""Other libraries' parts behind our contracts."""

@@ -1,0 +1,1 @@
+"""Which labels are likely wrong, and which images are likely duplicates."""

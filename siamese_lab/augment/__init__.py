@@ -1,0 +1,1 @@
+"""Options of augment=: random changes of training images, and fixed views for evaluation."""

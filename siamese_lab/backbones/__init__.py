@@ -1,0 +1,1 @@
+"""Options of backbone=: networks that turn an image into an embedding."""

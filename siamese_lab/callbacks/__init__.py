@@ -1,0 +1,1 @@
+"""Options of callback=: what watches or steers a training run."""

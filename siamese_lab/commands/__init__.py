@@ -1,0 +1,1 @@
+"""The verbs of `siamese-lab`, one file each."""

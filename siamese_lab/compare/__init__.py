@@ -1,0 +1,1 @@
+"""Comparison of runs: which ones, what they show, and the report."""

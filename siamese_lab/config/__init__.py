@@ -1,0 +1,1 @@
+"""From words on the command line to a checked config, and from its sections to objects."""

@@ -1,0 +1,1 @@
+"""Options of data=: data sets with labels, groups and a split."""

@@ -1,0 +1,1 @@
+"""Options of distance=: how two embeddings are compared; smaller = more alike."""

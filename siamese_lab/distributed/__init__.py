@@ -1,0 +1,1 @@
+"""Training in several processes: collective operations and batch normalisation."""

@@ -1,0 +1,1 @@
+"""Options of loss=: what training lowers."""

@@ -1,0 +1,1 @@
+"""Options of memory=: embeddings of earlier batches that a loss may compare with."""

@@ -1,0 +1,1 @@
+"""Figures of embeddings as pure functions: pairs, ROC, ranking, recognition, neighbours."""

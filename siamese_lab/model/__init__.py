@@ -1,0 +1,1 @@
+"""The twin encoder, the LightningModule that trains it, its optimizers and checkpoints."""

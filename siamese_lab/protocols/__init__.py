@@ -1,0 +1,1 @@
+"""Options of protocol=: what embeddings are evaluated by."""

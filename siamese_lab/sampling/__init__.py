@@ -1,0 +1,1 @@
+"""Options of sampling=: which images make a batch."""

@@ -1,0 +1,1 @@
+"""Intervals and estimates; it knows embeddings and runs by their numbers alone."""

@@ -1,0 +1,1 @@
+"""What is written for TensorBoard, and its server."""

@@ -1,0 +1,1 @@
+"""What a comparison computes: estimates, contrasts and marginal means over seeds."""

@@ -1,0 +1,1 @@
+"""What a comparison writes: the page, its plots, tables and sentences."""

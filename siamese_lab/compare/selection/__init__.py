@@ -1,0 +1,1 @@
+"""Which runs a comparison is of, and along which axes they differ."""

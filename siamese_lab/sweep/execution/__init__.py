@@ -1,0 +1,1 @@
+"""Jobs of a sweep through a launcher: claimed, scheduled, watched and recorded."""

@@ -1,0 +1,1 @@
+"""Options of launcher=: where the jobs of a sweep run."""
