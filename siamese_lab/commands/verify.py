@@ -27,8 +27,10 @@ def command(run: str, left: Path, right: Path) -> int:
         LabError: if there is no such run, it chose no threshold, or an image cannot be read.
     """
     folder = find_run(run)
+    chosen = folder.metrics()["chosen"].get(
+        "verification", {}
+    )  # first: says what is wrong with a run of another version
     cfg = read_config(folder.path / "config.yaml", EVALUATED)
-    chosen = folder.metrics()["chosen"].get("verification", {})
     if "threshold" not in chosen:
         raise LabError(f"{folder.path} chose no threshold: train with protocol=[verification] and a validation part")
     reader: Fit = build(cfg.data, trusted=False).fit

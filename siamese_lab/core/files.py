@@ -14,8 +14,8 @@ import yaml
 
 from siamese_lab.core.errors import LabError
 
-SCHEMA_VERSION = 1
-"""Of every JSON file in a run folder."""
+SCHEMA_VERSION = 2
+"""Of every JSON file in a run's or a study's folder. 2: the modules of a config lie in rooms, and weights in a twin."""
 
 ROOM, ROOM_BYTES = ".room", 1 << 15
 
@@ -83,11 +83,16 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=False) + "\n")
 
 
-def read_json(path: Path, newest: int = SCHEMA_VERSION) -> dict[str, Any]:
+def read_json(path: Path, version: int = SCHEMA_VERSION, oldest: int | None = None) -> dict[str, Any]:
     """Reads a JSON mapping with an entry `schema`.
 
+    Args:
+        path: of the file.
+        version: the schema that is written now.
+        oldest: the first schema that can still be read; None = only `version`.
+
     Raises:
-        LabError: if it is missing, broken, or written by a newer version than `newest`.
+        LabError: if it is missing, broken, or written by a version of siamese-lab with another schema.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -102,9 +107,14 @@ def read_json(path: Path, newest: int = SCHEMA_VERSION) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise LabError(f"{path} must hold a mapping, got {type(value).__name__}")
     schema = value.get("schema")
-    if type(schema) is not int or not 1 <= schema <= newest:
+    if type(schema) is not int or schema < 1:
+        raise LabError(f"{path} has schema {schema!r}, needed is a whole number: it was not written by siamese-lab")
+    if schema > version:
+        raise LabError(f"{path} has schema {schema}, this version of siamese-lab reads {version}: update siamese-lab")
+    if schema < (version if oldest is None else oldest):
         raise LabError(
-            f"{path} has schema {schema}, this version of siamese-lab reads up to {newest}: update siamese-lab"
+            f"{path} was written by an earlier version of siamese-lab (schema {schema}, this one reads {version}): "
+            "read it with that version, or train anew: --force for a run, study=NAME for a study"
         )
     return value
 

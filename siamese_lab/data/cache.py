@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import platformdirs
+
 from siamese_lab.core.errors import LabError
 
 
@@ -32,13 +34,7 @@ def _root() -> Path:
     asked = os.environ.get("SIAMESE_LAB_CACHE")
     if asked:
         return Path(asked).expanduser().absolute()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "siamese_lab"
+    return platformdirs.user_cache_path("siamese_lab", appauthor=False)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ def read_openings(study: Path) -> list[dict[str, Any]]:
         LabError: if the log is broken.
     """
     path = study / "openings.json"
-    found: list[dict[str, Any]] = read_json(path).get("openings", []) if path.exists() else []
+    found: list[dict[str, Any]] = read_json(path, oldest=1).get("openings", []) if path.exists() else []
     return found
 
 

@@ -61,7 +61,7 @@ def test_every_state_is_shown_with_how_far_it_is(study, capsys):
 
 
 @pytest.mark.parametrize("name", ["run.json", "history.json", "metrics.json", "attempts"])
-@pytest.mark.parametrize("text", ["", "{", '{"schema": 1}', "[]", '{"schema": 1, "entries": [3], "attempts": [3]}'])
+@pytest.mark.parametrize("text", ["", "{", '{"schema": 2}', "[]", '{"schema": 2, "entries": [3], "attempts": [3]}'])
 def test_what_is_half_written_does_not_hide_the_rest(study, capsys, name, text):
     path = study[0].file("json") if name == "attempts" else study[0].folder.path / name
     path.write_text(text)

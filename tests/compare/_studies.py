@@ -136,7 +136,7 @@ def plan(root, name, axes, jobs, superseded=()):
     """Writes study.json."""
     path = Path(root) / name
     (path / "jobs").mkdir(parents=True, exist_ok=True)
-    content = {"schema": 1, "name": name, "axes": axes, "jobs": jobs, "superseded": list(superseded), "facts": {}}
+    content = {"schema": 2, "name": name, "axes": axes, "jobs": jobs, "superseded": list(superseded), "facts": {}}
     write_json(path / "study.json", content)
 
 

@@ -251,7 +251,7 @@ def test_what_is_not_whole_is_left_out_and_said(template, small, outputs, capsys
     path = small(axes={"loss": ["contrastive", "triplet"]}, seeds=tuple("0123"))
     content = json.loads((path / "study.json").read_text())
     broken, half, gone, killed = (path / job["run_id"] for job in content["jobs"][:4])
-    (broken / "metrics.json").write_text('{"schema": 1, "val"')
+    (broken / "metrics.json").write_text('{"schema": 2, "val"')
     (half / "run.json").unlink()
     for file in gone.iterdir():
         file.unlink()

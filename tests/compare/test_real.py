@@ -32,7 +32,7 @@ def study(tmp_path_factory):
     axes = {"loss": ["contrastive", "triplet"], "seed": ["0", "1"]}
     write_json(
         root / "real" / "study.json",
-        {"schema": 1, "name": "real", "axes": axes, "jobs": jobs, "superseded": [], "facts": {}},
+        {"schema": 2, "name": "real", "axes": axes, "jobs": jobs, "superseded": [], "facts": {}},
     )
     yield made
     patch.undo()

@@ -137,12 +137,12 @@ def test_default_outputs_is_in_the_current_folder(monkeypatch: pytest.MonkeyPatc
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    write_json(path, {"schema": 1})
+    write_json(path, {"schema": 2})
     with pytest.raises(TypeError):
         write_json(path, {"schema": object()})
     with pytest.raises(UnicodeEncodeError):
         write_text(path, "half" * 100_000 + "\ud800")
-    assert read_json(path) == {"schema": 1}
+    assert read_json(path) == {"schema": 2}
     assert list(tmp_path.glob(".a.json*")) == []
     assert path.stat().st_mode & 0o777 == 0o644
 
@@ -155,7 +155,7 @@ from siamese_lab.core.files import write_json
 n = 0
 while True:
     n += 1
-    write_json(Path({str(path)!r}), {{"schema": 1, "numbers": [n] * 5000}})
+    write_json(Path({str(path)!r}), {{"schema": 2, "numbers": [n] * 5000}})
 """
     writer = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
     try:
@@ -173,12 +173,13 @@ while True:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"schema": 1, "state": "o', "is broken"),
+        ('{"schema": 2, "state": "o', "is broken"),
         ("", "is broken"),
         ("\udcff", "is broken"),
         ("[1]", "must hold a mapping, got list"),
         ("{}", "has schema None"),
-        (json.dumps({"schema": 99}), "has schema 99, this version of siamese-lab reads up to 1: update"),
+        (json.dumps({"schema": 1}), r"was written by an earlier version of siamese-lab \(schema 1, this one reads 2\)"),
+        (json.dumps({"schema": 99}), "has schema 99, this version of siamese-lab reads 2: update"),
     ],
 )
 def test_read_json_says_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:

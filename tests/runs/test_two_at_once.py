@@ -216,7 +216,7 @@ def test_columns_of_a_study_from_which_a_run_is_removed_meanwhile(outputs):
     def remove():
         while not stop.is_set():
             (run.path / "run.json").unlink(missing_ok=True)
-            write_json(run.path / "run.json", {"schema": 1})
+            write_json(run.path / "run.json", {"schema": 2})
 
     other = threading.Thread(target=remove)
     other.start()

@@ -95,14 +95,15 @@ RUN_JSON = {
     "no JSON": (holds("run.json", "hello"), "run.json is broken"),
     "binary": (holds("run.json", "\udcff\udcfe\0"), "run.json is broken"),
     "a list": (holds("run.json", "[1]"), "run.json must hold a mapping, got list"),
-    "nested deeply": (holds("run.json", f'{{"schema": 1, "a": {DEEP}}}'), "run.json is broken"),
-    "a number too long": (holds("run.json", f'{{"schema": 1, "pid": {"9" * 5000}}}'), "run.json is broken"),
-    "a newer schema": (entries(schema=99), "run.json has schema 99, this version of siamese-lab reads up to 1: update"),
-    "schema a text": (entries(schema="1"), "run.json has schema 1"),
+    "nested deeply": (holds("run.json", f'{{"schema": 2, "a": {DEEP}}}'), "run.json is broken"),
+    "a number too long": (holds("run.json", f'{{"schema": 2, "pid": {"9" * 5000}}}'), "run.json is broken"),
+    "a newer schema": (entries(schema=99), "run.json has schema 99, this version of siamese-lab reads 2: update"),
+    "an older schema": (entries(schema=1), "run.json was written by an earlier version of siamese-lab"),
+    "schema a text": (entries(schema="1"), "run.json has schema '1'"),
     "schema true": (entries(schema=True), "run.json has schema True"),
     "schema NaN": (entries(schema=float("nan")), "run.json has schema nan"),
     "schema negative": (entries(schema=-3), "run.json has schema -3"),
-    "schema alone": (holds("run.json", '{"schema": 1}'), ODD, "it lacks state", "and 3 more"),
+    "schema alone": (holds("run.json", '{"schema": 2}'), ODD, "it lacks state", "and 3 more"),
     "state unknown": (entries(state="fine"), ODD, "state must be one of running, ok, failed", "got the text 'fine'"),
     "state a list": (entries(state=["ok"]), ODD, "state must be"),
     "no state": (entries(state=...), ODD, "it lacks state"),
@@ -213,7 +214,8 @@ EER = {"value": 0.1, "low": None, "high": None, "n": 1, "unit": "share", "better
 METRICS = {
     "missing": (lacks("metrics.json"), "metrics.json is missing, of a run that is finished"),
     "half": (half("metrics.json"), "metrics.json is broken"),
-    "newer": (entries("metrics.json", schema=2), "metrics.json has schema 2"),
+    "newer": (entries("metrics.json", schema=99), "metrics.json has schema 99"),
+    "older": (entries("metrics.json", schema=1), "metrics.json was written by an earlier version"),
     "without chosen": (entries("metrics.json", chosen=...), "it lacks chosen"),
     "test a list": (entries("metrics.json", test=[1]), "test must be a mapping"),
     "a figure a number": (entries("metrics.json", test={"a/b": 3}), "test.a/b must be a mapping, got 3"),
@@ -255,7 +257,7 @@ def test_bad_metrics(capsys, victim, tmp_path, case):
 
 
 @pytest.mark.parametrize(
-    "content", ['{"schema": 1}', '{"schema": 1, "train": 3}', '{"schema": 1, "train": [[1]]}', "{"]
+    "content", ['{"schema": 2}', '{"schema": 2, "train": 3}', '{"schema": 2, "train": [[1]]}', "{"]
 )
 def test_bad_classes(capsys, victim, tmp_path, content):
     (victim / "classes.json").write_text(content)

@@ -84,7 +84,7 @@ def test_what_a_kill_has_left_half_written_is_begun_anew(outputs, harm):
     assert swept([job])[0] == ["ok"]
     whole = figures(job)
     if harm == "run.json":
-        (job.folder.path / "run.json").write_text('{"schema": 1, "sta')
+        (job.folder.path / "run.json").write_text('{"schema": 2, "sta')
     elif harm == "checkpoints":
         job.folder.update(state="killed")
         for path in (job.folder.path / "checkpoints").iterdir():
@@ -93,7 +93,7 @@ def test_what_a_kill_has_left_half_written_is_begun_anew(outputs, harm):
         (job.folder.path / "run.json").unlink()
     else:
         job.folder.update(state="killed")
-        job.file("json").write_text('{"schema": 1, "att')
+        job.file("json").write_text('{"schema": 2, "att')
     assert swept([job])[0] == ["ok"]
     assert figures(job) == whole
 

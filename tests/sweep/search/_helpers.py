@@ -55,7 +55,7 @@ def error(values):
 def finish(job, value, epochs=4, better="low"):
     """Writes the run folder of a finished run."""
     begin(job, [value * (2 - (i + 1) / epochs) for i in range(epochs)], better)
-    write_json(job.folder.path / "metrics.json", {"schema": 1, "best": value})
+    write_json(job.folder.path / "metrics.json", {"schema": 2, "best": value})
     job.folder.finish("ok")
 
 
@@ -64,7 +64,7 @@ def begin(job, values, better="low"):
     if not job.folder.exists():
         job.folder.create()
     entries = [{"epoch": i, "step": 10 * i, "val/verification/eer": value} for i, value in enumerate(values)]
-    history = {"schema": 1, "monitor": "val/verification/eer", "better": better, "max_epochs": 4, "entries": entries}
+    history = {"schema": 2, "monitor": "val/verification/eer", "better": better, "max_epochs": 4, "entries": entries}
     write_json(job.folder.path / "history.json", history)
 
 
