@@ -14,7 +14,7 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.data.load import load_data
 from siamese_lab.runs.folder import EXIT_CODES, RunFolder, find_run
 from siamese_lab.runs.provenance import code_hash, versions
-from siamese_lab.training.assemble import Lab, assemble
+from siamese_lab.training.assemble import Experiment, assemble
 from siamese_lab.training.run import train
 
 
@@ -66,7 +66,7 @@ def command(run: str, max_time: str | None = None, devices: int | None = None) -
     return EXIT_CODES[folder.state()]
 
 
-def shares(folder: RunFolder, cfg: DictConfig, lab: Lab) -> list[str]:
+def shares(folder: RunFolder, cfg: DictConfig, lab: Experiment) -> list[str]:
     """What another number of processes changes where each normalises its own share of a batch."""
     then, now = folder.info().get("decided", {}).get("processes", 1), lab.decided.processes
     alone = not any(isinstance(part, _BatchNorm) for part in lab.module.twin.backbone.modules())

@@ -1,4 +1,4 @@
-"""What the processes of one run tell each other; alone, a process is told what it says.
+"""Collective operations of the processes that train one run. With a single process each returns its input.
 
 Every process draws the same global batch, embeds its slice of it, and computes the whole batch's loss from the
 embeddings of all. Numbers that a decision hangs on (a table, a validation figure) are taken from the first process, so
@@ -25,12 +25,12 @@ LOOPBACK = "lo"
 
 
 def world() -> int:
-    """How many processes train this run together."""
+    """The number of processes that train this run."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this one is, from 0; the first one alone writes."""
+    """The rank of this process, from 0. Only rank 0 writes files."""
     return dist.get_rank() if world() > 1 else 0
 
 
@@ -55,8 +55,8 @@ def all_gather(z: Tensor) -> Tensor:
     return _Gathered.apply(z) if world() > 1 else z
 
 
-def all_sum(x: Tensor) -> Tensor:
-    """The sum of every process's x; so is its gradient."""
+def all_reduce_sum(x: Tensor) -> Tensor:
+    """The sum of x over the processes, as torch.distributed.all_reduce; the gradient is summed over them likewise."""
     return _Summed.apply(x) if world() > 1 else x
 
 
@@ -85,8 +85,8 @@ def broadcast(x: Tensor) -> Tensor:
     return x
 
 
-def all_max(number: int) -> int:
-    """The largest of the processes' numbers."""
+def all_reduce_max(number: int) -> int:
+    """The largest of the numbers of the processes, as torch.distributed.all_reduce with ReduceOp.MAX."""
     if world() == 1:
         return number
     told = torch.tensor(number)
@@ -102,7 +102,7 @@ def align(module: nn.Module) -> None:
 
 
 class _Gathered(torch.autograd.Function):
-    """torch has one of its own, deprecated."""
+    """torch.distributed.nn.functional.all_gather, which torch has deprecated."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -133,14 +133,14 @@ class _Summed(torch.autograd.Function):
 
 @contextmanager
 def process_group(meeting: Path, number: int, processes: int, gpu: bool, threads: int) -> Iterator[None]:
-    """Within it, this process is one of several.
+    """Context in which this process belongs to a process group, set up on entry and destroyed on exit.
 
     Args:
-        meeting: a file through which they find each other, on this machine.
-        number: of this one.
-        processes: how many there are.
+        meeting: file through which the processes find each other; on this machine.
+        number: rank of this process.
+        processes: the world size.
         gpu: each has a GPU of its own, the one of its number.
-        threads: of this process.
+        threads: torch threads of this process.
     """
     before, interface = torch.get_num_threads(), os.environ.get("GLOO_SOCKET_IFNAME")
     if interface is None and LOOPBACK in (name for _, name in socket.if_nameindex()):

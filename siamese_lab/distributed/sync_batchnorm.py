@@ -38,9 +38,9 @@ class SyncBatchNorm(_BatchNorm):
         axes, shape = [axis for axis in range(x.dim()) if axis != 1], [1, -1] + [1] * (x.dim() - 2)
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         n = collectives.world() * x.numel() // x.shape[1]
-        mean = collectives.all_sum(wide.sum(axes)) / n  # (C,)
+        mean = collectives.all_reduce_sum(wide.sum(axes)) / n  # (C,)
         centred = wide - mean.view(shape)
-        variance = collectives.all_sum(centred.square().sum(axes)) / n
+        variance = collectives.all_reduce_sum(centred.square().sum(axes)) / n
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
             with torch.no_grad():
                 self.num_batches_tracked += 1

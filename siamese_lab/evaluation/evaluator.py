@@ -37,7 +37,7 @@ def embed_ids(twin: Twin, samples: Samples, ids: Tensor, batch_size: int) -> Ten
     z = torch.zeros(shape, dtype=torch.promote_types(twin.dtype, torch.float32), device=twin.device)
     for place, made in zip(z[rank::world], mine, strict=True):
         place[: len(made)] = made
-    return collectives.all_sum(z).flatten(0, 1)[: len(ids)]  # only the last chunk is short
+    return collectives.all_reduce_sum(z).flatten(0, 1)[: len(ids)]  # only the last chunk is short
 
 
 def embed_part(twin: Twin, samples: Samples, ids: Tensor, batch_size: int, trials: str | None = None) -> EmbeddedSet:

@@ -21,7 +21,7 @@ from siamese_lab.structures.samples import Samples
 
 
 @dataclass(frozen=True)
-class Lab:
+class Experiment:
     """Everything of one run, built. `ids` (n,) and `labels` (n,), 0..C-1, are those of the training part."""
 
     samples: Samples
@@ -34,7 +34,7 @@ class Lab:
     callbacks: dict[str, pl.Callback] = field(default_factory=dict)
 
 
-def assemble(cfg: DictConfig, *, samples: Samples | None = None, trusted: bool = True) -> Lab:
+def assemble(cfg: DictConfig, *, samples: Samples | None = None, trusted: bool = True) -> Experiment:
     """Builds a run.
 
     Args:
@@ -84,9 +84,9 @@ def assemble(cfg: DictConfig, *, samples: Samples | None = None, trusted: bool =
     if not any(group["initial_lr"] > 0 for group in optimizer.param_groups):
         raise LabError("a learning rate of 0 for all parameters would train nothing: set optimizer.lr, e.g. 1e-3")
     callbacks = {str(name): build(node, trusted=trusted) for name, node in (cfg.get("callback") or {}).items()}
-    return Lab(samples, ids, labels, sampling, module, protocols, decided, callbacks)
+    return Experiment(samples, ids, labels, sampling, module, protocols, decided, callbacks)
 
 
-def network(lab: Lab) -> tuple[tuple[int, ...], int]:
+def network(lab: Experiment) -> tuple[tuple[int, ...], int]:
     """What the data decide of the network: the shape of an image and the number of training classes."""
     return tuple(lab.samples.images.shape[1:]), int(lab.labels.max()) + 1

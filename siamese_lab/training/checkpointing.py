@@ -9,11 +9,11 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from siamese_lab.model.checkpoint import BEST, LAST
 from siamese_lab.structures.batch import Batch
-from siamese_lab.training.interruption import Stopping
+from siamese_lab.training.interruption import Interruption
 from siamese_lab.training.validation import Validation
 
 
-class Keeper(Checkpoint):
+class CheckpointKeeper(Checkpoint):
     """Keeps `best.ckpt`, of the epoch with the best headline figure, and `last.ckpt`, from which a run is resumed.
 
     `last.ckpt` is written after every epoch, every n steps, and before the run stops. `best.ckpt` comes first: what
@@ -28,7 +28,7 @@ class Keeper(Checkpoint):
     """
 
     def __init__(
-        self, folder: Path, validation: Validation | None, stopping: Stopping, every: int | None = None
+        self, folder: Path, validation: Validation | None, stopping: Interruption, every: int | None = None
     ) -> None:
         self.folder, self.validation, self.stopping, self.every = folder, validation, stopping, every
         self._random: dict[str, Any] | None = None

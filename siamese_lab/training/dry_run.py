@@ -19,7 +19,7 @@ from siamese_lab.structures.batch import Batch
 from siamese_lab.structures.contracts import MinedSampling
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Pairs, Triplets
-from siamese_lab.training.assemble import Lab
+from siamese_lab.training.assemble import Experiment
 
 PROBED = 10  # batches that go through the network
 
@@ -34,7 +34,7 @@ class Probe:
     gradient: bool
 
 
-def describe(cfg: DictConfig, lab: Lab) -> list[str]:
+def describe(cfg: DictConfig, lab: Experiment) -> list[str]:
     """The lines that `check` prints.
 
     Raises:
@@ -85,7 +85,7 @@ def describe(cfg: DictConfig, lab: Lab) -> list[str]:
     ]
 
 
-def mine(lab: Lab, loader: BatchLoader, size: int) -> str:
+def mine(lab: Experiment, loader: BatchLoader, size: int) -> str:
     """Gives the loader the table of its first epoch where the sampling has no warm-up; says on what the batches are
     evaluated.
     """
@@ -97,7 +97,7 @@ def mine(lab: Lab, loader: BatchLoader, size: int) -> str:
     return " (mined with the untrained network)"
 
 
-def probe(lab: Lab, batch: Batch) -> Probe:
+def probe(lab: Experiment, batch: Batch) -> Probe:
     """Sends one batch through the untrained network and the loss."""
     module, twin = lab.module, lab.module.twin
     with torch.no_grad():
@@ -115,7 +115,7 @@ def probe(lab: Lab, batch: Batch) -> Probe:
     return Probe(int(positives.sum()) // 2, int(negatives.sum()) // 2, triplets, flowing)
 
 
-def never_drawn(lab: Lab, epochs: int, table: Tensor | None = None) -> Tensor:
+def never_drawn(lab: Experiment, epochs: int, table: Tensor | None = None) -> Tensor:
     """The training classes that no batch of the planned epochs holds.
 
     Args:

@@ -21,13 +21,15 @@ from siamese_lab.statistics.influence import Figure
 from siamese_lab.structures.embedded_set import EmbeddedSet
 from siamese_lab.tensorboard.hparams import write_columns
 from siamese_lab.tensorboard.writer import write_events
-from siamese_lab.training.assemble import Lab
-from siamese_lab.training.throughput import Speed
+from siamese_lab.training.assemble import Experiment
+from siamese_lab.training.throughput import Throughput
 from siamese_lab.training.untrained import untrained_figures
 from siamese_lab.training.validation import Validation
 
 
-def finish_run(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validation, speed: Speed) -> dict[str, Figure]:
+def finish_run(
+    cfg: DictConfig, folder: RunFolder, lab: Experiment, validation: Validation, speed: Throughput
+) -> dict[str, Figure]:
     """Evaluates the best epoch on validation and, unless the run belongs to a study, on the test part; writes all of
     it.
 
@@ -104,6 +106,6 @@ def finish_run(cfg: DictConfig, folder: RunFolder, lab: Lab, validation: Validat
     return figures[part]
 
 
-def _kept(lab: Lab, validation: Validation) -> dict[str, EmbeddedSet]:
+def _kept(lab: Experiment, validation: Validation) -> dict[str, EmbeddedSet]:
     """The validation part, where it was embedded by the best epoch's weights in this process."""
     return {} if validation.seen is None else {"val": replace(validation.seen, distance=lab.module.evaluated.distance)}

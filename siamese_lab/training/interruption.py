@@ -23,8 +23,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 REASONS = (None, "max_time", "SIGTERM", "SIGINT")
 
 
-class Stopping(pl.Callback):
-    """Knows why a run has to stop; whoever can write a checkpoint asks what is `agreed` first and then calls `stop`.
+class Interruption(pl.Callback):
+    """Knows why a run has to stop. Whoever can write a checkpoint asks what is `agreed` first and then calls `stop`.
 
     A signal that comes during a step waits for the step's end. Where nothing would be lost (validation, evaluation,
     mining) it acts at once.
@@ -78,7 +78,7 @@ class Stopping(pl.Callback):
 
     def agreed(self) -> str | None:
         """The reason that any of the run's processes has: all of them learn it, and stop after the same step."""
-        return REASONS[collectives.all_max(REASONS.index(self.reason))]
+        return REASONS[collectives.all_reduce_max(REASONS.index(self.reason))]
 
     def stop(self, reason: str | None) -> None:
         """Ends the run if there is a reason to.

@@ -9,7 +9,7 @@ from siamese_lab.distributed import collectives
 from siamese_lab.evaluation.evaluator import embed_ids
 from siamese_lab.structures.batch import Batch
 from siamese_lab.structures.contracts import MinedSampling
-from siamese_lab.training.interruption import Stopping
+from siamese_lab.training.interruption import Interruption
 
 
 class Mining(pl.Callback):
@@ -23,8 +23,8 @@ class Mining(pl.Callback):
         stopping: may end the run while it mines.
     """
 
-    def __init__(self, loader: BatchLoader, batch_size: int, stopping: Stopping | None = None) -> None:
-        self.loader, self.batch_size, self.stopping = loader, batch_size, stopping or Stopping()
+    def __init__(self, loader: BatchLoader, batch_size: int, stopping: Interruption | None = None) -> None:
+        self.loader, self.batch_size, self.stopping = loader, batch_size, stopping or Interruption()
         self.done = 0  # batches of this epoch
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:

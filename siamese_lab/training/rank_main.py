@@ -17,8 +17,8 @@ from siamese_lab.model.checkpoint import Start
 from siamese_lab.runs.folder import RunFolder
 from siamese_lab.training.assemble import assemble
 from siamese_lab.training.exit_state import exit_state
-from siamese_lab.training.interruption import Stopping
-from siamese_lab.training.throughput import Speed
+from siamese_lab.training.interruption import Interruption
+from siamese_lab.training.throughput import Throughput
 from siamese_lab.training.trainer import fit, quiet
 from siamese_lab.training.validation import Validation
 
@@ -31,7 +31,7 @@ def main() -> int:
     cfg = OmegaConf.create(orders["config"])
     OmegaConf.set_struct(cfg, True)
     t, path = cfg.trainer, Path(orders["run"])
-    stopping = Stopping(duration(t.max_time))
+    stopping = Interruption(duration(t.max_time))
     try:
         with stopping.listening():
             lab = assemble(cfg, trusted=orders["trusted"])
@@ -45,7 +45,7 @@ def main() -> int:
                 validation = Validation(
                     lab.samples, lab.protocols, t.validate_every, cfg.evaluation.batch_size, t.patience, stopping
                 )
-                fit(cfg, path, lab, validation, Speed(), stopping, start)
+                fit(cfg, path, lab, validation, Throughput(), stopping, start)
     except BaseException as error:
         end = exit_state(error, RunFolder(path), stopping.step)
         if end.message is None and not isinstance(error, LabError):

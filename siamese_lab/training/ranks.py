@@ -20,7 +20,7 @@ from siamese_lab.core.errors import Lost, Stopped
 from siamese_lab.distributed import collectives
 from siamese_lab.model.checkpoint import Start
 from siamese_lab.runs.folder import EXIT_CODES, RunFolder
-from siamese_lab.training.assemble import Lab
+from siamese_lab.training.assemble import Experiment
 from siamese_lab.training.exit_state import out_of_memory
 
 POLL = 0.1  # seconds
@@ -30,7 +30,7 @@ LEAVING = 60.0  # seconds for the others to end once everything is done
 
 @contextmanager
 def group(
-    cfg: DictConfig, folder: RunFolder, lab: Lab, start: Start, trusted: bool, give_up: Callable[[Lost], None]
+    cfg: DictConfig, folder: RunFolder, lab: Experiment, start: Start, trusted: bool, give_up: Callable[[Lost], None]
 ) -> Iterator[None]:
     """Within it, `trainer.devices` processes train the run, all by `fitting.fit`.
 

@@ -16,16 +16,18 @@ from siamese_lab.statistics.influence import Figure
 from siamese_lab.tensorboard.event_files import quiet_threads
 from siamese_lab.tensorboard.hparams import hyperparameters
 from siamese_lab.training import ranks
-from siamese_lab.training.assemble import Lab, network
+from siamese_lab.training.assemble import Experiment, network
 from siamese_lab.training.exit_state import ExitState, exit_state
 from siamese_lab.training.finish import finish_run
-from siamese_lab.training.interruption import Stopping
-from siamese_lab.training.throughput import Speed
+from siamese_lab.training.interruption import Interruption
+from siamese_lab.training.throughput import Throughput
 from siamese_lab.training.trainer import fit, quiet
 from siamese_lab.training.validation import Validation
 
 
-def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False, resume: bool = False) -> dict[str, Figure]:
+def train(
+    cfg: DictConfig, folder: RunFolder, lab: Experiment, force: bool = False, resume: bool = False
+) -> dict[str, Figure]:
     """Trains a run and evaluates its best checkpoint: on validation, and on the test part unless the run belongs to a
     study.
 
@@ -44,7 +46,7 @@ def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False, res
             reached `trainer.max_time` is evaluated as it is; its state is then "timeout".
     """
     quiet()
-    stopping = Stopping(duration(cfg.trainer.max_time))
+    stopping = Interruption(duration(cfg.trainer.max_time))
     with folder.held(), stopping.listening(), quiet_threads():
         start = newest_checkpoint(folder.path / "checkpoints") if resume else Start()
         if start.path is not None:
@@ -74,7 +76,7 @@ def train(cfg: DictConfig, folder: RunFolder, lab: Lab, force: bool = False, res
     return figures
 
 
-def _describe(cfg: DictConfig, folder: RunFolder, lab: Lab) -> None:
+def _describe(cfg: DictConfig, folder: RunFolder, lab: Experiment) -> None:
     """Writes what is known of a run before it trains."""
     shape, classes = network(lab)
     headlines = [f"{name}/{protocol.headline}" for name, protocol in lab.protocols.items()]
@@ -97,7 +99,7 @@ def _ended(error: BaseException, folder: RunFolder, step: int) -> ExitState:
 
 
 def _run(
-    cfg: DictConfig, folder: RunFolder, lab: Lab, stopping: Stopping, start: Start, trusted: bool
+    cfg: DictConfig, folder: RunFolder, lab: Experiment, stopping: Interruption, start: Start, trusted: bool
 ) -> tuple[dict[str, Figure], Stopped | None]:
     """Trains, goes back to the best epoch, evaluates, writes; returns the figures, and what ended training where the
     limit of time did.
@@ -109,7 +111,7 @@ def _run(
     kept = folder.path / "history.json"
     validation, speed = (
         Validation(lab.samples, lab.protocols, t.validate_every, size, t.patience, stopping, kept),
-        Speed(),
+        Throughput(),
     )
     late: Stopped | None = None
 

@@ -11,7 +11,7 @@ from siamese_lab.structures.batch import Batch
 WARM = 5  # first steps, in which kernels are chosen and memory is taken
 
 
-class Speed(pl.Callback):
+class Throughput(pl.Callback):
     """Images a second between the ends of consecutive steps: validation, mining and the first steps do not count.
 
     A resumed run goes on counting: steps that had to be done again count once, as does their time.

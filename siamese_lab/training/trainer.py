@@ -16,18 +16,24 @@ from siamese_lab.distributed import collectives
 from siamese_lab.distributed.sync_batchnorm import with_sync_batchnorm
 from siamese_lab.model.checkpoint import Start
 from siamese_lab.model.siamese import LOG_EVERY
-from siamese_lab.training.assemble import Lab
+from siamese_lab.training.assemble import Experiment
 from siamese_lab.training.checkpoint_io import WholeFiles
-from siamese_lab.training.checkpointing import Keeper
-from siamese_lab.training.interruption import Stopping
+from siamese_lab.training.checkpointing import CheckpointKeeper
+from siamese_lab.training.interruption import Interruption
 from siamese_lab.training.mining import Mining
 from siamese_lab.training.progress import progress
-from siamese_lab.training.throughput import Speed
+from siamese_lab.training.throughput import Throughput
 from siamese_lab.training.validation import Validation
 
 
 def fit(
-    cfg: DictConfig, path: Path, lab: Lab, validation: Validation, speed: Speed, stopping: Stopping, start: Start
+    cfg: DictConfig,
+    path: Path,
+    lab: Experiment,
+    validation: Validation,
+    speed: Throughput,
+    stopping: Interruption,
+    start: Start,
 ) -> None:
     """Trains `lab.module`, which stays on its device; `validation` and `speed` hold what was seen on the way.
 
@@ -52,7 +58,9 @@ def fit(
         *([validation] if validated else []),
         speed,
         *progress(cfg.trainer.progress and collectives.rank() == 0, validation.monitor),
-        Keeper(path / "checkpoints", validation if validated else None, stopping, cfg.trainer.checkpoint_every),
+        CheckpointKeeper(
+            path / "checkpoints", validation if validated else None, stopping, cfg.trainer.checkpoint_every
+        ),
     ]
     if cfg.trainer.sync_batchnorm and collectives.world() > 1:
         lab.module.twin.backbone = with_sync_batchnorm(lab.module.twin.backbone, lab.decided.accelerator == "gpu")
@@ -65,7 +73,7 @@ def fit(
         lab.module.to(fitting.strategy.root_device)  # Lightning leaves it on the CPU
 
 
-def trainer(cfg: DictConfig, path: Path, lab: Lab, callbacks: list[pl.Callback], step: int = 0) -> pl.Trainer:
+def trainer(cfg: DictConfig, path: Path, lab: Experiment, callbacks: list[pl.Callback], step: int = 0) -> pl.Trainer:
     """Lightning's trainer from the plain keys of `cfg.trainer`; TensorBoard drops what a killed process logged after
     `step`.
     """

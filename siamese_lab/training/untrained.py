@@ -13,13 +13,13 @@ from siamese_lab.evaluation.evaluator import choose, embed_part, evaluate_part
 from siamese_lab.model.build_twin import build_twin
 from siamese_lab.runs.provenance import code_hash
 from siamese_lab.statistics.influence import Figure
-from siamese_lab.training.assemble import Lab, network
+from siamese_lab.training.assemble import Experiment, network
 
 DECIDE = ("seed", "backbone", "distance", "augment", "protocol", "evaluation", "trainer.precision")
 """What the figures follow from, beside the data: runs of a study that differ in their loss alone share them."""
 
 
-def untrained_figures(cfg: DictConfig, lab: Lab, part: str, shared: Path | None = None) -> dict[str, Figure]:
+def untrained_figures(cfg: DictConfig, lab: Experiment, part: str, shared: Path | None = None) -> dict[str, Figure]:
     """Values without intervals, named "<protocol>/<figure>".
 
     Args:
@@ -46,7 +46,7 @@ def untrained_figures(cfg: DictConfig, lab: Lab, part: str, shared: Path | None 
     return found
 
 
-def _computed(cfg: DictConfig, lab: Lab, part: str) -> dict[str, Figure]:
+def _computed(cfg: DictConfig, lab: Experiment, part: str) -> dict[str, Figure]:
     start = build_twin(cfg, network(lab)[0]).to(lab.module.device)
     size, val = cfg.evaluation.batch_size, lab.samples.ids("val")
     seen = embed_part(start, lab.samples, val, size) if len(val) else None

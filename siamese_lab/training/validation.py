@@ -12,7 +12,7 @@ from siamese_lab.distributed import collectives
 from siamese_lab.evaluation.evaluator import embed_part, evaluate_part
 from siamese_lab.structures.embedded_set import EmbeddedSet
 from siamese_lab.structures.samples import Samples
-from siamese_lab.training.interruption import Stopping
+from siamese_lab.training.interruption import Interruption
 
 Entry = dict[str, float]  # epoch, step, and the figures of one validation, named "val/<protocol>/<figure>"
 
@@ -41,11 +41,11 @@ class Validation(pl.Callback):
         every: int,
         batch_size: int,
         patience: int | None = None,
-        stopping: Stopping | None = None,
+        stopping: Interruption | None = None,
         kept: Path | None = None,
     ) -> None:
         self.samples, self.protocols, self.every, self.batch_size = samples, protocols, every, batch_size
-        self.patience, self.stopping, self.kept = patience, stopping or Stopping(), kept
+        self.patience, self.stopping, self.kept = patience, stopping or Interruption(), kept
         first, protocol = next(iter(protocols.items()))
         self.monitor = f"val/{first}/{protocol.headline}"
         self.better = protocol.better

@@ -12,8 +12,8 @@ from siamese_lab.config.groups import option_names
 from siamese_lab.model.checkpoint import Start
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.training.assemble import assemble
-from siamese_lab.training.interruption import Stopping
-from siamese_lab.training.throughput import Speed
+from siamese_lab.training.interruption import Interruption
+from siamese_lab.training.throughput import Throughput
 from siamese_lab.training.trainer import fit, quiet
 from siamese_lab.training.validation import Validation
 from tests.conftest import SMALL, mostly_slow
@@ -31,8 +31,8 @@ def trained(path, *words, shuffled=False):
         order = torch.randperm(len(lab.labels), generator=torch.Generator().manual_seed(0))
         labels = lab.labels[order]
         lab = replace(lab, labels=labels, sampling=type(lab.sampling)(labels=labels, batch_size=96, steps=15))
-    validation = Validation(lab.samples, lab.protocols, 1000, 500, None, Stopping())
-    fit(cfg, path, lab, validation, Speed(), Stopping(), Start())
+    validation = Validation(lab.samples, lab.protocols, 1000, 500, None, Interruption())
+    fit(cfg, path, lab, validation, Throughput(), Interruption(), Start())
     return lab.callbacks["doctor"]
 
 

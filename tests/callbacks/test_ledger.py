@@ -15,8 +15,8 @@ from siamese_lab.model.checkpoint import Start
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Episode, Pairs, Triplets
 from siamese_lab.training.assemble import assemble
-from siamese_lab.training.interruption import Stopping
-from siamese_lab.training.throughput import Speed
+from siamese_lab.training.interruption import Interruption
+from siamese_lab.training.throughput import Throughput
 from siamese_lab.training.trainer import fit, quiet
 from siamese_lab.training.validation import Validation
 from tests.conftest import FEW, SMALL, run
@@ -54,9 +54,9 @@ def trained(path, words):
         cfg,
         path,
         lab,
-        Validation(lab.samples, lab.protocols, 1000, 500, None, Stopping()),
-        Speed(),
-        Stopping(),
+        Validation(lab.samples, lab.protocols, 1000, 500, None, Interruption()),
+        Throughput(),
+        Interruption(),
         Start(),
     )
     rows = {row["image"]: row for row in read(path / "ledger.csv")}

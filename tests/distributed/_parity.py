@@ -29,7 +29,7 @@ from siamese_lab.evaluation.evaluator import choose, embed_ids, evaluate_part
 from siamese_lab.model.siamese import SiameseModule
 from siamese_lab.model.twin import Twin
 from siamese_lab.structures.samples import Samples
-from siamese_lab.training.assemble import Lab
+from siamese_lab.training.assemble import Experiment
 from siamese_lab.training.mining import Mining
 from siamese_lab.training.trainer import quiet, trainer
 from tests._parts import batch_of, made, own_distance
@@ -132,7 +132,7 @@ def step(names, precision, backbone, accelerator="cpu"):
     module, data = assembled(names, backbone)
     loader, gradients = data.loader, Gradients()
     decided = Decided(accelerator, precision, "channels_first", "default", 1, collectives.world())
-    lab = Lab(loader.samples, loader.ids, loader.labels, loader.sampling, module, {}, decided)
+    lab = Experiment(loader.samples, loader.ids, loader.labels, loader.sampling, module, {}, decided)
     made = trainer(CONFIG, Path("unused"), lab, [Mining(loader, CHUNK), gradients])
     made.loggers = []
     made.fit(module, data)

@@ -467,7 +467,7 @@ siamese_lab.runs.folder.os.system siamese_lab.runs.folder.shutil.rmtree siamese_
 siamese_lab.model.checkpoint.torch.load siamese_lab.model.checkpoint.read_checkpoint
 siamese_lab.config.instantiate.build siamese_lab.config.instantiate.importlib.import_module siamese_lab.cli.main
 siamese_lab.data.download.download siamese_lab.data.download.urllib.request.urlopen siamese_lab.data.store.np.load
-siamese_lab.runs.folder.RunFolder siamese_lab.training.checkpointing.Keeper siamese_lab.data.archive.Archive
+siamese_lab.runs.folder.RunFolder siamese_lab.training.checkpointing.CheckpointKeeper siamese_lab.data.archive.Archive
 siamese_lab.model.siamese.Embedded siamese_lab.structures.samples.Samples.__init__
 siamese_lab.losses.supcon.SupConLoss.__init__.__globals__.get siamese_lab.__main__.main
 siamese_lab.datasets.glyphs.Glyphs . .. siamese_lab siamese_lab. siamese_lab..runs SIAMESE_LAB.runs.RunFolder os:mkdir

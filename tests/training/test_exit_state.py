@@ -16,7 +16,7 @@ STARVED = """
 import resource, sys
 import torch
 from siamese_lab.training.run import train
-from siamese_lab.training.throughput import Speed
+from siamese_lab.training.throughput import Throughput
 from siamese_lab.cli import main
 
 def starve(self, *_):
@@ -24,7 +24,7 @@ def starve(self, *_):
     limit = int(words["VmSize"].split()[0]) * 1024 + 64 * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
-Speed.on_train_epoch_start = starve  # what a training needs more than this, it does not get
+Throughput.on_train_epoch_start = starve  # what a training needs more than this, it does not get
 sys.exit(main(sys.argv[1:]))
 """
 

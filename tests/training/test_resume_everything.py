@@ -11,8 +11,8 @@ from siamese_lab.config.groups import option_names
 from siamese_lab.core.errors import Stopped
 from siamese_lab.model.checkpoint import newest_checkpoint
 from siamese_lab.training.assemble import assemble
-from siamese_lab.training.interruption import Stopping
-from siamese_lab.training.throughput import Speed
+from siamese_lab.training.interruption import Interruption
+from siamese_lab.training.throughput import Throughput
 from siamese_lab.training.trainer import fit, quiet
 from siamese_lab.training.validation import Validation
 from tests._parts import batch_of
@@ -58,9 +58,9 @@ def trained(path, cfg, start, dies=False):
     lab = assemble(cfg)
     if dies:
         lab.callbacks["dies"] = Dies()
-    validation = Validation(lab.samples, lab.protocols, 1, 500, None, Stopping())
+    validation = Validation(lab.samples, lab.protocols, 1, 500, None, Interruption())
     try:
-        fit(cfg, path, lab, validation, Speed(), Stopping(), start)
+        fit(cfg, path, lab, validation, Throughput(), Interruption(), start)
     except Stopped:
         assert dies
     return newest_checkpoint(path / "checkpoints")
