@@ -106,3 +106,20 @@ def check_batch(batch_size: int, unit: int, most: int, steps: int | None) -> Non
         )
     if steps is not None and not steps > 0:
         raise ValueError(f"steps must be > 0 or null, got {steps}: it is the number of batches an epoch")
+
+
+def check_per_class(per_class: int, images: int) -> None:
+    """Refuses a number K of images of a class that no positive pair, or not the training part, can have.
+
+    Raises:
+        ValueError: if per_class is not in [2, images].
+    """
+    if not 2 <= per_class <= images:
+        raise ValueError(
+            f"per_class must lie in [2, {images}], got {per_class}: a class needs two images to form a positive pair"
+        )
+
+
+def steps_per_epoch(images: int, batch_size: int, steps: int | None) -> int:
+    """`steps`, or where it is None as many batches as hold the training images once, at least one."""
+    return steps or max(1, images // batch_size)

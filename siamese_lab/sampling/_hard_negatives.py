@@ -5,6 +5,7 @@ from torch import Tensor
 
 from siamese_lab.metrics.neighbours import nearest_others
 from siamese_lab.sampling._class_index import Classes
+from siamese_lab.sampling._mining_schedule import MiningSchedule
 from siamese_lab.structures.contracts import Distance
 
 
@@ -34,15 +35,12 @@ class HardNegatives:
                 f"neighbours must lie in [1, {most}], got {neighbours}: the largest class leaves {most} images of "
                 "others"
             )
-        if not every > 0:
-            raise ValueError(f"every must be > 0 epochs, got {every}: a new table is mined that often")
-        if not warmup >= 0:
-            raise ValueError(f"warmup must be >= 0 epochs, got {warmup}: hard negatives are drawn only after them")
-        self.classes, self.share, self.neighbours, self.every, self.warmup = classes, share, neighbours, every, warmup
+        self.schedule = MiningSchedule(every, warmup)
+        self.classes, self.share, self.neighbours = classes, share, neighbours
 
     def wants(self, epoch: int) -> bool:
         """Whether a new table is due before this epoch."""
-        return epoch >= self.warmup and (epoch - self.warmup) % self.every == 0
+        return self.schedule.wants(epoch)
 
     def mine(self, z: Tensor, distance: Distance) -> Tensor:
         """The table (N, neighbours) from the embeddings z (N, D) of the whole training part."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from siamese_lab.core.random import Stream, generator
-from siamese_lab.sampling._class_index import Classes, check_batch
+from siamese_lab.sampling._class_index import Classes, check_batch, check_per_class, steps_per_epoch
 from siamese_lab.structures.batch import DrawnBatch
 from siamese_lab.structures.contracts import Produces
 
@@ -48,11 +48,7 @@ class Balanced:
         alpha: float = 0.5,
         steps: int | None = None,
     ) -> None:
-        if not 2 <= per_class <= len(labels):
-            raise ValueError(
-                f"per_class must lie in [2, {len(labels)}], got {per_class}: a class needs two images to form a "
-                "positive pair"
-            )
+        check_per_class(per_class, len(labels))
         if not 0 <= alpha <= 1:
             raise ValueError(
                 f"alpha must lie in [0, 1], got {alpha}: 0 draws classes equally often, 1 in proportion to their images"
@@ -62,7 +58,7 @@ class Balanced:
         check_batch(batch_size, per_class, min(len(self.classes), len(labels) // per_class) * per_class, steps)
         self.weight = self.classes.count.double() ** alpha  # (C,)
         self.per_batch, self.per_class, self.seed = batch_size // per_class, per_class, seed
-        self.steps = steps or max(1, len(labels) // batch_size)
+        self.steps = steps_per_epoch(len(labels), batch_size, steps)
 
     def __len__(self) -> int:
         return self.steps

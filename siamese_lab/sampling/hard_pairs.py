@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from siamese_lab.core.random import Stream, generator
-from siamese_lab.sampling._class_index import Classes, check_batch
 from siamese_lab.sampling._hard_negatives import HardNegatives
-from siamese_lab.sampling.random_pairs import drawn_pairs
+from siamese_lab.sampling._tuple_batches import check_share_same, drawn_pairs, tuple_batches
 from siamese_lab.structures.batch import DrawnBatch
 from siamese_lab.structures.contracts import Distance, Produces
 
@@ -49,17 +48,13 @@ class HardPairs:
         warmup: int = 1,
         steps: int | None = None,
     ) -> None:
-        if not 0 <= share_same <= 1:
-            raise ValueError(f"share_same must lie in [0, 1], got {share_same}: it is the share of same-class pairs")
-        self.classes = Classes(labels)
-        self.paired = self.classes.with_pairs()
-        check_batch(batch_size, 2, len(labels), steps)
-        self.negatives = HardNegatives(self.classes, share_hard, neighbours, every, warmup)
-        self.pairs, self.share_same, self.seed = batch_size // 2, share_same, seed
-        self.steps = steps or max(1, len(labels) // batch_size)
+        check_share_same(share_same)
+        self.drawn = tuple_batches(labels, batch_size, 2, steps)
+        self.negatives = HardNegatives(self.drawn.classes, share_hard, neighbours, every, warmup)
+        self.share_same, self.seed = share_same, seed
 
     def __len__(self) -> int:
-        return self.steps
+        return self.drawn.steps
 
     def wants(self, epoch: int) -> bool:
         """Whether a new table is due before this epoch."""
@@ -71,10 +66,8 @@ class HardPairs:
 
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed, the epoch and the table."""
-        for step in range(self.steps):
+        for step in range(self.drawn.steps):
             g = generator(self.seed, Stream.HARD_PAIRS, epoch, step)
-            same = torch.arange(self.pairs) < round(self.pairs * self.share_same)  # (P,)
-            left, right = self.classes.pair(
-                self.paired[(torch.rand(self.pairs, generator=g) * len(self.paired)).long()], g
-            )
+            same = self.drawn.same(self.share_same)  # (P,)
+            left, right = self.drawn.positives(g)
             yield drawn_pairs(left, torch.where(same, right, self.negatives.draw(left, table, g)), same)

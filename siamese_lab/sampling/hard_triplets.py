@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 
 from siamese_lab.core.random import Stream, generator
-from siamese_lab.sampling._class_index import Classes, check_batch
 from siamese_lab.sampling._hard_negatives import HardNegatives
-from siamese_lab.sampling.random_triplets import drawn_triplets
+from siamese_lab.sampling._tuple_batches import drawn_triplets, tuple_batches
 from siamese_lab.structures.batch import DrawnBatch
 from siamese_lab.structures.contracts import Distance, Produces
 
@@ -48,15 +46,12 @@ class HardTriplets:
         warmup: int = 1,
         steps: int | None = None,
     ) -> None:
-        self.classes = Classes(labels)
-        self.paired = self.classes.with_pairs()
-        check_batch(batch_size, 3, len(labels), steps)
-        self.negatives = HardNegatives(self.classes, share_hard, neighbours, every, warmup)
-        self.triplets, self.seed = batch_size // 3, seed
-        self.steps = steps or max(1, len(labels) // batch_size)
+        self.drawn = tuple_batches(labels, batch_size, 3, steps)
+        self.negatives = HardNegatives(self.drawn.classes, share_hard, neighbours, every, warmup)
+        self.seed = seed
 
     def __len__(self) -> int:
-        return self.steps
+        return self.drawn.steps
 
     def wants(self, epoch: int) -> bool:
         """Whether a new table is due before this epoch."""
@@ -68,8 +63,7 @@ class HardTriplets:
 
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed, the epoch and the table."""
-        for step in range(self.steps):
+        for step in range(self.drawn.steps):
             g = generator(self.seed, Stream.HARD_TRIPLETS, epoch, step)
-            classes = self.paired[(torch.rand(self.triplets, generator=g) * len(self.paired)).long()]
-            anchor, positive = self.classes.pair(classes, g)
+            anchor, positive = self.drawn.positives(g)
             yield drawn_triplets(anchor, positive, self.negatives.draw(anchor, table, g))

@@ -7,9 +7,8 @@ from torch import Tensor
 
 from siamese_lab.core.random import Stream, generator
 from siamese_lab.metrics.neighbours import nearest_others
-from siamese_lab.sampling._class_index import Classes, check_batch
 from siamese_lab.sampling._hard_negatives import HardNegatives
-from siamese_lab.sampling.random_triplets import drawn_triplets
+from siamese_lab.sampling._tuple_batches import drawn_triplets, tuple_batches
 from siamese_lab.structures.batch import DrawnBatch
 from siamese_lab.structures.contracts import Distance, Produces
 
@@ -63,10 +62,8 @@ class HardWindow:
         warmup: int = 1,
         steps: int | None = None,
     ) -> None:
-        self.classes = Classes(labels)
-        self.paired = self.classes.with_pairs()
-        check_batch(batch_size, 3, len(labels), steps)
-        most = len(labels) - int(self.classes.count.max())
+        self.drawn = tuple_batches(labels, batch_size, 3, steps)
+        most = len(labels) - int(self.drawn.classes.count.max())
         if not 1 <= first <= last <= most:
             raise ValueError(
                 f"first and last must be ranks with 1 <= first <= last <= {most}, got {first} and {last}: the largest "
@@ -79,12 +76,11 @@ class HardWindow:
                 "positive"
             )
         self.first, self.last, self.absolute, self.relative = first, last, absolute_margin, relative_margin
-        self.negatives = HardNegatives(self.classes, share_hard, last, every, warmup)
-        self.triplets, self.share, self.seed = batch_size // 3, share_hard, seed
-        self.steps = steps or max(1, len(labels) // batch_size)
+        self.negatives = HardNegatives(self.drawn.classes, share_hard, last, every, warmup)
+        self.share, self.seed = share_hard, seed
 
     def __len__(self) -> int:
-        return self.steps
+        return self.drawn.steps
 
     def wants(self, epoch: int) -> bool:
         """Whether a new table is due before this epoch."""
@@ -95,8 +91,8 @@ class HardWindow:
         """The table (N, 1 + ranks): a positive of each image, and its negatives of these ranks, -1 for those that do
         not pass.
         """
-        positive = self.classes.partner(generator(self.seed, Stream.HARD_WINDOW_POSITIVES, epoch))  # (N,)
-        near = nearest_others(z, self.classes.of.to(z.device), distance, self.last)[:, self.first - 1 :]  # (N, W)
+        positive = self.drawn.classes.partner(generator(self.seed, Stream.HARD_WINDOW_POSITIVES, epoch))  # (N,)
+        near = nearest_others(z, self.drawn.classes.of.to(z.device), distance, self.last)[:, self.first - 1 :]  # (N, W)
         for rows in torch.arange(len(z)).split(ROWS):
             a = z[rows]
             d = torch.stack([distance.pairwise(a, z[column]) for column in (positive[rows], *near[rows].unbind(1))], 1)
@@ -114,16 +110,15 @@ class HardWindow:
 
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed, the epoch and the table."""
-        for step in range(self.steps):
+        for step in range(self.drawn.steps):
             g = generator(self.seed, Stream.HARD_WINDOW_NEGATIVES, epoch, step)
-            classes = self.paired[(torch.rand(self.triplets, generator=g) * len(self.paired)).long()]
-            anchor, positive = self.classes.pair(classes, g)
-            negative = self.classes.other(anchor, g)
+            anchor, positive = self.drawn.positives(g)
+            negative = self.drawn.classes.other(anchor, g)
             if table is not None:
                 row = table[anchor]  # (T, 1 + W)
                 passing = row[:, 1:] >= 0
                 drawn = torch.rand(passing.shape, generator=g).masked_fill(~passing, -1.0).argmax(1)
-                hard = (torch.rand(self.triplets, generator=g) < self.share) & passing.any(1)
+                hard = (torch.rand(self.drawn.tuples, generator=g) < self.share) & passing.any(1)
                 positive = torch.where(hard, row[:, 0], positive)
                 negative = torch.where(hard, row[:, 1:].gather(1, drawn[:, None]).squeeze(1), negative)
             yield drawn_triplets(anchor, positive, negative)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from siamese_lab.core.random import Stream, generator
-from siamese_lab.sampling._class_index import Classes, check_batch, distinct
+from siamese_lab.sampling._class_index import Classes, check_batch, check_per_class, distinct, steps_per_epoch
 from siamese_lab.structures.batch import DrawnBatch
 from siamese_lab.structures.contracts import Produces
 
@@ -52,11 +52,7 @@ class Hierarchical:
             raise ValueError(
                 f"within must be one of {', '.join(groups)} or null, got {within}: these data have no such groups"
             )
-        if not 2 <= per_class <= len(labels):
-            raise ValueError(
-                f"per_class must lie in [2, {len(labels)}], got {per_class}: a class needs two images to form a "
-                "positive pair"
-            )
+        check_per_class(per_class, len(labels))
         Classes(labels).with_pairs()
         kind = next(iter(groups)) if within is None else within
         codes = groups[kind][0]
@@ -74,7 +70,7 @@ class Hierarchical:
             )
         check_batch(batch_size, per_class, int(images[self.size > 0].max()) // per_class * per_class, steps)
         self.batch_size, self.most, self.seed = batch_size, batch_size // per_class, seed
-        self.steps = steps or max(1, len(labels) // batch_size)
+        self.steps = steps_per_epoch(len(labels), batch_size, steps)
 
     def __len__(self) -> int:
         return self.steps

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from siamese_lab.core.random import Stream, generator
 from siamese_lab.sampling._class_index import Classes, check_batch
-from siamese_lab.sampling.random_pairs import drawn_pairs
+from siamese_lab.sampling._mining_schedule import MiningSchedule
+from siamese_lab.sampling._tuple_batches import drawn_pairs
 from siamese_lab.structures.batch import DrawnBatch
 from siamese_lab.structures.contracts import Distance, Produces
 
@@ -74,10 +75,7 @@ class LAPPairs:
             raise ValueError(f"noise must fall to noise_end > 0, or both be 0, got {noise} and {noise_end}")
         if not noise_epochs >= 1:
             raise ValueError(f"noise_epochs must be >= 1, got {noise_epochs}: the noise falls in that many epochs")
-        if not every > 0:
-            raise ValueError(f"every must be > 0 epochs, got {every}: new assignments are made that often")
-        if not warmup >= 0:
-            raise ValueError(f"warmup must be >= 0 epochs, got {warmup}: partners are assigned only after them")
+        self.schedule = MiningSchedule(every, warmup)
         self.seed, self.partition, self.noise, self.noise_end, self.noise_epochs = (
             seed,
             partition,
@@ -98,7 +96,7 @@ class LAPPairs:
 
     def wants(self, epoch: int) -> bool:
         """Whether a new table is due before this epoch."""
-        return epoch >= self.warmup and (epoch - self.warmup) % self.every == 0
+        return self.schedule.wants(epoch)
 
     @torch.no_grad()
     def mine(self, z: Tensor, distance: Distance, epoch: int = 0) -> Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from siamese_lab.core.random import Stream, generator
-from siamese_lab.sampling._class_index import Classes, check_batch, distinct
+from siamese_lab.sampling._class_index import Classes, check_batch, check_per_class, distinct, steps_per_epoch
 from siamese_lab.structures.batch import DrawnBatch
 from siamese_lab.structures.contracts import Produces
 
@@ -35,16 +35,12 @@ class PK:
     def __init__(
         self, *, labels: Tensor, seed: int = 0, batch_size: int = 256, per_class: int = 4, steps: int | None = None
     ) -> None:
-        if not 2 <= per_class <= len(labels):
-            raise ValueError(
-                f"per_class must lie in [2, {len(labels)}], got {per_class}: a class needs two images to form a "
-                "positive pair"
-            )
+        check_per_class(per_class, len(labels))
         self.classes = Classes(labels)
         self.classes.with_pairs()
         check_batch(batch_size, per_class, min(len(self.classes), len(labels) // per_class) * per_class, steps)
         self.per_batch, self.per_class, self.seed = batch_size // per_class, per_class, seed
-        self.steps = steps or max(1, len(labels) // batch_size)
+        self.steps = steps_per_epoch(len(labels), batch_size, steps)
 
     def __len__(self) -> int:
         return self.steps

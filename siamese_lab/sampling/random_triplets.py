@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 
 from siamese_lab.core.random import Stream, generator
-from siamese_lab.sampling._class_index import Classes, check_batch
+from siamese_lab.sampling._tuple_batches import drawn_triplets, tuple_batches
 from siamese_lab.structures.batch import DrawnBatch
 from siamese_lab.structures.contracts import Produces
-from siamese_lab.structures.tuples import Triplets
 
 
 class RandomTriplets:
@@ -28,14 +26,11 @@ class RandomTriplets:
     produces: Produces = "triplets"
 
     def __init__(self, *, labels: Tensor, seed: int = 0, batch_size: int = 192, steps: int | None = None) -> None:
-        self.classes = Classes(labels)
-        self.paired = self.classes.with_pairs()
-        check_batch(batch_size, 3, len(labels), steps)
-        self.triplets, self.seed = batch_size // 3, seed
-        self.steps = steps or max(1, len(labels) // batch_size)
+        self.drawn = tuple_batches(labels, batch_size, 3, steps)
+        self.seed = seed
 
     def __len__(self) -> int:
-        return self.steps
+        return self.drawn.steps
 
     def wants(self, epoch: int) -> bool:
         """No table of embeddings is needed."""
@@ -43,14 +38,7 @@ class RandomTriplets:
 
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed and the epoch."""
-        for step in range(self.steps):
+        for step in range(self.drawn.steps):
             g = generator(self.seed, Stream.RANDOM_TRIPLETS, epoch, step)
-            classes = self.paired[(torch.rand(self.triplets, generator=g) * len(self.paired)).long()]
-            anchor, positive = self.classes.pair(classes, g)
-            yield drawn_triplets(anchor, positive, self.classes.other(anchor, g))
-
-
-def drawn_triplets(anchor: Tensor, positive: Tensor, negative: Tensor) -> DrawnBatch:
-    """A batch of the images `anchor`, `positive`, `negative`, (T,) each, and the triplets over its rows."""
-    rows, t = torch.arange(len(anchor)), len(anchor)
-    return DrawnBatch(torch.cat([anchor, positive, negative]), Triplets(rows, rows + t, rows + 2 * t))
+            anchor, positive = self.drawn.positives(g)
+            yield drawn_triplets(anchor, positive, self.drawn.classes.other(anchor, g))
