@@ -23,6 +23,7 @@ def resolved_hash(cfg: DictConfig, fingerprint: str = "") -> str:
         fingerprint: of the data set's content, labels and split.
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    plain["callback"] = plain.get("callback") or {}  # no callback and only such as watch are one run
     for key in (*LEFT_OUT, *watching(plain)):
         *path, last = key.split(".")
         section = plain

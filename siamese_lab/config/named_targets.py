@@ -52,8 +52,11 @@ def class_attribute(target: str, name: str) -> object:
     tree = ast.parse(PACKAGE.joinpath(*module).with_suffix(".py").read_text(encoding="utf-8"))
     body = next((node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name_of_class), [])
     for node in body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == name:
-            found: object = ast.literal_eval(node.value) if node.value is not None else None
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+            continue
+        assigned = node.targets if isinstance(node, ast.Assign) else [node.target]
+        if any(isinstance(one, ast.Name) and one.id == name for one in assigned):
+            found: object = ast.literal_eval(node.value)
             return found
     return None
 

@@ -8,6 +8,7 @@ import torch
 from siamese_lab.augment.affine import Affine
 from siamese_lab.augment.none import Unchanged
 from siamese_lab.config.groups import option_names
+from siamese_lab.core.random import Stream, generator
 from siamese_lab.structures.parameters import repeat_row, take_rows
 
 OFF = {"rotate": 0.0, "shear": 0.0, "scale": 0.0, "shift": 0.0, "p": 1.0}
@@ -160,3 +161,25 @@ def test_bad_ranges_are_refused(values):
 def test_unchanged_is_unchanged():
     x = images(3)
     assert Unchanged().apply(x, Unchanged().draw(3, seeded())) is x
+
+
+# of Affine(), recorded before an augmentation named its parameters
+DRAWN = [
+    "0x1.31eb1c0000000p+0 0x0.0p+0 -0x1.14e5c40000000p-5",
+    "0x0.0p+0 0x1.d491280000000p-1 -0x1.90c75c0000000p-7",
+    "0x1.0001860000000p+0 0x1.43be8e0000000p-4 -0x1.e9c6f60000000p-7",
+    "-0x1.c9a9940000000p-6 0x1.e1c8040000000p-1 -0x1.21ef0a0000000p-7",
+]
+SECOND_VIEW = [
+    "0x1.fae0e40000000p-1 0x1.f9f21c0000000p-4 0x1.0c51480000000p-10",
+    "0x1.7424c00000000p-5 0x1.d1a9ec0000000p-1 -0x1.78ca7a0000000p-8",
+]
+
+
+def bits(rows):
+    return [" ".join(x.hex() for x in row.tolist()) for row in rows.reshape(-1, 3)]
+
+
+def test_the_numbers_drawn_are_those_of_earlier_runs_to_the_last_bit():
+    assert bits(Affine().draw(2, generator(3, Stream.AUGMENT, 0, 5))["maps"]) == DRAWN
+    assert bits(Affine().views(2)["maps"][1]) == SECOND_VIEW
