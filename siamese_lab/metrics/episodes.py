@@ -75,3 +75,16 @@ def draw_episodes(
         home.append(chosen)
     truth = torch.arange(way).repeat_interleave(queries).repeat(episodes, 1)
     return Episodes(torch.cat(support), torch.cat(query), truth, tuple(names[g] for g in torch.cat(home).tolist()))
+
+
+def check_episode_sizes(way: int, shot: int, queries: int, episodes: int) -> None:
+    """Refuses sizes that make no episode.
+
+    Raises:
+        ValueError: if way is below 2, or another below 1.
+    """
+    if not way >= 2:
+        raise ValueError(f"way must be >= 2, got {way}: among fewer classes there is nothing to choose")
+    for name, number in (("shot", shot), ("queries", queries), ("episodes", episodes)):
+        if not number >= 1:
+            raise ValueError(f"{name} must be >= 1, got {number}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,9 +11,9 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.metrics.tiles import SortedByLabel, spans
 from siamese_lab.structures.contracts import Distance
 
-MOST_SAME = (
-    20_000_000  # same-label distances held in memory: 80 MB of float32, as much again for their identities and the sort
-)
+Pairs = Literal["all"] | int
+# same-label distances held in memory: 80 MB of float32, as much again for their identities and the sort
+MOST_SAME = 20_000_000
 CHUNK = 1 << 16  # listed pairs compared at once
 
 

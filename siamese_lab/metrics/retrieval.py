@@ -7,13 +7,13 @@ from torch import Tensor
 
 from siamese_lab.core.errors import LabError
 from siamese_lab.metrics.ranking import MEASURE_NAMES, leave_out_others, rank_queries, ranking_measures
-from siamese_lab.metrics.tiles import SortedByLabel, sort_by_label
+from siamese_lab.metrics.tiles import TILE, SortedByLabel, sort_by_label
 from siamese_lab.statistics.influence import Figure, influences, interval
 from siamese_lab.structures.embedded_set import EmbeddedSet
 
 
 @torch.no_grad()
-def retrieval_figures(embedded: EmbeddedSet, tile: int = 2048, *, intervals: bool = True) -> dict[str, Figure]:
+def retrieval_figures(embedded: EmbeddedSet, tile: int = TILE, *, intervals: bool = True) -> dict[str, Figure]:
     """Recall@1, @5, @10, R-precision, MAP@R and MRR: means over the queries, in [0, 1].
 
     Definitions are those of `protocols.retrieval.Retrieval`; the measures of one query are `ranking.ranking_measures`.
@@ -39,15 +39,12 @@ def retrieval_figures(embedded: EmbeddedSet, tile: int = 2048, *, intervals: boo
 
 
 @torch.no_grad()
-def first_hit_positions(embedded: EmbeddedSet, tile: int = 2048) -> Tensor:
-    """Where the nearest image of its own identity stands for each query, (Q,) int64 from 1, on the CPU.
-
-    The share of positions <= k is recall@k. Queries are in the order of their labels; see `retrieval_figures` for the
-    arguments and errors.
-    """
+def recall_at(embedded: EmbeddedSet, k: int, tile: int = TILE) -> float:
+    """Recall@k for any k >= 1, in [0, 1]; the arguments and errors are those of `retrieval_figures`."""
     rows = sort_by_label(embedded)
     query_rows(rows)
-    return torch.cat([block.ranks.first.cpu() for block in rank_queries(rows, embedded.distance, tile, spare=0)])
+    first = [block.ranks.first for block in rank_queries(rows, embedded.distance, tile, spare=0)]
+    return float((torch.cat(first) <= k).double().mean())
 
 
 def query_rows(rows: SortedByLabel) -> Tensor:

@@ -9,6 +9,8 @@ from torch import Tensor
 from siamese_lab.core.errors import LabError
 from siamese_lab.structures.embedded_set import EmbeddedSet
 
+TILE = 2048  # rows compared at once, if nothing else is asked for: some 200 MB
+
 
 @dataclass(frozen=True)
 class SortedByLabel:

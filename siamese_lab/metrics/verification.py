@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from siamese_lab.core.errors import LabError
 from siamese_lab.metrics import leave_one_out, roc
-from siamese_lab.metrics.pairs import AllPairs, ListedPairs, SamePairs
+from siamese_lab.metrics.pairs import AllPairs, ListedPairs, Pairs, SamePairs
 from siamese_lab.metrics.threshold_counts import Counts, GridCounter, IdentityCounts, count_pairs, landmarks
-from siamese_lab.metrics.tiles import SortedByLabel, sort_by_label
+from siamese_lab.metrics.tiles import TILE, SortedByLabel, check_tile, sort_by_label
 from siamese_lab.statistics.influence import Figure
 from siamese_lab.structures.embedded_set import EmbeddedSet
 
@@ -29,11 +28,19 @@ class PairSelection:
         pairs: "all" pairs i < j (exact, in tiles), or how many are drawn (>= 2), half of one label and half of two.
         seed: of the drawn pairs, >= 0.
         tile: rows compared at once, >= 1; memory grows with its square (some 50 bytes x tile^2).
+
+    Raises:
+        ValueError: if pairs or tile is out of its range.
     """
 
-    pairs: Literal["all"] | int = "all"
+    pairs: Pairs = "all"
     seed: int = 0
-    tile: int = 2048
+    tile: int = TILE
+
+    def __post_init__(self) -> None:
+        if self.pairs != "all" and not (isinstance(self.pairs, int) and self.pairs >= 2):
+            raise ValueError(f"pairs must be 'all' or a number >= 2, got {self.pairs!r}")
+        check_tile(self.tile)
 
     def select(self, rows: SortedByLabel, embedded: EmbeddedSet) -> AllPairs | ListedPairs:
         """The pairs of these rows.
@@ -115,6 +122,17 @@ def error_curves(embedded: EmbeddedSet, selection: PairSelection = ALL_PAIRS, bi
     edges = torch.linspace(low, high if high > low else low + 1, bins + 1, dtype=sample.dtype, device=sample.device)
     counts = count_pairs(same.distance, source.different(), torch.cat([landmarks(sample, 1024, low_end=True), edges]))
     return roc.curves(counts, edges)
+
+
+def check_far(far: Sequence[float]) -> tuple[float, ...]:
+    """The false accept rates.
+
+    Raises:
+        ValueError: if one is not in (0, 1).
+    """
+    if not all(0 < rate < 1 for rate in far):
+        raise ValueError(f"far must lie in (0, 1), got {list(far)}: they are shares of the different-label pairs")
+    return tuple(far)
 
 
 def tar_name(far: float) -> str:

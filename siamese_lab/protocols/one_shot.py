@@ -4,7 +4,7 @@ from typing import Literal
 
 import torch
 
-from siamese_lab.metrics.episodes import draw_episodes
+from siamese_lab.metrics.episodes import check_episode_sizes, draw_episodes
 from siamese_lab.metrics.recognition import Compare, QueryOutcomes, check_compare, classify_queries, recognition_error
 from siamese_lab.statistics.influence import Figure
 from siamese_lab.structures.embedded_set import EmbeddedSet
@@ -48,11 +48,7 @@ class OneShot:
         compare: Compare = "nearest",
         seed: int = 0,
     ) -> None:
-        if not way >= 2:
-            raise ValueError(f"way must be >= 2, got {way}: among fewer classes there is nothing to choose")
-        for name, number in (("shot", shot), ("queries", queries), ("episodes", episodes)):
-            if not number >= 1:
-                raise ValueError(f"{name} must be >= 1, got {number}")
+        check_episode_sizes(way, shot, queries, episodes)
         self.way, self.shot, self.queries, self.episodes = way, shot, queries, episodes
         self.within, self.compare, self.seed = within, check_compare(compare), seed
 

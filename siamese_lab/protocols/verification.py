@@ -4,8 +4,14 @@ from collections.abc import Sequence
 from typing import Literal
 
 from siamese_lab.metrics.roc import Curves
-from siamese_lab.metrics.tiles import check_tile, sort_by_label
-from siamese_lab.metrics.verification import PairSelection, best_threshold, error_curves, verification_figures
+from siamese_lab.metrics.tiles import sort_by_label
+from siamese_lab.metrics.verification import (
+    PairSelection,
+    best_threshold,
+    check_far,
+    error_curves,
+    verification_figures,
+)
 from siamese_lab.statistics.influence import Figure
 from siamese_lab.structures.embedded_set import EmbeddedSet
 
@@ -51,14 +57,10 @@ class Verification:
         grid: int = 2048,
         tile: int = 2048,
     ) -> None:
-        if pairs != "all" and not (isinstance(pairs, int) and pairs >= 2):
-            raise ValueError(f"pairs must be 'all' or a number >= 2, got {pairs!r}")
-        if not all(0 < f < 1 for f in far):
-            raise ValueError(f"far must lie in (0, 1), got {list(far)}: they are shares of the different-label pairs")
+        self.selection, self.far = PairSelection(pairs, seed, tile), check_far(far)
         if not grid >= 64:
             raise ValueError(f"grid must be >= 64 thresholds, got {grid}: the intervals would be coarse")
-        self.selection = PairSelection(pairs, seed, check_tile(tile))
-        self.far, self.grid = tuple(far), grid
+        self.grid = grid
 
     def fits(self, embedded: EmbeddedSet) -> None:
         """Raises what `evaluate` would of these labels, whatever the embeddings."""
