@@ -15,7 +15,7 @@ help:
 	@echo "make train      train and judge a model on the embedded data set, in about a minute"
 	@echo "make board      the runs in TensorBoard; one study: make board ARGS=my_study"
 	@echo "make test       the tests; make test-slow, make test-gpu: those that take minutes, or a GPU"
-	@echo "make docs       docs/losses.md anew, from conf/ and the docstrings"
+	@echo "make docs       the site of the documents, into site/; docs/losses.md anew, from conf/ and the docstrings"
 	@echo "make lint       ruff, mypy and the order of the rooms; make format: lets ruff mend what it can"
 
 train: $(VENV)/.run
@@ -42,6 +42,7 @@ lint: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/make_losses.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

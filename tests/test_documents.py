@@ -1,5 +1,6 @@
 """What the documents say is done to the letter: CONTRIBUTING's loss, the notebook, the README's rules and commands."""
 
+import os
 import re
 import subprocess
 import sys
@@ -87,3 +88,18 @@ def test_nothing_of_this_machine_is_committed():
             assert "pypi" + ".org" not in text, name
             assert "/" + "work/" not in text, name
         assert path.suffix not in (".ckpt", ".pt", ".zip"), name
+
+
+def test_the_site_builds_strictly_and_fetches_nothing(tmp_path):
+    env = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    rooms = {path.parent.name for path in (ROOT / "siamese_lab").glob("*/__init__.py")}
+    assert {path.name for path in (tmp_path / "site" / "api").iterdir()} == rooms
+    for page in (tmp_path / "site").rglob("*.html"):
+        fetched = re.findall(
+            r"""<(?:script|img)[^>]+src=["'](https?:[^"']+)|<link[^>]+rel="stylesheet"[^>]+href="(https?:[^"]+)""",
+            page.read_text(),
+        )
+        assert not fetched, page
