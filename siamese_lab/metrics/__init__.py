@@ -1,1 +1,1 @@
-"""Figures of embeddings as pure functions: pairs, ROC, ranking, recognition, neighbours."""
+"""Figures of embeddings as pure functions, and as torchmetrics classes (`modules`)."""

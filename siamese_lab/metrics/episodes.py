@@ -1,4 +1,4 @@
-"""Drawing N-way K-shot episodes from labels: a pure function, for protocols and for training alike."""
+"""Draws N-way K-shot episodes from labels, for evaluation and for training."""
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ def draw_episodes(
     generator: torch.Generator,
     groups: tuple[Tensor, tuple[str, ...]] | None = None,
 ) -> Episodes:
-    """Episodes of `way` classes, each with `shot` support images and `queries` other images to be recognised.
+    """Episodes of `way` classes, each with `shot` support images and `queries` query images each.
 
     Classes are drawn without replacement, uniformly over those with enough images; images without replacement, so that
     no support set holds a query. With `groups`, each episode lies within one group, drawn uniformly over those with
@@ -42,7 +42,7 @@ def draw_episodes(
     """
     labels = labels.cpu()
     codes, names = (groups[0].cpu(), groups[1]) if groups is not None else (torch.zeros_like(labels), ("across",))
-    need = shot + queries
+    need = shot + queries  # rows of each class
     unit, order = (codes * (int(labels.max()) + 1 if len(labels) else 1) + labels).sort(stable=True)
     _, sizes = unit.unique_consecutive(return_counts=True)
     start = sizes.cumsum(0) - sizes
@@ -56,8 +56,7 @@ def draw_episodes(
         hint = "" if groups is None else ", or draw across groups (within=null)"
         raise LabError(
             f"{way}-way {shot}-shot episodes need {way} classes with {need} images each ({shot} shot + {queries} "
-            "queries)"
-            f"{where}, but there are at most {best}: lower way, shot or queries{hint}"
+            f"queries){where}, but there are at most {best}: lower way, shot or queries{hint}"
         )
     widest = int(sizes.max())
     step = max(1, ENTRIES // (len(sizes) + way * widest))

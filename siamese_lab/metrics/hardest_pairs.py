@@ -1,4 +1,4 @@
-"""The pairs that a distance gets most wrong: of one identity and far apart, of two and near."""
+"""The hardest pairs: positive ones (of one identity) that lie far apart, negative ones (of two) that lie near."""
 
 from typing import NamedTuple
 
@@ -8,12 +8,15 @@ from torch import Tensor
 from siamese_lab.metrics.tiles import SortedByLabel, check_tile, sort_by_label, spans
 from siamese_lab.structures.embedded_set import EmbeddedSet
 
-ROWS = 10_000  # that are compared with each other; of more, whole identities are drawn
+ROWS = 10_000  # compared with each other at most; of more rows, whole identities are drawn
 
 
 class HardestPairs(NamedTuple):
-    """Pairs, the hardest first: `left` (n,), `right` (n,) rows of what was evaluated, `distance` (n,). All on the
-    CPU.
+    """Pairs of one kind, the hardest first, on the CPU.
+
+    Args:
+        left, right: (n,) rows of the evaluated embeddings.
+        distance: (n,) of each pair.
     """
 
     left: Tensor
@@ -25,12 +28,11 @@ class HardestPairs(NamedTuple):
 def find_hardest_pairs(
     embedded: EmbeddedSet, top: int, tile: int = 2048, rows: int = ROWS
 ) -> tuple[HardestPairs, HardestPairs]:
-    """The `top` pairs of one identity that are farthest apart, and those of two identities that are nearest. Each pair
-    once.
+    """The `top` positive pairs that lie farthest apart, and the `top` negative pairs that lie nearest; each pair once.
 
     Args:
         embedded: the embeddings.
-        top: of each kind; fewer where there are not as many.
+        top: pairs of each kind; fewer where there are not as many.
         tile: rows compared at once.
         rows: at most about this many are compared, whole identities drawn with a fixed seed.
     """
@@ -56,7 +58,10 @@ def find_hardest_pairs(
 def _merged(
     best: tuple[Tensor, Tensor], d: Tensor, counts: Tensor | None, row: int, column: int, top: int
 ) -> tuple[Tensor, Tensor]:
-    """The smallest values so far (n,), ascending, and their places (2, n), with those of a tile `d` that count."""
+    """The `top` smallest values (n,), ascending, and their places (2, n): of those so far and of a tile `d`.
+
+    `counts` (bool, of the shape of `d`) says which of the tile's entries take part; None = all.
+    """
     value, place = best
     wanted = d < value[-1] if len(value) == top else torch.ones_like(d, dtype=torch.bool)
     if counts is not None:
@@ -74,18 +79,14 @@ def _merged(
 
 
 def _pairs(embedded: EmbeddedSet, rows: SortedByLabel, place: Tensor) -> HardestPairs:
-    """Pairs by the evaluated rows, the nearest first; distances as `pairwise` has them, since a matrix product rounds
-    small ones.
-    """
+    """Pairs as rows of `embedded`, the nearest first; compared by `pairwise`, as a matrix product rounds."""
     left, right = place
     exact, order = embedded.distance.pairwise(rows.z[left], rows.z[right]).sort(stable=True)
     return HardestPairs(rows.order[left[order]].cpu(), rows.order[right[order]].cpu(), exact.cpu())
 
 
 def _thinned(rows: SortedByLabel, most: int) -> SortedByLabel:
-    """Whole identities, as many as have at most `most` rows, but two at least; all of them where they are few
-    enough.
-    """
+    """Randomly drawn whole identities with at most `most` rows in all, but at least two; all rows if they are few."""
     if len(rows.z) <= most:
         return rows
     turn = torch.randperm(len(rows.names), generator=torch.Generator().manual_seed(0)).to(rows.sizes.device)

@@ -1,4 +1,4 @@
-"""Leaving one identity out of figures of pairs, from counts by identity: all identities in a few vectorised steps."""
+"""Leave-one-identity-out values of figures of pairs, computed from counts by identity."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,8 +15,8 @@ CHUNK = 1 << 20  # table entries worked on at once: 8 MB a step
 Measure = Callable[[Tensor, Tensor], Tensor]
 
 
-def without_each(grid: IdentityCounts, measures: Sequence[Measure]) -> Tensor:
-    """Each measure of the curve without each identity.
+def leave_each_out(grid: IdentityCounts, measures: Sequence[Measure]) -> Tensor:
+    """Each measure of the ROC curve with each identity left out.
 
     Args:
         grid: counts by identity.
@@ -36,9 +36,12 @@ def without_each(grid: IdentityCounts, measures: Sequence[Measure]) -> Tensor:
     return torch.cat(parts)
 
 
-def erring_at(grid: IdentityCounts, column: int) -> tuple[int, int, int]:
-    """How many identities have a rejected same-label pair, an accepted one, an accepted different-label pair, at a
-    column.
+def count_erring_identities(grid: IdentityCounts, column: int) -> tuple[int, int, int]:
+    """How many identities have a rejected positive pair, an accepted positive pair and an accepted negative pair.
+
+    Args:
+        grid: counts by identity.
+        column: the threshold's; -1 = a threshold that accepts nothing.
     """
     if column < 0:
         return int((grid.same[:, -1] > 0).sum()), 0, 0
@@ -46,19 +49,26 @@ def erring_at(grid: IdentityCounts, column: int) -> tuple[int, int, int]:
     return int((accepted < grid.same[:, -1]).sum()), int((accepted > 0).sum()), int((wrong > 0).sum())
 
 
-def column_of_eer(grid: IdentityCounts) -> int:
+def eer_column(grid: IdentityCounts) -> int:
     """The first column whose false accept rate reaches its false reject rate."""
     far, tar = grid.different_sum / grid.different_sum[-1], grid.same_sum / grid.same_sum[-1]
     return int((far + tar < 1).sum())
 
 
-def column_of_far(grid: IdentityCounts, limit: float) -> int:
+def far_column(grid: IdentityCounts, limit: float) -> int:
     """The last column whose false accept rate is at most `limit`; -1 if there is none."""
     return int((grid.different_sum <= limit * grid.different_sum[-1]).sum()) - 1
 
 
 def with_interval(figure: Figure, without: Tensor, names: Sequence[str], erring: int) -> Figure:
-    """The figure with its influences and interval; a note that it has already takes the interval away."""
+    """The figure with its influences and interval.
+
+    Args:
+        figure: the value; a figure with a note (such as "too few negatives") gets no interval.
+        without: (C,) its leave-one-out values.
+        names: of the C identities.
+        erring: how many identities have an error, see `influence.interval`.
+    """
     influence = influences(without.numpy(), names)
     low, high, note = interval(figure.value, influence, erring)
     if figure.note:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from siamese_lab.structures.contracts import Distance
 
 ROWS, COLUMNS = 256, 4096  # of a tile: 4 MB of float32, which stay in the processor's cache
-GROUP = 64  # columns that are looked at only if the least of them is near enough
+GROUP = 64  # columns whose minimum is compared first
 
 Score = Callable[[Tensor, Tensor], Tensor]
 
@@ -19,8 +19,8 @@ def nearest_others(z: Tensor, labels: Tensor, distance: Distance, k: int, querie
     """For each query the k rows of other labels that lie nearest, nearest first.
 
     Exact. Beside z and the result it takes some 20 MB: a tile of distances, and k candidates for each of its rows.
-    After the first tile only what is nearer than a query's k-th candidate is looked at, so that the products of the
-    embeddings are most of the work.
+    After the first tile only distances below that of a query's k-th candidate are sorted, so most of the time goes into
+    the matrix products.
 
     Args:
         z: (N, D).
@@ -48,8 +48,9 @@ def nearest_others(z: Tensor, labels: Tensor, distance: Distance, k: int, querie
 
 
 def ranking(distance: Distance, z: Tensor) -> tuple[Tensor, Score]:
-    """Vectors, and a function of two sets of them that puts them into the order of the distance by one matrix product
-    where it can.
+    """Mapped embeddings (N, D), and a score (n, m) of two sets of them that orders as the distance does.
+
+    The score is one matrix product where the distance has an `index`, else the distance itself.
     """
     kind = distance.index()
     if kind is None:
@@ -87,8 +88,9 @@ def _nearest(z: Tensor, labels: Tensor, score: Score, rows: Tensor, k: int) -> T
 
 
 def _near(d: Tensor, worst: Tensor) -> tuple[Tensor, Tensor]:
-    """Where d (r, c) is below worst (r, 1): first by the least of each group of columns, then within the groups that
-    have one.
+    """Rows and columns (n,) where d (r, c) is below worst (r, 1).
+
+    The minimum of each group of columns is looked at first, then only the groups whose minimum is below.
     """
     if d.shape[1] % GROUP:  # the last columns of all
         row, column = (d < worst).nonzero(as_tuple=True)
@@ -102,9 +104,7 @@ def _near(d: Tensor, worst: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _packed(values: Tensor, columns: Tensor, row: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-    """Values and columns (n,) of the rows `row` (n,), which may come in any order, as (rows, m), filled up with
-    infinity.
-    """
+    """Values and columns (n,) of the rows `row` (n,), in any order, as tables (rows, m) padded with infinity."""
     order = row.argsort(stable=True)
     row = row[order]
     count = row.bincount(minlength=rows)

@@ -1,4 +1,4 @@
-"""The distances of pairs: all of them in tiles, or as many as were asked for, drawn with a seed."""
+"""The distances of positive pairs (`same` label) and negative pairs (`different` labels): all in tiles, or drawn."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,8 +19,11 @@ CHUNK = 1 << 16  # listed pairs compared at once
 
 @dataclass(frozen=True)
 class Portion:
-    """Some different-label distances with the identities on their two sides, in shapes that broadcast to that of
-    `distance`.
+    """Some of the different-label pairs.
+
+    Args:
+        distance: of any shape.
+        left, right: the two identities of each pair, in shapes that broadcast to that of `distance`.
     """
 
     distance: Tensor
@@ -60,7 +63,7 @@ class AllPairs:
             )
 
     def same(self) -> SamePairs:
-        """The same-label pairs; rows are sorted by label, so they lie next to the diagonal."""
+        """The same-label pairs, which lie next to the diagonal as the rows are sorted by label."""
         rows, distances, identities = self.rows, [], []
         ends = rows.start[rows.identity + 1]
         for first, last in spans(len(rows.z), self.tile):
@@ -96,10 +99,9 @@ class AllPairs:
 
 
 class ListedPairs:
-    """`count` pairs drawn without replacement, half of them of one label, half of two; fewer where there are not as
-    many.
+    """`count` pairs drawn without replacement, half of one label and half of two; fewer where there are not as many.
 
-    Drawn uniformly over the pairs of their kind. Compared by `pairwise`, since their rows lie anywhere.
+    They are drawn uniformly among the pairs of their kind, and compared by `pairwise`, since their rows are scattered.
 
     Args:
         rows: the embeddings.

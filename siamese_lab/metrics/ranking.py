@@ -1,6 +1,4 @@
-"""Where the images of a query's own identity stand among all others, and what leaving another identity out would
-change.
-"""
+"""Ranks of the hits (gallery images of the query's identity), and how they change when another identity is left out."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ MEASURE_NAMES = (*(f"recall@{k}" for k in RECALLS), "r_precision", "map@r", "mrr
 
 @dataclass(frozen=True)
 class Ranks:
-    """Where each hit (image of the query's identity) stands, for t queries with at most H hits, nearest first.
+    """The ranks of the hits (other images of the query's identity) of t queries with at most H hits, nearest first.
 
     H may differ from block to block.
 
@@ -66,15 +64,16 @@ def ranking_measures(ranks: Ranks) -> Tensor:
 
 
 def rank_queries(rows: SortedByLabel, distance: Distance, tile: int, spare: int) -> Iterator[Block]:
-    """Ranks all queries, some tile^2 distances at a time. Queries without another image of their identity are left out.
+    """Ranks the gallery (all other rows) for every query, some tile^2 distances at a time.
 
-    A hit at the same distance as images of other identities stands behind them all; the query itself stands nowhere.
+    Rows without another image of their identity are no queries, but stay in the gallery. A hit at the same distance as
+    images of other identities is ranked behind all of them.
 
     Args:
         rows: the embeddings, sorted by label.
         distance: a module with matrix(a, b).
         tile: the root of the number of distances held at once.
-        spare: how many more of the nearest others to keep than the measures need.
+        spare: how many more of the nearest images of other identities to keep than the measures need.
     """
     total, sizes = len(rows.z), rows.sizes
     hits = int(sizes.max()) - 1
@@ -100,11 +99,11 @@ def rank_queries(rows: SortedByLabel, distance: Distance, tile: int, spare: int)
 
 
 def leave_out_others(block: Block, identities: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """What leaving out one other identity changes in each query's measures.
+    """How each query's measures change when one other identity is left out.
 
     Only identities among the first max(R, 10) others can change what is counted up to there, and `others` holds as many
-    more as one identity has images, so the result is exact; of MRR it leaves out what happens beyond, where positions
-    weigh little.
+    more as one identity has images, so the changes are exact but for MRR: changes beyond these ranks, where 1 / rank is
+    small, are left out.
 
     Yields:
         (queries (q,), identity (q,), change (q, 6)): every query with every such identity, in portions.

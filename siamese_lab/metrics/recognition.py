@@ -53,8 +53,7 @@ class QueryOutcomes:
 
 @torch.no_grad()
 def classify_queries(embedded: EmbeddedSet, episodes: Episodes, compare: Compare) -> QueryOutcomes:
-    """Evaluates every query alone; it is right only if its own class is strictly nearer than each other one: ties count
-    against.
+    """Classifies every query alone. It is right only if its own class is strictly nearer than every other one.
 
     Args:
         embedded: the embeddings; rows are compared by `pairwise`, since those of an episode lie anywhere.
@@ -97,10 +96,10 @@ def classify_queries(embedded: EmbeddedSet, episodes: Episodes, compare: Compare
 def recognition_error(
     embedded: EmbeddedSet, episodes: Episodes, compare: Compare, *, intervals: bool, independent: bool
 ) -> Figure:
-    """The share of wrong trials; with `intervals`, its influences too.
+    """The share of wrong trials, in [0, 1]; with `intervals`, its influences and interval too.
 
-    An identity is left out as query (its trials go) and as an alternative (a trial that it alone made wrong becomes
-    right), so both its roles stand in its influence.
+    Leaving an identity out removes the trials with its queries, and makes right those that it alone made wrong, so its
+    influence holds both its roles: query and alternative.
 
     Args:
         embedded: the embeddings.
@@ -131,10 +130,10 @@ def recognition_error(
 
 
 def check_compare(compare: Compare) -> Compare:
-    """The way of comparing, if it is one.
+    """`compare` itself.
 
     Raises:
-        ValueError: if it is neither.
+        ValueError: if it is neither "nearest" nor "mean".
     """
     if compare not in ("nearest", "mean"):
         raise ValueError(

@@ -1,6 +1,4 @@
-"""Figures of a receiver operating characteristic given as a polyline. All take a batch of curves in leading
-dimensions.
-"""
+"""Figures of ROC curves given as polylines. The functions of far (..., V) and tar (..., V) take batches of curves."""
 
 from dataclasses import dataclass
 
@@ -54,14 +52,15 @@ def vertices(counts: Counts) -> tuple[Tensor, Tensor]:
 
 
 def with_end_points(far: Tensor, tar: Tensor) -> tuple[Tensor, Tensor]:
-    """The curves (..., V) with the points (0, 0) and (1, 1) put at their ends: (..., V + 2)."""
+    """The curves (..., V) with the end points (0, 0) and (1, 1): (..., V + 2)."""
     zero, one = torch.zeros_like(far[..., :1]), torch.ones_like(far[..., :1])
     return torch.cat([zero, far, one], -1), torch.cat([zero, tar, one], -1)
 
 
 def auc(far: Tensor, tar: Tensor) -> Tensor:
-    """Area under the curves (..., V): the share of (same, different) couples in the right order, ties one half. In [0,
-    1].
+    """Area under the curves (..., V), in [0, 1]: the share of positive-negative couples of pairs in the right order.
+
+    A tie counts one half.
     """
     return ((tar[..., 1:] + tar[..., :-1]) * far.diff(dim=-1)).sum(-1) / 2
 
@@ -76,11 +75,10 @@ def eer(far: Tensor, tar: Tensor) -> Tensor:
 
 
 def tar_at(far: Tensor, tar: Tensor, limit: float, smooth: bool = False) -> Tensor:
-    """The largest tar of the curves (..., V) at a vertex with far <= limit; `smooth` goes on along the line to the next
-    one.
+    """The largest tar of the curves (..., V) at a vertex with far <= limit.
 
-    Only vertices can be had by a threshold, so the figure takes those; leave-one-out values are smooth, since steps of
-    a whole vertex would be all that they show.
+    With `smooth`, it is interpolated at far = limit on the line to the next vertex. A threshold reaches vertices alone,
+    so the figure takes those; leave-one-out values are smooth, since they would otherwise move by whole vertices only.
     """
     last = (far <= limit).sum(-1, keepdim=True) - 1
     t0 = tar.gather(-1, last)
@@ -92,8 +90,7 @@ def tar_at(far: Tensor, tar: Tensor, limit: float, smooth: bool = False) -> Tens
 
 
 def best_threshold(counts: Counts) -> float:
-    """The threshold of the best balanced accuracy (mean of the true accept and the true reject rate), the lowest of
-    equals.
+    """The threshold of the best balanced accuracy (the mean of true accept and true reject rate); the lowest of equals.
 
     Where no pair lies between it and the next edge it is put half-way, so that separable pairs are split in the middle.
     """

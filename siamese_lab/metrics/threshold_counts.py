@@ -1,6 +1,4 @@
-"""Counting pairs below thresholds: exact counts at every same-label distance, and counts by identity on a grid, in one
-pass.
-"""
+"""Counts of pairs below thresholds in one pass: exact at every same-label distance, and by identity on a grid."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -54,8 +52,9 @@ class IdentityCounts:
 
 
 def landmarks(distances: Tensor, points: int, low_end: bool) -> Tensor:
-    """Quantiles of (P,) distances: half spread evenly, half crowding at one end (from 1 in a million on), and both
-    extremes.
+    """Quantiles of (P,) distances, ascending: half spread evenly, half crowded towards one end, and both extremes.
+
+    The crowded ones are spaced logarithmically, from one in a million of the distances on.
     """
     if not len(distances):
         return distances
@@ -130,7 +129,7 @@ class GridCounter:
 
 
 def count_pairs(same: Tensor, different: Iterator[Portion], extra: Tensor, grid: GridCounter | None = None) -> Counts:
-    """Counts all pairs in one pass over the different-label ones, which are never held together.
+    """Counts all pairs in one pass over the different-label ones, which are never held in memory together.
 
     Args:
         same: (P,) all same-label distances.
@@ -161,5 +160,5 @@ def count_pairs(same: Tensor, different: Iterator[Portion], extra: Tensor, grid:
 
 
 def ascending(x: Tensor) -> Tensor:
-    """Sorted values (N,). On a CPU by NumPy, whose vectorised sort of numbers alone is some ten times as fast."""
+    """Sorted values (N,). On a CPU by NumPy, whose vectorised sort (without indices) is some ten times as fast."""
     return x.sort().values if x.is_cuda else torch.from_numpy(np.sort(x.numpy()))

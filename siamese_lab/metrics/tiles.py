@@ -1,4 +1,4 @@
-"""Embeddings in an order and in portions that protocols can work through without an N x N matrix."""
+"""Embeddings sorted by label and cut into tiles, so that no figure needs an N x N matrix."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,16 +53,15 @@ def finite_embeddings(embedded: EmbeddedSet) -> Tensor:
     finite = torch.isfinite(z).all(1)
     if not finite.all():
         raise LabError(
-            f"embeddings must be finite, but {int((~finite).sum()):,} of {len(z):,} hold NaN or infinity: the "
-            "training has "
-            "diverged; try a smaller learning rate or gradient clipping",
+            f"embeddings must be finite, but {int((~finite).sum()):,} of {len(z):,} hold NaN or infinity: the training "
+            "has diverged; try a smaller learning rate or gradient clipping",
             exit_code=3,
         )
     return z
 
 
 def sort_by_label(embedded: EmbeddedSet) -> SortedByLabel:
-    """The evaluated embeddings sorted by label (stable, so that the order of the rows decides nothing else)."""
+    """The evaluated embeddings sorted by label, stably: rows of one label keep their order."""
     z = finite_embeddings(embedded)
     labels, order = embedded.labels.to(z.device).sort(stable=True)
     present, identity, sizes = labels.unique_consecutive(return_inverse=True, return_counts=True)
@@ -77,7 +76,7 @@ def spans(rows: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def check_tile(tile: int) -> int:
-    """The tile size, if it is one.
+    """The tile size itself.
 
     Raises:
         ValueError: if it is not positive.

@@ -145,20 +145,20 @@ def _with_intervals(
     figures: dict[str, Figure], far: Sequence[float], counts: IdentityCounts, names: tuple[str, ...]
 ) -> dict[str, Figure]:
     measures: dict[str, leave_one_out.Measure] = {"eer": roc.eer, "auc": roc.auc}
-    rejected, accepted, wrong = leave_one_out.erring_at(counts, leave_one_out.column_of_eer(counts))
+    rejected, accepted, wrong = leave_one_out.count_erring_identities(counts, leave_one_out.eer_column(counts))
     erring = {"eer": min(rejected, wrong), "auc": min(rejected, wrong)}
     for limit in far:
         name = tar_name(limit)
         measures[name] = partial(roc.tar_at, limit=limit, smooth=True)
-        erring[name] = min(leave_one_out.erring_at(counts, leave_one_out.column_of_far(counts, limit)))
+        erring[name] = min(leave_one_out.count_erring_identities(counts, leave_one_out.far_column(counts, limit)))
     if counts.threshold_column is not None:
         here = counts.threshold_column + 1  # after the point (0, 0)
         measures["accuracy"] = lambda far, tar: (1 - far[..., here] + tar[..., here]) / 2
         measures["false_accept"] = lambda far, tar: far[..., here]
         measures["false_reject"] = lambda far, tar: 1 - tar[..., here]
-        rejected, accepted, wrong = leave_one_out.erring_at(counts, counts.threshold_column)
+        rejected, accepted, wrong = leave_one_out.count_erring_identities(counts, counts.threshold_column)
         erring |= {"accuracy": min(rejected, wrong), "false_accept": wrong, "false_reject": min(rejected, accepted)}
-    without = leave_one_out.without_each(counts, list(measures.values()))  # (C, measures)
+    without = leave_one_out.leave_each_out(counts, list(measures.values()))  # (C, measures)
     return {
         name: leave_one_out.with_interval(figures[name], without[:, k], names, erring[name])
         for k, name in enumerate(measures)

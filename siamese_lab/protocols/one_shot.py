@@ -12,12 +12,12 @@ from siamese_lab.structures.samples import Episodes
 
 
 class OneShot:
-    """Each query image is given the class of the nearest support class; drawn episodes, the same for every model.
+    """Each query image is given the nearest support class. The drawn episodes are the same for every model.
 
     Figures: error, the share of wrong queries in [0, 1], better low; the headline. Each query is evaluated alone, a tie
-    counts against the model, no support set holds its query. Never compare errors within groups with errors across: on
-    Omniglot's 20-way trials they differ by a factor of about 2.3. The interval is over identities, as query and as
-    alternative.
+    counts against the model, and no support set holds its query. Never compare errors within groups with errors across
+    them: on Omniglot's 20-way trials they differ by a factor of about 2.3. The interval is over identities, left out as
+    queries and as alternatives.
 
     Source: Lake et al. 2011 and Vinyals et al. 2016, sec. 4 (episodes).
 

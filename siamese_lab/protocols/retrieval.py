@@ -1,4 +1,4 @@
-"""Retrieval: which images stand nearest to each image of a part?"""
+"""Retrieval: how well do the nearest images of a query show its identity?"""
 
 from typing import Literal
 
@@ -9,17 +9,17 @@ from siamese_lab.structures.embedded_set import EmbeddedSet
 
 
 class Retrieval:
-    """Each image is a query against all others of the part.
+    """Each image is a query; the gallery is all other images of the part.
 
     Figures, means over the queries in [0, 1], better high:
         map@r: mean average precision at R (the headline), R being how many other images the query's identity has.
         r_precision: share of hits among the R nearest.
-        recall@1, recall@5, recall@10: whether a hit stands among the nearest 1, 5, 10.
-        mrr: 1 / position of the nearest hit.
+        recall@1, recall@5, recall@10: whether a hit is among the nearest 1, 5, 10.
+        mrr: mean reciprocal rank, 1 / rank of the nearest hit.
 
-    The query itself is never retrieved. A hit at the same distance as images of other identities stands behind all of
-    them. Images that are the only one of their identity are not queries, but stand in the others' way. Intervals are
-    over identities, left out as queries and as images that stand in the way.
+    The query itself is never retrieved. A hit at the same distance as images of other identities is ranked behind all
+    of them. An image that is the only one of its identity is no query, but stays in the gallery. Intervals are over
+    identities, left out as queries and from the gallery.
 
     Source: Musgrave, Belongie, Lim, ECCV 2020, sec. 3.2 (MAP@R, R-precision).
 

@@ -20,8 +20,8 @@ class Verification:
     """Pairs of images are accepted as one identity where their distance is at most a threshold.
 
     Figures, shares in [0, 1]:
-        eer: where the false accept and the false reject rate are equal, on the straight line between the two nearest
-            thresholds. Better low; the headline.
+        eer: equal error rate, where the false accept and the false reject rate are equal, on the straight line between
+            the two nearest thresholds. Better low; the headline.
         auc: area under the ROC curve; a tie of a same- with a different-label pair counts one half.
         tar@far=...: share of same-label pairs accepted at the largest threshold that accepts at most this share of the
             different-label pairs. Noted "too few negatives" where fewer than 10 false accepts would be expected.
@@ -31,7 +31,7 @@ class Verification:
         false_accept, false_reject: the two error rates at that threshold.
 
     All rates are taken within one kind of pair, so the mix of the two kinds changes none of these figures. Intervals
-    are over identities drawn anew; they count a pair in both its identities and take 10 identities with each kind of
+    are over identities drawn anew: a pair counts in both its identities. They need 10 identities with each kind of
     error.
 
     Args:

@@ -1,5 +1,4 @@
-"""Intervals, p values and power for a mean over seeds and identities that are crossed: every seed is evaluated on the
-same identities.
+"""Intervals, p values and power of a mean over crossed seeds and identities (each seed evaluated on each identity).
 
 With d(s, c) = mean + seed(s) + identity(c) + both(s, c), where `both` holds the interaction and the noise of the
 images, the variance of the mean over S seeds and C identities is the sum of three parts. The scatter of the seeds'
@@ -25,7 +24,7 @@ LEAST_P = 1e-300  # p values are not told apart below it
 
 @dataclass(frozen=True)
 class Crossed:
-    """Estimates of the variance of a mean over S seeds and C identities, each >= 0, in squared units of the value.
+    """Estimates of the variance of a mean over S seeds and C identities: each >= 0, in squared units of the value.
 
     Args:
         by_seeds: from the scatter of the seeds' values; holds the seeds' own part and `both`. 0 where seeds are not
@@ -51,9 +50,7 @@ class Crossed:
         return max(self.by_seeds + self.by_identities - self.both, self.by_identities)
 
     def with_seeds(self, seeds: int) -> "Crossed":
-        """What these estimates say of as many seeds: the seeds' part and `both` shrink, the identities' own part does
-        not.
-        """
+        """The estimates for another number of seeds: the seeds' part and `both` change, the identities' stays."""
         shrink = self.seeds / seeds
         both = self.both * shrink
         return Crossed(

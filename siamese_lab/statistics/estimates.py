@@ -35,7 +35,7 @@ class Estimate:
         low, high: the 95 % interval, not clipped to the unit's range; None where none can be given: with one
             seed and `unusable` identities, and with `no_scatter`.
         p: two-sided p value of no difference; None for a mean and where there is no interval.
-        over: what was taken as drawn anew: the interval speaks of other seeds, other identities or both.
+        over: what the interval generalises to: other seeds, other identities or both.
         seeds: how many seeds stand behind it.
         identities: how many identities the variance was taken over; 0 where it was not.
         needed: of a difference, the seeds that show one of this size with 80 % power, whether it is shown already or
@@ -69,7 +69,7 @@ def mean(values: Sequence[float], influences: Sequence[Mapping[str, float]]) -> 
 
     Args:
         values: S >= 1 figures, one a seed, finite.
-        influences: S mappings {identity: influence} as in `stats.Figure`; empty where a run has none.
+        influences: S mappings {identity: influence} as in `influence.Figure`; empty where a run has none.
 
     Raises:
         ValueError: if the two are not of one length, empty or not finite.
@@ -109,8 +109,7 @@ def difference(
             alone = sorted(a.keys() ^ b.keys())
             raise ValueError(
                 f"both figures must stand on the same identities, but {len(alone)} stand in one of them only (such as "
-                f"{alone[0]!r}): "
-                "evaluate both runs on the same data"
+                f"{alone[0]!r}): evaluate both runs on the same data"
             )
     matrix, unusable = _matrix(2 * seeds, [*a_influences, *b_influences])
     values = np.asarray(a_values, dtype=np.float64) - np.asarray(b_values, dtype=np.float64)
@@ -118,10 +117,11 @@ def difference(
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """P values adjusted for as many comparisons (Holm, Scand. J. Stat. 1979): below 0.05 are those shown with a
-    family-wise error of 5 %.
+    """P values adjusted for multiple comparisons (Holm, Scand. J. Stat. 1979).
 
-    The k-th smallest of m is multiplied by m - k + 1, then raised to its forerunners' where it is below, and cut at 1.
+    Rejecting those below 0.05 keeps the family-wise error at 5 %.
+
+    The k-th smallest of m is multiplied by m - k + 1, raised to the largest of those before it, and cut at 1.
 
     Raises:
         ValueError: if a p value is outside [0, 1].

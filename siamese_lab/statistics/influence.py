@@ -1,4 +1,4 @@
-"""Figures with intervals from leaving one identity out. Knows nothing of images."""
+"""Figures, and their intervals from leaving one identity out at a time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
