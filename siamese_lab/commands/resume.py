@@ -44,9 +44,9 @@ def command(run: str, max_time: str | None = None, devices: int | None = None) -
     if max_time is not None:
         cfg.trainer.max_time = float(max_time) if re.fullmatch(r"[0-9]{1,12}(\.[0-9]*)?", max_time) else max_time
     try:
-        duration(cfg.trainer.max_time)
+        duration(cfg.trainer.max_time, "--max-time" if max_time is not None else "trainer.max_time")
     except ValueError as error:
-        raise LabError(str(error).replace("trainer.max_time", "--max-time")) from error
+        raise LabError(str(error)) from error
     samples = load_data(cfg, trusted=False)
     if resolved_hash(cfg, samples.fingerprint) != folder.run_id:
         raise LabError(

@@ -60,7 +60,7 @@ def command(
     refuse_mixed_code(plan.study, force)
     refuse_over_budget(plan)
     plan.write()
-    limit = duration(plan.budget.get("time"))
+    limit = duration(plan.budget.get("time"), "budget.time")
     return run_jobs(
         console, plan.study, plan.jobs, build_launcher(plan.launcher), None if limit is None else limit.total_seconds()
     )

@@ -51,9 +51,14 @@ def refuse_misfits(
             )
 
 
+def unstated(kind: str, thing: object) -> list[str]:
+    """What an option, or its class, does not state of what its kind has to state."""
+    return [name for name in STATED[kind] if not hasattr(thing, name)]
+
+
 def _refuse_silent(kind: str, thing: object) -> None:
     """Refuses an option of the user's own that does not state what its kind has to state."""
-    silent = [name for name in STATED[kind] if not hasattr(thing, name)]
+    silent = unstated(kind, thing)
     if silent:
         raise LabError(
             f"{_name(thing)} does not state {', '.join(silent)}: give the class these attributes, as "

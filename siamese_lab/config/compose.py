@@ -87,7 +87,7 @@ def skeleton(words: Sequence[str], config_dirs: Sequence[Path] = ()) -> dict[str
     for override in parsed:
         overrides.choice_misfits(override, catalogue, list_groups(dirs[0]), misfits)
     if misfits:
-        raise LabError("this cannot run:\n  " + "\n  ".join(misfits))
+        raise LabError("this cannot run:\n  " + "\n  ".join(misfits), misfits=misfits)
     return _plain(_compose(parsed, dirs))
 
 
@@ -188,7 +188,7 @@ def _checked(cfg: DictConfig, names: set[str], misfits: list[str]) -> DictConfig
         _refuse_names(plain, misfits)
     if misfits:
         head = "this cannot run:\n  " if len(misfits) == 1 else f"this cannot run, for {len(misfits)} reasons:\n  "
-        raise LabError(head + "\n  ".join(misfits))
+        raise LabError(head + "\n  ".join(misfits), misfits=misfits)
     result = OmegaConf.create(plain)
     OmegaConf.set_struct(result, True)
     return result

@@ -43,11 +43,12 @@ def check_ranges(plain: Mapping[str, Any], misfits: list[str]) -> None:
         misfits.append(str(error))
 
 
-def duration(limit: str | int | float | None) -> timedelta | None:
+def duration(limit: str | int | float | None, name: str = "trainer.max_time") -> timedelta | None:
     """`trainer.max_time` as a span of time; None = without a limit.
 
     Args:
         limit: "HH:MM:SS", or minutes.
+        name: how the message calls it.
 
     Raises:
         ValueError: if it is neither, or not positive.
@@ -59,12 +60,12 @@ def duration(limit: str | int | float | None) -> timedelta | None:
         span = timedelta(hours=int(clock[1]), minutes=int(clock[2]), seconds=int(clock[3]))
     elif isinstance(limit, str):
         raise ValueError(
-            f'trainer.max_time must be "HH:MM:SS", minutes or null, got {limit!r}: 00:04:00 and 4 are four minutes'
+            f'{name} must be "HH:MM:SS", minutes or null, got {limit!r}: 00:04:00 and 4 are four minutes'
         )
     else:
         span = timedelta(minutes=min(limit, 1e7))  # 19 years: a timedelta holds no more than 2.7 million
     if not span > timedelta(0):
-        raise ValueError(f"trainer.max_time must be > 0, got {limit}: nothing would be trained; null = no limit")
+        raise ValueError(f"{name} must be > 0, got {limit}: nothing would be trained; null = no limit")
     return span
 
 

@@ -1,5 +1,7 @@
 """The exception that reaches the user as a message instead of a traceback, and the one that ends a run where it is."""
 
+from collections.abc import Sequence
+
 INTERRUPTED = 130  # the exit code of a command that Ctrl-C ended, as the shell says of SIGINT
 
 
@@ -9,11 +11,12 @@ class LabError(Exception):
     Args:
         message: shown as it is, without a traceback.
         exit_code: of the command; 2 = bad input, nothing was done.
+        misfits: the single faults, where the message lists several; a caller may list them in a message of its own.
     """
 
-    def __init__(self, message: str, exit_code: int = 2) -> None:
+    def __init__(self, message: str, exit_code: int = 2, misfits: Sequence[str] = ()) -> None:
         super().__init__(message)
-        self.exit_code = exit_code
+        self.exit_code, self.misfits = exit_code, tuple(misfits) or (message,)
 
 
 class Stopped(Exception):  # noqa: N818 - it is no error of anything

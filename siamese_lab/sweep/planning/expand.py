@@ -1,6 +1,6 @@
 """From points to configs: an axis that the options of a point lack collapses there, what fits nowhere is refused."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from siamese_lab.config import overrides
-from siamese_lab.config.compatibility import refuse_misfits
+from siamese_lab.config.compatibility import STATED, refuse_misfits, unstated
 from siamese_lab.config.compose import compose, skeleton
 from siamese_lab.config.groups import folders, group_names, option_names
 from siamese_lab.config.identity import resolved_hash
@@ -22,18 +22,49 @@ from siamese_lab.sweep.planning.grid import Point
 SHOWN = 10  # misfits that a message lists
 
 
+@dataclass(frozen=True)
+class CollapsedAxis:
+    """Axes that an option lacks: its combinations differ in nothing and run once.
+
+    Args:
+        where: the option, e.g. "loss=contrastive", or the combination.
+        keys: of the axes that it lacks.
+        points: how many combinations became one.
+    """
+
+    where: str
+    keys: tuple[str, ...]
+    points: int
+
+    def __str__(self) -> str:
+        return f"{self.where} has no {' or '.join(self.keys)}: it runs once, not {self.points} times"
+
+
+@dataclass(frozen=True)
+class UnfitCombination:
+    """A combination that --skip-unfit leaves out, and what does not go together in it."""
+
+    combination: str
+    misfit: str
+
+    def __str__(self) -> str:
+        return f"{self.combination} is left out: {self.misfit}"
+
+
 @dataclass
-class Combined:
+class ExpandedGrid:
     """The configs of all points.
 
     Args:
         configs: (point, config) in the order of the points, each config once; the points have the seed, and not what
             their options lack.
-        notes: what was collapsed or left out, in words.
+        collapsed: the axes that some options lack.
+        unfit: the combinations that were left out.
     """
 
     configs: list[tuple[Point, DictConfig]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    collapsed: list[CollapsedAxis] = field(default_factory=list)
+    unfit: list[UnfitCombination] = field(default_factory=list)
 
 
 @dataclass
@@ -44,7 +75,7 @@ class _Combination:
     kept: Point  # what its options know
     words: list[str]  # to compose
     cfg: DictConfig | None = None
-    why: str = ""  # it was left out
+    left_out: bool = False  # it is excluded, or unfit
 
 
 def expand(
@@ -56,7 +87,7 @@ def expand(
     skip_unfit: bool = False,
     root: Path | None = None,
     lenient: bool = False,
-) -> Combined:
+) -> ExpandedGrid:
     """Composes every distinct combination of everything but the seed.
 
     Args:
@@ -74,23 +105,22 @@ def expand(
     """
     dirs = folders(root or config_dir(), config_dirs)
     catalogue = {group: option_names(group, dirs) for group in group_names(dirs)}
-    made = Combined()
-    distinct = _distinct(fixed, points, catalogue, config_dirs, exclude, made, lenient)
+    distinct = _distinct(fixed, points, catalogue, config_dirs, exclude, lenient)
+    expanded = ExpandedGrid(collapsed=_collapsed(distinct.values()))
     misfits: dict[str, list[str]] = {}
     for one in distinct.values():
-        if one.why:
+        if one.left_out:
             continue
         unfit = None
         try:
             one.cfg = compose([*one.words, f"study={study}"], config_dirs, root)
             unfit = misfit(one.cfg)
         except LabError as error:
-            text = str(error)
-            for line in text.split("\n  ")[1:] or [text]:
+            for line in error.misfits:
                 misfits.setdefault(line, []).append(_name(one.kept))
         if unfit is not None and skip_unfit:
-            one.why = unfit
-            made.notes.append(f"{_name(one.kept)} is left out: {unfit}")
+            one.left_out = True
+            expanded.unfit.append(UnfitCombination(_name(one.kept), unfit))
         elif unfit is not None:
             misfits.setdefault(f"{unfit}: --skip-unfit leaves such combinations out", []).append(_name(one.kept))
     if misfits:
@@ -100,7 +130,7 @@ def expand(
     known = set()
     for point in points:
         one = distinct[_key(point)]
-        if one.cfg is None or one.why:
+        if one.cfg is None or one.left_out:
             continue
         cfg = _seeded(one.cfg, point.get("seed"))
         values = dict(word.split("=", 1) for word in fixed) | point | {"seed": str(cfg.seed)}
@@ -110,10 +140,10 @@ def expand(
         identity = resolved_hash(cfg)
         if identity not in known:
             known.add(identity)
-            made.configs.append((shown, cfg))
-    if not made.configs:
+            expanded.configs.append((shown, cfg))
+    if not expanded.configs:
         raise LabError("nothing is left of this sweep: every combination is excluded or cannot work")
-    return made
+    return expanded
 
 
 def matches(values: Mapping[str, str], other: Mapping[str, str]) -> bool:
@@ -122,17 +152,29 @@ def matches(values: Mapping[str, str], other: Mapping[str, str]) -> bool:
 
 
 def misfit(cfg: DictConfig) -> str | None:
-    """What `combination.refuse_misfits` says of the classes that a config names; None where they go together."""
-    parts: list[Any] = [resolve_target(cfg[key]._target_) for key in ("loss", "miner", "sampling", "distance")]
-    if cfg.get("memory") is not None:
-        parts.append(resolve_target(cfg.memory._target_))
+    """What `compatibility.refuse_misfits` says of the classes that a config names; None where they go together, and
+    where a class states what it needs only once it is built: `check` then finds it.
+    """
+    parts = {kind: _target(cfg[kind.lower()]) for kind in STATED}
+    if any(unstated(kind, part) for kind, part in parts.items()):
+        return None
+    memory = cfg.get("memory")
     try:
-        refuse_misfits(*parts)
+        refuse_misfits(
+            parts["Loss"],
+            parts["Miner"],
+            parts["Sampling"],
+            parts["Distance"],
+            None if memory is None else _target(memory),
+        )
     except LabError as error:
         return str(error)
-    except AttributeError:  # known only of what is built: `check` finds it
-        return None
     return None
+
+
+def _target(section: DictConfig) -> Any:
+    """The class that a section names. It states of itself what its objects do, so it passes for one of them."""
+    return resolve_target(section._target_)
 
 
 def _distinct(
@@ -141,7 +183,6 @@ def _distinct(
     catalogue: Mapping[str, Sequence[str]],
     config_dirs: Sequence[Path],
     exclude: Sequence[Mapping[str, str]],
-    made: Combined,
     lenient: bool,
 ) -> dict[tuple[tuple[str, str], ...], _Combination]:
     pairs = dict(word.split("=", 1) for word in fixed)
@@ -159,7 +200,7 @@ def _distinct(
             try:
                 skeletons[tuple(choices)] = skeleton(choices, config_dirs)
             except LabError as error:
-                misfits |= dict.fromkeys(str(error).split("\n  ")[1:] or [str(error)])
+                misfits |= dict.fromkeys(error.misfits)
                 skeletons[tuple(choices)] = {}
         plain = skeletons[tuple(choices)]
         known = {key for key in values if key.startswith("+") or overrides.has(plain, key)}
@@ -168,7 +209,7 @@ def _distinct(
         words = [*choices, *(f"{key}={value}" for key, value in values.items() if key in known)]
         one = _Combination(asked, kept, words)
         if any("seed" not in other and matches(pairs | asked, other) for other in exclude):
-            one.why = "excluded"
+            one.left_out = True
         found[_key(point)] = one
     if misfits:
         raise LabError("this sweep cannot run:\n  " + "\n  ".join(misfits))
@@ -185,12 +226,11 @@ def _distinct(
             raise LabError(
                 f"exclude names {unknown[0]}, which no run of this study sets{nearest(unknown[0], every | {'seed'})}"
             )
-    made.notes += _collapsed(found.values())
     return found
 
 
-def _collapsed(combinations: Any) -> list[str]:
-    """What runs once instead of several times, in words."""
+def _collapsed(combinations: Iterable[_Combination]) -> list[CollapsedAxis]:
+    """What runs once instead of several times."""
     times: dict[tuple[str, tuple[str, ...]], set[tuple[tuple[str, str], ...]]] = {}
     for one in combinations:
         dropped = tuple(key for key in one.point if key not in one.kept)
@@ -199,7 +239,7 @@ def _collapsed(combinations: Any) -> list[str]:
             who = f"{group}={one.point[group]}" if group in one.point else _name(one.kept) or "this"
             times.setdefault((who, dropped), set()).add(tuple((key, one.point[key]) for key in dropped))
     return [
-        f"{who} has no {' or '.join(dropped)}: it runs once, not {len(values)} times"
+        CollapsedAxis(who, dropped, len(values))
         for (who, dropped), values in times.items()
         if len(values) > 1
     ]

@@ -148,16 +148,16 @@ def _build_plan(
         from siamese_lab.sweep.planning.search_plan import searched
 
         return searched(name, fixed, swept, ranges, every, config_dirs, key)
-    made = expand(fixed, grid.grid_points(swept, zips, listed), config_dirs, name, asked.exclude, skip_unfit)
+    expanded = expand(fixed, grid.grid_points(swept, zips, listed), config_dirs, name, asked.exclude, skip_unfit)
     prints: dict[str, str] = {}
     jobs = [
-        Job(name, resolved_hash(cfg, fingerprint(cfg, prints)), kept, cfg.trainer.devices) for kept, cfg in made.configs
+        Job(name, resolved_hash(cfg, fingerprint(cfg, prints)), kept, cfg.trainer.devices) for kept, cfg in expanded.configs
     ]
-    configs = {job.run_id: config_text(cfg) for job, (_, cfg) in zip(jobs, made.configs, strict=True)}
-    cfg = made.configs[0][1]
+    configs = {job.run_id: config_text(cfg) for job, (_, cfg) in zip(jobs, expanded.configs, strict=True)}
+    cfg = expanded.configs[0][1]
     superseded, notes = plan_cache.superseded(name, jobs, configs)
     plain: dict[str, Any] = OmegaConf.to_container(cfg)  # type: ignore[assignment]
-    roots = sorted({str(one.data.root) for _, one in made.configs if one.data.get("root")})
+    roots = sorted({str(one.data.root) for _, one in expanded.configs if one.data.get("root")})
     shown = dict(swept) | {
         k: list(dict.fromkeys(job.point[k] for job in jobs if k in job.point)) for one in listed for k in one
     }
@@ -177,7 +177,7 @@ def _build_plan(
         study=name,
         axes=shown,
         jobs=jobs,
-        notes=[*made.notes, *notes],
+        notes=[*map(str, [*expanded.collapsed, *expanded.unfit]), *notes],
         launcher=plain["launcher"],
         budget=asked.budget,
         fixed=fixed,
