@@ -30,6 +30,16 @@ class Affine:
 
     Raises:
         ValueError: if a number is out of its range.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.augment.affine import Affine
+        >>> affine = Affine(rotate=10.0, shift=0.02)
+        >>> drawn = affine.draw(3, torch.Generator().manual_seed(0))  # for three images
+        >>> drawn["maps"].shape
+        torch.Size([3, 2, 3])
+        >>> affine.views(1)["maps"].abs().tolist()  # the first view changes nothing
+        [[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]
     """
 
     def __init__(

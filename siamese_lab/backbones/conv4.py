@@ -24,6 +24,15 @@ class Conv4(nn.Sequential):
 
     Raises:
         ValueError: if width or dim is not positive, or the images are smaller than 16 pixels.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.backbones.conv4 import Conv4
+        >>> backbone = Conv4(shape=(1, 28, 28), width=32, dim=64)
+        >>> backbone(torch.zeros(5, 1, 28, 28)).shape
+        torch.Size([5, 64])
+        >>> sum(weight.numel() for weight in backbone.parameters())
+        30304
     """
 
     def __init__(self, *, shape: tuple[int, ...], width: int = 64, dim: int = 64, normalise: bool = True) -> None:

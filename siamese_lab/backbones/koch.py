@@ -21,6 +21,15 @@ class Koch(nn.Sequential):
 
     Raises:
         ValueError: for any other shape.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.backbones.koch import Koch
+        >>> backbone = Koch(shape=(1, 105, 105))
+        >>> backbone(torch.zeros(1, 1, 105, 105)).shape
+        torch.Size([1, 4096])
+        >>> sum(weight.numel() for weight in backbone.parameters())
+        38947648
     """
 
     dim = 4096

@@ -21,6 +21,15 @@ class LeNet(nn.Sequential):
 
     Raises:
         ValueError: if hidden or dim is not positive, or the images are smaller than 16 pixels.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.backbones.lenet import LeNet
+        >>> backbone = LeNet(shape=(1, 28, 28), dim=64)
+        >>> backbone(torch.zeros(5, 1, 28, 28)).shape
+        torch.Size([5, 64])
+        >>> sum(weight.numel() for weight in backbone.parameters())
+        458134
     """
 
     def __init__(self, *, shape: tuple[int, ...], hidden: int = 500, dim: int = 64, normalise: bool = True) -> None:

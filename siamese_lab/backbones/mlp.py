@@ -20,6 +20,15 @@ class MLP(nn.Sequential):
 
     Raises:
         ValueError: if a hidden layer or dim is not positive.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.backbones.mlp import MLP
+        >>> backbone = MLP(shape=(1, 8, 8), hidden=[32], dim=16)
+        >>> backbone(torch.zeros(5, 1, 8, 8)).shape
+        torch.Size([5, 16])
+        >>> sum(weight.numel() for weight in backbone.parameters())
+        2608
     """
 
     def __init__(

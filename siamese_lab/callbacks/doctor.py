@@ -58,6 +58,13 @@ class Doctor(pl.Callback):
 
     Raises:
         ValueError: if action is none of these, or a number out of its range.
+
+    Examples:
+        >>> from siamese_lab.callbacks.doctor import Doctor, Look, diagnoses
+        >>> looks = 10 * [Look(10, 0.2, 0.2, 1e-3, active=64, tuples=64, spread=0.01, rank=1.2, largest=0.1, order=0.5)]
+        >>> doctor = Doctor(every=10, window=10)  # looks at every 10th step, speaks after 10 that agree
+        >>> list(diagnoses(looks, looks)), doctor.changes_result
+        (['collapse'], False)
     """
 
     changes_result: bool = False  # it only watches: the run id does not depend on it

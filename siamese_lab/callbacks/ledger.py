@@ -68,6 +68,17 @@ class Ledger(pl.Callback):
 
     Raises:
         ValueError: if a number is out of its range.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.callbacks.ledger import Ledger, Notes, note
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> notes, e = Notes.blank(4), Embedded(torch.tensor([[0.0], [5.0], [1.0], [2.0]]), torch.tensor([0, 0, 1, 1]))
+        >>> note(notes, torch.arange(4), e)  # what the callback does after a step
+        >>> notes.drawn.tolist(), [round(share, 2) for share in notes.strangers().tolist()]
+        ([1, 1, 1, 1], [1.0, 1.0, 0.0, 0.0])
+        >>> Ledger(every=1).changes_result
+        False
     """
 
     changes_result: bool = False  # it only watches: the run id does not depend on it

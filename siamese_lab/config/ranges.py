@@ -59,9 +59,7 @@ def duration(limit: str | int | float | None, name: str = "trainer.max_time") ->
     if clock:
         span = timedelta(hours=int(clock[1]), minutes=int(clock[2]), seconds=int(clock[3]))
     elif isinstance(limit, str):
-        raise ValueError(
-            f'{name} must be "HH:MM:SS", minutes or null, got {limit!r}: 00:04:00 and 4 are four minutes'
-        )
+        raise ValueError(f'{name} must be "HH:MM:SS", minutes or null, got {limit!r}: 00:04:00 and 4 are four minutes')
     else:
         span = timedelta(minutes=min(limit, 1e7))  # 19 years: a timedelta holds no more than 2.7 million
     if not span > timedelta(0):

@@ -46,6 +46,19 @@ class Folder:
 
     Raises:
         ValueError: for values out of these ranges.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from siamese_lab.datasets.folder import Folder
+        >>> root = Path(tempfile.mkdtemp())
+        >>> for number in range(16):  # 8 identities, 2 images each
+        ...     (root / f"person{number // 2}").mkdir(exist_ok=True)
+        ...     Image.new("L", (30, 20), 16 * number).save(root / f"person{number // 2}" / f"{number}.png")
+        >>> samples = Folder(root=str(root), size=16, channels=1).load()
+        >>> tuple(samples.images.shape), [len(samples.ids(part)) for part in ("train", "val", "test")]
+        ((16, 1, 16, 16), [8, 4, 4])
     """
 
     def __init__(

@@ -38,6 +38,13 @@ class Glyphs:
 
     Raises:
         ValueError: for values out of these ranges.
+
+    Examples:
+        >>> from siamese_lab.datasets.glyphs import Glyphs
+        >>> scripts = {"train_scripts": ["GREEK"], "val_scripts": ["LAO"], "test_scripts": ["GEORGIAN"]}
+        >>> samples = Glyphs(size=16, images_per_class=2, **scripts).load()
+        >>> tuple(samples.images.shape), len(samples.classes), len(samples.ids("train"))
+        ((462, 1, 16, 16), 231, 160)
     """
 
     def __init__(

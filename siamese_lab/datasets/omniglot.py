@@ -61,6 +61,12 @@ class Omniglot:
 
     Raises:
         ValueError: for values out of these ranges.
+
+    Examples:
+        >>> from siamese_lab.datasets.omniglot import Omniglot
+        >>> omniglot = Omniglot(split="vinyals", size=28)  # omniglot.load() downloads 15 MB on its first call
+        >>> omniglot.fit.size, omniglot.validation_characters
+        ((28, 28), 172)
     """
 
     def __init__(

@@ -27,6 +27,14 @@ class Chi2(nn.Module):
 
     Raises:
         ValueError: if features is neither.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.chi2 import Chi2
+        >>> a, b = torch.tensor([[3.0, 0.0], [1.0, 1.0]]), torch.tensor([[0.0, 4.0], [1.0, 1.0]])
+        >>> distance = Chi2(dim=2)
+        >>> distance.pairwise(a, b).tolist()
+        [7.0, 0.0]
     """
 
     low, high = -float("inf"), float("inf")

@@ -11,6 +11,14 @@ from siamese_lab.distances._contract import Property
 class Cosine(nn.Module):
     """The cosine distance 1 - cos(a, b), in [0, 2] everywhere (never [0, 1], never a similarity). A zero vector is at 1
     from all.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.cosine import Cosine
+        >>> a, b = torch.tensor([[3.0, 0.0], [0.0, 2.0]]), torch.tensor([[0.0, 4.0], [0.0, 5.0]])
+        >>> distance = Cosine()
+        >>> distance.pairwise(a, b).tolist()
+        [1.0, 0.0]
     """
 
     low, high = 0.0, 2.0

@@ -16,6 +16,14 @@ class Euclidean(nn.Module):
 
     Where two embeddings are equal the gradient is zero, not NaN: the root of a squared distance below the smallest
     normal number is not taken.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.euclidean import Euclidean
+        >>> a, b = torch.tensor([[3.0, 0.0], [1.0, 1.0]]), torch.tensor([[0.0, 4.0], [1.0, 1.0]])
+        >>> distance = Euclidean()
+        >>> distance.pairwise(a, b).tolist()
+        [5.0, 0.0]
     """
 
     low, high = 0.0, float("inf")

@@ -24,6 +24,15 @@ class HiddenL1(nn.Module):
 
     Raises:
         ValueError: if hidden is not positive.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.hidden_l1 import HiddenL1
+        >>> a, b = torch.tensor([[3.0, 0.0], [1.0, 1.0]]), torch.tensor([[0.0, 4.0], [1.0, 1.0]])
+        >>> distance = HiddenL1(dim=2, hidden=4)
+        >>> _ = distance.weight.data.fill_(1.0)  # drawn from [0, 2] at the start
+        >>> distance.pairwise(a, b).tolist()
+        [7.0, 0.0]
     """
 
     low, high = -float("inf"), float("inf")

@@ -10,6 +10,14 @@ class L1(nn.Module):
     """The L1 distance, the sum of |a - b|, in [0, inf); at most 2 sqrt(D) between unit-norm embeddings of D dimensions.
 
     Source: the energy of Chopra, Hadsell, LeCun, CVPR 2005, section 2.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.l1 import L1
+        >>> a, b = torch.tensor([[3.0, 0.0], [1.0, 1.0]]), torch.tensor([[0.0, 4.0], [1.0, 1.0]])
+        >>> distance = L1()
+        >>> distance.pairwise(a, b).tolist()
+        [7.0, 0.0]
     """
 
     low, high = 0.0, float("inf")

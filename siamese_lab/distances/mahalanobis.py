@@ -24,6 +24,15 @@ class Mahalanobis(nn.Module):
 
     Raises:
         ValueError: if rank is not in its range.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.mahalanobis import Mahalanobis
+        >>> a, b = torch.tensor([[3.0, 0.0], [1.0, 1.0]]), torch.tensor([[0.0, 4.0], [1.0, 1.0]])
+        >>> distance = Mahalanobis(dim=2, rank=2)
+        >>> _ = distance.map.data.copy_(torch.tensor([[2.0, 0.0], [0.0, 2.0]]))  # L
+        >>> distance.pairwise(a, b).tolist()
+        [10.0, 0.0]
     """
 
     low, high = 0.0, float("inf")

@@ -26,6 +26,15 @@ class PairMLP(nn.Module):
 
     Raises:
         ValueError: if hidden is not positive.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.pair_mlp import PairMLP
+        >>> a, b = torch.tensor([[3.0, 0.0], [1.0, 1.0]]), torch.tensor([[0.0, 4.0], [1.0, 1.0]])
+        >>> distance = PairMLP(dim=2, hidden=1)
+        >>> _ = distance.weight.data.copy_(torch.tensor([[-0.5, 0.0, 1.0, 0.25]]))  # drawn at random at the start
+        >>> distance.pairwise(a, b).tolist()
+        [13.25, 0.0]
     """
 
     low, high = -float("inf"), float("inf")

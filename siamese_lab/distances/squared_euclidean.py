@@ -13,6 +13,14 @@ class SquaredEuclidean(nn.Module):
     embeddings.
 
     Source: Schroff et al., CVPR 2015, section 3.1; Snell et al., NeurIPS 2017, section 2.4.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.squared_euclidean import SquaredEuclidean
+        >>> a, b = torch.tensor([[3.0, 0.0], [1.0, 1.0]]), torch.tensor([[0.0, 4.0], [1.0, 1.0]])
+        >>> distance = SquaredEuclidean()
+        >>> distance.pairwise(a, b).tolist()
+        [25.0, 0.0]
     """
 
     low, high = 0.0, float("inf")

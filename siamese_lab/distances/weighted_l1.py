@@ -23,6 +23,14 @@ class WeightedL1(nn.Module):
 
     Raises:
         ValueError: if std is negative, or if mean and std are both 0 (nothing would be learned from).
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.weighted_l1 import WeightedL1
+        >>> a, b = torch.tensor([[3.0, 0.0], [1.0, 1.0]]), torch.tensor([[0.0, 4.0], [1.0, 1.0]])
+        >>> distance = WeightedL1(dim=2, mean=0.5)
+        >>> distance.pairwise(a, b).tolist()
+        [3.5, 0.0]
     """
 
     low, high = -float("inf"), float("inf")

@@ -30,6 +30,17 @@ class AngularLoss(nn.Module):
 
     Raises:
         ValueError: if angle is not in (0, 90).
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.cosine import Cosine
+        >>> from siamese_lab.losses.angular import AngularLoss
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 1]), distance=Cosine())
+        >>> loss, facts = AngularLoss(angle=45.0)(e)
+        >>> round(loss.item(), 4), facts["active"].item()
+        (1.2911, 0)
     """
 
     consumes: Consumes = "labels"

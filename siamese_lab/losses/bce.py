@@ -22,6 +22,16 @@ class BCELoss(nn.Module):
     Args:
         bias: where the bias starts, in units of the distance, in (-inf, inf): the distance at which both answers are
             equally likely.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.losses.bce import BCELoss
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 1]))
+        >>> loss, facts = BCELoss()(e)
+        >>> round(loss.item(), 4), facts["active"].item()
+        (0.5887, 1)
     """
 
     consumes: Consumes = "pairs"

@@ -26,6 +26,17 @@ class BromleyLoss(nn.Module):
 
     Raises:
         ValueError: if not -1 <= different < same <= 1.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.cosine import Cosine
+        >>> from siamese_lab.losses.bromley import BromleyLoss
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 1]), distance=Cosine())
+        >>> loss, facts = BromleyLoss(same=1.0, different=-0.9)(e)
+        >>> round(loss.item(), 4), facts["active"].item()
+        (1.3956, 2)
     """
 
     consumes: Consumes = "pairs"

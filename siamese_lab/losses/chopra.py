@@ -26,6 +26,17 @@ class ChopraLoss(nn.Module):
 
     Raises:
         ValueError: if bound is not positive.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.l1 import L1
+        >>> from siamese_lab.losses.chopra import ChopraLoss
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 1]), distance=L1())
+        >>> loss, facts = ChopraLoss(bound=2.8)(e)
+        >>> round(loss.item(), 4), facts["active"].item()
+        (2.1283, 2)
     """
 
     consumes: Consumes = "pairs"

@@ -26,6 +26,17 @@ class CircleLoss(nn.Module):
 
     Raises:
         ValueError: if margin is not in (0, 1) or scale is not positive.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.cosine import Cosine
+        >>> from siamese_lab.losses.circle import CircleLoss
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 1]), distance=Cosine())
+        >>> loss, facts = CircleLoss(margin=0.4, scale=10.0)(e)
+        >>> round(loss.item(), 4), facts["active"].item()
+        (2.3976, 2)
     """
 
     consumes: Consumes = "labels"

@@ -23,6 +23,16 @@ class ContrastiveLoss(nn.Module):
 
     Raises:
         ValueError: if margin is not positive.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.losses.contrastive import ContrastiveLoss
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]])  # distances 5, 1 and 18 ** 0.5
+        >>> e = Embedded(z, torch.tensor([0, 0, 1]))
+        >>> loss, facts = ContrastiveLoss(margin=2.0)(e)  # 5 ** 2 + ((2 - 1) ** 2 + 0) / 2
+        >>> round(loss.item(), 4), facts["active"].item()
+        (25.5, 2)
     """
 
     consumes: Consumes = "pairs"

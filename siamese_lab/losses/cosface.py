@@ -25,6 +25,18 @@ class CosFaceLoss(nn.Module):
 
     Raises:
         ValueError: if margin is not in [0, 2), scale not positive or classes less than 2.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.losses.cosface import CosFaceLoss
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 1]))
+        >>> criterion = CosFaceLoss(dim=2, classes=2, scale=4.0)
+        >>> _ = criterion.weight.data.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+        >>> loss, facts = criterion(e)
+        >>> round(loss.item(), 4), facts["active"].item()
+        (0.6158, 1)
     """
 
     consumes: Consumes = "labels"

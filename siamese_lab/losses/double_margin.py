@@ -25,6 +25,16 @@ class DoubleMarginLoss(nn.Module):
 
     Raises:
         ValueError: if inner is negative or not below outer.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.losses.double_margin import DoubleMarginLoss
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 1]))
+        >>> loss, facts = DoubleMarginLoss(inner=0.2, outer=1.0)(e)
+        >>> round(loss.item(), 4), facts["active"].item()
+        (0.3684, 3)
     """
 
     consumes: Consumes = "pairs"

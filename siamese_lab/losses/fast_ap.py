@@ -26,6 +26,17 @@ class FastAPLoss(nn.Module):
 
     Raises:
         ValueError: if bins is not positive.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.cosine import Cosine
+        >>> from siamese_lab.losses.fast_ap import FastAPLoss
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 1]), distance=Cosine())
+        >>> loss, facts = FastAPLoss(bins=10)(e)
+        >>> round(loss.item(), 4), facts["active"].item()
+        (0.25, 2)
     """
 
     consumes: Consumes = "labels"

@@ -32,6 +32,16 @@ class LiftedLoss(nn.Module):
 
     Raises:
         ValueError: if margin is not positive, or form none of these.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.losses.lifted import LiftedLoss
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 1]))
+        >>> loss, facts = LiftedLoss(margin=1.0)(e)
+        >>> round(loss.item(), 4), facts["active"].item()
+        (1.9703, 2)
     """
 
     consumes: Consumes = "labels"

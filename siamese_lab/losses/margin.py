@@ -33,6 +33,16 @@ class MarginLoss(nn.Module):
 
     Raises:
         ValueError: if margin or boundary is not positive, nu negative, learned none of these, or classes missing.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.losses.margin import MarginLoss
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 1]))
+        >>> loss, facts = MarginLoss(margin=0.2, boundary=1.0)(e)
+        >>> round(loss.item(), 4), facts["active"].item()
+        (0.1891, 2)
     """
 
     consumes: Consumes = "pairs"

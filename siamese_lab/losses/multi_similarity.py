@@ -30,6 +30,17 @@ class MultiSimilarityLoss(nn.Module):
 
     Raises:
         ValueError: if alpha or beta is not positive or epsilon is negative.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.cosine import Cosine
+        >>> from siamese_lab.losses.multi_similarity import MultiSimilarityLoss
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 1]), distance=Cosine())
+        >>> loss, facts = MultiSimilarityLoss()(e)
+        >>> round(loss.item(), 4), facts["active"].item()
+        (0.2795, 4)
     """
 
     consumes: Consumes = "labels"

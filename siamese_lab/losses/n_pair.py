@@ -28,6 +28,17 @@ class NPairLoss(nn.Module):
 
     Raises:
         ValueError: if temperature is not positive.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.cosine import Cosine
+        >>> from siamese_lab.losses.n_pair import NPairLoss
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 1]), distance=Cosine())
+        >>> loss, facts = NPairLoss(temperature=1.0)(e)
+        >>> round(loss.item(), 4), facts["active"].item()
+        (0.4826, 2)
     """
 
     consumes: Consumes = "labels"

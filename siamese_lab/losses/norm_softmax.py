@@ -23,6 +23,18 @@ class NormSoftmaxLoss(nn.Module):
 
     Raises:
         ValueError: if temperature is not positive or classes less than 2.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.losses.norm_softmax import NormSoftmaxLoss
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 1]))
+        >>> criterion = NormSoftmaxLoss(dim=2, classes=2, temperature=0.5)
+        >>> _ = criterion.weight.data.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+        >>> loss, facts = criterion(e)
+        >>> round(loss.item(), 4), facts["active"].item()
+        (0.3065, 1)
     """
 
     consumes: Consumes = "labels"

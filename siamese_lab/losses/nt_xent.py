@@ -25,6 +25,17 @@ class NTXentLoss(nn.Module):
 
     Raises:
         ValueError: if temperature is not positive.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.cosine import Cosine
+        >>> from siamese_lab.losses.nt_xent import NTXentLoss
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 1]), distance=Cosine())
+        >>> loss, facts = NTXentLoss(temperature=0.5)(e)
+        >>> round(loss.item(), 4), facts["active"].item()
+        (0.6429, 1)
     """
 
     consumes: Consumes = "labels"

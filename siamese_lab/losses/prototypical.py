@@ -24,6 +24,16 @@ class PrototypicalLoss(nn.Module):
 
     Raises:
         ValueError: if temperature is not positive.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.losses.prototypical import PrototypicalLoss
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 1]))
+        >>> loss, facts = PrototypicalLoss(temperature=1.0)(e)
+        >>> round(loss.item(), 4), facts["active"].item()
+        (0.5531, 1)
     """
 
     consumes: Consumes = "episodes"

@@ -30,6 +30,18 @@ class ProxyNCALoss(nn.Module):
 
     Raises:
         ValueError: if scale is not positive, denominator none of these or classes less than 2.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.losses.proxy_nca import ProxyNCALoss
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 1]))
+        >>> criterion = ProxyNCALoss(dim=2, classes=2, scale=3.0)
+        >>> _ = criterion.proxies.data.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+        >>> loss, facts = criterion(e)
+        >>> round(loss.item(), 4), facts["active"].item()
+        (-4.8, 1)
     """
 
     consumes: Consumes = "labels"

@@ -38,6 +38,17 @@ class PytorchMetricLearning(nn.Module):
     Raises:
         LabError: if the library is not installed.
         ValueError: if there is no such loss, or the arguments do not fit it.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.losses.pytorch_metric_learning import PytorchMetricLearning
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 1]))
+        >>> criterion = PytorchMetricLearning(dim=2, classes=2, name="ContrastiveLoss", arguments={"neg_margin": 1.0})
+        >>> loss, facts = criterion(e)
+        >>> round(loss.item(), 4), facts["tuples"].item()
+        (1.131, 12)
     """
 
     # those of conf/loss/pytorch_metric_learning.yaml; an object's own follow from the name

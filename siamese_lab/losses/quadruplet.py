@@ -32,6 +32,16 @@ class QuadrupletLoss(nn.Module):
 
     Raises:
         ValueError: if margin or second is not positive, or average none of these.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.losses.quadruplet import QuadrupletLoss
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[0.0], [1.0], [1.5], [5.0]])
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 2]))
+        >>> loss, facts = QuadrupletLoss(margin=1.0, second=0.5)(e)
+        >>> round(loss.item(), 4), facts["active"].item()
+        (1.0, 2)
     """
 
     consumes: Consumes = "triplets"

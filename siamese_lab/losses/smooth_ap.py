@@ -28,6 +28,17 @@ class SmoothAPLoss(nn.Module):
 
     Raises:
         ValueError: if temperature is not positive.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.cosine import Cosine
+        >>> from siamese_lab.losses.smooth_ap import SmoothAPLoss
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 1]), distance=Cosine())
+        >>> loss, facts = SmoothAPLoss(temperature=0.1)(e)
+        >>> round(loss.item(), 4), facts["active"].item()
+        (0.2051, 2)
     """
 
     consumes: Consumes = "labels"

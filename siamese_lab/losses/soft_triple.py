@@ -31,6 +31,18 @@ class SoftTripleLoss(nn.Module):
 
     Raises:
         ValueError: if a value is out of its range.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.losses.soft_triple import SoftTripleLoss
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 1]))
+        >>> criterion = SoftTripleLoss(dim=2, classes=2, centers=2, scale=4.0)
+        >>> _ = criterion.weight.data.copy_(torch.tensor([[[1.0, 0.0], [0.6, 0.8]], [[0.0, 1.0], [-0.6, 0.8]]]))
+        >>> loss, facts = criterion(e)
+        >>> round(loss.item(), 4), facts["active"].item()
+        (0.2977, 0)
     """
 
     consumes: Consumes = "labels"

@@ -28,6 +28,18 @@ class SubCenterArcFaceLoss(nn.Module):
 
     Raises:
         ValueError: if margin is not in [0, pi / 2], scale or centers not positive or classes less than 2.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.losses.sub_center_arcface import SubCenterArcFaceLoss
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 1]))
+        >>> criterion = SubCenterArcFaceLoss(dim=2, classes=2, centers=2, scale=4.0)
+        >>> _ = criterion.weight.data.copy_(torch.tensor([[[1.0, 0.0], [0.6, 0.8]], [[0.0, 1.0], [-0.6, 0.8]]]))
+        >>> loss, facts = criterion(e)
+        >>> round(loss.item(), 4), facts["active"].item()
+        (0.3045, 0)
     """
 
     consumes: Consumes = "labels"

@@ -28,6 +28,17 @@ class SupConLoss(nn.Module):
 
     Raises:
         ValueError: if temperature is not positive, or sum is none of these.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.cosine import Cosine
+        >>> from siamese_lab.losses.supcon import SupConLoss
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-0.6, 0.8]])
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 1]), distance=Cosine())
+        >>> loss, facts = SupConLoss(temperature=0.5)(e)
+        >>> round(loss.item(), 4), facts["active"].item()
+        (0.6429, 2)
     """
 
     consumes: Consumes = "labels"

@@ -27,6 +27,16 @@ class TripletLoss(nn.Module):
 
     Raises:
         ValueError: if margin is not positive, or form or average is none of these.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.losses.triplet import TripletLoss
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[0.0], [1.0], [1.5], [5.0]])  # on a line
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 1]))
+        >>> loss, facts = TripletLoss(margin=1.0)(e)
+        >>> round(loss.item(), 4), facts["active"].item()
+        (1.9, 5)
     """
 
     consumes: Consumes = "triplets"

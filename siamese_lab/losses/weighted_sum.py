@@ -24,6 +24,18 @@ class WeightedSum(nn.Module):
 
     Raises:
         ValueError: if names or weights do not fit, or parts do not go together.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.losses.contrastive import ContrastiveLoss
+        >>> from siamese_lab.losses.triplet import TripletLoss
+        >>> from siamese_lab.losses.weighted_sum import WeightedSum
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> e = Embedded(torch.tensor([[0.0], [1.0], [1.5], [5.0]]), torch.tensor([0, 0, 1, 1]))
+        >>> parts = {"pull": ContrastiveLoss(margin=1.0), "order": TripletLoss(margin=1.0)}
+        >>> loss, facts = WeightedSum(parts, {"pull": 1.0, "order": 0.5})(e)
+        >>> round(loss.item(), 4), round(facts["loss/pull"].item(), 4), round(facts["loss/order"].item(), 4)
+        (7.6375, 6.6875, 1.9)
     """
 
     # those of conf/loss/weighted_sum.yaml; an object's own follow from its parts

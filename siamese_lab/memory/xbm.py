@@ -25,6 +25,15 @@ class XBM(nn.Module):
 
     Raises:
         ValueError: if size is not positive or warmup negative.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.memory.xbm import XBM
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> memory = XBM(dim=2, size=8, warmup=1)
+        >>> batch = Embedded(torch.eye(2), torch.tensor([0, 1]))
+        >>> [len(memory(batch).z) for _ in range(5)]  # rows that the batch is compared with
+        [2, 4, 6, 8, 10]
     """
 
     z: Tensor

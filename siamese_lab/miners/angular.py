@@ -33,6 +33,15 @@ class Angular:
 
     Raises:
         ValueError: if angle is not in its range, or negatives none of these.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.miners.angular import Angular
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[-1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 9.0]])  # 90 and 13 degrees at the negatives
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 2]))
+        >>> [part.tolist() for part in Angular(angle=40.0)(e)]
+        [[0, 1], [1, 0], [2, 2]]
     """
 
     produces: Produces = "triplets"

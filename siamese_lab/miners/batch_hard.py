@@ -13,6 +13,14 @@ class BatchHard:
     """For each anchor its farthest positive and its nearest negative; anchors without one of them are left out.
 
     Source: Hermans, Beyer, Leibe, 2017, eq. 5.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.miners.batch_hard import BatchHard
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> e = Embedded(torch.tensor([[0.0], [1.0], [1.5], [2.5], [5.0]]), torch.tensor([0, 0, 1, 0, 1]))
+        >>> [part.tolist() for part in BatchHard()(e)]
+        [[0, 1, 2, 3, 4], [3, 3, 4, 0, 2], [2, 2, 1, 2, 3]]
     """
 
     produces: Produces = "triplets"

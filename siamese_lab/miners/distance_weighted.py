@@ -30,6 +30,15 @@ class DistanceWeighted:
 
     Raises:
         ValueError: if nearest or farthest is not in its range.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.miners.distance_weighted import DistanceWeighted
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> z = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [-1.0, 0.0]])  # the last one is too far to be drawn
+        >>> e = Embedded(z, torch.tensor([0, 0, 1, 2]))
+        >>> [part.tolist() for part in DistanceWeighted(nearest=0.5, farthest=1.5)(e)]
+        [[0, 1], [1, 0], [2, 2]]
     """
 
     produces: Produces = "triplets"

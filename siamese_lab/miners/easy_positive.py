@@ -25,6 +25,14 @@ class EasyPositive:
 
     Raises:
         ValueError: if negative is neither.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.miners.easy_positive import EasyPositive
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> e = Embedded(torch.tensor([[0.0], [1.0], [1.5], [2.5], [5.0]]), torch.tensor([0, 0, 1, 0, 1]))
+        >>> [part.tolist() for part in EasyPositive(negative="hard")(e)]
+        [[0, 1, 2, 3, 4], [1, 0, 4, 1, 2], [2, 2, 1, 2, 3]]
     """
 
     produces: Produces = "triplets"

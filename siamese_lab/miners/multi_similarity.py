@@ -21,6 +21,15 @@ class MultiSimilarity:
 
     Args:
         epsilon: in units of the distance, in (-inf, inf); the larger, the more pairs count.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.miners.multi_similarity import MultiSimilarity
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> e = Embedded(torch.tensor([[0.0], [1.0], [1.5], [5.0]]), torch.tensor([0, 0, 1, 2]))
+        >>> pairs = MultiSimilarity(epsilon=0.1)(e)
+        >>> pairs.left.tolist(), pairs.right.tolist(), pairs.same.tolist()
+        ([1, 1], [0, 2], [True, False])
     """
 
     produces: Produces = "pairs"

@@ -32,6 +32,14 @@ class PytorchMetricLearning:
     Raises:
         LabError: if the library is not installed.
         ValueError: if there is no such miner, or the arguments do not fit it.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.miners.pytorch_metric_learning import PytorchMetricLearning
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> e = Embedded(torch.tensor([[0.0], [1.0], [1.5], [2.5], [5.0]]), torch.tensor([0, 0, 1, 0, 1]))
+        >>> [part.tolist() for part in PytorchMetricLearning(name="BatchHardMiner")(e)]
+        [[0, 1, 2, 3, 4], [1, 0, 4, 0, 2], [2, 2, 1, 2, 1]]
     """
 
     produces: Produces = (

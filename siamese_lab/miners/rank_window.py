@@ -24,6 +24,14 @@ class RankWindow:
 
     Raises:
         ValueError: if first or last is not in its range.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.miners.rank_window import RankWindow
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> e = Embedded(torch.tensor([[0.0], [1.0], [1.5], [2.5], [5.0]]), torch.tensor([0, 0, 1, 0, 1]))
+        >>> [part.tolist() for part in RankWindow(first=2, last=2)(e)]
+        [[0, 0, 1, 1, 2, 3, 3, 4], [1, 3, 0, 3, 4, 0, 1, 2], [4, 4, 4, 4, 3, 4, 4, 1]]
     """
 
     produces: Produces = "triplets"

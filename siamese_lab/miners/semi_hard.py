@@ -18,6 +18,14 @@ class SemiHard:
 
     Source: Schroff et al., CVPR 2015, eq. 4. The fallback is that of the authors' public re-implementations; the paper
     names none.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.miners.semi_hard import SemiHard
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> e = Embedded(torch.tensor([[0.0], [1.0], [1.5], [2.5], [5.0]]), torch.tensor([0, 0, 1, 0, 1]))
+        >>> [part.tolist() for part in SemiHard()(e)]
+        [[0, 0, 1, 1, 2, 3, 3, 4], [1, 3, 0, 3, 4, 0, 1, 2], [2, 4, 4, 4, 0, 4, 4, 1]]
     """
 
     produces: Produces = "triplets"

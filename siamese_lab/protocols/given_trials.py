@@ -27,6 +27,18 @@ class GivenTrials:
 
     Raises:
         ValueError: if `compare` is neither.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.euclidean import Euclidean
+        >>> from siamese_lab.protocols.given_trials import GivenTrials
+        >>> from siamese_lab.structures.embedded_set import EmbeddedSet
+        >>> from siamese_lab.structures.samples import Episodes
+        >>> z = torch.tensor([[0.0], [1.0], [3.0], [1.4]])
+        >>> runs = Episodes(torch.tensor([[[0], [2]]]), torch.tensor([[1, 3]]), torch.tensor([[0, 1]]), ("run01",))
+        >>> part = EmbeddedSet(z, torch.tensor([0, 0, 1, 1]), ("a", "b"), Euclidean(), trials={"official": runs})
+        >>> GivenTrials("official").evaluate(part, {})["error"].value
+        0.5
     """
 
     headline: str = "error"

@@ -33,6 +33,17 @@ class OneShot:
 
     Raises:
         ValueError: if an argument is out of its range.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.euclidean import Euclidean
+        >>> from siamese_lab.protocols.one_shot import OneShot
+        >>> from siamese_lab.structures.embedded_set import EmbeddedSet
+        >>> z = torch.tensor([[0.0], [1.0], [1.5], [3.5], [9.0], [9.5]])
+        >>> part = EmbeddedSet(z, torch.tensor([0, 0, 1, 1, 2, 2]), ("a", "b", "c"), Euclidean())
+        >>> figures = OneShot(way=2, queries=1, episodes=50).evaluate(part, {})
+        >>> figures["error"].value
+        0.09
     """
 
     headline: str = "error"

@@ -28,6 +28,17 @@ class Retrieval:
 
     Raises:
         ValueError: if tile is not positive.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.euclidean import Euclidean
+        >>> from siamese_lab.protocols.retrieval import Retrieval
+        >>> from siamese_lab.structures.embedded_set import EmbeddedSet
+        >>> z = torch.tensor([[0.0], [1.0], [1.5], [3.5], [9.0], [9.5]])
+        >>> part = EmbeddedSet(z, torch.tensor([0, 0, 1, 1, 2, 2]), ("a", "b", "c"), Euclidean())
+        >>> figures = Retrieval().evaluate(part, {}, influences=False)
+        >>> {name: round(figure.value, 4) for name, figure in figures.items()}
+        {'map@r': 0.6667, 'recall@1': 0.6667, 'recall@5': 1.0, 'recall@10': 1.0, 'r_precision': 0.6667, 'mrr': 0.8056}
     """
 
     headline: str = "map@r"

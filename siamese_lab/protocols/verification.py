@@ -44,6 +44,19 @@ class Verification:
 
     Raises:
         ValueError: if an argument is out of its range.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.euclidean import Euclidean
+        >>> from siamese_lab.protocols.verification import Verification
+        >>> from siamese_lab.structures.embedded_set import EmbeddedSet
+        >>> z = torch.tensor([[0.0], [1.0], [1.5], [3.5], [9.0], [9.5]])
+        >>> part = EmbeddedSet(z, torch.tensor([0, 0, 1, 1, 2, 2]), ("a", "b", "c"), Euclidean())
+        >>> protocol = Verification(far=[0.1])
+        >>> chosen = protocol.choose(part)
+        >>> figures = protocol.evaluate(part, chosen, influences=False)
+        >>> chosen, {name: round(figures[name].value, 4) for name in ("eer", "auc", "accuracy")}
+        ({'threshold': 2.25}, {'eer': 0.1667, 'auc': 0.9028, 'accuracy': 0.9167})
     """
 
     headline: str = "eer"

@@ -34,6 +34,15 @@ class Balanced:
     Raises:
         ValueError: if a number is out of its range, or the data have fewer images or classes than a batch needs, or no
             class has two images.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.sampling.balanced import Balanced
+        >>> labels = torch.tensor([0] * 9 + [1, 1, 1] + [2, 2, 2])
+        >>> sampling = Balanced(labels=labels, batch_size=4, per_class=2, alpha=0.5)
+        >>> batch = next(sampling.batches(epoch=0))  # two classes, two images of each
+        >>> len(sampling), labels[batch.ids].unique(return_counts=True)[1].tolist(), batch.tuples
+        (3, [2, 2], None)
     """
 
     produces: Produces = "labels"

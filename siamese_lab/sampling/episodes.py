@@ -32,6 +32,15 @@ class Episodes:
 
     Raises:
         ValueError: if a number is out of its range, or the data have fewer classes with enough images.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.sampling.episodes import Episodes
+        >>> labels = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2])
+        >>> sampling = Episodes(labels=labels, way=2, shot=1, queries=2)
+        >>> batch = next(sampling.batches(epoch=0))
+        >>> len(batch.ids), len(batch.tuples.support), len(batch.tuples.query)
+        (6, 2, 4)
     """
 
     produces: Produces = "episodes"

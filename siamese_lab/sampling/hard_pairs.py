@@ -31,6 +31,16 @@ class HardPairs:
 
     Raises:
         ValueError: if a number is out of its range or more than the data have, or the data have no pair of a kind.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.euclidean import Euclidean
+        >>> from siamese_lab.sampling.hard_pairs import HardPairs
+        >>> labels = torch.tensor([0, 0, 0, 1, 1, 1])
+        >>> sampling = HardPairs(labels=labels, batch_size=4, neighbours=1)
+        >>> z = torch.tensor([[0.0], [1.0], [2.0], [4.0], [7.0], [9.0]])
+        >>> sampling.mine(z, Euclidean()).tolist()  # the nearest image of another class
+        [[3], [3], [3], [2], [2], [2]]
     """
 
     produces: Produces = "pairs"

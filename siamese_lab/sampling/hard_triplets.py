@@ -30,6 +30,16 @@ class HardTriplets:
 
     Raises:
         ValueError: if a number is out of its range or more than the data have, or the data have no triplet.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.euclidean import Euclidean
+        >>> from siamese_lab.sampling.hard_triplets import HardTriplets
+        >>> labels = torch.tensor([0, 0, 0, 1, 1, 1])
+        >>> sampling = HardTriplets(labels=labels, batch_size=3, neighbours=2)
+        >>> z = torch.tensor([[0.0], [1.0], [2.0], [4.0], [7.0], [9.0]])
+        >>> sampling.mine(z, Euclidean()).tolist()  # the nearest images of other classes
+        [[3, 4], [3, 4], [3, 4], [2, 1], [2, 1], [2, 1]]
     """
 
     produces: Produces = "triplets"

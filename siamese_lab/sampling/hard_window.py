@@ -43,6 +43,17 @@ class HardWindow:
 
     Raises:
         ValueError: if a number is out of its range or more than the data have, or the data have no triplet.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.euclidean import Euclidean
+        >>> from siamese_lab.sampling.hard_window import HardWindow
+        >>> labels = torch.tensor([0, 0, 0, 1, 1, 1])
+        >>> sampling = HardWindow(labels=labels, batch_size=3, first=2, last=3)
+        >>> z = torch.tensor([[0.0], [1.0], [2.0], [4.0], [7.0], [9.0]])
+        >>> table = sampling.mine(z, Euclidean())
+        >>> table[0, 1:].tolist(), table[5, 1:].tolist()  # of the first and the last image, ranks 2 and 3
+        ([4, 5], [1, 0])
     """
 
     produces: Produces = "triplets"

@@ -31,6 +31,16 @@ class Hierarchical:
 
     Raises:
         ValueError: if the data have no such groups or none that could fill a batch, or a number is out of its range.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.sampling.hierarchical import Hierarchical
+        >>> labels = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
+        >>> alphabets = (torch.tensor([0, 0, 0, 0, 1, 1, 1, 1]), ("Latin", "Greek"))
+        >>> sampling = Hierarchical(labels=labels, groups={"alphabet": alphabets}, batch_size=4, per_class=2)
+        >>> batch = next(sampling.batches(epoch=0))
+        >>> len(batch.ids), len(alphabets[0][batch.ids].unique())  # images, alphabets
+        (4, 1)
     """
 
     produces: Produces = "labels"

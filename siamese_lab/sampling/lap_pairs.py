@@ -48,6 +48,16 @@ class LAPPairs:
 
     Raises:
         ValueError: if a number is out of its range or more than the data have, or the data have no pair of a kind.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.euclidean import Euclidean
+        >>> from siamese_lab.sampling.lap_pairs import LAPPairs
+        >>> labels = torch.tensor([0, 0, 0, 1, 1, 1])
+        >>> sampling = LAPPairs(labels=labels, batch_size=4, noise=0.0, noise_end=0.0)
+        >>> z = torch.tensor([[0.0, 0.0], [0.0, 3.0], [0.0, 6.0], [1.0, 0.0], [1.0, 3.0], [1.0, 6.0]])
+        >>> sampling.mine(z, Euclidean()).tolist()  # a partner of another class for each image
+        [[3], [4], [5], [0], [1], [2]]
     """
 
     produces: Produces = "pairs"

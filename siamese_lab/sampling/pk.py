@@ -28,6 +28,15 @@ class PK:
     Raises:
         ValueError: if batch_size is no multiple of per_class, or the data have fewer images or classes than a batch
             needs, or no class has two images.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.sampling.pk import PK
+        >>> labels = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2])
+        >>> sampling = PK(labels=labels, batch_size=4, per_class=2)
+        >>> batch = next(sampling.batches(epoch=0))  # two classes, two images of each
+        >>> len(sampling), labels[batch.ids].unique(return_counts=True)[1].tolist(), batch.tuples
+        (2, [2, 2], None)
     """
 
     produces: Produces = "labels"

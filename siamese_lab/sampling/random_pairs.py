@@ -26,6 +26,15 @@ class RandomPairs:
     Raises:
         ValueError: if batch_size is odd or larger than the data, share_same not in [0, 1], or the data have no pair of
             a kind.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.sampling.random_pairs import RandomPairs
+        >>> labels = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2])
+        >>> sampling = RandomPairs(labels=labels, batch_size=8, share_same=0.5)
+        >>> batch = next(sampling.batches(epoch=0))
+        >>> batch.tuples.left.tolist(), batch.tuples.right.tolist(), batch.tuples.same.tolist()
+        ([0, 1, 2, 3], [4, 5, 6, 7], [True, True, False, False])
     """
 
     produces: Produces = "pairs"

@@ -21,6 +21,15 @@ class RandomTriplets:
 
     Raises:
         ValueError: if batch_size is no multiple of 3 or larger than the data, or the data have no triplet.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.sampling.random_triplets import RandomTriplets
+        >>> labels = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2])
+        >>> sampling = RandomTriplets(labels=labels, batch_size=6)
+        >>> batch = next(sampling.batches(epoch=0))
+        >>> batch.tuples.anchor.tolist(), batch.tuples.positive.tolist(), batch.tuples.negative.tolist()
+        ([0, 1], [2, 3], [4, 5])
     """
 
     produces: Produces = "triplets"

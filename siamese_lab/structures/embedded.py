@@ -20,6 +20,15 @@ class Embedded:
         anchors: A <= R; rows from A on come from a memory and carry no gradient. Default: all rows.
         distance: an nn.Module with pairwise(a, b) and matrix(a, b).
         where: (epoch, step) of training, for what draws at random.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> e = Embedded(torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]]), torch.tensor([0, 0, 1]))
+        >>> e.matrix()[0].tolist()  # distances of the first row to all
+        [0.0, 5.0, 1.0]
+        >>> e.positives().tolist()
+        [[False, True, False], [True, False, False], [False, False, False]]
     """
 
     z: Tensor

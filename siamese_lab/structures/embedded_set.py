@@ -21,6 +21,14 @@ class EmbeddedSet:
         distance: an nn.Module with pairwise(a, b) -> (P,) and matrix(a, b) -> (N, M), smaller = more alike.
         groups: {name: (codes (N,), names)}, what the identities belong to.
         trials: {name: Episodes} that the publisher fixed, over rows of `z`.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.distances.euclidean import Euclidean
+        >>> from siamese_lab.structures.embedded_set import EmbeddedSet
+        >>> part = EmbeddedSet(torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([0, 0, 1]), ("a", "b"), Euclidean())
+        >>> part.distance.matrix(part.z, part.z)[0].tolist()
+        [0.0, 1.0, 3.0]
     """
 
     z: Tensor

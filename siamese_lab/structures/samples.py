@@ -40,6 +40,16 @@ class Samples:
         fingerprint: hash of the decoded content, the labels and the split.
         trials: episodes that the data set's publisher fixed, over rows of these samples.
         files: where each image came from, for messages and the projector; empty where images were drawn.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.structures.samples import TEST, TRAIN, Samples
+        >>> images = torch.arange(4, dtype=torch.uint8).view(4, 1, 1, 1).expand(4, 1, 8, 8)  # image i is filled with i
+        >>> labels, split = torch.tensor([0, 0, 1, 1]), torch.tensor([TRAIN, TRAIN, TEST, TEST])
+        >>> row, turn = torch.arange(4), torch.zeros(4, dtype=torch.long)
+        >>> samples = Samples(images, row, turn, labels, ("a", "b"), {}, split, disjoint="label", fingerprint="none")
+        >>> samples.ids("test").tolist(), samples.gather(samples.ids("test"))[:, 0, 0, 0].tolist()
+        ([2, 3], [2, 3])
     """
 
     images: Tensor

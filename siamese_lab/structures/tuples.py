@@ -9,7 +9,15 @@ from siamese_lab.structures.embedded import Embedded
 
 
 class Pairs(NamedTuple):
-    """Pairs of rows: `left` (P,), `right` (P,) int64 indices, `same` (P,) bool."""
+    """Pairs of rows: `left` (P,), `right` (P,) int64 indices, `same` (P,) bool.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.structures.tuples import Pairs
+        >>> pairs = Pairs(torch.tensor([0, 0]), torch.tensor([1, 2]), torch.tensor([True, False]))
+        >>> len(pairs.left), int(pairs.same.sum())  # pairs, of them with one label
+        (2, 1)
+    """
 
     left: Tensor
     right: Tensor
@@ -17,7 +25,15 @@ class Pairs(NamedTuple):
 
 
 class Triplets(NamedTuple):
-    """Triplets of rows: `anchor`, `positive`, `negative`, each (T,) int64 indices."""
+    """Triplets of rows: `anchor`, `positive`, `negative`, each (T,) int64 indices.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.structures.tuples import Triplets
+        >>> triplets = Triplets(torch.tensor([0]), torch.tensor([1]), torch.tensor([2]))
+        >>> [part.item() for part in triplets]
+        [0, 1, 2]
+    """
 
     anchor: Tensor
     positive: Tensor
@@ -40,6 +56,14 @@ def as_pairs(e: Embedded, tuples: Tuples) -> Pairs:
     """Tuples as pairs. None gives all pairs that the labels imply, each once; a triplet gives its two pairs.
 
     Two rows of one image (the same id) form no pair: their distance says nothing.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> from siamese_lab.structures.tuples import as_pairs
+        >>> e = Embedded(torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([0, 0, 1]))
+        >>> [part.tolist() for part in as_pairs(e, None)]
+        [[0, 0, 1], [1, 2, 2], [True, False, False]]
     """
     if isinstance(tuples, Pairs):
         return tuples
@@ -75,6 +99,14 @@ def as_triplets(e: Embedded, tuples: Tuples) -> Triplets:
 
     Raises:
         ValueError: for pairs, of which no triplet can be made.
+
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> from siamese_lab.structures.tuples import as_triplets
+        >>> e = Embedded(torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([0, 0, 1]))
+        >>> [part.tolist() for part in as_triplets(e, None)]
+        [[0, 1], [1, 0], [2, 2]]
     """
     if isinstance(tuples, Triplets):
         return tuples

@@ -37,6 +37,12 @@ class Local:
 
     Raises:
         ValueError: for values out of these ranges.
+
+    Examples:
+        >>> from siamese_lab.sweep.launchers.local import Local
+        >>> launcher = Local(slots=1, timeout=3600)
+        >>> launcher.slots, launcher.timeout, launcher.retries
+        (1, 3600, 2)
     """
 
     def __init__(

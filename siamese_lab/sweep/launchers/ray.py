@@ -52,6 +52,13 @@ class Ray:
     Raises:
         ValueError: for values out of these ranges.
         LabError: if Ray is not installed.
+
+    Examples:
+        >>> from siamese_lab.sweep.launchers.ray import rooms
+        >>> rooms([{"CPU": 8, "GPU": 1}, {"CPU": 4}], cpus=2, gpus=0)  # jobs at once on two nodes
+        6
+        >>> rooms([{"CPU": 8, "GPU": 1}, {"CPU": 4}], cpus=2, gpus=0.5)
+        2
     """
 
     def __init__(

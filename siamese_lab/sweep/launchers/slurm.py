@@ -41,6 +41,12 @@ class Slurm:
     Raises:
         ValueError: for values out of these ranges.
         LabError: if submitit is not installed, or there is no SLURM here.
+
+    Examples:
+        >>> from siamese_lab.sweep.launchers.slurm import Slurm
+        >>> launcher = Slurm(cluster="local", slots=4, minutes=30)  # processes of this machine, to try it out
+        >>> launcher.slots, launcher.retries
+        (4, 2)
     """
 
     def __init__(

@@ -238,11 +238,7 @@ def _collapsed(combinations: Iterable[_Combination]) -> list[CollapsedAxis]:
             group = key.split(".")[0]
             who = f"{group}={one.point[group]}" if group in one.point else _name(one.kept) or "this"
             times.setdefault((who, dropped), set()).add(tuple((key, one.point[key]) for key in dropped))
-    return [
-        CollapsedAxis(who, dropped, len(values))
-        for (who, dropped), values in times.items()
-        if len(values) > 1
-    ]
+    return [CollapsedAxis(who, dropped, len(values)) for (who, dropped), values in times.items() if len(values) > 1]
 
 
 def _seeded(cfg: DictConfig, seed: str | None) -> DictConfig:

@@ -151,7 +151,8 @@ def _build_plan(
     expanded = expand(fixed, grid.grid_points(swept, zips, listed), config_dirs, name, asked.exclude, skip_unfit)
     prints: dict[str, str] = {}
     jobs = [
-        Job(name, resolved_hash(cfg, fingerprint(cfg, prints)), kept, cfg.trainer.devices) for kept, cfg in expanded.configs
+        Job(name, resolved_hash(cfg, fingerprint(cfg, prints)), kept, cfg.trainer.devices)
+        for kept, cfg in expanded.configs
     ]
     configs = {job.run_id: config_text(cfg) for job, (_, cfg) in zip(jobs, expanded.configs, strict=True)}
     cfg = expanded.configs[0][1]

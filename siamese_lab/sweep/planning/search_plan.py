@@ -36,7 +36,9 @@ def point_config(words: list[str], config_dirs: Sequence[Path], values: dict[str
 
     fixed, _, _ = grid.read_axes(words, all_options(config_dirs))
     name = study_name(words, config_dirs, (), ())
-    expanded = expand([word for word in fixed if not word.startswith("study=")], [values], config_dirs, name, lenient=True)
+    expanded = expand(
+        [word for word in fixed if not word.startswith("study=")], [values], config_dirs, name, lenient=True
+    )
     (kept, cfg) = expanded.configs[0]
     prints = fingerprint(cfg, _PRINTS, plan_cache.stamp([str(cfg.data.root)] if cfg.data.get("root") else []))
     return Job(name, resolved_hash(cfg, prints), kept, cfg.trainer.devices), config_text(cfg)

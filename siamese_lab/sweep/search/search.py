@@ -52,6 +52,12 @@ class Search:
 
     Raises:
         ValueError: if a value is out of its range.
+
+    Examples:
+        >>> from siamese_lab.sweep.search.search import Search
+        >>> search = Search(sampler="tpe", trials=20, prune="median")
+        >>> search.trials, search.startup, search.storage
+        (20, 10, 'sqlite')
     """
 
     sampler: Literal["tpe", "random", "cmaes", "gp"] = "tpe"
