@@ -54,7 +54,7 @@ def build_component(part: str, name: str, arguments: Mapping[str, Any], given: M
         elif key not in known:
             takes = ", ".join(sorted(known)) or "none"
             misfits.append(
-                f"no key arguments.{key}{nearest(key, known)} ({name} of pytorch-metric-learning takes: {takes})"
+                f"arguments has no key {key}{nearest(key, known)} ({name} of pytorch-metric-learning takes: {takes})"
             )
         else:
             values[key] = fit_type(value, annotation(known[key], value), f"arguments.{key}", misfits)

@@ -251,9 +251,15 @@ def _make(plain: Any, key: str, origin: str, trusted: bool, given: dict[str, Any
     try:
         return target(**said, **wanted)
     except (ValueError, TypeError, OSError) as error:
-        named = [name for name in said if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", str(error))]
-        where = f"{key}.{min(named, key=str(error).index)}" if named else key
+        name = _first_word(str(error))
+        where = f"{key}.{name}" if name in said else key
         raise LabError(f"{where}: {error}{origin}") from error
+
+
+def _first_word(message: str) -> str:
+    """Of "weights.near must be ...": weights. A constructor begins what it refuses with the parameter's name."""
+    match = re.match(r"\w+", message)
+    return match.group() if match else ""
 
 
 def _origin(node: DictConfig, key: str) -> str:

@@ -3,6 +3,9 @@
 An option is an ordinary class that has these attributes and methods; it is derived from nothing of ours. A test holds
 every option against its contract with mypy. Shapes: B images in a batch, D dimensions of an embedding, R rows (those of
 the batch, then those of a memory), A <= R anchors (the rows of the batch), P pairs, N samples.
+
+A constructor refuses a value with a ValueError whose message begins with the parameter's name, as in "margin must be
+> 0, got -1.0: ..."; by this first word the user is told which key of the config it is.
 """
 
 from collections.abc import Iterator

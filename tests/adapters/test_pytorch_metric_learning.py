@@ -245,7 +245,7 @@ def test_arguments_reach_the_miner():
         ({"name": "MultipleLosses"}, "loss=weighted_sum"),
         (
             {"name": "CircleLoss", "arguments": {"gama": 3}},
-            "loss.arguments: no key arguments.gama: did you mean gamma?",
+            "loss.arguments: arguments has no key gama: did you mean gamma?",
         ),
         ({"name": "CircleLoss", "arguments": {"m": "wide"}}, "arguments.m must be a number, got the text 'wide'"),
         ({"name": "CircleLoss", "arguments": {"m": float("nan")}}, "arguments.m must be a finite number"),
@@ -273,7 +273,7 @@ def test_what_does_not_fit_is_refused(values, words, trusted):
 
 
 def test_several_misfits_are_said_at_once():
-    with pytest.raises(ValueError, match=r"arguments\.m must be a number.*; no key arguments\.scale"):
+    with pytest.raises(ValueError, match=r"arguments\.m must be a number.*; arguments has no key scale"):
         adapted("CircleLoss", m="x", scale=3)
 
 

@@ -33,6 +33,27 @@ def test_build_names_key_and_file() -> None:
     assert isinstance(caught.value.__cause__, ValueError)
 
 
+@pytest.mark.parametrize(
+    ("message", "where"),
+    [
+        ("margin must be > 0", r"loss\.margin"),
+        ("weights.near must be >= 0", r"loss\.weights"),
+        ("these data have no margin", "loss"),  # a word of a sentence is no parameter
+        ("", "loss"),
+    ],
+)
+def test_the_key_is_the_parameter_that_the_message_begins_with(message: str, where: str) -> None:
+    with pytest.raises(LabError, match=f"^{where}: {message} "):
+        build(section(_target_=f"{__name__}.Refuses", margin=1, weights={"near": 2}, message=message))
+
+
+class Refuses:
+    """Refuses whatever it is given."""
+
+    def __init__(self, margin: int, weights: dict[str, int], message: str) -> None:
+        raise ValueError(message)
+
+
 def test_build_refuses_a_range_in_a_nested_section() -> None:
     inner = {"_target_": "torch.nn.Dropout", "p": -1.0, "inplace": False}
     with pytest.raises(LabError, match=r"^loss\.initlist\[0\]: dropout probability"):
