@@ -76,8 +76,8 @@ def own_distance(loss: str) -> str:
 
 
 def body(doc: str) -> str:
-    """The docstring up to its source or its arguments."""
-    return re.split(r"^(?:Source|Args|Raises):", doc, maxsplit=1, flags=re.MULTILINE)[0].strip()
+    """The docstring up to its source, its arguments or its examples."""
+    return re.split(r"^(?:Source|Args|Raises|Examples):", doc, maxsplit=1, flags=re.MULTILINE)[0].strip()
 
 
 def cell(value: str) -> str:
