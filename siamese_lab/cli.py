@@ -16,6 +16,9 @@ A verb's module is imported once its words are parsed, so that help answers at o
     compare     names: list[str], by: str | None, metric: str | None, format: str, report: Path | None, open_test: bool,
     force: bool
 
+Those that build from a run's files (resume, evaluate, verify, rerun, compare) also take trust: list[str], the packages
+that the user allows them to build from.
+
 `train -m` (or of a study file) is `siamese_lab.commands.sweep`, and `plan` is `siamese_lab.commands.plan`; both take
 words: list[str], config_dirs: list[Path], zips: list[str], cases: list[str], skip_unfit: bool; and the sweep force:
 bool.

@@ -61,6 +61,17 @@ def _config_dir(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _trust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="build what a run's config names from this package of yours too; may be given several times; "
+        "the environment variable SIAMESE_LAB_TRUST=one,two does so for good",
+    )
+
+
 def _path(word: str) -> Path:
     if not word:
         raise argparse.ArgumentTypeError("an empty word is no path")
@@ -78,6 +89,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
 
 
 def _resume(parser: argparse.ArgumentParser) -> None:
+    _trust(parser)
     parser.add_argument("run", metavar="RUN", help="a run folder, or the beginning of a run id")
     parser.add_argument(
         "--max-time",
@@ -90,6 +102,7 @@ def _resume(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:
+    _trust(parser)
     parser.add_argument("run", metavar="RUN", help="a run folder, or the beginning of a run id")
     parser.add_argument(
         "--data", nargs="+", default=[], metavar="KEY=VALUE", help="other data, e.g. --data data=folder data.root=faces"
@@ -100,6 +113,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
 
 
 def _verify(parser: argparse.ArgumentParser) -> None:
+    _trust(parser)
     parser.add_argument("run", metavar="RUN", help="a run folder, or the beginning of a run id")
     parser.add_argument("left", metavar="A", type=_path, help="an image")
     parser.add_argument("right", metavar="B", type=_path, help="another image")
@@ -113,6 +127,7 @@ def _status(parser: argparse.ArgumentParser) -> None:
 
 
 def _rerun(parser: argparse.ArgumentParser) -> None:
+    _trust(parser)
     parser.add_argument(
         "names", nargs="+", metavar="STUDY|RUN", help="a study: what is not finished; runs: anew, whatever their state"
     )
@@ -131,6 +146,7 @@ def _board(parser: argparse.ArgumentParser) -> None:
 
 
 def _compare(parser: argparse.ArgumentParser) -> None:
+    _trust(parser)
     parser.add_argument("names", nargs="+", metavar="STUDY|RUN", help="a study, or runs")
     parser.add_argument(
         "--by", metavar="KEY,KEY", help="the axes to compare, averaged over the others; default: every configuration"

@@ -16,6 +16,7 @@ from siamese_lab.compare.report import formats
 from siamese_lab.compare.selection.axes import told_apart
 from siamese_lab.compare.selection.mixing import refuse_mixed, remarks
 from siamese_lab.compare.selection.select import SEED, Selection, again, select_runs, with_influences
+from siamese_lab.config.trust import LAB_ONLY, Trust, allowed_packages
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import write_text
 from siamese_lab.evaluation.unseal import open_test_part
@@ -38,6 +39,7 @@ def command(
     report: Path | None = None,
     open_test: bool = False,
     force: bool = False,
+    trust: Sequence[str] = (),
 ) -> int:
     """Compares runs by one figure and prints what can be said.
 
@@ -49,6 +51,8 @@ def command(
         report: where the page goes; None = with the table of one study, into its folder; else nowhere.
         open_test: compare the test part, computing its figures first; the opening is logged.
         force: compare what is not comparable, and runs that their limit of time ended.
+        trust: packages whose code the runs' configs may build from, beside those of SIAMESE_LAB_TRUST; needed to open
+            the test part.
 
     Raises:
         LabError: if there is nothing to compare, or what there is must not be.
@@ -56,7 +60,9 @@ def command(
     if report is not None and not report.parent.is_dir():
         raise LabError(f"--report needs a file in a folder that is there, got {report}")
     selection = select_runs(names, force)
-    comparison = compare_runs(selection, by=by, metric=metric, open_test=open_test, force=force)
+    comparison = compare_runs(
+        selection, by=by, metric=metric, open_test=open_test, force=force, trust=allowed_packages(trust)
+    )
     place = report
     if place is None and format == "table" and selection.study is not None:
         place = selection.study / report_name(by, metric, open_test)
@@ -97,6 +103,7 @@ def compare_runs(
     metric: str | None = None,
     open_test: bool = False,
     force: bool = False,
+    trust: Trust = LAB_ONLY,
 ) -> Comparison:
     """The comparison of a selection; opens the sealed test part where that is asked, once nothing else stands in the
     way.
@@ -114,7 +121,7 @@ def compare_runs(
         axes = [axis for axis in selection.axes if axis != SEED] or told_apart(runs)[1]
         marginal.axis_keys(by, axes)  # before anything is opened
     if open_test:
-        runs = _opened(runs, selection.title)
+        runs = _opened(runs, selection.title, trust)
     runs, lacking = without_metric(runs, name, part)
     whole, broken = [], []
     for run in runs:
@@ -159,7 +166,7 @@ def next_steps(comparison: Comparison, place: Path | None) -> None:
         console.print(f"  siamese-lab status {comparison.title}", markup=False)
 
 
-def _opened(runs: Sequence[Run], title: str) -> list[Run]:
+def _opened(runs: Sequence[Run], title: str, trust: Trust) -> list[Run]:
     """The runs with their test figures, computed where they are sealed."""
     sealed = [RunFolder(run.path) for run in runs if run.sealed]
     if sealed:
@@ -167,7 +174,7 @@ def _opened(runs: Sequence[Run], title: str) -> list[Run]:
             f"siamese-lab: this opens the sealed test part of {len(sealed)} runs; the opening is logged",
             file=sys.stderr,
         )
-        open_test_part(sealed, f"siamese-lab compare {title} --open-test")
+        open_test_part(sealed, f"siamese-lab compare {title} --open-test", trust)
     return [again(run) if run.sealed else run for run in runs]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +13,7 @@ from siamese_lab.commands._run_report import print_figures
 from siamese_lab.config.compose import EVALUATED, compose, read_config
 from siamese_lab.config.groups import option_file
 from siamese_lab.config.instantiate import build
+from siamese_lab.config.trust import EVERYTHING, Trust, allowed_packages
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import read_json
 from siamese_lab.core.text import printable
@@ -25,23 +27,25 @@ from siamese_lab.runs.seal import log_opening
 from siamese_lab.structures.samples import Samples
 
 
-def command(run: str, data: list[str], protocols: list[str] | None) -> int:
+def command(run: str, data: list[str], protocols: list[str] | None, trust: Sequence[str] = ()) -> int:
     """Prints the figures; on the run's own data and protocols they are the run's own to the last digit.
 
     Args:
         run: folder or beginning of a run id.
         data: overrides of the data set, e.g. ["data=omniglot", "data.root=..."]; empty = the run's own.
         protocols: names of options; None = the run's own.
+        trust: packages whose code the run's config may build from, beside those of SIAMESE_LAB_TRUST.
 
     Raises:
         LabError: if there is no such run, it has no checkpoint, or the data do not fit the network.
     """
+    allowed = allowed_packages(trust)
     folder = find_run(run)
     metrics = folder.metrics()  # first: nothing is evaluated of a run that is not at its end
-    cfg = read_config(folder.path / "config.yaml", EVALUATED)
-    twin = load_twin(folder, cfg).to(decide_device(cfg, "auto").device)
+    cfg = read_config(folder.path / "config.yaml", EVALUATED, allowed)
+    twin = load_twin(folder, cfg, trust=allowed).to(decide_device(cfg, "auto").device)
     own = _composed(cfg, data) if data else cfg
-    samples = load_data(own, trusted=bool(data))
+    samples = load_data(own, trust=EVERYTHING if data else allowed)
     shape, wanted = list(samples.images.shape[1:]), folder.info()["network"]["shape"]
     if shape != wanted:
         raise LabError(
@@ -50,7 +54,7 @@ def command(run: str, data: list[str], protocols: list[str] | None) -> int:
         )
     if data:
         _refuse_trained_on(folder, cfg, own, samples)
-    evaluated_by = _protocols(cfg, protocols)
+    evaluated_by = _protocols(cfg, protocols, allowed)
     refuse_unfit(samples, evaluated_by, ("test",))
     size = cfg.evaluation.batch_size
     chosen: Chosen = metrics["chosen"] if data else choose(twin, samples, evaluated_by, size)
@@ -79,7 +83,7 @@ def command(run: str, data: list[str], protocols: list[str] | None) -> int:
     return 0
 
 
-def _protocols(cfg: DictConfig, names: list[str] | None) -> dict[str, Any]:
+def _protocols(cfg: DictConfig, names: list[str] | None, trust: Trust) -> dict[str, Any]:
     """The protocols of these names: as the run has set them where it has them, else with their defaults."""
     names = list(map(str, cfg.protocol)) if names is None else names
     others = [name for name in names if name not in cfg.protocol]
@@ -87,7 +91,7 @@ def _protocols(cfg: DictConfig, names: list[str] | None) -> dict[str, Any]:
         option_file("protocol", name)  # refuses what is none
     defaults = compose([f"protocol=[{','.join(others)}]"]).protocol if others else {}
     return {
-        name: build(defaults[name]) if name in defaults else build(cfg.protocol[name], trusted=False) for name in names
+        name: build(defaults[name]) if name in defaults else build(cfg.protocol[name], trust=trust) for name in names
     }
 
 

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 
+from siamese_lab.config.trust import Trust, allowed_packages
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.paths import outputs
 from siamese_lab.runs.folder import EXIT_CODES, RunFolder, find_run
@@ -13,7 +14,7 @@ from siamese_lab.sweep.execution.launcher import Launcher
 from siamese_lab.sweep.launchers.local import Local
 
 
-def command(names: Sequence[str], only_print: bool = False) -> int:
+def command(names: Sequence[str], only_print: bool = False, trust: Sequence[str] = ()) -> int:
     """Runs what is not finished of a study, whatever its attempts so far; or runs anew, from their recorded configs.
 
     What a run that is trained anew had written is moved to `jobs/replaced` of its study.
@@ -21,10 +22,12 @@ def command(names: Sequence[str], only_print: bool = False) -> int:
     Args:
         names: a study; or runs.
         only_print: print the commands that made them, and stop.
+        trust: packages whose code the runs' configs may build from, beside those of SIAMESE_LAB_TRUST.
 
     Raises:
         LabError: if there is no such study or run, or it is running.
     """
+    allowed = allowed_packages(trust)
     if len(names) == 1 and (name := located(names[0])) is not None:
         study = Study.read(name)
         jobs = [row.job for row in map(table.row, study.jobs) if row.state != "ok"]
@@ -37,7 +40,7 @@ def command(names: Sequence[str], only_print: bool = False) -> int:
                 "rerun RUN"
             )
             return 0
-        return _study(study, jobs)
+        return _study(study, jobs, allowed)
     folders = [find_run(name) for name in names]
     if only_print:
         for folder in folders:
@@ -54,17 +57,17 @@ def command(names: Sequence[str], only_print: bool = False) -> int:
             study = Study.read(name)
             jobs = [job for job in study.jobs if job.run_id in {folder.run_id for folder in mine}]
             for job in jobs:
-                read_config(job.file("yaml"))  # refused while nothing has been touched
+                read_config(job.file("yaml"), trust=allowed)  # refused while nothing has been touched
             for job in jobs:
                 job.set_aside()
-            code = max(code, _study(study, jobs))
+            code = max(code, _study(study, jobs, allowed))
             mine = [folder for folder in mine if folder.run_id not in {job.run_id for job in jobs}]
         for folder in mine:
-            code = max(code, _alone(folder))
+            code = max(code, _alone(folder, allowed))
     return code
 
 
-def _study(study: Study, jobs: Sequence[Job]) -> int:
+def _study(study: Study, jobs: Sequence[Job], trust: Trust) -> int:
     from siamese_lab.config.compose import read_config
     from siamese_lab.sweep.execution.build_launcher import build_launcher
     from siamese_lab.sweep.execution.run import run_jobs
@@ -75,9 +78,9 @@ def _study(study: Study, jobs: Sequence[Job]) -> int:
         job.forgive()
     try:
         for job in jobs:  # the study may come from elsewhere
-            read_config(job.file("yaml"))
+            read_config(job.file("yaml"), trust=trust)
         section = study.facts.get("launcher")
-        launcher: Launcher = build_launcher(section, trusted=False) if section else Local()
+        launcher: Launcher = build_launcher(section, trust=trust) if section else Local()
     except LabError as error:
         words = (
             "if it is your own, give its command again, `siamese-lab train -m ...`: what has failed is no longer "
@@ -87,7 +90,7 @@ def _study(study: Study, jobs: Sequence[Job]) -> int:
     return run_jobs(table.console(), study.name, jobs, launcher)
 
 
-def _alone(folder: RunFolder) -> int:
+def _alone(folder: RunFolder, trust: Trust) -> int:
     from siamese_lab.commands._run_report import print_run
     from siamese_lab.config.compose import read_config
     from siamese_lab.config.identity import resolved_hash
@@ -95,14 +98,14 @@ def _alone(folder: RunFolder) -> int:
     from siamese_lab.training.assemble import assemble
     from siamese_lab.training.run import train
 
-    cfg = read_config(folder.path / "config.yaml")
-    samples = load_data(cfg, trusted=False)
+    cfg = read_config(folder.path / "config.yaml", trust=trust)
+    samples = load_data(cfg, trust=trust)
     if resolved_hash(cfg, samples.fingerprint) != folder.run_id:
         raise LabError(
             f"the run {folder.path} cannot be run again: its data or its config are no longer those that it was "
             "trained with"
         )
-    train(cfg, folder, assemble(cfg, samples=samples, trusted=False), force=True)
+    train(cfg, folder, assemble(cfg, samples=samples, trust=trust), force=True)
     print_run(folder, new=True)
     return EXIT_CODES[folder.state()]
 

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Sequence
 
 from omegaconf import DictConfig
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -10,6 +11,7 @@ from siamese_lab.commands._run_report import print_run
 from siamese_lab.config.compose import read_config
 from siamese_lab.config.identity import resolved_hash
 from siamese_lab.config.ranges import duration
+from siamese_lab.config.trust import allowed_packages
 from siamese_lab.core.errors import LabError
 from siamese_lab.data.load import load_data
 from siamese_lab.runs.folder import EXIT_CODES, RunFolder, find_run
@@ -18,17 +20,19 @@ from siamese_lab.training.assemble import Experiment, assemble
 from siamese_lab.training.run import train
 
 
-def command(run: str, max_time: str | None = None, devices: int | None = None) -> int:
+def command(run: str, max_time: str | None = None, devices: int | None = None, trust: Sequence[str] = ()) -> int:
     """Trains to the end and prints the figures; of a run that is finished, only prints them.
 
     Args:
         run: folder or beginning of a run id.
         max_time: of this sitting, instead of the run's own: "HH:MM:SS" or minutes.
         devices: of this sitting, instead of the run's own.
+        trust: packages whose code the run's config may build from, beside those of SIAMESE_LAB_TRUST.
 
     Raises:
         LabError: if there is no such run, it is running, would end as before, or its data are no longer the same.
     """
+    allowed = allowed_packages(trust)
     folder = find_run(run)
     state = folder.state()
     if state == "ok":
@@ -40,14 +44,14 @@ def command(run: str, max_time: str | None = None, devices: int | None = None) -
         raise LabError(
             f"the run {folder.path} diverged and would again: train with other values, e.g. a smaller optimizer.lr"
         )
-    cfg = read_config(folder.path / "config.yaml")
+    cfg = read_config(folder.path / "config.yaml", trust=allowed)
     if max_time is not None:
         cfg.trainer.max_time = float(max_time) if re.fullmatch(r"[0-9]{1,12}(\.[0-9]*)?", max_time) else max_time
     try:
         duration(cfg.trainer.max_time, "--max-time" if max_time is not None else "trainer.max_time")
     except ValueError as error:
         raise LabError(str(error)) from error
-    samples = load_data(cfg, trusted=False)
+    samples = load_data(cfg, trust=allowed)
     if resolved_hash(cfg, samples.fingerprint) != folder.run_id:
         raise LabError(
             f"the run {folder.path} cannot be resumed: its data or its config are no longer those that it began with; "
@@ -58,7 +62,7 @@ def command(run: str, max_time: str | None = None, devices: int | None = None) -
         if devices < 1:
             raise LabError(f"--devices must be >= 1, got {devices}: it counts GPUs, or processes on the CPU")
         cfg.trainer.devices = devices
-    lab = assemble(cfg, samples=samples, trusted=False)
+    lab = assemble(cfg, samples=samples, trust=allowed)
     for words in changes(folder, lab.decided.as_dict()) + shares(folder, cfg, lab):
         print(f"siamese-lab: {words}: the figures may differ from those of an uninterrupted run", file=sys.stderr)
     train(cfg, folder, lab, resume=True)

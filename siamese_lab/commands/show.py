@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from siamese_lab.config.groups import folders, group_names, option_file, option_names
-from siamese_lab.config.instantiate import TARGET, is_given, resolve_target
+from siamese_lab.config.instantiate import TARGET, is_given
 from siamese_lab.config.options import _content, _wrapped, option_parameters, source, stated, summary
+from siamese_lab.config.targets import resolve_target
 from siamese_lab.core.paths import config_dir
 from siamese_lab.core.typecheck import parameters
 

@@ -1,5 +1,6 @@
 """`siamese-lab verify`: do two images show the same identity?"""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -7,6 +8,7 @@ import torch
 
 from siamese_lab.config.compose import EVALUATED, read_config
 from siamese_lab.config.instantiate import build
+from siamese_lab.config.trust import allowed_packages
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import printable
 from siamese_lab.data.images import BrokenImageError, Fit
@@ -15,27 +17,29 @@ from siamese_lab.model.build_twin import load_twin
 from siamese_lab.runs.folder import find_run
 
 
-def command(run: str, left: Path, right: Path) -> int:
+def command(run: str, left: Path, right: Path, trust: Sequence[str] = ()) -> int:
     """Prints the distance of two images, the threshold that the run chose on validation, and the answer.
 
     Args:
         run: folder or beginning of a run id.
         left: an image file.
         right: another one.
+        trust: packages whose code the run's config may build from, beside those of SIAMESE_LAB_TRUST.
 
     Raises:
         LabError: if there is no such run, it chose no threshold, or an image cannot be read.
     """
+    allowed = allowed_packages(trust)
     folder = find_run(run)
     chosen = folder.metrics()["chosen"].get(
         "verification", {}
     )  # first: says what is wrong with a run of another version
-    cfg = read_config(folder.path / "config.yaml", EVALUATED)
+    cfg = read_config(folder.path / "config.yaml", EVALUATED, allowed)
     if "threshold" not in chosen:
         raise LabError(f"{folder.path} chose no threshold: train with protocol=[verification] and a validation part")
-    reader: Fit = build(cfg.data, trusted=False).fit
+    reader: Fit = build(cfg.data, trust=allowed).fit
     x = torch.cat([read_image(path, reader, folder.info()["network"]["shape"]) for path in (left, right)])
-    twin = load_twin(folder, cfg)
+    twin = load_twin(folder, cfg, trust=allowed)
     a, b = twin.embed(x)
     with torch.no_grad():
         distance = float(cast(Any, twin.distance).pairwise(a[None], b[None]))

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from siamese_lab.config.groups import option_file, option_names
-from siamese_lab.config.instantiate import resolve_target
+from siamese_lab.config.targets import resolve_target
 from siamese_lab.core.errors import LabError
 from siamese_lab.structures.contracts import Consumes, Distance, Loss, Memory, Miner, Produces, Property, Sampling
 

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from siamese_lab.config import overrides
 from siamese_lab.config.groups import folders, group_names, list_groups, option_file, option_names
 from siamese_lab.config.instantiate import TARGET, check_config
+from siamese_lab.config.trust import LAB_ONLY, Trust
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import check_yaml
 from siamese_lab.core.paths import config_dir, refuse_study
@@ -103,13 +104,14 @@ def check_composed(cfg: DictConfig) -> DictConfig:
     return _checked(cfg, set(group_names()), [])
 
 
-def read_config(path: Path, built: Collection[str] | None = None) -> DictConfig:
-    """Reads the resolved config of a run; build from it with `trusted=False`.
+def read_config(path: Path, built: Collection[str] | None = None, trust: Trust = LAB_ONLY) -> DictConfig:
+    """Reads the resolved config of a run; build from it with the same `trust`.
 
     Args:
         path: of its config.yaml.
         built: the groups that will be built; of the others the targets' names are checked, and nothing is imported for
             them. None = all.
+        trust: whose code the config, which may come from elsewhere, may build from.
 
     Raises:
         LabError: if it is missing, no yaml, or not resolved.
@@ -136,7 +138,7 @@ def read_config(path: Path, built: Collection[str] | None = None) -> DictConfig:
         plain,
         {*group_names(), *(plain["choices"] if isinstance(plain["choices"], dict) else ())},
         misfits,
-        trusted=False,
+        trust=trust,
         built=built,
     )
     misfits += [f"{key} must be a mapping with `{TARGET}`, got null" for key in NEEDED if plain[key] is None]

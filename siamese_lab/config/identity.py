@@ -7,9 +7,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from siamese_lab.config.instantiate import TARGET, resolve_target
+from siamese_lab.config.instantiate import TARGET
 from siamese_lab.config.named_targets import CHANGES_RESULT, class_attribute
 from siamese_lab.config.schema import LEFT_OUT
+from siamese_lab.config.targets import resolve_target
 
 SCHEMA_VERSION = 2
 """Raised when a config of the same text would compute something else, or checkpoints are no longer read."""

@@ -2,7 +2,6 @@
 instantiates.
 """
 
-import importlib
 import inspect
 import math
 import re
@@ -14,6 +13,8 @@ from omegaconf import Container, DictConfig, OmegaConf
 from siamese_lab.config.named_targets import is_ours
 from siamese_lab.config.ranges import check_ranges
 from siamese_lab.config.schema import ASIDE, GIVEN, Root
+from siamese_lab.config.targets import resolve_target
+from siamese_lab.config.trust import EVERYTHING, Trust
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import nearest
 from siamese_lab.core.typecheck import fit_type, parameters
@@ -33,13 +34,12 @@ HOMES |= {"miner": "siamese_lab.miners.", "protocol": "siamese_lab.protocols.", 
 VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def build(node: DictConfig, *, trusted: bool = True, **given: Any) -> Any:
+def build(node: DictConfig, *, trust: Trust = EVERYTHING, **given: Any) -> Any:
     """Makes the object that a section of the config describes, and those nested in it.
 
     Args:
         node: a mapping with `_target_`.
-        trusted: False for a config that the user did not write: then only what is defined in siamese_lab and torch's
-            optimizers.
+        trust: whose code may be built; `LAB_ONLY` or `allowed_packages()` for a config that the user did not write.
         given: values that the run knows and the config does not, such as dim=64. Each reaches the targets whose
             signature names it, unless their section says it itself.
 
@@ -51,59 +51,17 @@ def build(node: DictConfig, *, trusted: bool = True, **given: Any) -> Any:
     if not isinstance(plain, dict) or TARGET not in plain:
         raise LabError(f"{key or 'the section'} must be a mapping with `{TARGET}`, got {plain!r}")
     misfits: list[str] = []
-    plain = check_section(plain, key, misfits, trusted)
+    plain = check_section(plain, key, misfits, trust)
     if misfits:
         raise LabError("\n".join(misfits))
-    return _make(plain, key, _origin(node, key), trusted, given)
-
-
-def resolve_target(target: str, trusted: bool = True) -> Callable[..., Any]:
-    """The class or function that a `_target_` names.
-
-    Raises:
-        LabError: if there is none, or if it is not one that a foreign config may name.
-    """
-    refused = (
-        f"`{target}` is refused: a config that you did not write builds only what siamese_lab defines, and "
-        "torch's optimizers"
-    )
-    if not trusted and not (isinstance(target, str) and target.startswith(("siamese_lab.", "torch.optim."))):
-        raise LabError(refused)  # before the import, which already runs code
-    parts = target.split(".") if isinstance(target, str) else []
-    found: Any = None
-    for cut in range(len(parts) - 1, 0, -1):
-        module = ".".join(parts[:cut])
-        try:
-            found = importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            # the module is there, something it needs is not
-            if error.name and not f"{module}.".startswith(f"{error.name}."):
-                raise LabError(f"`{target}` needs the package {error.name}, which is not installed") from error
-            continue
-        for name in parts[cut:]:
-            if not hasattr(found, name):
-                own = (
-                    [n for n, thing in vars(found).items() if getattr(thing, "__module__", None) == module]
-                    if cut
-                    else []
-                )
-                raise LabError(f"{module} has no {name}{nearest(name, own)}")
-            found = getattr(found, name)
-        break
-    if not callable(found):
-        raise LabError(
-            f"`{target}` names nothing that can be built: write the dotted path of a class, package.module.Class"
-        )
-    if not trusted and not _ours(target, found):
-        raise LabError(refused)
-    return found
+    return _make(plain, key, _origin(node, key), trust, given)
 
 
 def check_config(
     plain: dict[str, Any],
     groups: set[str],
     misfits: list[str],
-    trusted: bool = True,
+    trust: Trust = EVERYTHING,
     built: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """Checks a whole resolved config: plain sections against the schema, the others against their targets' signatures.
@@ -117,17 +75,17 @@ def check_config(
         if key in hints:
             result[key] = fit_type(value, hints[key], key, misfits)
         elif key in groups and (built is None or key in built):
-            result[key] = check_section(value, key, misfits, trusted)
+            result[key] = check_section(value, key, misfits, trust)
         elif key in groups:
             result[key] = value
-            _check_names(value, key, misfits)
+            _check_names(value, key, misfits, trust)
         else:
             misfits.append(f"no key {key}{nearest(key, [*hints, *groups])}")
     check_ranges(plain, misfits)
     return result
 
 
-def check_section(value: Any, key: str, misfits: list[str], trusted: bool = True) -> Any:
+def check_section(value: Any, key: str, misfits: list[str], trust: Trust = EVERYTHING) -> Any:
     """Checks a group's section: a mapping with `_target_`, a mapping of such, or null. Returns it in its one
     spelling.
     """
@@ -137,32 +95,37 @@ def check_section(value: Any, key: str, misfits: list[str], trusted: bool = True
         misfits.append(f"{key} must be a mapping with `{TARGET}`, got {value!r}")
         return value
     if TARGET not in value:
-        return {name: check_section(one, f"{key}.{name}", misfits, trusted) for name, one in value.items()}
+        return {name: check_section(one, f"{key}.{name}", misfits, trust) for name, one in value.items()}
     try:
-        target = resolve_target(value[TARGET], trusted)
+        target = resolve_target(value[TARGET], trust)
     except LabError as error:
         misfits.append(f"{key}: {error}")
         return value
     group = re.split(r"[.\[]", key)[0]
-    if not trusted and not f"{target.__module__}.".startswith(HOMES.get(group, "siamese_lab.")):
+    if not (
+        trust.is_total
+        or f"{target.__module__}.".startswith(HOMES.get(group, "siamese_lab."))
+        or trust.names(value[TARGET])
+    ):
         misfits.append(f"{key}: `{value[TARGET]}` is refused: it is no {group}")
         return value
-    return _check_target(value, target, key, misfits, trusted)
+    return _check_target(value, target, key, misfits, trust)
 
 
-def _check_names(value: Any, key: str, misfits: list[str]) -> None:
+def _check_names(value: Any, key: str, misfits: list[str], trust: Trust) -> None:
     """Checks the targets of a section that is not built, by their names alone."""
     if isinstance(value, list):
         for i, one in enumerate(value):
-            _check_names(one, f"{key}[{i}]", misfits)
+            _check_names(one, f"{key}[{i}]", misfits, trust)
     elif isinstance(value, dict):
         group = re.split(r"[.\[]", key)[0]
-        if TARGET in value and not is_ours(value[TARGET], HOMES.get(group, "siamese_lab.")):
-            misfits.append(f"{key}: `{value[TARGET]}` is refused: it is no {group} of siamese_lab's")
+        target = value.get(TARGET)
+        if TARGET in value and not (is_ours(target, HOMES.get(group, "siamese_lab.")) or trust.names(target)):
+            misfits.append(f"{key}: `{target}` is refused: it is no {group} of siamese_lab's{trust.hint(target)}")
         for name, one in value.items():
             if name != TARGET and re.fullmatch(r"_\w+_", str(name)):
                 misfits.append(f"no key {key}.{name}")
-            _check_names(one, f"{key}.{name}", misfits)
+            _check_names(one, f"{key}.{name}", misfits, trust)
 
 
 def is_given(p: inspect.Parameter) -> bool:
@@ -171,7 +134,7 @@ def is_given(p: inspect.Parameter) -> bool:
 
 
 def _check_target(
-    value: dict[str, Any], target: Callable[..., Any], key: str, misfits: list[str], trusted: bool
+    value: dict[str, Any], target: Callable[..., Any], key: str, misfits: list[str], trust: Trust
 ) -> dict[str, Any]:
     known = parameters(target)
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
@@ -187,7 +150,7 @@ def _check_target(
         elif name not in known and not open_ended:
             misfits.append(f"no key {path}{nearest(name, [*known, *aside])} ({target.__name__} has no such parameter)")
         elif _nested(one):
-            result[name] = _check_nested(one, path, misfits, trusted)
+            result[name] = _check_nested(one, path, misfits, trust)
         elif name in known:
             result[name] = _fit_parameter(one, known[name], path, misfits)
         else:
@@ -200,15 +163,15 @@ def _check_target(
     return result
 
 
-def _check_nested(value: Any, key: str, misfits: list[str], trusted: bool) -> Any:
+def _check_nested(value: Any, key: str, misfits: list[str], trust: Trust) -> Any:
     """A parameter that holds sections with `_target_`, perhaps among plain values."""
     if isinstance(value, list):
-        return [_check_nested(one, f"{key}[{i}]", misfits, trusted) for i, one in enumerate(value)]
+        return [_check_nested(one, f"{key}[{i}]", misfits, trust) for i, one in enumerate(value)]
     if not isinstance(value, dict):
         return value
     if TARGET in value:
-        return check_section(value, key, misfits, trusted)
-    return {name: _check_nested(one, f"{key}.{name}", misfits, trusted) for name, one in value.items()}
+        return check_section(value, key, misfits, trust)
+    return {name: _check_nested(one, f"{key}.{name}", misfits, trust) for name, one in value.items()}
 
 
 def _fit_parameter(value: Any, p: inspect.Parameter, key: str, misfits: list[str]) -> Any:
@@ -225,19 +188,17 @@ def _nested(value: Any) -> bool:
     return isinstance(value, dict) and (TARGET in value or any(_nested(one) for one in value.values()))
 
 
-def _make(plain: Any, key: str, origin: str, trusted: bool, given: dict[str, Any]) -> Any:
+def _make(plain: Any, key: str, origin: str, trust: Trust, given: dict[str, Any]) -> Any:
     if isinstance(plain, list):
-        return [_make(one, f"{key}[{i}]", origin, trusted, given) for i, one in enumerate(plain)]
+        return [_make(one, f"{key}[{i}]", origin, trust, given) for i, one in enumerate(plain)]
     if not isinstance(plain, dict):
         return plain
     if TARGET not in plain:
-        return {name: _make(one, f"{key}.{name}", origin, trusted, given) for name, one in plain.items()}
-    target = resolve_target(plain[TARGET], trusted)
+        return {name: _make(one, f"{key}.{name}", origin, trust, given) for name, one in plain.items()}
+    target = resolve_target(plain[TARGET], trust)
     known = parameters(target)
     aside = get_type_hints(ASIDE[key]) if key in ASIDE else {}
-    said = {
-        k: _make(v, f"{key}.{k}", origin, trusted, given) for k, v in plain.items() if k != TARGET and k not in aside
-    }
+    said = {k: _make(v, f"{key}.{k}", origin, trust, given) for k, v in plain.items() if k != TARGET and k not in aside}
     wanted = {name: value for name, value in given.items() if name in known and name not in said}
     lacking = [
         n
@@ -268,24 +229,3 @@ def _origin(node: DictConfig, key: str) -> str:
     group = key.split(".")[0]
     name = choices.get(group, key.split(".")[1] if "." in key else None)
     return f" (of conf/{group}/{name}.yaml)" if name else ""
-
-
-def _ours(target: str, found: Any) -> bool:
-    """Evaluated by the object itself, not by its spelling: an alias such as siamese_lab.runs.folder.os.system is not
-    ours.
-    """
-    module = str(getattr(found, "__module__", ""))
-    if inspect.isclass(found) and module.startswith("torch.optim."):
-        import torch
-
-        return issubclass(found, torch.optim.Optimizer)
-    if not module.startswith("siamese_lab.") or target != f"{module}.{getattr(found, '__qualname__', '')}":
-        return False
-    if inspect.isclass(found):
-        return True
-    from torch import nn
-
-    made = inspect.signature(
-        found
-    ).return_annotation  # a function that builds a network may be named, one that writes files not
-    return inspect.isclass(made) and issubclass(made, nn.Module)

@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from siamese_lab.config.instantiate import TARGET, resolve_target
+from siamese_lab.config.instantiate import TARGET
+from siamese_lab.config.targets import resolve_target
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import check_yaml
 from siamese_lab.core.typecheck import describe_type, is_checkable, parameters

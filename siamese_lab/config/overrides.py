@@ -14,8 +14,9 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from siamese_lab.config.groups import no_group, no_option, option_file
-from siamese_lab.config.instantiate import TARGET, resolve_target
+from siamese_lab.config.instantiate import TARGET
 from siamese_lab.config.schema import GIVEN
+from siamese_lab.config.targets import resolve_target
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import check_yaml
 from siamese_lab.core.text import nearest

@@ -3,14 +3,20 @@
 from omegaconf import DictConfig
 
 from siamese_lab.config.instantiate import build
+from siamese_lab.config.trust import EVERYTHING, Trust
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import printable
 from siamese_lab.structures.samples import Samples
 
 
-def load_data(cfg: DictConfig, *, trusted: bool = True) -> Samples:
-    """The data set of a config, decoded, and refused if its parts overlap without saying so."""
-    samples: Samples = build(cfg.data, trusted=trusted).load()
+def load_data(cfg: DictConfig, *, trust: Trust = EVERYTHING) -> Samples:
+    """The data set of a config, decoded, and refused if its parts overlap without saying so.
+
+    Args:
+        cfg: from `config.compose`.
+        trust: whose code the config may build from.
+    """
+    samples: Samples = build(cfg.data, trust=trust).load()
     if samples.disjoint == "label":
         parts = {part: set(samples.labels[samples.ids(part)].unique().tolist()) for part in ("train", "val", "test")}
         for a, b in (("train", "val"), ("train", "test"), ("val", "test")):

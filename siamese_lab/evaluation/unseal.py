@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from siamese_lab.config.trust import LAB_ONLY, Trust
 from siamese_lab.core.files import write_json
 from siamese_lab.runs.folder import RunFolder
 from siamese_lab.runs.influences import influences_file, write_influences
 from siamese_lab.runs.seal import log_opening
 
 
-def open_test_part(folders: Sequence[RunFolder], command: str) -> None:
+def open_test_part(folders: Sequence[RunFolder], command: str, trust: Trust = LAB_ONLY) -> None:
     """Evaluates the test part of runs whose test figures are not known, from their checkpoints, and adds the figures to
     their metrics.json.
 
@@ -18,6 +19,7 @@ def open_test_part(folders: Sequence[RunFolder], command: str) -> None:
     Args:
         folders: finished runs; those that have test figures already are left as they are.
         command: that asks for it, for the log.
+        trust: whose code the runs' configs, which may come from elsewhere, may build from.
 
     Raises:
         LabError: if a run is not finished, has no checkpoint, or its data are no longer those it was trained on.
@@ -36,20 +38,23 @@ def open_test_part(folders: Sequence[RunFolder], command: str) -> None:
     from siamese_lab.structures.samples import Samples
 
     known = {folder: folder.metrics() for folder in folders}
-    shut = [folder for folder in folders if known[folder].get("sealed")]
-    for study in {folder.path.parent for folder in shut}:
-        log_opening(study, [folder.run_id for folder in shut if folder.path.parent == study], command)
+    sealed = [folder for folder in folders if known[folder].get("sealed")]
+    configs = {folder: read_config(folder.path / "config.yaml", EVALUATED, trust) for folder in sealed}
     loaded: dict[str, Samples] = {}
-    for folder in shut:
-        metrics, cfg = known[folder], read_config(folder.path / "config.yaml", EVALUATED)
-        key = str(cfg.data)
-        samples = loaded[key] if key in loaded else loaded.setdefault(key, load_data(cfg, trusted=False))
-        if samples.fingerprint != metrics["data"]["fingerprint"]:
+    for folder, cfg in configs.items():
+        data = str(cfg.data)
+        samples = loaded[data] if data in loaded else loaded.setdefault(data, load_data(cfg, trust=trust))
+        if samples.fingerprint != known[folder]["data"]["fingerprint"]:
             raise LabError(
                 f"the data have changed since the run {folder.path} was trained: put them back, or train the study anew"
             )
-        twin = load_twin(folder, cfg).to(decide_device(cfg, "auto").device)
-        protocols = {str(name): build(node, trusted=False) for name, node in cfg.protocol.items()}
+    # once it is known that the test part can be evaluated, and before any figure of it is
+    for study in {folder.path.parent for folder in sealed}:
+        log_opening(study, [folder.run_id for folder in sealed if folder.path.parent == study], command)
+    for folder, cfg in configs.items():
+        metrics, samples = known[folder], loaded[str(cfg.data)]
+        twin = load_twin(folder, cfg, trust=trust).to(decide_device(cfg, "auto").device)
+        protocols = {str(name): build(node, trust=trust) for name, node in cfg.protocol.items()}
         size, ids = cfg.evaluation.batch_size, samples.ids("test")
         seen = embed_part(twin, samples, ids, size) if len(ids) else None
         figures = evaluate_part(twin, samples, "test", protocols, metrics["chosen"], size, seen=seen)

@@ -7,13 +7,16 @@ from omegaconf import DictConfig, OmegaConf
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from siamese_lab.config.instantiate import build
+from siamese_lab.config.trust import EVERYTHING, Trust
 from siamese_lab.core.errors import LabError
 from siamese_lab.model.optimizers import parameter_groups, schedule
 from siamese_lab.model.siamese import SiameseModule
 from siamese_lab.model.twin import Twin
 
 
-def build_module(cfg: DictConfig, twin: Twin, classes: int, *, steps: int = 1, trusted: bool = True) -> SiameseModule:
+def build_module(
+    cfg: DictConfig, twin: Twin, classes: int, *, steps: int = 1, trust: Trust = EVERYTHING
+) -> SiameseModule:
     """The twin of a config with the loss, miner, memory and optimizers that train it.
 
     Args:
@@ -21,20 +24,20 @@ def build_module(cfg: DictConfig, twin: Twin, classes: int, *, steps: int = 1, t
         twin: with its starting weights, from `build_twin`; its weights are drawn before those of the loss.
         classes: of the training part.
         steps: batches an epoch, for the schedule of the learning rate.
-        trusted: False for a config that the user did not write.
+        trust: whose code the config may build from.
     """
-    loss = build(cfg.loss, trusted=trusted, dim=twin.dim, classes=classes)
-    memory = build(cfg.memory, trusted=trusted, dim=twin.dim) if cfg.get("memory") is not None else None
+    loss = build(cfg.loss, trust=trust, dim=twin.dim, classes=classes)
+    memory = build(cfg.memory, trust=trust, dim=twin.dim) if cfg.get("memory") is not None else None
     try:
         return SiameseModule(
             twin,
             loss,
-            build(cfg.miner, trusted=trusted, seed=cfg.seed),
+            build(cfg.miner, trust=trust, seed=cfg.seed),
             seed=cfg.seed,
             ema=cfg.trainer.ema,
             memory=memory,
             chunk=cfg.trainer.chunk,
-            make_optimizers=optimizers(cfg.optimizer, steps * cfg.trainer.max_epochs, trusted),
+            make_optimizers=optimizers(cfg.optimizer, steps * cfg.trainer.max_epochs, trust),
         )
     except ValueError as error:
         raise LabError(str(error)) from error
@@ -55,7 +58,7 @@ def refuse_chunks(module: SiameseModule) -> None:
         )
 
 
-def optimizers(node: DictConfig, steps: int, trusted: bool) -> Callable[[SiameseModule], dict[str, Any]]:
+def optimizers(node: DictConfig, steps: int, trust: Trust) -> Callable[[SiameseModule], dict[str, Any]]:
     """What Lightning's configure_optimizers returns, made when it asks: the optimizer of the config and its
     schedule.
     """
@@ -63,7 +66,7 @@ def optimizers(node: DictConfig, steps: int, trusted: bool) -> Callable[[Siamese
     def make(module: SiameseModule) -> dict[str, Any]:
         groups = OmegaConf.to_container(node.groups, resolve=True)
         try:
-            optimizer = build(node, trusted=trusted, params=parameter_groups(module, groups))  # type: ignore[arg-type]
+            optimizer = build(node, trust=trust, params=parameter_groups(module, groups))  # type: ignore[arg-type]
             scheduler = schedule(optimizer, node.schedule.name, node.schedule.warmup, steps)
         except ValueError as error:
             raise LabError(str(error)) from error

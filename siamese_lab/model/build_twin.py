@@ -6,36 +6,38 @@ import torch
 from omegaconf import DictConfig
 
 from siamese_lab.config.instantiate import build
+from siamese_lab.config.trust import EVERYTHING, LAB_ONLY, Trust
 from siamese_lab.core.errors import LabError
 from siamese_lab.model.checkpoint import BEST, LAST, restore_twin
 from siamese_lab.model.twin import Twin
 from siamese_lab.runs.folder import RunFolder
 
 
-def build_twin(cfg: DictConfig, shape: tuple[int, ...], *, trusted: bool = True) -> Twin:
+def build_twin(cfg: DictConfig, shape: tuple[int, ...], *, trust: Trust = EVERYTHING) -> Twin:
     """The twin of a config with the starting weights of its seed.
 
     Args:
         cfg: from `config.compose`.
         shape: (C, H, W) of the images.
-        trusted: False for a config that the user did not write.
+        trust: whose code the config may build from.
     """
     torch.manual_seed(cfg.seed)
-    backbone = build(cfg.backbone, trusted=trusted, shape=shape)
-    distance = build(cfg.distance, trusted=trusted, dim=backbone.dim)
-    augment = build(cfg.augment, trusted=trusted)
+    backbone = build(cfg.backbone, trust=trust, shape=shape)
+    distance = build(cfg.distance, trust=trust, dim=backbone.dim)
+    augment = build(cfg.augment, trust=trust)
     try:
         return Twin(backbone, distance, augment, views=cfg.evaluation.views, channels_last=cfg.trainer.channels_last)
     except ValueError as error:
         raise LabError(str(error)) from error
 
 
-def load_twin(folder: RunFolder, cfg: DictConfig) -> Twin:
+def load_twin(folder: RunFolder, cfg: DictConfig, *, trust: Trust = LAB_ONLY) -> Twin:
     """The twin of a run with the weights that were evaluated: the best on validation, else the last.
 
     Args:
         folder: of the run.
-        cfg: its config; it may come from elsewhere, and builds only what such a config may.
+        cfg: its config.
+        trust: whose code the config, which may come from elsewhere, may build from.
 
     Raises:
         LabError: if there is no checkpoint, or the config does not fit it.
@@ -43,7 +45,7 @@ def load_twin(folder: RunFolder, cfg: DictConfig) -> Twin:
     network = folder.info().get("network")
     if network is None:
         raise LabError(f"{folder.path} does not say what its network was built for: its training never began")
-    twin = build_twin(cfg, tuple(network["shape"]), trusted=False)
+    twin = build_twin(cfg, tuple(network["shape"]), trust=trust)
     best = folder.path / "checkpoints" / BEST
     restore_twin(twin, best if os.path.lexists(best) else best.with_name(LAST))
     return twin.eval()

@@ -55,6 +55,7 @@ class Trained(TypedDict, total=False):
     cost: Cost
     hparams: dict[str, Any]
     headlines: list[str]
+    packages: list[str]
     resumed: list[dict[str, Any]]
     reason: str | None
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from siamese_lab.config.compatibility import refuse_misfits
 from siamese_lab.config.instantiate import build
+from siamese_lab.config.trust import EVERYTHING, Trust
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.hardware import Decided
 from siamese_lab.data.load import load_data
@@ -22,7 +23,9 @@ from siamese_lab.structures.samples import Samples
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything of one run, built. `ids` (n,) and `labels` (n,), 0..C-1, are those of the training part."""
+    """Everything of one run, built. `ids` (n,) and `labels` (n,), 0..C-1, are those of the training part; `trust` says
+    whose code it was built from.
+    """
 
     samples: Samples
     ids: Tensor
@@ -32,21 +35,22 @@ class Experiment:
     protocols: dict[str, EvaluationProtocol]
     decided: Decided
     callbacks: dict[str, pl.Callback] = field(default_factory=dict)
+    trust: Trust = EVERYTHING
 
 
-def assemble(cfg: DictConfig, *, samples: Samples | None = None, trusted: bool = True) -> Experiment:
+def assemble(cfg: DictConfig, *, samples: Samples | None = None, trust: Trust = EVERYTHING) -> Experiment:
     """Builds a run.
 
     Args:
         cfg: from `config.compose`.
         samples: the data, where they are loaded already.
-        trusted: False for a config that the user did not write.
+        trust: whose code the config may build from.
 
     Raises:
         LabError: if a part cannot be built, or parts do not fit each other.
     """
     decided = decide_device(cfg)  # before the first large tensor: the allocator's settings do not reach back
-    samples = samples if samples is not None else load_data(cfg, trusted=trusted)
+    samples = samples if samples is not None else load_data(cfg, trust=trust)
     ids = samples.ids("train")
     if len(ids) == 0:
         raise LabError("the training part of the data is empty: give it a larger share of the split")
@@ -56,18 +60,18 @@ def assemble(cfg: DictConfig, *, samples: Samples | None = None, trusted: bool =
             f"training needs at least two classes, the training part has {len(classes)}: nothing could be told apart"
         )
     groups = {name: (codes[ids], names) for name, (codes, names) in samples.groups.items()}
-    sampling = build(cfg.sampling, trusted=trusted, labels=labels, groups=groups, seed=cfg.seed)
+    sampling = build(cfg.sampling, trust=trust, labels=labels, groups=groups, seed=cfg.seed)
     batch = len(next(iter(sampling.batches(0))).ids)
     if batch % cfg.trainer.devices:
         raise LabError(
             f"trainer.devices={cfg.trainer.devices} must divide the {batch} images of a batch, which the processes "
             "share"
         )
-    twin = build_twin(cfg, tuple(samples.images.shape[1:]), trusted=trusted)
-    module = build_module(cfg, twin, len(classes), steps=len(sampling), trusted=trusted)
+    twin = build_twin(cfg, tuple(samples.images.shape[1:]), trust=trust)
+    module = build_module(cfg, twin, len(classes), steps=len(sampling), trust=trust)
     refuse_misfits(module.loss, module.miner, sampling, module.twin.distance, module.memory)
     refuse_chunks(module)
-    protocols = {str(name): build(node, trusted=trusted) for name, node in (cfg.get("protocol") or {}).items()}
+    protocols = {str(name): build(node, trust=trust) for name, node in (cfg.get("protocol") or {}).items()}
     if not protocols:
         raise LabError("at least one protocol is needed to evaluate the run: e.g. protocol=[verification]")
     first, protocol = next(iter(protocols.items()))
@@ -83,8 +87,8 @@ def assemble(cfg: DictConfig, *, samples: Samples | None = None, trusted: bool =
     optimizer = module.configure_optimizers()["optimizer"]
     if not any(group["initial_lr"] > 0 for group in optimizer.param_groups):
         raise LabError("a learning rate of 0 for all parameters would train nothing: set optimizer.lr, e.g. 1e-3")
-    callbacks = {str(name): build(node, trusted=trusted) for name, node in (cfg.get("callback") or {}).items()}
-    return Experiment(samples, ids, labels, sampling, module, protocols, decided, callbacks)
+    callbacks = {str(name): build(node, trust=trust) for name, node in (cfg.get("callback") or {}).items()}
+    return Experiment(samples, ids, labels, sampling, module, protocols, decided, callbacks, trust)
 
 
 def network(lab: Experiment) -> tuple[tuple[int, ...], int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from siamese_lab.config.ranges import duration
+from siamese_lab.config.trust import Trust
 from siamese_lab.core.errors import LabError
 from siamese_lab.distributed import collectives
 from siamese_lab.model.checkpoint import Start
@@ -30,11 +31,12 @@ def main() -> int:
     quiet()
     cfg = OmegaConf.create(orders["config"])
     OmegaConf.set_struct(cfg, True)
+    packages = orders["packages"]
     t, path = cfg.trainer, Path(orders["run"])
     stopping = Interruption(duration(t.max_time))
     try:
         with stopping.listening():
-            lab = assemble(cfg, trusted=orders["trusted"])
+            lab = assemble(cfg, trust=Trust(None if packages is None else tuple(packages)))
             if lab.samples.fingerprint != orders["fingerprint"]:
                 raise LabError("the data changed while the run was being started: start it again")
             start = Start(Path(orders["checkpoint"]) if orders["checkpoint"] else None, orders["step"])

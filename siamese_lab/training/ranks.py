@@ -30,7 +30,7 @@ LEAVING = 60.0  # seconds for the others to end once everything is done
 
 @contextmanager
 def group(
-    cfg: DictConfig, folder: RunFolder, lab: Experiment, start: Start, trusted: bool, give_up: Callable[[Lost], None]
+    cfg: DictConfig, folder: RunFolder, lab: Experiment, start: Start, give_up: Callable[[Lost], None]
 ) -> Iterator[None]:
     """Within it, `trainer.devices` processes train the run, all by `fitting.fit`.
 
@@ -39,7 +39,6 @@ def group(
         folder: the run's.
         lab: everything built; the others build their own.
         start: where to go on.
-        trusted: whether the config may name components from outside the package.
         give_up: called from a thread where this process hangs since another one is gone; then it ends, whatever it is
             doing.
 
@@ -58,7 +57,7 @@ def group(
             "fingerprint": lab.samples.fingerprint,
             "checkpoint": str(start.path) if start.path else None,
             "step": start.step,
-            "trusted": trusted,
+            "packages": lab.trust.packages,
             "meeting": str(meeting),
         }
         others = [Other.start(orders | {"rank": rank}, Path(scratch) / f"{rank}.txt") for rank in range(1, processes)]

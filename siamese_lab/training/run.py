@@ -4,10 +4,11 @@ import os
 import sys
 from contextlib import suppress
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from siamese_lab.config.compose import config_text
 from siamese_lab.config.ranges import duration
+from siamese_lab.config.trust import needed_packages
 from siamese_lab.core.errors import LabError, Lost, Stopped
 from siamese_lab.model.checkpoint import Start, newest_checkpoint, restore
 from siamese_lab.model.cost import count_parameters, multiply_adds
@@ -63,7 +64,7 @@ def train(
         try:
             if not resume or "network" not in folder.info():  # it was killed before it was described
                 _describe(cfg, folder, lab)
-            figures, late = _run(cfg, folder, lab, stopping, start, trusted=not resume)
+            figures, late = _run(cfg, folder, lab, stopping, start)
             end = exit_state(late, folder, late.step) if late is not None else ExitState("ok", 0)
             folder.finish(end.state, reason=None if late is None else str(late))
         except BaseException as error:
@@ -86,7 +87,13 @@ def _describe(cfg: DictConfig, folder: RunFolder, lab: Experiment) -> None:
         "multiply_adds": multiply_adds(twin.backbone, shape),
     }
     known = {"shape": shape, "classes": classes}
-    folder.update(network=known, cost=costs, hparams=hyperparameters(cfg), headlines=headlines)
+    folder.update(
+        network=known,
+        cost=costs,
+        hparams=hyperparameters(cfg),
+        headlines=headlines,
+        packages=needed_packages(OmegaConf.to_container(cfg)),
+    )
 
 
 def _ended(error: BaseException, folder: RunFolder, step: int) -> ExitState:
@@ -99,7 +106,7 @@ def _ended(error: BaseException, folder: RunFolder, step: int) -> ExitState:
 
 
 def _run(
-    cfg: DictConfig, folder: RunFolder, lab: Experiment, stopping: Interruption, start: Start, trusted: bool
+    cfg: DictConfig, folder: RunFolder, lab: Experiment, stopping: Interruption, start: Start
 ) -> tuple[dict[str, Figure], Stopped | None]:
     """Trains, goes back to the best epoch, evaluates, writes; returns the figures, and what ended training where the
     limit of time did.
@@ -121,7 +128,7 @@ def _run(
         os._exit(end.exit_code)
 
     try:
-        with ranks.group(cfg, folder, lab, start, trusted, give_up):
+        with ranks.group(cfg, folder, lab, start, give_up):
             fit(cfg, folder.path, lab, validation, speed, stopping, start)
     except Stopped as stop:
         if stop.reason != "max_time":

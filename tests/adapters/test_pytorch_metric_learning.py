@@ -14,6 +14,7 @@ from siamese_lab.adapters import pytorch_metric_learning as adapter
 from siamese_lab.config.compose import compose
 from siamese_lab.config.groups import option_file
 from siamese_lab.config.instantiate import build
+from siamese_lab.config.trust import EVERYTHING, LAB_ONLY
 from siamese_lab.core.errors import LabError
 from siamese_lab.losses.pytorch_metric_learning import PytorchMetricLearning
 from siamese_lab.miners.pytorch_metric_learning import PytorchMetricLearning as Miner
@@ -263,12 +264,12 @@ def test_arguments_reach_the_miner():
         ({"name": "HistogramLoss"}, "name must be another one than HistogramLoss"),
     ],
 )
-@pytest.mark.parametrize("trusted", [True, False])
-def test_what_does_not_fit_is_refused(values, words, trusted):
+@pytest.mark.parametrize("trust", [EVERYTHING, LAB_ONLY])
+def test_what_does_not_fit_is_refused(values, words, trust):
     content = OmegaConf.to_container(OmegaConf.load(option_file("loss", "pytorch_metric_learning")))
     content.pop("defaults")
     with pytest.raises(LabError) as caught:
-        build(OmegaConf.create({"loss": content | values}).loss, dim=5, classes=4, trusted=trusted)
+        build(OmegaConf.create({"loss": content | values}).loss, dim=5, classes=4, trust=trust)
     assert words in str(caught.value)
 
 
@@ -300,6 +301,6 @@ def test_from_the_command_line_to_a_run():
     cfg = compose(
         [*words, "data.size=16", "data.images_per_class=8", "data.train_scripts=[GREEK]", "sampling.batch_size=32"]
     )
-    lab = assemble(cfg, trusted=False)
+    lab = assemble(cfg, trust=LAB_ONLY)
     assert (lab.module.loss.loss.m, lab.module.loss.loss.gamma) == (0.4, 80)
     assert cfg.distance["_target_"].endswith("Cosine")

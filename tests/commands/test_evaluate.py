@@ -8,6 +8,7 @@ from PIL import Image
 
 from siamese_lab.cli import main
 from siamese_lab.config.compose import read_config
+from siamese_lab.config.trust import LAB_ONLY
 from siamese_lab.data.load import load_data
 from siamese_lab.model.build_twin import load_twin
 from tests.conftest import FEW, run
@@ -43,7 +44,7 @@ def test_verify_says_same_and_different(done, tmp_path, capsys):
     folder, _metrics = done
 
     cfg = read_config(folder.path / "config.yaml")
-    samples, twin = load_data(cfg, trusted=False), load_twin(folder, cfg)
+    samples, twin = load_data(cfg, trust=LAB_ONLY), load_twin(folder, cfg)
     ids = samples.ids("test")
     z = twin.embed(samples.gather(ids))
     labels, d = samples.labels[ids], twin.distance.matrix(z, z)

@@ -11,8 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from siamese_lab.config.groups import group_names, option_file, option_names
-from siamese_lab.config.instantiate import build, check_section, resolve_target
+from siamese_lab.config.instantiate import build, check_section
 from siamese_lab.config.options import option_parameters
+from siamese_lab.config.targets import resolve_target
+from siamese_lab.config.trust import LAB_ONLY
 from siamese_lab.core.errors import LabError
 from siamese_lab.losses.supcon import SupConLoss
 from siamese_lab.structures.tuples import as_pairs
@@ -128,9 +130,9 @@ def test_build_refuses_what_does_not_bind(content: dict[str, Any], message: str)
 )
 def test_a_foreign_config_builds_nothing_foreign(target: str) -> None:
     with pytest.raises(LabError, match=r"refused|has no|names nothing"):
-        resolve_target(target, trusted=False)
+        resolve_target(target, trust=LAB_ONLY)
     with pytest.raises(LabError):
-        build(section(_target_=target), trusted=False)
+        build(section(_target_=target), trust=LAB_ONLY)
 
 
 def test_a_foreign_config_is_refused_before_its_module_is_imported(
@@ -141,7 +143,7 @@ def test_a_foreign_config_is_refused_before_its_module_is_imported(
     nested = {"_target_": "collections.UserList", "initlist": [{"_target_": "evil_module.Thing"}]}
     for content in ({"_target_": "evil_module.Thing"}, nested):
         with pytest.raises(LabError, match="is refused"):
-            build(section(**content), trusted=False)
+            build(section(**content), trust=LAB_ONLY)
     assert not (tmp_path / "ran").exists()
     assert build(section(_target_="evil_module.Thing")) is not None  # the user's own word is trusted
     assert (tmp_path / "ran").exists()
@@ -149,12 +151,12 @@ def test_a_foreign_config_is_refused_before_its_module_is_imported(
 
 def test_a_foreign_config_builds_ours() -> None:
     assert isinstance(
-        build(section(_target_="siamese_lab.losses.supcon.SupConLoss", temperature=0.1, sum="out"), trusted=False),
+        build(section(_target_="siamese_lab.losses.supcon.SupConLoss", temperature=0.1, sum="out"), trust=LAB_ONLY),
         SupConLoss,
     )
     with pytest.raises(LabError, match="is refused: it is no loss"):
-        build(section(_target_="siamese_lab.distances.euclidean.Euclidean"), trusted=False)
-    assert resolve_target("torch.optim.AdamW", trusted=False) is torch.optim.AdamW
+        build(section(_target_="siamese_lab.distances.euclidean.Euclidean"), trust=LAB_ONLY)
+    assert resolve_target("torch.optim.AdamW", trust=LAB_ONLY) is torch.optim.AdamW
     assert resolve_target("siamese_lab.structures.tuples.as_pairs") is as_pairs
 
 
@@ -164,10 +166,10 @@ def test_every_option_binds_and_lists_every_parameter(group: str, name: str) -> 
     misfits: list[str] = []
     content = {k: v for k, v in content.items() if k != "defaults"}
     check_section(content, group, misfits)
-    check_section(content, group, misfits, trusted=False)
+    check_section(content, group, misfits, trust=LAB_ONLY)
     assert misfits == []
     content = content if "_target_" in content else content[name]  # a protocol sits under its own name
     # a run folder of it can be evaluated
-    target: Callable[..., Any] = resolve_target(content["_target_"], trusted=False)
+    target: Callable[..., Any] = resolve_target(content["_target_"], trust=LAB_ONLY)
     assert inspect.getdoc(target)
     assert all(p.note for p in option_parameters(option_file(group, name)) if group != "optimizer")

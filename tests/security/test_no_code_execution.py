@@ -23,6 +23,7 @@ from omegaconf import OmegaConf
 
 from siamese_lab.config import compose
 from siamese_lab.config.identity import resolved_hash
+from siamese_lab.config.trust import LAB_ONLY
 from tests.conftest import ROOT, SMALL
 from tests.security._user import command, composed_once
 
@@ -541,7 +542,7 @@ def fingerprint_of(run):
     from siamese_lab.data.load import load_data
 
     cfg = OmegaConf.load(run / "config.yaml")
-    return load_data(cfg, trusted=False).fingerprint
+    return load_data(cfg, trust=LAB_ONLY).fingerprint
 
 
 TEXTS = [  # lines at the end of a run's config; what is said

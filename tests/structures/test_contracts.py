@@ -8,7 +8,7 @@ from mypy import api
 from omegaconf import OmegaConf
 
 from siamese_lab.config.groups import option_file, option_names
-from siamese_lab.config.instantiate import resolve_target
+from siamese_lab.config.targets import resolve_target
 
 ROOT = Path(__file__).parents[2]
 CONTRACTS = {

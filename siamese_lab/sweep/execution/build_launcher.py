@@ -2,16 +2,17 @@
 
 from typing import Any
 
+from siamese_lab.config.trust import EVERYTHING, Trust
 from siamese_lab.core.errors import LabError
 from siamese_lab.sweep.execution.launcher import Launcher
 
 
-def build_launcher(section: dict[str, Any], trusted: bool = True) -> Launcher:
+def build_launcher(section: dict[str, Any], trust: Trust = EVERYTHING) -> Launcher:
     """The launcher of a plain config section.
 
     Args:
         section: of the config.
-        trusted: False for a section that the user did not write.
+        trust: whose code the section may build from.
 
     Raises:
         LabError: if the section does not fit it, or it refuses the values.
@@ -21,7 +22,7 @@ def build_launcher(section: dict[str, Any], trusted: bool = True) -> Launcher:
     from siamese_lab.config.instantiate import build
 
     try:
-        made: Launcher = build(OmegaConf.create({"launcher": section}).launcher, trusted=trusted)
+        made: Launcher = build(OmegaConf.create({"launcher": section}).launcher, trust=trust)
     except ValueError as error:
         raise LabError(f"launcher: {error}") from error
     return made

@@ -12,8 +12,8 @@ from siamese_lab.config.compatibility import STATED, refuse_misfits, unstated
 from siamese_lab.config.compose import compose, skeleton
 from siamese_lab.config.groups import folders, group_names, option_names
 from siamese_lab.config.identity import resolved_hash
-from siamese_lab.config.instantiate import resolve_target
 from siamese_lab.config.ranges import check_ranges
+from siamese_lab.config.targets import resolve_target
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.paths import config_dir
 from siamese_lab.core.text import nearest

@@ -201,7 +201,8 @@ def direction(plan: "Plan") -> Literal["low", "high"] | None:
     """Which way the headline figure of the first protocol is better; None of a plan that was not composed since its
     study stands.
     """
-    from siamese_lab.config.instantiate import TARGET, resolve_target
+    from siamese_lab.config.instantiate import TARGET
+    from siamese_lab.config.targets import resolve_target
 
     if plan.cfg is None:
         return None

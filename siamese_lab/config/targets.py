@@ -1,0 +1,71 @@
+"""From the dotted path of a `_target_` to the class or function that it names."""
+
+import importlib
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+from siamese_lab.config.trust import EVERYTHING, Trust, package_of
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.text import nearest
+
+
+def resolve_target(target: str, trust: Trust = EVERYTHING) -> Callable[..., Any]:
+    """The class or function that a `_target_` names.
+
+    Args:
+        target: its dotted path.
+        trust: whose code the config may build from; nothing else is imported.
+
+    Raises:
+        LabError: if there is none, or if it is not one that the config may name.
+    """
+    refused = (
+        f"`{target}` is refused: a config that you did not write builds only what siamese_lab defines, and "
+        f"torch's optimizers{trust.hint(target)}"
+    )
+    if not trust.may_import(target):
+        raise LabError(refused)  # before the import, which already runs code
+    parts = target.split(".") if isinstance(target, str) else []
+    found: Any = None
+    for cut in range(len(parts) - 1, 0, -1):
+        module = ".".join(parts[:cut])
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            # the module is there, something it needs is not
+            if error.name and not f"{module}.".startswith(f"{error.name}."):
+                raise LabError(f"`{target}` needs the package {error.name}, which is not installed") from error
+            continue
+        found = _member(found, parts[cut:])
+        break
+    if not callable(found):
+        raise LabError(
+            f"`{target}` names nothing that can be built: write the dotted path of a class, package.module.Class"
+            f"{_missing(target)}"
+        )
+    if not trust.may_build(target, found):
+        raise LabError(refused)
+    return found
+
+
+def _member(module: Any, names: list[str]) -> Any:
+    """What a module, or a class in it, holds under these names."""
+    found = module
+    for name in names:
+        if not hasattr(found, name):
+            own = [n for n, thing in vars(module).items() if getattr(thing, "__module__", None) == module.__name__]
+            raise LabError(f"{module.__name__} has no {name}{nearest(name, own)}")
+        found = getattr(found, name)
+    return found
+
+
+def _missing(target: object) -> str:
+    """Says that the package of a target is not there, if it is not."""
+    name = package_of(target) if isinstance(target, str) and "." in target else ""
+    if not name.isidentifier() or find_spec(name) is not None:
+        return ""
+    return (
+        f"; there is no module {name} on Python's path (the current folder is searched with PYTHONPATH=. or "
+        "python -m siamese_lab)"
+    )
