@@ -1,4 +1,4 @@
-"""Plots of the mining ledger's lists: thumbnails of what is confused, side by side."""
+"""Plots of a label audit: thumbnails of images that are confused or duplicated, side by side."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from siamese_lab.audit.label_noise import DuplicatePairs, Lists
+from siamese_lab.audit.label_noise import DuplicatePairs, LabelAudit
 from siamese_lab.plots._style import LIGHT, TICK, TINY, new_figure
 from siamese_lab.plots.contact_sheet import COLUMNS, short_name
 from siamese_lab.plots.thumbnails import thumbnails
@@ -19,23 +19,24 @@ if TYPE_CHECKING:
 GAP = 2  # pixels between two thumbnails
 
 
-def draw_suspects(lists: Lists, top: int) -> "Figure | None":
-    """The most suspicious images, each beside what its label stands for and what it is confused with; None where
-    nothing is known.
+def draw_suspects(audit: LabelAudit, top: int) -> "Figure | None":
+    """The most suspicious images, each beside a typical image of its label and its nearest image of another label.
+
+    None where nothing is known.
 
     Args:
-        lists: from `label_noise.build_lists`.
+        audit: from `label_noise.audit_labels`.
         top: this many at most.
     """
-    n = min(top, len(lists.nearest), int((lists.suspicion >= 0).sum()))
-    places, others = lists.order[:n], lists.nearest[:n]
-    images = [lists.samples.gather(lists.ids[some]) for some in (places, lists.typical[lists.labels[places]], others)]
-    shares = (100 * lists.suspicion[places]).tolist()
+    n = min(top, len(audit.nearest), int((audit.suspicion >= 0).sum()))
+    places, others = audit.order[:n], audit.nearest[:n]
+    images = [audit.samples.gather(audit.ids[some]) for some in (places, audit.typical[audit.labels[places]], others)]
+    shares = (100 * audit.suspicion[places]).tolist()
     words = [
-        f"{rank}: labelled {short_name(lists.file_and_class(place)[1])}\nlike {short_name(lists.names[like])}\n"
+        f"{rank}: labelled {short_name(audit.file_and_class(place)[1])}\nlike {short_name(audit.names[like])}\n"
         f"suspicion {share:.0f} %"
         for rank, (place, like, share) in enumerate(
-            zip(places.tolist(), lists.resembles[:n].tolist(), shares, strict=True), 1
+            zip(places.tolist(), audit.resembles[:n].tolist(), shares, strict=True), 1
         )
     ]
     return _strips(
@@ -43,24 +44,24 @@ def draw_suspects(lists: Lists, top: int) -> "Figure | None":
     )
 
 
-def draw_duplicates(lists: Lists, top: int) -> "Figure | None":
-    """The likely duplicates whose embeddings lie nearest to each other; None where there are none.
+def draw_duplicates(audit: LabelAudit, top: int) -> "Figure | None":
+    """The likely duplicates with the nearest embeddings; None where there are none.
 
     Args:
-        lists: from `label_noise.build_lists`.
+        audit: from `label_noise.audit_labels`.
         top: this many pairs at most.
     """
-    twins = DuplicatePairs(*(column[:top] for column in lists.twins))
+    pairs = DuplicatePairs(*(column[:top] for column in audit.duplicates))
     words = []
-    for rank, (a, b, distance, grey) in enumerate(zip(*(column.tolist() for column in twins), strict=True), 1):
-        one, other = lists.file_and_class(a)[1], lists.file_and_class(b)[1]
+    for rank, (a, b, distance, grey) in enumerate(zip(*(column.tolist() for column in pairs), strict=True), 1):
+        one, other = audit.file_and_class(a)[1], audit.file_and_class(b)[1]
         second = "the same label" if one == other else short_name(other)
         words.append(f"{rank}: {short_name(one)}\n{second}\n{100 * distance:.1f} % apart, {grey:.1f} grey levels")
-    images = [lists.samples.gather(lists.ids[some]) for some in (twins.left, twins.right)]
+    images = [audit.samples.gather(audit.ids[some]) for some in (pairs.left, pairs.right)]
     return _strips(
         images,
         words,
-        "Likely duplicates: distance in % of the usual one\nto the nearest image, mean difference of the pixels",
+        "Likely duplicates: distance in % of the median one\nto the nearest image, mean difference of the pixels",
     )
 
 

@@ -7,7 +7,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from siamese_lab.audit import label_noise
+from siamese_lab.audit.csv_files import write_audit
+from siamese_lab.audit.label_noise import audit_labels
 from siamese_lab.audit.plots import draw_duplicates, draw_suspects
 from siamese_lab.core.errors import Stopped
 from siamese_lab.distributed import collectives
@@ -24,8 +25,8 @@ class Notes(NamedTuple):
 
     - drawn: times it stood in a batch.
     - hard_positive, hard_negative: times it was the hardest positive, the hardest negative of an anchor.
-    - asked: times it had both a mate and a stranger in its batch.
-    - nearer: sum over these of the share of the strangers that were nearer to it than its nearest mate, each in [0, 1].
+    - asked: times it had both a positive and a negative in its batch.
+    - nearer: sum over these of the share of the negatives nearer to it than its nearest positive, each in [0, 1].
     """
 
     drawn: Tensor
@@ -40,27 +41,23 @@ class Notes(NamedTuple):
         drawn, hard_positive, hard_negative, asked = torch.zeros(4, n, dtype=torch.int32)
         return Notes(drawn, hard_positive, hard_negative, asked, torch.zeros(n))
 
-    def strangers(self) -> Tensor:
-        """Mean share (N,) of strangers that were nearer than the nearest mate, in [0, 1]; -1 for an image that was
-        never asked.
-        """
+    def negatives_nearer(self) -> Tensor:
+        """Mean share (N,) of negatives nearer than the nearest positive, in [0, 1]; -1 where `asked` is 0."""
         return torch.where(self.asked > 0, self.nearer.double() / self.asked.clamp(min=1), -1.0)
 
 
 class Ledger(pl.Callback):
-    """Writes `ledger.csv` and `ledger_duplicates.csv` into the run folder when training ends, and their tops into
-    TensorBoard.
+    """Writes `ledger.csv` and `ledger_duplicates.csv` into the run folder when training ends, and plots to TensorBoard.
 
-    In a batch, images of one label are mates, those of other labels strangers. An anchor's hardest positive is its
-    farthest mate, its hardest negative its nearest stranger; where the sampling formed tuples, among those that it
-    formed with this anchor. Rows of a memory are not looked at.
+    An anchor's hardest positive is the farthest image of its label in the batch, its hardest negative the nearest image
+    of another label; where the sampling formed tuples, only those with this anchor count. Rows of a memory are ignored.
 
-    An image with a wrong label has strangers nearer than its nearest mate again and again. The list is sorted by the
-    mean of two shares: of the strangers that were so in its batches, over the whole training, since the network may
-    know it by heart in the end; and of the other classes whose middle is nearer than that of its own at the end, since
-    some images are seldom drawn. For the latter, and for what an image is confused with, the training part is embedded
-    once, by the last weights (their average, if there is one), without views; of more than 20,000 images the neighbours
-    of the most suspicious ones are looked up.
+    An image with a wrong label often has negatives nearer than its nearest positive. The list is sorted by the mean of
+    two shares. The first is the share of such negatives in its batches, over the whole training, since the network may
+    have memorised the image in the end. The second is the share of the other classes whose centroid is nearer than that
+    of its own at the end, since some images are seldom drawn. For the second, and to find what an image is confused
+    with, the training part is embedded once, with the last weights (their average, if there is one), without views. Of
+    more than 20,000 images only the most suspicious ones have their neighbours searched.
 
     Args:
         every: steps between two looks, >= 1.
@@ -75,7 +72,7 @@ class Ledger(pl.Callback):
         >>> from siamese_lab.structures.embedded import Embedded
         >>> notes, e = Notes.blank(4), Embedded(torch.tensor([[0.0], [5.0], [1.0], [2.0]]), torch.tensor([0, 0, 1, 1]))
         >>> note(notes, torch.arange(4), e)  # what the callback does after a step
-        >>> notes.drawn.tolist(), [round(share, 2) for share in notes.strangers().tolist()]
+        >>> notes.drawn.tolist(), [round(share, 2) for share in notes.negatives_nearer().tolist()]
         ([1, 1, 1, 1], [1.0, 1.0, 0.0, 0.0])
         >>> Ledger(every=1).changes_result
         False
@@ -136,10 +133,11 @@ class Ledger(pl.Callback):
         if collectives.rank() or self.notes is None:
             return
         notes = Notes(*(values.cpu() for values in self.notes))
-        lists = label_noise.build_lists(z, loader.samples, loader.ids, loader.labels, twin.distance, notes.strangers())
-        label_noise.write_lists(Path(trainer.default_root_dir), lists, notes)
+        audit = audit_labels(z, loader.samples, loader.ids, loader.labels, twin.distance, notes.negatives_nearer())
+        counts = torch.stack([notes.drawn, notes.hard_positive, notes.hard_negative], 1)
+        write_audit(Path(trainer.default_root_dir), audit, counts)
         if trainer.logger is not None:
-            pictures = {"suspects": draw_suspects(lists, self.top), "duplicates": draw_duplicates(lists, self.top)}
+            pictures = {"suspects": draw_suspects(audit, self.top), "duplicates": draw_duplicates(audit, self.top)}
             for name, picture in pictures.items():
                 if picture is not None:
                     trainer.logger.experiment.add_image(  # type: ignore[attr-defined]
@@ -160,17 +158,17 @@ def note(notes: Notes, at: Tensor, e: Embedded, tuples: Tuples = None) -> None:
     z, labels = e.z[: e.anchors], e.labels[: e.anchors]
     d = e.distance.matrix(z, z)  # (A, A)
     same = labels[:, None] == labels[None, :]
-    mates, strangers = same & (at[:, None] != at[None, :]), ~same
-    near = d.masked_fill(~mates, torch.inf).amin(1, keepdim=True)
-    nearer = ((d < near) & strangers).sum(1) / strangers.sum(1)
-    asked = mates.any(1) & strangers.any(1)
+    positive, negative = same & (at[:, None] != at[None, :]), ~same
+    near = d.masked_fill(~positive, torch.inf).amin(1, keepdim=True)
+    nearer = ((d < near) & negative).sum(1) / negative.sum(1)
+    asked = positive.any(1) & negative.any(1)
     notes.asked.index_add_(0, at, asked.int())
     notes.nearer.index_add_(0, at, nearer.float().masked_fill(~asked, 0.0))
     notes.drawn.index_add_(0, at, torch.ones_like(at, dtype=torch.int32))
     formed = among(tuples, same)
     for kind, worst, counts in (
-        (mates & formed, -torch.inf, notes.hard_positive),
-        (strangers & formed, torch.inf, notes.hard_negative),
+        (positive & formed, -torch.inf, notes.hard_positive),
+        (negative & formed, torch.inf, notes.hard_negative),
     ):
         masked = d.masked_fill(~kind, worst)
         hardest = masked.argmax(1) if worst < 0 else masked.argmin(1)

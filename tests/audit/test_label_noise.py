@@ -1,4 +1,4 @@
-"""The lists of the mining ledger, on a wrong label and a copy planted among a few points, and their pictures."""
+"""The audit of the mining ledger, on a wrong label and a copy planted among a few points, and their pictures."""
 
 import csv
 from dataclasses import replace
@@ -6,8 +6,8 @@ from dataclasses import replace
 import torch
 
 from siamese_lab.audit import label_noise
+from siamese_lab.audit.csv_files import write_audit
 from siamese_lab.audit.plots import draw_duplicates, draw_suspects
-from siamese_lab.callbacks.ledger import Notes
 from siamese_lab.distances.euclidean import Euclidean
 from siamese_lab.plots._style import pixels
 from siamese_lab.structures.samples import TRAIN, Samples
@@ -46,15 +46,15 @@ def planted(files=()):
 def test_lists_by_hand(tmp_path):
     z, samples = planted(tuple(f"@{i}\n.png" for i in range(12)))
     ids = torch.arange(12)
-    strangers = torch.full((12,), -1.0, dtype=torch.float64)
-    strangers[:4] = torch.tensor([0.1, 0.0, 0.0, 0.5])
-    lists = label_noise.build_lists(z, samples, ids, samples.labels, Euclidean(), strangers)
-    label_noise.write_lists(tmp_path, lists, Notes.blank(12))
+    negatives = torch.full((12,), -1.0, dtype=torch.float64)
+    negatives[:4] = torch.tensor([0.1, 0.0, 0.0, 0.5])
+    audit = label_noise.audit_labels(z, samples, ids, samples.labels, Euclidean(), negatives)
+    write_audit(tmp_path, audit, torch.zeros(12, 3, dtype=torch.int32))
     first, second, *rest = read(tmp_path / "ledger.csv")
     assert len(rest) == 10
     # each of the two lies in the middle of one of the two other classes
     assert (first["image"], first["class"], first["resembles"]) == ("'@3\\n.png", "plain", "'=1+1")
-    assert (first["suspicion_percent"], first["strangers_nearer_percent"], first["classes_nearer_percent"]) == (
+    assert (first["suspicion_percent"], first["negatives_nearer_percent"], first["classes_nearer_percent"]) == (
         "50.0",
         "50.0",
         "50.0",
@@ -65,7 +65,7 @@ def test_lists_by_hand(tmp_path):
         "'@0\\n.png",
         "0.0",
     )
-    assert (second["strangers_nearer_percent"], second["classes_nearer_percent"]) == ("", "50.0")
+    assert (second["negatives_nearer_percent"], second["classes_nearer_percent"]) == ("", "50.0")
     (pair,) = read(tmp_path / "ledger_duplicates.csv")
     assert (pair["image"], pair["other_image"], pair["same_class"]) == ("'@0\\n.png", "'@11\\n.png", "no")
     assert (pair["distance_percent"], pair["grey_levels_apart"]) == ("0.0", "0.0")
@@ -73,11 +73,13 @@ def test_lists_by_hand(tmp_path):
 
 def test_pictures_take_any_name():
     z, samples = planted()
-    lists = label_noise.build_lists(z, samples, torch.arange(12), samples.labels, Euclidean(), torch.zeros(12))
-    for picture in (draw_suspects(lists, 5), draw_duplicates(lists, 5)):
+    audit = label_noise.audit_labels(z, samples, torch.arange(12), samples.labels, Euclidean(), torch.zeros(12))
+    for picture in (draw_suspects(audit, 5), draw_duplicates(audit, 5)):
         assert pixels(picture).std() > 10
     assert (
-        draw_duplicates(replace(lists, twins=label_noise.DuplicatePairs(*(column[:0] for column in lists.twins))), 5)
+        draw_duplicates(
+            replace(audit, duplicates=label_noise.DuplicatePairs(*(column[:0] for column in audit.duplicates))), 5
+        )
         is None
     )
 
@@ -85,9 +87,9 @@ def test_pictures_take_any_name():
 def test_a_turned_copy_of_an_image_is_no_duplicate_of_it():
     z, samples = planted()
     samples = replace(samples, row=torch.tensor([*range(11), 0]), turn=torch.tensor([0] * 11 + [1]))
-    lists = label_noise.build_lists(z, samples, torch.arange(12), samples.labels, Euclidean(), torch.zeros(12))
-    assert not len(lists.twins.left)
-    assert lists.file_and_class(11) == ("11@90", r"$x_1$ \n漢")
+    audit = label_noise.audit_labels(z, samples, torch.arange(12), samples.labels, Euclidean(), torch.zeros(12))
+    assert not len(audit.duplicates.left)
+    assert audit.file_and_class(11) == ("11@90", r"$x_1$ \n漢")
 
 
 def test_classes_of_one_image_are_known_by_nothing():

@@ -115,16 +115,16 @@ def test_counts_by_hand():
     notes = Notes.blank(6)
     note(notes, at, Embedded(z, labels, at), None)
     assert notes.drawn.tolist() == [1, 2, 1, 1, 1, 0]
-    # farthest mates of rows 0-5: 2 (image 1), 2, 0, 4, 3, 0; nearest strangers: 3, 3, 3, 2, 2, 3
+    # farthest positives of rows 0-5: 2 (image 1), 2, 0, 4, 3, 0; nearest negatives: 3, 3, 3, 2, 2, 3
     assert notes.hard_positive.tolist() == [0, 2, 2, 1, 1, 0]
     assert notes.hard_negative.tolist() == [0, 2, 0, 4, 0, 0]
     assert notes.asked.tolist() == [1, 2, 1, 1, 1, 0]
-    assert notes.strangers().tolist() == [0, 0, 0, 0, 0, -1]
-    # row 4 comes to lie among the strangers: rows 0 and 1 now have one of two nearer than their nearest mate at 1, row
-    # 3 three of four nearer than its mate at 6.8, row 4 all
+    assert notes.negatives_nearer().tolist() == [0, 0, 0, 0, 0, -1]
+    # row 4 comes to lie among the negatives: rows 0 and 1 now have one of two nearer than their nearest positive at 1,
+    # row 3 three of four nearer than its positive at 6.8, row 4 all
     z[4] = 0.2
     note(notes, at, Embedded(z, labels, at), None)
-    assert notes.strangers().tolist() == pytest.approx([1 / 4, 0, 1 / 4, 3 / 8, 1 / 2, -1])
+    assert notes.negatives_nearer().tolist() == pytest.approx([1 / 4, 0, 1 / 4, 3 / 8, 1 / 2, -1])
 
 
 @pytest.mark.parametrize(("tuples", "positive", "negative"), [
@@ -145,12 +145,12 @@ def test_only_what_the_sampling_formed_counts(tuples, positive, negative):
     assert notes.hard_negative.tolist() == negative
 
 
-def test_a_batch_without_mates_or_strangers_is_counted_as_drawn_only():
+def test_a_batch_without_positives_or_negatives_is_counted_as_drawn_only():
     for labels in (torch.tensor([0, 1, 2]), torch.tensor([0, 0, 0])):
         notes = Notes.blank(3)
         note(notes, torch.arange(3), Embedded(torch.randn(3, 2), labels))
         assert notes.drawn.tolist() == [1, 1, 1]
-        assert notes.strangers().tolist() == [-1, -1, -1]
+        assert notes.negatives_nearer().tolist() == [-1, -1, -1]
         assert notes.hard_positive.sum() == (3 if labels[1] == 0 else 0)
 
 
