@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
-import torch
-
-from siamese_lab.evaluation.evaluator import embed_part, trials_name
+from siamese_lab.evaluation.evaluator import embed_trials, trials_name
 from siamese_lab.metrics.recognition import Confusion, QueryOutcomes
 from siamese_lab.model.twin import Twin
 from siamese_lab.structures.contracts import EvaluationProtocol
@@ -39,7 +37,7 @@ def confusions(
         batch_size: images embedded at once.
         seen: the part, evaluated; None where there is none.
     """
-    made = {}
+    by_protocol = {}
     for name, protocol in protocols.items():
         if not isinstance(protocol, Recognises):
             continue
@@ -47,11 +45,9 @@ def confusions(
         if given is None and seen is not None:
             ids, embedded = samples.ids(part), seen
         elif given is not None and part == "test":
-            episodes = samples.trials[given]
-            ids = torch.cat([episodes.support.flatten(), episodes.query.flatten()]).unique()
-            embedded = embed_part(twin, samples, ids, batch_size, given)
+            ids, embedded = embed_trials(twin, samples, given, batch_size)
         else:
             continue
         found = protocol.classify_queries(embedded)
-        made[name] = Confusion(ids[found.query_row], ids[found.answer_row], found.wrong)
-    return made
+        by_protocol[name] = Confusion(ids[found.query_row], ids[found.answer_row], found.wrong)
+    return by_protocol

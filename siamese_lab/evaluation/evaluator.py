@@ -1,6 +1,4 @@
-"""Embeds a part of a data set and has the protocols evaluate it: in validation, after training, and in `siamese-lab
-evaluate`.
-"""
+"""Embeds a part of a data set and has the protocols evaluate it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +13,7 @@ from siamese_lab.model.twin import Twin
 from siamese_lab.statistics.influence import Figure
 from siamese_lab.structures.contracts import EvaluationProtocol, GivenEpisodes
 from siamese_lab.structures.embedded_set import EmbeddedSet
-from siamese_lab.structures.samples import Episodes, Samples
+from siamese_lab.structures.samples import Samples
 
 Chosen = dict[str, dict[str, float]]  # protocol -> what it chose on validation, e.g. a threshold
 
@@ -24,7 +22,7 @@ Chosen = dict[str, dict[str, float]]  # protocol -> what it chose on validation,
 def embed_ids(twin: Twin, samples: Samples, ids: Tensor, batch_size: int) -> Tensor:
     """Embeddings (n, D) of the samples `ids` (n,), on the twin's device.
 
-    Several processes embed every other chunk each, and all get all: the chunks are the same as those of one process, so
+    Of W processes each embeds every W-th chunk, and all receive all of them. The chunks are those of one process, so
     are the results.
     """
     collectives.align(twin)
@@ -35,40 +33,38 @@ def embed_ids(twin: Twin, samples: Samples, ids: Tensor, batch_size: int) -> Ten
         return torch.cat(mine)
     shape = (len(chunks), batch_size, twin.dim)
     z = torch.zeros(shape, dtype=torch.promote_types(twin.dtype, torch.float32), device=twin.device)
-    for place, made in zip(z[rank::world], mine, strict=True):
-        place[: len(made)] = made
+    for place, chunk_z in zip(z[rank::world], mine, strict=True):
+        place[: len(chunk_z)] = chunk_z
     return collectives.all_reduce_sum(z).flatten(0, 1)[: len(ids)]  # only the last chunk is short
 
 
-def embed_part(twin: Twin, samples: Samples, ids: Tensor, batch_size: int, trials: str | None = None) -> EmbeddedSet:
-    """What the protocols are given of the samples `ids` (n,).
-
-    Args:
-        twin: the twin encoder.
-        samples: the data set.
-        ids: of a part; of a trial's images where `trials` names one.
-        batch_size: images embedded at once.
-        trials: name of the publisher's episodes to take along; `ids` must hold all of their images, ascending.
-    """
+def embed_part(twin: Twin, samples: Samples, ids: Tensor, batch_size: int) -> EmbeddedSet:
+    """What the protocols are given of the samples `ids` (n,), `batch_size` images embedded at once."""
     device = twin.device
     labels = samples.labels[ids]
     groups = {name: (codes[ids].to(device), names) for name, (codes, names) in samples.groups.items()}
-    made = EmbeddedSet(
+    return EmbeddedSet(
         z=embed_ids(twin, samples, ids, batch_size),
         labels=labels.to(device),
         classes=samples.classes,
         distance=twin.distance,
         groups=groups,
     )
-    if trials is None:
-        return made
+
+
+def embed_trials(twin: Twin, samples: Samples, trials: str, batch_size: int) -> tuple[Tensor, EmbeddedSet]:
+    """The images of the publisher's episodes called `trials`: their ids (n,), ascending, and their embeddings.
+
+    The embeddings come with the episodes, over rows of them.
+    """
     episodes = samples.trials[trials]
-    moved = Episodes(
-        torch.searchsorted(ids, episodes.support).to(device),
-        torch.searchsorted(ids, episodes.query).to(device),
-        *episodes[2:],
+    ids = torch.cat([episodes.support.flatten(), episodes.query.flatten()]).unique()
+    over_rows = episodes._replace(
+        support=torch.searchsorted(ids, episodes.support).to(twin.device),
+        query=torch.searchsorted(ids, episodes.query).to(twin.device),
+        truth=episodes.truth.to(twin.device),
     )
-    return replace(made, trials={trials: moved._replace(truth=episodes.truth.to(device))})
+    return ids, replace(embed_part(twin, samples, ids, batch_size), trials={trials: over_rows})
 
 
 def choose(
@@ -79,8 +75,14 @@ def choose(
     *,
     seen: EmbeddedSet | None = None,
 ) -> Chosen:
-    """What each protocol chooses on the validation part (`seen`, where it is embedded already); nothing where the data
-    have none.
+    """What each protocol chooses on the validation part; nothing where the data have none.
+
+    Args:
+        twin: the twin encoder.
+        samples: the data set.
+        protocols: by name. Those that evaluate the publisher's trials choose nothing.
+        batch_size: images embedded at once.
+        seen: the validation part as `embed_part` returns it, where it is embedded already.
     """
     ids = samples.ids("val")
     if len(ids) == 0:
@@ -123,9 +125,7 @@ def evaluate_part(
         for name, protocol in protocols.items():
             given = trials_name(protocol)
             if given is not None:
-                episodes = samples.trials[given]
-                ids = torch.cat([episodes.support.flatten(), episodes.query.flatten()]).unique()
-                whole = embed_part(twin, samples, ids, batch_size, given)
+                _, whole = embed_trials(twin, samples, given, batch_size)
                 for key, figure in protocol.evaluate(whole, {}, influences=influences).items():
                     figures[f"{name}/{key}"] = figure
     return figures
@@ -134,7 +134,7 @@ def evaluate_part(
 def refuse_unfit(
     samples: Samples, protocols: Mapping[str, EvaluationProtocol], parts: Sequence[str] = ("val", "test")
 ) -> None:
-    """Sees to it that the protocols can evaluate these data, before anything is trained or embedded.
+    """Refuses data that a protocol cannot evaluate, before anything is trained or embedded.
 
     Raises:
         LabError: naming the protocol, the part, and what to change.

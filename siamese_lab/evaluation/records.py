@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from siamese_lab.metrics.roc import Curves
 from siamese_lab.runs.error_curves import Curve, thinned
@@ -24,7 +24,7 @@ def error_curves(protocols: Mapping[str, EvaluationProtocol], seen: EmbeddedSet)
     return {name: protocol.curves(seen) for name, protocol in protocols.items() if isinstance(protocol, DrawsCurves)}
 
 
-def plain_figures(figures: dict[str, Figure]) -> dict[str, dict[str, Any]]:
+def plain_figures(figures: Mapping[str, Figure]) -> dict[str, dict[str, float | int | str | None]]:
     """Figures as metrics.json holds them: without their influences."""
     return {
         name: {key: value for key, value in asdict(figure).items() if key != "influence"}
@@ -32,6 +32,6 @@ def plain_figures(figures: dict[str, Figure]) -> dict[str, dict[str, Any]]:
     }
 
 
-def thin_curve(curves: "Curves") -> Curve:
-    """What is kept of a protocol's curves."""
+def thin_curve(curves: Curves) -> Curve:
+    """The points of the ROC curve that a run folder keeps."""
     return thinned(curves.threshold, curves.far, curves.tar, curves.different_total, curves.same_total)

@@ -1,7 +1,6 @@
 """Evaluates the sealed test part of finished runs."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from siamese_lab.config.trust import LAB_ONLY, Trust
 from siamese_lab.core.files import write_json
@@ -11,27 +10,25 @@ from siamese_lab.runs.seal import log_opening
 
 
 def open_test_part(folders: Sequence[RunFolder], command: str, trust: Trust = LAB_ONLY) -> None:
-    """Evaluates the test part of runs whose test figures are not known, from their checkpoints, and adds the figures to
-    their metrics.json.
+    """Evaluates the sealed test part of runs from their checkpoints, and adds the figures to their metrics.json.
 
-    Thresholds stay those that each run chose on validation.
+    Thresholds stay those that each run chose on validation. The opening is logged before any figure is computed.
 
     Args:
         folders: finished runs; those that have test figures already are left as they are.
-        command: that asks for it, for the log.
-        trust: whose code the runs' configs, which may come from elsewhere, may build from.
+        command: the command line that asks for it, for the log.
+        trust: the packages whose code the runs' configs, which may come from elsewhere, may build.
 
     Raises:
         LabError: if a run is not finished, has no checkpoint, or its data are no longer those it was trained on.
     """
-    from dataclasses import asdict
-
+    # these take seconds to import, which a comparison without --open-test does not pay
     from siamese_lab.config.compose import EVALUATED, read_config
     from siamese_lab.config.instantiate import build
     from siamese_lab.core.errors import LabError
     from siamese_lab.data.load import load_data
     from siamese_lab.evaluation.evaluator import embed_part, evaluate_part
-    from siamese_lab.evaluation.records import error_curves, thin_curve
+    from siamese_lab.evaluation.records import error_curves, plain_figures, thin_curve
     from siamese_lab.model.build_twin import load_twin
     from siamese_lab.model.device import decide_device
     from siamese_lab.runs.error_curves import curves_file, write_curves
@@ -61,7 +58,4 @@ def open_test_part(folders: Sequence[RunFolder], command: str, trust: Trust = LA
         drawn = error_curves(protocols, seen) if seen is not None else {}
         write_curves(curves_file(folder.path, "test"), {name: thin_curve(curve) for name, curve in drawn.items()})
         write_influences(influences_file(folder.path, "test"), figures)
-        test: Mapping[str, Any] = {
-            name: {k: v for k, v in asdict(f).items() if k != "influence"} for name, f in figures.items()
-        }
-        write_json(folder.path / "metrics.json", metrics | {"test": test, "sealed": False})
+        write_json(folder.path / "metrics.json", metrics | {"test": plain_figures(figures), "sealed": False})
