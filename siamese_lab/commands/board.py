@@ -6,8 +6,8 @@ from pathlib import Path
 
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.paths import outputs
-from siamese_lab.tensorboard.logdir import View
-from siamese_lab.tensorboard.server import REFRESH, _ending, _refuse, _serve
+from siamese_lab.tensorboard.logdir import LogDir
+from siamese_lab.tensorboard.server import REFRESH, check_port, start_server, stop_event
 
 OURS = REFRESH + 1.0  # seconds until the view is brought up to date: what it takes away is gone when TensorBoard looks
 
@@ -23,15 +23,15 @@ def command(study: str | None, host: str = "localhost", port: int = 6006) -> int
     Raises:
         LabError: if there is nothing to show, or the port is taken.
     """
-    folders = chosen(study)
-    _refuse(host, port)
+    folders = study_folders(study)
+    check_port(host, port)
     with (
         tempfile.TemporaryDirectory(prefix="siamese-lab-board-", ignore_cleanup_errors=True) as scratch,
-        _ending() as end,
+        stop_event() as end,
     ):
-        view = View(Path(scratch), folders)
+        view = LogDir(Path(scratch), folders)
         shown = view.refresh()
-        address = _serve(Path(scratch), host, port)
+        address = start_server(Path(scratch), host, port)
         what = f"the study {folders[0].name}" if len(folders) == 1 else f"{len(folders)} studies"
         print(
             f"TensorBoard shows {what}, {shown:,} {'run' if shown == 1 else 'runs'}, at {address}\nCtrl-C ends it",
@@ -51,7 +51,7 @@ def command(study: str | None, host: str = "localhost", port: int = 6006) -> int
     return 0
 
 
-def chosen(study: str | None) -> list[Path]:
+def study_folders(study: str | None) -> list[Path]:
     """The folders to show.
 
     Raises:

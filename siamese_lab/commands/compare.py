@@ -5,29 +5,28 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from siamese_lab.compare.analysis import marginal
 from siamese_lab.compare.analysis.build import build_comparison, chosen_metric, without_metric
 from siamese_lab.compare.analysis.comparison import Comparison, Part, Run
-from siamese_lab.compare.report import formats
+from siamese_lab.compare.report import data_formats, formats
 from siamese_lab.compare.selection.axes import told_apart
 from siamese_lab.compare.selection.mixing import refuse_mixed, remarks
-from siamese_lab.compare.selection.select import SEED, Selection, again, select_runs, with_influences
+from siamese_lab.compare.selection.select import SEED, Selection, reread, select_runs, with_influences
 from siamese_lab.config.trust import LAB_ONLY, Trust, allowed_packages
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import write_text
 from siamese_lab.evaluation.unseal import open_test_part
 from siamese_lab.runs.folder import RunFolder
-from siamese_lab.runs.seal import PLAIN, read_openings
+from siamese_lab.runs.seal import PLAIN, Opening, read_openings
 
 PRINTED: Mapping[str, Callable[[Comparison], str]] = {
     "md": formats.markdown,
     "latex": formats.latex,
-    "csv": formats.comma_separated,
-    "json": formats.as_json,
+    "csv": data_formats.comma_separated,
+    "json": data_formats.as_json,
 }
 
 
@@ -175,10 +174,10 @@ def _opened(runs: Sequence[Run], title: str, trust: Trust) -> list[Run]:
             file=sys.stderr,
         )
         open_test_part(sealed, f"siamese-lab compare {title} --open-test", trust)
-    return [again(run) if run.sealed else run for run in runs]
+    return [reread(run) if run.sealed else run for run in runs]
 
 
-def _log(study: Path) -> list[dict[str, Any]]:
+def _log(study: Path) -> list[Opening]:
     """The openings of a study; those of plain runs, which open their test part at their end, are no news."""
     return read_openings(study) if study.name != PLAIN else []
 

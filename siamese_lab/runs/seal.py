@@ -5,7 +5,7 @@ logged.
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from filelock import FileLock
 
@@ -15,19 +15,27 @@ from siamese_lab.runs.folder import RunFolder
 PLAIN = "single"  # the folder of runs that belong to no study
 
 
+class Opening(TypedDict):
+    """One opening of a test part, as the log of a study holds it."""
+
+    at: str
+    command: str
+    runs: list[str]
+
+
 def is_sealed(folder: RunFolder) -> bool:
     """Whether the run belongs to a study: its end then shows validation figures, and none of the test part."""
     return folder.study != PLAIN
 
 
-def read_openings(study: Path) -> list[dict[str, Any]]:
+def read_openings(study: Path) -> list[Opening]:
     """The openings of a study's folder so far, oldest first: `at`, `command`, `runs`.
 
     Raises:
         LabError: if the log is broken.
     """
     path = study / "openings.json"
-    found: list[dict[str, Any]] = read_json(path, oldest=1).get("openings", []) if path.exists() else []
+    found: list[Opening] = read_json(path, oldest=1).get("openings", []) if path.exists() else []
     return found
 
 
@@ -40,5 +48,9 @@ def log_opening(study: Path, run_ids: Sequence[str], command: str) -> None:
         command: that asked for them.
     """
     with writing(study), FileLock(study / ".openings.lock"):
-        entry = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "command": command, "runs": list(run_ids)}
+        entry: Opening = {
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": command,
+            "runs": list(run_ids),
+        }
         write_json(study / "openings.json", {"schema": SCHEMA_VERSION, "openings": [*read_openings(study), entry]})

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
@@ -13,6 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import read_json, write_bytes
 from siamese_lab.tensorboard.event_files import without_tensorflow
+
+if TYPE_CHECKING:
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.plugins.hparams.api_pb2 import HParamInfo
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 Value = bool | int | float | str
 
@@ -29,6 +34,13 @@ COLUMNS = "events.out.tfevents.columns"
 HIDDEN = ("protocol", "callback", "launcher", "search")  # choices that train nothing
 
 
+class RunColumns(TypedDict):
+    """What run.json says of a run's columns."""
+
+    hparams: dict[str, Value]
+    headlines: list[str]
+
+
 def hyperparameters(cfg: DictConfig) -> dict[str, Value]:
     """What tells runs apart: the options taken, their numbers, the seed.
 
@@ -39,8 +51,8 @@ def hyperparameters(cfg: DictConfig) -> dict[str, Value]:
         {"loss": "triplet", "loss.margin": 0.3, "seed": 0, ...}. Keys without a value are left out: the tab would show
         the word None and take a column of numbers for one of words.
     """
-    plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    found: dict[str, Any] = {name: option for name, option in plain.get("choices", {}).items() if name not in HIDDEN}
+    plain: Mapping[str, Mapping[str, object]] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    found: dict[str, object] = {name: option for name, option in plain.get("choices", {}).items() if name not in HIDDEN}
     for section in SECTIONS:
         found |= {f"{section}.{key}": value for key, value in (plain.get(section) or {}).items() if key != "_target_"}
     found |= {f"{section}.{key}": (plain.get(section) or {}).get(key) for section, key in KEYS}
@@ -62,12 +74,12 @@ def write_columns(study: Path) -> None:
         known = list(_described(study))
         tested = (study / "openings.json").exists()
         columns = experiment_summary(
-            [info["hparams"] for info in known], metrics([info["headlines"] for info in known], tested)
+            [info["hparams"] for info in known], figure_columns([info["headlines"] for info in known], tested)
         )
         write_bytes(study / COLUMNS, event_records([columns]))
 
 
-def metrics(headlines: Iterable[Iterable[str]], tested: bool) -> dict[str, str]:
+def figure_columns(headlines: Iterable[Iterable[str]], tested: bool) -> dict[str, str]:
     """{tag: heading} of the figures that have columns: the best on validation, and on the test part where it is
     `tested`.
     """
@@ -79,7 +91,7 @@ def metrics(headlines: Iterable[Iterable[str]], tested: bool) -> dict[str, str]:
     }
 
 
-def event_records(summaries: Iterable[Any], step: int = 0) -> bytes:
+def event_records(summaries: Iterable["Summary"], step: int = 0) -> bytes:
     """The content of an event file with these summaries."""
     without_tensorflow()
     from tensorboard.compat.proto.event_pb2 import Event
@@ -93,14 +105,14 @@ def event_records(summaries: Iterable[Any], step: int = 0) -> bytes:
     return buffer.getvalue()
 
 
-def scalar_summary(values: Mapping[str, float]) -> Any:
+def scalar_summary(values: Mapping[str, float]) -> "Summary":
     """The summary of some scalars, {tag: value}."""
     from tensorboard.compat.proto.summary_pb2 import Summary
 
     return Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
 
 
-def _described(study: Path) -> Iterator[dict[str, Any]]:
+def _described(study: Path) -> Iterator[RunColumns]:
     """What the run.json of each run says; a folder that cannot be read, or whose training never began, has no
     columns.
     """
@@ -113,7 +125,7 @@ def _described(study: Path) -> Iterator[dict[str, Any]]:
 
 def experiment_summary(
     runs: Sequence[Mapping[str, Value]], metrics: Mapping[str, str], axes: Sequence[str] = ()
-) -> Any:
+) -> "Summary":
     """The summary that says which columns the tab has. One stands for all runs below the folder it is written to.
 
     Without it every scalar becomes a column; where several are found the first one counts and hides what it does not
@@ -144,7 +156,7 @@ def experiment_summary(
     return _summary(metadata.EXPERIMENT_TAG, plugin_data_pb2.HParamsPluginData(experiment=made))
 
 
-def start_summary(values: Mapping[str, Value], name: str, began: float) -> Any:
+def start_summary(values: Mapping[str, Value], name: str, began: float) -> "Summary":
     """The summary that a run has begun, with its values.
 
     Args:
@@ -165,7 +177,7 @@ def start_summary(values: Mapping[str, Value], name: str, began: float) -> Any:
     return _summary(metadata.SESSION_START_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_start_info=start))
 
 
-def end_summary(state: str, at: float | None) -> Any:
+def end_summary(state: str, at: float | None) -> "Summary":
     """The summary of how a run stands: its state, see `record.EXIT_CODES`, or "running"; and its end by time.time(), if
     it has one.
 
@@ -178,7 +190,7 @@ def end_summary(state: str, at: float | None) -> Any:
     return _summary(metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=end))
 
 
-def _column(name: str, values: Iterable[Value]) -> Any:
+def _column(name: str, values: Iterable[Value]) -> "HParamInfo":
     from google.protobuf.struct_pb2 import ListValue
     from tensorboard.plugins.hparams import api_pb2
 
@@ -197,7 +209,7 @@ def _column(name: str, values: Iterable[Value]) -> Any:
     return api_pb2.HParamInfo(name=name, type=kind, domain_discrete=domain, differs=len(distinct) > 1)
 
 
-def _summary(tag: str, content: Any) -> Any:
+def _summary(tag: str, content: "HParamsPluginData") -> "Summary":
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.plugins.hparams import metadata
 

@@ -6,14 +6,17 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from siamese_lab.tensorboard import hparams
 from siamese_lab.tensorboard.hparams import Value
 from siamese_lab.tensorboard.run_names import readable_names
-from siamese_lab.tensorboard.run_reader import Points, Reader, Shown
+from siamese_lab.tensorboard.run_reader import Points, ShownRun, StudyReader
 
-JUDGED = ("ok", "timeout")  # states of a run that has its figures
+if TYPE_CHECKING:
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+EVALUATED = ("ok", "timeout")  # states of a run that has its figures
 AWAY = (
     2  # refreshes for which something is taken away that TensorBoard has to read anew: it then forgets what it had read
 )
@@ -26,7 +29,7 @@ ABOUT, TEST, BEST = (f"events.out.tfevents.{number}.siamese-lab" for number in r
 
 
 @dataclass
-class Kept:
+class WrittenRun:
     """What was written of a run, into `folder`: its `state` then, the `files` linked, and the step of its `best`
     figures. `back` is the refresh at which it may come back; 0 = it is there."""
 
@@ -37,7 +40,7 @@ class Kept:
     back: int = 0
 
 
-class View:
+class LogDir:
     """Keeps the folder up to date.
 
     Args:
@@ -46,11 +49,11 @@ class View:
     """
 
     def __init__(self, root: Path, studies: Sequence[Path]) -> None:
-        self.root, self.readers = root, [Reader(study) for study in studies]
+        self.root, self.readers = root, [StudyReader(study) for study in studies]
         self._names: dict[Path, dict[str, str]] = {study: {} for study in studies}
-        self._kept: dict[Path, Kept] = {}
+        self._kept: dict[Path, WrittenRun] = {}
         self._host: Path | None = None  # the run in whose folder the columns are described
-        self._columns: Any = None
+        self._columns: Summary | None = None
         self._turn = 0
 
     def refresh(self) -> int:
@@ -70,9 +73,9 @@ class View:
                 self._show(reader, run, names[run.run_id])
         return len(found)
 
-    def _show(self, reader: Reader, run: Shown, name: str) -> None:
+    def _show(self, reader: StudyReader, run: ShownRun, name: str) -> None:
         folder = (self.root / reader.study.name if len(self.readers) > 1 else self.root) / name
-        kept = self._kept.setdefault(run.folder, Kept(folder, run.state))
+        kept = self._kept.setdefault(run.folder, WrittenRun(folder, run.state))
         there = {path.name for pattern in LINKED for path in run.folder.glob(pattern)}
         if not kept.back and (kept.files - there or kept.state != run.state):  # ended, gone on with, or begun anew
             self._take_away(run.folder)
@@ -90,7 +93,7 @@ class View:
             if self._host is None:
                 self._host, about = run.folder, [self._columns, *about]
             _put(folder / ABOUT, hparams.event_records(about))
-        if run.state in JUDGED and run.run_id in reader.tested() and not (folder / TEST).exists():
+        if run.state in EVALUATED and run.run_id in reader.tested() and not (folder / TEST).exists():
             self._points(folder / TEST, 0, reader.test(run))
         if not any(name.endswith(".board") for name in there):
             step, best = reader.best(run)
@@ -104,7 +107,7 @@ class View:
                 link.symlink_to((run.folder / name).resolve(), target_is_directory=name == PROJECTOR)
         kept.files = there
 
-    def _values(self, run: Shown) -> dict[str, Value]:
+    def _values(self, run: ShownRun) -> dict[str, Value]:
         """What stands in the columns of a run: also how it ended, and where several studies are shown, which one it
         belongs to.
         """
@@ -118,7 +121,7 @@ class View:
         if points:
             _put(path, hparams.event_records([hparams.scalar_summary(points)], step))
 
-    def _describe(self, runs: Sequence[Shown]) -> None:
+    def _describe(self, runs: Sequence[ShownRun]) -> None:
         """The columns of HPARAMS: one description of all that is shown, in the folder of one of the runs, so that no
         other run is listed.
 
@@ -130,7 +133,7 @@ class View:
             *dict.fromkeys(axis for reader in self.readers for axis in reader.axes()),
         ]
         tested = any(reader.tested() for reader in self.readers)
-        metrics = hparams.metrics([run.headlines for run in runs], tested)
+        metrics = hparams.figure_columns([run.headlines for run in runs], tested)
         made = hparams.experiment_summary([self._values(run) for run in runs], metrics, axes)
         if _mark(made) != _mark(self._columns) and self._host is not None:
             self._take_away(self._host)
@@ -141,12 +144,12 @@ class View:
         kept = self._kept.pop(run)
         shutil.rmtree(kept.folder, ignore_errors=True)
         if back:
-            self._kept[run] = Kept(kept.folder, kept.state, back=self._turn + AWAY)
+            self._kept[run] = WrittenRun(kept.folder, kept.state, back=self._turn + AWAY)
         if run == self._host:
             self._host = None
 
 
-def _mark(experiment: Any) -> bytes:
+def _mark(experiment: "Summary | None") -> bytes:
     """The description without the time at which it was made."""
     from tensorboard.plugins.hparams import metadata
 

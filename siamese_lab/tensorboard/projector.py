@@ -39,7 +39,7 @@ def write_projector(
     from PIL import Image
     from tensorboard.plugins.projector.projector_config_pb2 import EmbeddingInfo, ProjectorConfig
 
-    rows = chosen(seen.labels.cpu(), points)
+    rows = rows_to_show(seen.labels.cpu(), points)
     folder = path / "projector"
     folder.mkdir(exist_ok=True)
     _write(
@@ -63,7 +63,7 @@ def write_projector(
         write_text(place / CONFIG, str(ProjectorConfig(embeddings=[info])))
 
 
-def chosen(labels: Tensor, points: int = POINTS) -> Tensor:
+def rows_to_show(labels: Tensor, points: int = POINTS) -> Tensor:
     """Rows (n,), ascending, n <= points: several images of some identities, rather than a single one of each.
 
     Args:

@@ -1,12 +1,12 @@
 """What TensorBoard shows of the runs of a study: read from their files, again only where those have changed."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TypeVar, cast
 
 import yaml
 
@@ -18,11 +18,12 @@ from siamese_lab.runs.seal import PLAIN
 from siamese_lab.runs.study import Study
 from siamese_lab.tensorboard.hparams import Value
 
+T = TypeVar("T")
 Points = dict[str, float]  # {tag: value}
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownRun:
     """One run.
 
     Args:
@@ -48,7 +49,7 @@ class Shown:
 
 
 @dataclass
-class Reader:
+class StudyReader:
     """Reads a study again and again.
 
     Args:
@@ -56,14 +57,14 @@ class Reader:
     """
 
     study: Path
-    _known: dict[Path, tuple[tuple[int, ...], Any]] = field(default_factory=dict)
+    _known: dict[Path, tuple[tuple[int, ...], object]] = field(default_factory=dict)
 
     def axes(self) -> list[str]:
         """The axes of the study, in their order."""
         found = self._plan()
         return list(found.axes) if found is not None else []
 
-    def runs(self) -> list[Shown]:
+    def runs(self) -> list[ShownRun]:
         """All runs that have begun, whatever became of them; those that no longer count in the study are left out.
 
         A run that cannot be read is shown without values, so that its curves are there.
@@ -78,37 +79,36 @@ class Reader:
     def tested(self) -> set[str]:
         """The runs whose test figures are known."""
         path = self.study / "openings.json"
-        found: set[str] | None = self._read(
+        found = self._read(
             path, lambda path: {run_id for entry in read_json(path)["openings"] for run_id in entry["runs"]}
         )
         return found or set()
 
-    def test(self, run: Shown) -> Points:
+    def test(self, run: ShownRun) -> Points:
         """The test figures of a run whose study was opened after it had ended: its event files lack them."""
         if self.study.name == PLAIN:
             return {}
         found = self._read(run.folder / "metrics.json", lambda path: RunFolder(path.parent).metrics()["test"]) or {}
         return {f"test/{name}": figure["value"] for name, figure in found.items()}
 
-    def best(self, run: Shown) -> tuple[int, Points]:
+    def best(self, run: ShownRun) -> tuple[int, Points]:
         """The step of the best validation so far, and its figures: of a run that is still running or never came to its
         end.
         """
         found = self._read(run.folder / "history.json", read_json)
-        entries = found["entries"] if found else []
-        if not entries:
+        if not found or not found["entries"]:
             return 0, {}
         pick = min if found["better"] == "low" else max
-        best = pick(entries, key=lambda entry: entry[found["monitor"]])
+        monitor = found["monitor"]
+        best = pick(found["entries"], key=lambda entry: entry[monitor])
         return int(best["step"]), {
             key.replace("val/", "best/", 1): value for key, value in best.items() if key.startswith("val/")
         }
 
     def _plan(self) -> Study | None:
-        found: Study | None = self._read(self.study / "study.json", lambda path: Study.read(str(path.parent)))
-        return found
+        return self._read(self.study / "study.json", lambda path: Study.read(str(path.parent)))
 
-    def _run(self, path: Path, point: dict[str, str]) -> Shown:
+    def _run(self, path: Path, point: dict[str, str]) -> ShownRun:
         info = self._read(path / "run.json", lambda file: RunFolder(file.parent).info()) or {}
         state = str(info.get("state", "failed"))
         state = "killed" if state == "running" and is_gone(info) else state
@@ -118,9 +118,11 @@ class Reader:
             **{key: value for key, value in _typed(point).items() if key not in info.get("hparams", {})},
         }
         began, ended = (_seconds(info.get(key)) for key in ("started", "ended"))
-        return Shown(path.name, path, state, values, point, own, tuple(info.get("headlines", ())), began or 0.0, ended)
+        return ShownRun(
+            path.name, path, state, values, point, own, tuple(info.get("headlines", ())), began or 0.0, ended
+        )
 
-    def _never(self, plan: Study, begun: set[str]) -> Iterator[Shown]:
+    def _never(self, plan: Study, begun: set[str]) -> Iterator[ShownRun]:
         """Jobs that were started and never got as far as a run folder."""
         for job in plan.jobs:
             path = self.study / "jobs" / f"{job.run_id}.json"
@@ -128,7 +130,7 @@ class Reader:
             if attempts:
                 began, ended = (_seconds(attempts[-1].get(key)) for key in ("started", "ended"))
                 state = str(attempts[-1].get("state", "failed"))
-                yield Shown(
+                yield ShownRun(
                     job.run_id,
                     self.study / job.run_id,
                     state,
@@ -140,7 +142,7 @@ class Reader:
                     ended,
                 )
 
-    def _read(self, path: Path, how: Any) -> Any:
+    def _read(self, path: Path, parse: Callable[[Path], T]) -> T | None:
         """What a file says, None where it is not there or cannot be read."""
         try:
             stat = path.stat()
@@ -148,11 +150,11 @@ class Reader:
             return None
         mark = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         if path not in self._known or self._known[path][0] != mark:
-            made = None
+            made: T | None = None
             with suppress(LabError, KeyError, TypeError, ValueError, OSError):
-                made = how(path)
+                made = parse(path)
             self._known[path] = mark, made
-        return self._known[path][1]
+        return cast("T | None", self._known[path][1])
 
 
 def _own(path: Path) -> str | None:

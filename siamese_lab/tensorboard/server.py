@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from siamese_lab.core.errors import LabError
 from siamese_lab.tensorboard.event_files import without_tensorflow
@@ -17,7 +16,7 @@ REFRESH = 5  # seconds until TensorBoard looks for new data
 HIGHEST = 65535  # of a port
 
 
-def _refuse(host: str, port: int) -> None:
+def check_port(host: str, port: int) -> None:
     """Raises a LabError if that cannot be listened on."""
     if not 0 <= port <= HIGHEST:
         raise LabError(f"--port must be 0 to {HIGHEST}, got {port}")
@@ -37,7 +36,7 @@ def _refuse(host: str, port: int) -> None:
         raise LabError(f"cannot listen on {host}:{port}: {reason}: {hint}") from error
 
 
-def _serve(folder: Path, host: str, port: int) -> str:
+def start_server(folder: Path, host: str, port: int) -> str:
     """Starts TensorBoard in this process, with its data server, which ends with it; returns the address.
 
     Raises:
@@ -52,7 +51,7 @@ def _serve(folder: Path, host: str, port: int) -> str:
         fast = "true"
     except server_ingester.NoDataServerError:  # a system that it is not built for: slower with many runs
         fast = "false"
-    board: Any = program.TensorBoard(plugins=default.get_plugins())
+    board = program.TensorBoard(plugins=default.get_plugins())
     words = {"logdir": folder, "host": host, "port": port, "reload_interval": REFRESH, "load_fast": fast}
     board.configure(argv=("siamese-lab", *(f"--{key}={value}" for key, value in words.items())))
     try:
@@ -62,7 +61,7 @@ def _serve(folder: Path, host: str, port: int) -> str:
 
 
 @contextmanager
-def _ending() -> Iterator[threading.Event]:
+def stop_event() -> Iterator[threading.Event]:
     """An event that Ctrl-C sets, and every other signal that asks a process to end: the folder of links is then
     removed.
     """

@@ -152,7 +152,7 @@ def test_bad_input(outputs, capsys):
 def test_runs_that_failed_or_run_are_shown_too(outputs):
     """What a run has written is enough: its values, its state, its best figure so far."""
     from siamese_lab.runs.job import Job
-    from siamese_lab.tensorboard.logdir import View
+    from siamese_lab.tensorboard.logdir import LogDir
 
     folder, _ = run(*FEW, "study=mixed", "trainer.max_epochs=2")
     other, _ = run(*FEW, "study=mixed", "trainer.max_epochs=2", "seed=1")
@@ -161,6 +161,6 @@ def test_runs_that_failed_or_run_are_shown_too(outputs):
     Study("mixed", {"seed": ["0", "1", "2"]}, [*jobs, Job("mixed", "0" * 12, {"seed": "2"})]).write()
     scratch = outputs / "view"
     scratch.mkdir()
-    assert View(scratch, [outputs / "mixed"]).refresh() == 2  # the third has not begun
+    assert LogDir(scratch, [outputs / "mixed"]).refresh() == 2  # the third has not begun
     names = {path.name for path in scratch.iterdir() if path.is_dir()}
     assert {"seed=0", "seed=1"} <= names

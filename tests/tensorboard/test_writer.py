@@ -282,7 +282,7 @@ def test_one_column_of_metadata_has_no_header(tmp_path):
 @pytest.mark.parametrize(("identities", "images"), [(659, 20), (10, 1000), (5000, 1), (1, 3000), (300, 7)])
 def test_a_large_test_part_is_thinned(identities, images):
     labels = torch.arange(identities).repeat_interleave(images)[torch.randperm(identities * images)]
-    rows = projector.chosen(labels)
+    rows = projector.rows_to_show(labels)
     assert len(rows) == 2000 == len(rows.unique())
     assert (rows.diff() > 0).all()
     counts = labels[rows].bincount(minlength=identities)
@@ -298,7 +298,7 @@ def test_no_sprite_is_too_large_for_a_browser(n):
 
 
 def test_a_small_test_part_is_shown_whole():
-    assert projector.chosen(torch.tensor([3, 3, 1])).tolist() == [0, 1, 2]
+    assert projector.rows_to_show(torch.tensor([3, 3, 1])).tolist() == [0, 1, 2]
 
 
 def test_a_run_without_test_part(tmp_path):

@@ -5,7 +5,6 @@ nothing.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from siamese_lab.compare.analysis import marginal
 from siamese_lab.compare.analysis.comparison import FEW, Comparison, Configuration, Part, Run
@@ -13,6 +12,7 @@ from siamese_lab.compare.analysis.contrasts import better_way, contrasts, fronts
 from siamese_lab.compare.selection.axes import told_apart
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import nearest
+from siamese_lab.runs.seal import Opening
 
 
 def chosen_metric(runs: Sequence[Run], asked: str | None, part: Part) -> str:
@@ -74,7 +74,7 @@ def build_comparison(
     by: str | None = None,
     notes: Sequence[str] = (),
     left_out: Sequence[Run] = (),
-    openings: Sequence[Mapping[str, Any]] = (),
+    openings: Sequence[Opening] = (),
 ) -> Comparison:
     """Compares.
 
@@ -135,7 +135,7 @@ def build_comparison(
 
 def _once(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
     """One run for each point and seed; the others with the reason."""
-    kept: dict[tuple[Any, ...], Run] = {}
+    kept: dict[tuple[tuple[tuple[str, str], ...], str], Run] = {}
     rest = []
     for run in runs:
         first = kept.setdefault((tuple(run.point.items()), run.seed), run)

@@ -5,9 +5,11 @@ figure and cost.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from siamese_lab.core.text import printable
+from siamese_lab.runs.schema import Figure
+from siamese_lab.runs.seal import Opening
 from siamese_lab.statistics.estimates import Estimate
 
 FEW = 5
@@ -51,9 +53,9 @@ class Run:
     config: Mapping[str, str] = field(default_factory=dict)
     code: str = ""
     data: str = ""
-    decided: Mapping[str, Any] = field(default_factory=dict)
+    decided: Mapping[str, object] = field(default_factory=dict)
     headlines: Sequence[str] = ()
-    parts: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    parts: Mapping[str, Mapping[str, Figure]] = field(default_factory=dict)
     sealed: bool = False
     cost: Mapping[str, float] = field(default_factory=dict)
     influence: Mapping[str, float] = field(default_factory=dict)
@@ -155,7 +157,7 @@ class Comparison:
     fronts: Mapping[str, Sequence[Configuration]]
     notes: Sequence[str] = ()
     left_out: Sequence[Run] = ()
-    openings: Sequence[Mapping[str, Any]] = ()
+    openings: Sequence[Opening] = ()
     choices: Sequence[Configuration] = ()
 
     @property

@@ -8,7 +8,7 @@ import numpy as np
 
 from siamese_lab.compare.analysis.comparison import Configuration, Part, Run, by_size
 from siamese_lab.compare.analysis.contrasts import better_way, configuration, figure_value, ranked
-from siamese_lab.compare.selection.axes import levels
+from siamese_lab.compare.selection.axes import axis_values
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import nearest
 
@@ -91,7 +91,7 @@ def marginal(
     return ranked(made, better_way(runs, metric, part)), notes
 
 
-def bound(axis: str, by: Sequence[str], runs: Sequence[Run]) -> bool:
+def is_confounded(axis: str, by: Sequence[str], runs: Sequence[Run]) -> bool:
     """Whether an axis goes with the levels: one value in each, not the same in all."""
     sets = list(_by_level(axis, by, runs).values())
     return all(len(found) == 1 and None not in found for found in sets) and any(found != sets[0] for found in sets)
@@ -101,7 +101,7 @@ def _is_own(axis: str, by: Sequence[str], runs: Sequence[Run]) -> bool:
     sets = list(_by_level(axis, by, runs).values())
     lacking = any(found == {None} for found in sets)
     differ = axis.rpartition(".")[0] in by and any(found != sets[0] for found in sets)
-    return len(sets) > 1 and (lacking or differ or bound(axis, by, runs))
+    return len(sets) > 1 and (lacking or differ or is_confounded(axis, by, runs))
 
 
 def _by_level(axis: str, by: Sequence[str], runs: Sequence[Run]) -> dict[Point, set[str | None]]:
@@ -115,12 +115,12 @@ def _by_level(axis: str, by: Sequence[str], runs: Sequence[Run]) -> dict[Point, 
 def _of_own(own: Sequence[str], by: Sequence[str], runs: Sequence[Run]) -> list[str]:
     made = []
     for axis in own:
-        if bound(axis, by, runs):
+        if is_confounded(axis, by, runs):
             made.append(
                 f"{axis} goes with {' and '.join(by)}: these runs cannot tell which of the two a difference comes from"
             )
         else:
-            values = ", ".join(levels(runs, axis))
+            values = ", ".join(axis_values(runs, axis))
             made.append(f"each {' and '.join(by)} is averaged over its own {axis} ({values}), where it has one")
     return made
 

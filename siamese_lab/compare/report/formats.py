@@ -1,21 +1,14 @@
-"""A comparison as a terminal table, Markdown, LaTeX, CSV and JSON."""
+"""A comparison as text to read: terminal table, Markdown and LaTeX."""
 
-import csv
-import io
-import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from siamese_lab.compare.analysis.comparison import COSTS, Comparison, Configuration, Contrast
+from siamese_lab.compare.analysis.comparison import COSTS, Comparison
 from siamese_lab.compare.report import numbers, sentences
-from siamese_lab.core.files import SCHEMA_VERSION
-from siamese_lab.statistics.estimates import Estimate
 
 MOST = 20  # sentences that a terminal is given; the page has all
 
@@ -106,81 +99,6 @@ def latex(comparison: Comparison) -> str:
         )
     lines += _comments(sentences.notes(comparison))
     return "\n".join(lines) + "\n"
-
-
-def comma_separated(comparison: Comparison) -> str:
-    """One line a configuration: axes, mean, interval, its distance from the best, costs. Figures in their unit, not in
-    percent.
-    """
-    against = {id(one.right): one for one in comparison.contrasts if one.left is comparison.configurations[0]}
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    behind = ["behind_best", "behind_best_low", "behind_best_high", "behind_best_p_holm"]
-    means = ["metric", "part", "unit", "better", "seeds", "mean", "low", "high", "over", "identities"]
-    writer.writerow([*comparison.axes, *means, *behind, *COSTS, *(f"front_{cost}" for cost in COSTS)])
-    facts = [comparison.metric, comparison.part, comparison.unit, comparison.better]
-    for one in comparison.configurations:
-        estimate, contrast = one.estimate, against.get(id(one))
-        gain = contrast.gain if contrast else None
-        differs = [gain.value, gain.low, gain.high, contrast.adjusted] if gain and contrast else [None] * 4
-        fronts = [int(any(one is other for other in comparison.fronts.get(cost, []))) for cost in COSTS]
-        mean = [len(one.seeds), estimate.value, estimate.low, estimate.high, estimate.over, estimate.identities]
-        costs = [one.cost.get(cost) for cost in COSTS]
-        writer.writerow([*(one.point.get(axis) for axis in comparison.axes), *facts, *mean, *differs, *costs, *fronts])
-    return file.getvalue()
-
-
-def as_json(comparison: Comparison) -> str:
-    """All of it."""
-    number = {id(one): index for index, one in enumerate(comparison.configurations)}
-    content = {
-        "schema": SCHEMA_VERSION,
-        "title": comparison.title,
-        "metric": comparison.metric,
-        "unit": comparison.unit,
-        "better": comparison.better,
-        "part": comparison.part,
-        "part_words": sentences.part_phrase(comparison),
-        "axes": list(comparison.axes),
-        "by": list(comparison.by),
-        "configurations": [_configuration(one) for one in comparison.configurations],
-        "contrasts": [_contrast(one, number, comparison) for one in comparison.contrasts],
-        "family": sentences.family_sentence(comparison),
-        "generalises": sentences.scope_sentence(comparison),
-        "fronts": {cost: [number[id(one)] for one in found] for cost, found in comparison.fronts.items()},
-        "notes": sentences.caveats(comparison),
-        "left_out": [{"run": run.name, "state": run.state, "why": run.why} for run in comparison.left_out],
-        "openings": [dict(one) for one in comparison.openings],
-    }
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _estimate(estimate: Estimate) -> dict[str, Any]:
-    return {**asdict(estimate), "note": sentences.estimate_note(estimate)}
-
-
-def _configuration(one: Configuration) -> dict[str, Any]:
-    return {
-        "point": dict(one.point),
-        "seeds": list(one.seeds),
-        "values": list(one.values),
-        "runs": [run.name for run in one.runs],
-        "estimate": _estimate(one.estimate),
-        "cost": dict(one.cost),
-    }
-
-
-def _contrast(one: Contrast, number: dict[int, int], comparison: Comparison) -> dict[str, Any]:
-    return {
-        "better": number[id(one.left)],
-        "worse": number[id(one.right)],
-        "seeds": list(one.seeds),
-        "gain": _estimate(one.gain) if one.gain else None,
-        "p_holm": one.adjusted,
-        "shown": one.shown,
-        "note": sentences.contrast_note(one),
-        "sentence": sentences.contrast_sentence(one, comparison),
-    }
 
 
 def _table(comparison: Comparison, costs: Sequence[str]) -> Table:

@@ -7,7 +7,7 @@ from typing import Literal
 from siamese_lab.compare.analysis.comparison import COSTS, Comparison, Configuration, Run
 from siamese_lab.compare.analysis.contrasts import figure_value
 from siamese_lab.compare.report import numbers, sentences
-from siamese_lab.compare.selection.axes import numeric
+from siamese_lab.compare.selection.axes import all_numbers
 from siamese_lab.core.text import format_value
 
 WIDTH, MARGIN = 150, 6  # of a drawn interval, pixels; as in page.css
@@ -87,7 +87,7 @@ def configuration_table(comparison: Comparison) -> PageTable:
     ends = _ends([end for one in estimates for end in (one.low, one.high, one.value)])
     costs = [cost for cost in COSTS if any(cost in one.cost for one in found)]
     axes = [
-        Heading(axis, "n" if numeric([one.point[axis] for one in found if axis in one.point]) else "")
+        Heading(axis, "n" if all_numbers([one.point[axis] for one in found if axis in one.point]) else "")
         for axis in comparison.axes
     ]
     headings = [

@@ -6,31 +6,31 @@ from functools import partial
 from itertools import combinations
 
 from siamese_lab.compare.analysis.comparison import Comparison
-from siamese_lab.compare.report.plots_axes import along, heat_map
-from siamese_lab.compare.report.plots_cost import against_cost
-from siamese_lab.compare.report.plots_det import trade_offs
-from siamese_lab.compare.report.svg import Picture
-from siamese_lab.compare.selection.axes import levels, numeric
+from siamese_lab.compare.report.plots_axes import axis_plot, heat_map
+from siamese_lab.compare.report.plots_cost import cost_plot
+from siamese_lab.compare.report.plots_det import det_curves
+from siamese_lab.compare.report.svg import ReportPlot
+from siamese_lab.compare.selection.axes import all_numbers, axis_values
 from siamese_lab.core.errors import LabError
 
 MOST_AXES, MOST_MAPS = 4, 3
 
 
-def comparison_plots(comparison: Comparison) -> tuple[list[Picture], list[str]]:
+def comparison_plots(comparison: Comparison) -> tuple[list[ReportPlot], list[str]]:
     """The pictures, and why some are lacking."""
     runs = [run for one in comparison.choices for run in one.runs]
     axes = list(dict.fromkeys(axis for one in comparison.choices for axis in one.point))
-    numbers = [axis for axis in axes if numeric(levels(runs, axis)) and len(levels(runs, axis)) > 1]
+    numbers = [axis for axis in axes if all_numbers(axis_values(runs, axis)) and len(axis_values(runs, axis)) > 1]
     words = [axis for axis in axes if axis not in numbers]
     couples = [pair for some in (words, numbers) for pair in combinations(some, 2)]
-    tasks: list[Callable[[], Picture | None]] = []
+    tasks: list[Callable[[], ReportPlot | None]] = []
     for number, axis in enumerate(numbers[:MOST_AXES]):
-        tasks.append(partial(along, comparison, runs, axes, axis, f"along{number}"))
+        tasks.append(partial(axis_plot, comparison, runs, axes, axis, f"along{number}"))
     for number, pair in enumerate(couples[:MOST_MAPS]):
         tasks.append(partial(heat_map, comparison, runs, axes, pair, f"heat{number}"))
-    tasks.append(partial(trade_offs, comparison))
-    tasks += [partial(against_cost, comparison, cost) for cost in comparison.fronts]
-    made: list[Picture] = []
+    tasks.append(partial(det_curves, comparison))
+    tasks += [partial(cost_plot, comparison, cost) for cost in comparison.fronts]
+    made: list[ReportPlot] = []
     lacking: list[str] = []
     with warnings.catch_warnings():
         # the page's fonts draw the texts, matplotlib's only measure them

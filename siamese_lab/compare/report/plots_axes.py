@@ -9,16 +9,16 @@ from siamese_lab.compare.analysis.contrasts import goodness
 from siamese_lab.compare.report import numbers
 from siamese_lab.compare.report.svg import (
     COLOURS,
-    Picture,
+    ReportPlot,
     few_ticks,
     in_unit,
     legend_above,
     name_axes,
-    picture_axes,
     plain_text,
+    plot_axes,
     svg_element,
 )
-from siamese_lab.compare.selection.axes import levels, numeric
+from siamese_lab.compare.selection.axes import all_numbers, axis_values
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import format_value
 from siamese_lab.plots._style import DASHES, LINE, MARKERS
@@ -33,7 +33,7 @@ MOST_TICKS = 9
 WIDE = 50  # ratio of the largest to the smallest value from which an axis is logarithmic
 
 
-def along(comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], axis: str, name: str) -> Picture:
+def axis_plot(comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], axis: str, name: str) -> ReportPlot:
     """The figure against a numeric axis, a line for each loss (or other axis of words) with the 95 % bands of its
     means.
 
@@ -43,11 +43,11 @@ def along(comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], axis
     words = [
         other
         for other in axes
-        if other != axis and not numeric(levels(runs, other)) and len(levels(runs, other)) <= MOST
+        if other != axis and not all_numbers(axis_values(runs, other)) and len(axis_values(runs, other)) <= MOST
     ]
     group = owner if owner in words else next(iter(words), None)
-    figure, plot = picture_axes()
-    values = [float(text) for text in levels(runs, axis)]
+    figure, plot = plot_axes()
+    values = [float(text) for text in axis_values(runs, axis)]
     if min(values) > 0 and max(values) / min(values) >= WIDE:
         plot.set_xscale("log")
     means = _means(comparison, runs, axes, [group, axis] if group else [axis])
@@ -61,7 +61,7 @@ def along(comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], axis
         )
         plot.set_xticks(values if len(values) <= MOST_TICKS else values[:: len(values) // MOST_TICKS + 1])
         few_ticks(plot.xaxis)
-    for number, level in enumerate(levels(runs, group) if group else [""]):
+    for number, level in enumerate(axis_values(runs, group) if group else [""]):
         some = [one for one in found if not group or one.point.get(group) == level]
         draw(plot, some, axis, f"{group}={level}" if group else "", number, 100 if comparison.unit == "share" else 1)
     plot.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
@@ -69,14 +69,18 @@ def along(comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], axis
     name_axes(plot, axis, comparison.metric)
     legend_above(plot)
     title = f"{comparison.metric} against {axis}"
-    return Picture(title, svg_element(figure, name, title), caption)
+    return ReportPlot(title, svg_element(figure, name, title), caption)
 
 
 def _means(
     comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], by: Sequence[str]
 ) -> tuple[list[Configuration], list[str]] | None:
     """Matched means and notes; None where a line would join what differs in more than these axes."""
-    if any(marginal.bound(other, by, runs) and numeric(levels(runs, other)) for other in axes if other not in by):
+    if any(
+        marginal.is_confounded(other, by, runs) and all_numbers(axis_values(runs, other))
+        for other in axes
+        if other not in by
+    ):
         return None
     try:
         return marginal.marginal(runs, by, axes, comparison.metric, comparison.part)
@@ -130,19 +134,19 @@ def _dots(plot: "Axes", found: Sequence[Configuration], axis: str, label: str, n
 
 def heat_map(
     comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], pair: tuple[str, str], name: str
-) -> Picture | None:
+) -> ReportPlot | None:
     """The mean for every couple of two axes' values.
 
     Raises:
         LabError: if the couples share no setting of the other axes.
     """
-    down, across = levels(runs, pair[0]), levels(runs, pair[1])
+    down, across = axis_values(runs, pair[0]), axis_values(runs, pair[1])
     if max(len(down), len(across)) > MOST_CELLS:
         raise LabError(f"{pair[0]} x {pair[1]} has more than {MOST_CELLS} values a side: not drawn as a map")
     found, notes = marginal.marginal(runs, list(pair), axes, comparison.metric, comparison.part)
     cells = {(one.point.get(pair[0]), one.point.get(pair[1])): one for one in found}
     worst, best = (f([goodness(one.estimate.value, comparison.better) for one in found]) for f in (max, min))
-    figure, plot = picture_axes(max(4.2, 1.6 + 1.15 * len(across)), max(2.2, 1.1 + 0.55 * len(down)))
+    figure, plot = plot_axes(max(4.2, 1.6 + 1.15 * len(across)), max(2.2, 1.1 + 0.55 * len(down)))
     plot.grid(visible=False)
     for row, one in enumerate(down):
         for column, other in enumerate(across):
@@ -172,7 +176,7 @@ def heat_map(
     name_axes(plot, pair[1], pair[0])
     caption = f"Mean over seeds and half of its 95 % interval; darker is better, the best is framed. {_sentence(notes)}"
     title = f"{pair[0]} x {pair[1]}"
-    return Picture(title, svg_element(figure, name, f"{comparison.metric} by {title}"), caption)
+    return ReportPlot(title, svg_element(figure, name, f"{comparison.metric} by {title}"), caption)
 
 
 def _sentence(notes: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from siamese_lab.compare.analysis.comparison import COSTS, Comparison
 from siamese_lab.compare.report import numbers
-from siamese_lab.compare.report.svg import COLOURS, Picture, few_ticks, in_unit, name_axes, picture_axes, svg_element
+from siamese_lab.compare.report.svg import COLOURS, ReportPlot, few_ticks, in_unit, name_axes, plot_axes, svg_element
 from siamese_lab.plots._style import TICK
 
 if TYPE_CHECKING:
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 MOST_BARS = 30  # more would be a hedge
 
 
-def against_cost(comparison: Comparison, cost: str) -> Picture | None:
+def cost_plot(comparison: Comparison, cost: str) -> ReportPlot | None:
     """The figure against a cost, with the front; None where all cost the same."""
     found = comparison.configurations
     x = [one.cost[cost] for one in found]
     if len(set(x)) == 1 or len(found) == 1:
         return None
     scale = 100 if comparison.unit == "share" else 1
-    figure, plot = picture_axes(5.4, 3.9)
+    figure, plot = plot_axes(5.4, 3.9)
     front = comparison.fronts[cost]
     titles = {}
     for number, one in enumerate(found):
@@ -66,7 +66,7 @@ def against_cost(comparison: Comparison, cost: str) -> Picture | None:
         f"On the front, by their number in the table: {names}. No other configuration is better for less. Bars: "
         "95 % intervals."
     )
-    return Picture(
+    return ReportPlot(
         f"{comparison.metric} against {COSTS[cost]}",
         svg_element(figure, f"cost{cost.replace('_', '')}", COSTS[cost], titles),
         caption,

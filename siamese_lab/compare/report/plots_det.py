@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from siamese_lab.compare.analysis.comparison import Comparison, Configuration, Part
-from siamese_lab.compare.report.svg import COLOURS, Picture, legend_above, name_axes, picture_axes, svg_element
+from siamese_lab.compare.report.svg import COLOURS, ReportPlot, legend_above, name_axes, plot_axes, svg_element
 from siamese_lab.core.errors import LabError
 from siamese_lab.plots._style import DASHES
 from siamese_lab.runs.error_curves import Curve, curves_file, read_curves
@@ -14,7 +14,7 @@ RATES = (0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0
 FIRST = (0.0001, 0.001, 0.01, 0.1, 0.5, 0.9)  # named before the others
 
 
-def trade_offs(comparison: Comparison) -> Picture | None:
+def det_curves(comparison: Comparison) -> ReportPlot | None:
     """DET curves of the best configurations: the mean over their runs, with the span of the runs.
 
     Raises:
@@ -27,7 +27,7 @@ def trade_offs(comparison: Comparison) -> Picture | None:
         return None
     least = max(1e-4, 1 / min(curve.different_total for _, found in some for curve in found))
     grid = np.linspace(ndtri(least), ndtri(0.6), 200)
-    figure, plot = picture_axes(5.4, 4.9)
+    figure, plot = plot_axes(5.4, 4.9)
     plot.plot(grid, grid, color=COLOURS.muted, linewidth=0.8, linestyle=":", label="equal errors")
     tops = []
     for number, (one, found) in enumerate(some):
@@ -51,7 +51,7 @@ def trade_offs(comparison: Comparison) -> Picture | None:
         f"Detection error trade-off on normal-deviate axes: lower left is better. Mean over runs; the band "
         f"spans the runs.{more}"
     )
-    return Picture("DET curves", svg_element(figure, "det", "detection error trade-off"), caption)
+    return ReportPlot("DET curves", svg_element(figure, "det", "detection error trade-off"), caption)
 
 
 def _chosen(comparison: Comparison) -> list[Configuration]:

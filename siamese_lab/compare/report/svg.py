@@ -25,7 +25,7 @@ def css_variables(theme: Theme) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Picture:
+class ReportPlot:
     """One picture of the page.
 
     Args:
@@ -39,7 +39,7 @@ class Picture:
     caption: str
 
 
-def picture_axes(width: float = 6.2, height: float = 3.9) -> tuple["Figure", "Axes"]:
+def plot_axes(width: float = 6.2, height: float = 3.9) -> tuple["Figure", "Axes"]:
     """An empty picture of this size in inches."""
     figure = new_figure(width, height)
     figure.patch.set_visible(False)
@@ -97,7 +97,7 @@ def svg_element(figure: "Figure", name: str, described: str, titles: dict[str, s
     """The picture as an element for a page.
 
     Args:
-        figure: from `picture_axes`.
+        figure: from `plot_axes`.
         name: unique on the page, of letters: it goes before every id.
         described: for those who do not see it.
         titles: {gid of an artist: what a pointer over it is told}.

@@ -60,13 +60,13 @@ def told_apart(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     return made, list(values)
 
 
-def levels(runs: Sequence[Run], axis: str) -> list[str]:
+def axis_values(runs: Sequence[Run], axis: str) -> list[str]:
     """The values of an axis in these runs: numbers by size, words in the order in which they come."""
     found = list(dict.fromkeys(run.point[axis] for run in runs if axis in run.point))
-    return sorted(found, key=by_size) if numeric(found) else found
+    return sorted(found, key=by_size) if all_numbers(found) else found
 
 
-def numeric(values: Sequence[str]) -> bool:
+def all_numbers(values: Sequence[str]) -> bool:
     """Whether all of these are numbers."""
     return bool(values) and all(by_size(value)[0] == 0 for value in values)
 

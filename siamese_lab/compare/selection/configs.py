@@ -2,7 +2,6 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -32,7 +31,7 @@ def read_config(path: Path) -> dict[str, str]:
     return made
 
 
-def value_text(value: Any) -> str:
+def value_text(value: object) -> str:
     """A value of a config as the user would write it."""
     if isinstance(value, bool):
         return str(value).lower()
@@ -70,7 +69,7 @@ def _flat(section: str) -> dict[str, str]:
     return made
 
 
-def _unfold(prefix: str, value: dict[Any, Any], made: dict[str, str]) -> None:
+def _unfold(prefix: str, value: dict[object, object], made: dict[str, str]) -> None:
     for key, one in value.items():
         if isinstance(one, dict) and one:
             _unfold(f"{prefix}{key}.", one, made)

@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
-from typing import Any
 
 from siamese_lab.compare.analysis.comparison import Part, Run
 from siamese_lab.compare.selection import configs
@@ -19,7 +18,7 @@ from siamese_lab.core.paths import outputs
 from siamese_lab.core.text import nearest, printable
 from siamese_lab.runs.folder import RunFolder, find_run
 from siamese_lab.runs.influences import influences_file, read_influences
-from siamese_lab.runs.schema import check_metrics
+from siamese_lab.runs.schema import Figure, check_metrics
 from siamese_lab.runs.study import Study
 
 SEED = "seed"
@@ -96,7 +95,7 @@ def with_influences(run: Run, metric: str, part: Part) -> Run:
     return replace(run, influence=read_influences(influences_file(run.path, part), metric))
 
 
-def again(run: Run) -> Run:
+def reread(run: Run) -> Run:
     """A run whose test figures have been computed since it was read."""
     return replace(_read(RunFolder(run.path), None, True), point=run.point, seed=run.seed)
 
@@ -207,5 +206,5 @@ def _why(state: str, reason: str | None, path: Path) -> str:
     )
 
 
-def _finite(figures: Mapping[str, Any]) -> dict[str, Any]:
+def _finite(figures: Mapping[str, Figure]) -> dict[str, Figure]:
     return {printable(name): figure for name, figure in figures.items() if isfinite(figure["value"])}
