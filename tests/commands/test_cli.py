@@ -14,18 +14,13 @@ import pytest
 from siamese_lab.cli import VERBS, main
 from siamese_lab.config.groups import group_names, option_file, option_names
 from siamese_lab.config.options import option_parameters
+from tests import _commands
 
 ROOT = Path(__file__).parents[2]
 
 
 def run(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "siamese_lab", *words],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return _commands.run(["-W", "error", "-m", "siamese_lab", *words], cwd=cwd)
 
 
 @pytest.fixture
@@ -156,9 +151,7 @@ def test_what_a_verb_raises_becomes_its_exit_code(tmp_path: Path, raised: str, c
         sys.modules["siamese_lab.commands.train"] = types.SimpleNamespace(command=command)
         sys.exit(main(["train"]))
         """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = _commands.run(["-c", textwrap.dedent(script)], cwd=ROOT)
     assert done.returncode == code
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("siamese-lab: ")

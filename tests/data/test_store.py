@@ -16,6 +16,7 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.data.images import Fit
 from siamese_lab.data.source import Source, file_source, stamp
 from siamese_lab.data.store import decoded, stored
+from tests import _commands
 
 
 @pytest.fixture(autouse=True)
@@ -189,7 +190,7 @@ def test_two_processes_build_once(tmp_path):
         stored("twice", 1, chunks)
     """
     building = tmp_path / "building"
-    other = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code), str(building)])
+    other = _commands.start(["-c", textwrap.dedent(code), str(building)])
     while not building.exists():
         assert other.poll() is None
         time.sleep(0.01)

@@ -1,14 +1,10 @@
 """Two processes against one, with the same global batch."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 
 from siamese_lab.config.groups import option_names
-from tests.conftest import ROOT
+from tests import _commands
 from tests.distributed import _parity as parity
 
 ALLOWED = {"32-true": 1e-5, "64-true": 1e-12}
@@ -18,12 +14,8 @@ ALLOWED = {"32-true": 1e-5, "64-true": 1e-12}
 def two(tmp_path_factory):
     """What each of two processes found: one pair of them computes every case."""
     folder = tmp_path_factory.mktemp("two")
-    command = [sys.executable, "-m", "tests.distributed._parity"]
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    pair = [
-        subprocess.Popen([*command, str(rank), str(folder / "meeting"), str(folder)], env=env, cwd=folder)
-        for rank in (0, 1)
-    ]
+    command = ["-m", "tests.distributed._parity"]
+    pair = [_commands.start([*command, str(rank), str(folder / "meeting"), str(folder)], cwd=folder) for rank in (0, 1)]
     assert [process.wait(timeout=600) for process in pair] == [0, 0]
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
 

@@ -15,6 +15,7 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import read_json, write_json, write_text
 from siamese_lab.runs.folder import EXIT_CODES, RunFolder, find_run, run_folder
 from siamese_lab.runs.provenance import code_hash
+from tests import _commands
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +72,7 @@ def test_a_run_whose_process_is_gone_was_killed() -> None:
     code = (
         "from siamese_lab.runs.folder import run_folder; run_folder('single', 'gone').create(); import os; os._exit(9)"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2]).returncode == 9
+    assert _commands.run(["-c", code]).returncode == 9
     run = run_folder("single", "gone")
     assert run.info()["state"] == "running"
     assert run.state() == "killed"
@@ -157,7 +158,7 @@ while True:
     n += 1
     write_json(Path({str(path)!r}), {{"schema": 2, "numbers": [n] * 5000}})
 """
-    writer = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
+    writer = _commands.start(["-c", code])
     try:
         deadline = time.monotonic() + 30
         while not path.exists() and time.monotonic() < deadline:

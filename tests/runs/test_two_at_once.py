@@ -4,8 +4,6 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from functools import partial
@@ -18,6 +16,7 @@ from siamese_lab.cli import main
 from siamese_lab.core.files import write_json
 from siamese_lab.runs.folder import LabError, RunFolder, find_run, run_folder
 from siamese_lab.tensorboard import hparams
+from tests import _commands
 from tests.conftest import FEW, ROOT, SMALL
 
 # SMALL has its own max_epochs
@@ -34,12 +33,12 @@ LONG = [
 def start(folder, *command, **environment):
     """A process of its own, in `folder`, whose outputs lie there too."""
     env = os.environ | {"PYTHONPATH": str(ROOT), "SIAMESE_LAB_OUTPUTS": str(folder / "outputs")} | environment
-    return subprocess.Popen(
-        [sys.executable, *command],
+    return _commands.start(
+        command,
         cwd=folder,
         env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stdout=_commands.PIPE,
+        stderr=_commands.PIPE,
         text=True,
         start_new_session=True,
     )

@@ -1,11 +1,10 @@
 """What the tests of sweeps share: small real jobs without a planner, and sweeps as processes of their own."""
 
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+from tests import _commands
 from tests.conftest import FEW, ROOT, SMALL
 
 SCRIPT = """
@@ -54,12 +53,12 @@ def sweep(study, outputs, **options):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(SCRIPT)
     environment = os.environ | {"SIAMESE_LAB_OUTPUTS": str(outputs), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(path), study, json.dumps(options)]
-    return subprocess.Popen(
+    command = [str(path), study, json.dumps(options)]
+    return _commands.start(
         command,
         env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stdout=_commands.PIPE,
+        stderr=_commands.PIPE,
         text=True,
         start_new_session=True,
         cwd=outputs,

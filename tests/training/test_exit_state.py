@@ -1,8 +1,5 @@
 """Runs that do not finish: their state, exit code and message."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -10,6 +7,7 @@ from siamese_lab.cli import main
 from siamese_lab.core.errors import Stopped
 from siamese_lab.runs.folder import RunFolder, run_folder
 from siamese_lab.training.exit_state import exit_state
+from tests import _commands
 from tests.conftest import FEW, ROOT, SMALL
 
 STARVED = """
@@ -60,7 +58,7 @@ def test_out_of_memory_is_said(tmp_path):
         "PATH": "/usr/bin:/bin",
         "HOME": str(tmp_path),
     }
-    done = subprocess.run([sys.executable, "-c", STARVED, *words], env=env, capture_output=True, text=True, timeout=800)
+    done = _commands.run(["-c", STARVED, *words], env=env)
     assert done.returncode == 4, done.stderr
     assert "out of memory after step 0" in done.stderr
     assert "sampling.batch_size" in done.stderr

@@ -5,8 +5,6 @@ import os
 import pty
 import signal
 import struct
-import subprocess
-import sys
 import termios
 
 import pytest
@@ -15,6 +13,7 @@ import torch
 from siamese_lab.runs.folder import RunFolder
 from siamese_lab.sampling.hard_triplets import HardTriplets
 from siamese_lab.training.mining import Mining
+from tests import _commands
 from tests.conftest import FEW, SMALL, run
 
 ENV = {name: value for name, value in os.environ.items() if name != "SIAMESE_LAB_OUTPUTS"}
@@ -61,7 +60,6 @@ def test_the_bar_shows_loss_and_validation_figure(tmp_path):
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
     words = [
-        sys.executable,
         "-m",
         "siamese_lab",
         "train",
@@ -70,7 +68,7 @@ def test_the_bar_shows_loss_and_validation_figure(tmp_path):
         "trainer.max_epochs=2",
         "trainer.progress=true",
     ]
-    process = subprocess.Popen(words, cwd=tmp_path, env=ENV, stdout=slave, stderr=slave)
+    process = _commands.start(words, cwd=tmp_path, env=ENV, stdout=slave, stderr=slave)
     os.close(slave)
     shown = b""
     try:
@@ -96,7 +94,6 @@ def test_the_bar_shows_loss_and_validation_figure(tmp_path):
 )
 def test_a_signal_ends_a_run_as_preempted(tmp_path, number, code, words):
     command = [
-        sys.executable,
         "-m",
         "siamese_lab",
         "train",
@@ -105,9 +102,7 @@ def test_a_signal_ends_a_run_as_preempted(tmp_path, number, code, words):
         "trainer.max_epochs=5000",
         "trainer.progress=true",
     ]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = _commands.start(command, cwd=tmp_path, env=ENV, stdout=_commands.PIPE, stderr=_commands.PIPE, text=True)
     for line in process.stderr:
         if line.startswith("epoch 2/"):
             break
@@ -120,8 +115,8 @@ def test_a_signal_ends_a_run_as_preempted(tmp_path, number, code, words):
     (path,) = (tmp_path / "outputs" / "single").glob("*/run.json")
     assert RunFolder(path.parent).state() == "preempted"
     assert (path.parent / "checkpoints" / "last.ckpt").exists()
-    evaluated = [sys.executable, "-m", "siamese_lab", "evaluate", path.parent.name]
-    done = subprocess.run(evaluated, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=800)
+    evaluated = ["-m", "siamese_lab", "evaluate", path.parent.name]
+    done = _commands.run(evaluated, cwd=tmp_path, env=ENV)
     assert done.returncode == 2
     assert "its state is preempted" in done.stderr
 
@@ -129,17 +124,16 @@ def test_a_signal_ends_a_run_as_preempted(tmp_path, number, code, words):
 @pytest.mark.slow
 def test_the_ordinary_hydra_app_gives_the_same_run(tmp_path):
     words = [*SMALL, *FEW, "trainer.max_epochs=1"]
-    app = [sys.executable, "-m", "siamese_lab.train", *words]
+    app = ["-m", "siamese_lab.train", *words]
     for _ in range(2):  # the second time it is finished already
-        done = subprocess.run(app, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=800)
+        done = _commands.run(app, cwd=tmp_path, env=ENV)
         assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["outputs"]  # no dated folders, no logs
     (path,) = (tmp_path / "outputs" / "single").glob("*/metrics.json")
-    cli = [sys.executable, "-m", "siamese_lab", "train", *words]
-    done = subprocess.run(cli, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=800)
+    cli = ["-m", "siamese_lab", "train", *words]
+    done = _commands.run(cli, cwd=tmp_path, env=ENV)
     assert "is finished" in done.stdout
     evaluated = [
-        sys.executable,
         "-m",
         "siamese_lab",
         "evaluate",
@@ -148,4 +142,4 @@ def test_the_ordinary_hydra_app_gives_the_same_run(tmp_path):
         "data.images_per_class=4",
         "data.size=16",
     ]
-    assert subprocess.run(evaluated, cwd=tmp_path, env=ENV, capture_output=True, timeout=800).returncode == 0
+    assert _commands.run(evaluated, cwd=tmp_path, env=ENV).returncode == 0

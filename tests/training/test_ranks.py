@@ -3,8 +3,6 @@
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 from siamese_lab.core.errors import Lost
 from siamese_lab.runs.folder import RunFolder
 from siamese_lab.training.exit_state import exit_state
+from tests import _commands
 from tests.conftest import FEW, SMALL
 from tests.training.test_resume import ENV, TRIPLETS, lab, only, results, survives
 
@@ -62,9 +61,7 @@ def gone(folder):
 
 def begun(folder, program, words, line):
     """A run in a process of its own that has printed `line`."""
-    process = subprocess.Popen(
-        [sys.executable, *program, "train", *words], cwd=folder, env=ENV, stderr=subprocess.PIPE, text=True
-    )
+    process = _commands.start([*program, "train", *words], cwd=folder, env=ENV, stderr=_commands.PIPE, text=True)
     for said in process.stderr:
         if said.startswith(line):
             return process
@@ -163,13 +160,7 @@ def test_a_signal_to_either_stops_both_after_the_same_step(tmp_path, told):
     (["trainer.devices=0"], "trainer.devices must be >= 1"),
 ])  # fmt: skip
 def test_what_cannot_be_shared_is_refused(tmp_path, words, message):
-    done = subprocess.run(
-        [sys.executable, "-m", "siamese_lab", "train", *SMALL, *words],
-        cwd=tmp_path,
-        env=ENV,
-        capture_output=True,
-        text=True,
-    )
+    done = _commands.run(["-m", "siamese_lab", "train", *SMALL, *words], cwd=tmp_path, env=ENV)
     assert done.returncode == 2
     assert message in done.stderr
     assert not list(tmp_path.rglob("run.json"))

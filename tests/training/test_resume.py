@@ -4,8 +4,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.model.checkpoint import newest_checkpoint
 from siamese_lab.runs.folder import EXIT_CODES, RunFolder
 from siamese_lab.runs.influences import influences_file
+from tests import _commands
 from tests.conftest import FEW, SMALL
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +29,7 @@ WINDOW = ["sampling=hard_window", "sampling.every=2", "loss=triplet"]
 WORKERS = ["trainer.workers=2"]
 
 KILLS = """
-import os, signal, sys, io
+import os, signal, sys, io, types
 import torch
 from siamese_lab.model import checkpoint
 from siamese_lab.model import siamese as model
@@ -61,15 +60,10 @@ def half(what, file):
     if calls == int(at):
         os.kill(os.getpid(), signal.SIGKILL)
 
-class Torch:
-    save = staticmethod(half)
-    load = staticmethod(torch.load)
-    device = torch.device
-
 if when == "step":
     model.SiameseModule.optimizer_step = dies(False, model.SiameseModule.optimizer_step)
 elif when == "writing":
-    checkpoint.torch = Torch
+    checkpoint.torch = types.SimpleNamespace(**vars(torch) | {"save": half})
 elif when == "renaming":
     checkpoint.put = dies(False, checkpoint.put)
 sys.exit(main(sys.argv[1:]))
@@ -77,11 +71,12 @@ sys.exit(main(sys.argv[1:]))
 
 
 def lab(folder, *words, killed=None):
-    """The real command in a process of its own, in `folder`; killed="step@7": by SIGKILL after its seventh step."""
+    """The real command in a process of its own, in `folder`; killed="step@7": by SIGKILL after its seventh step.
+    What resumes is a fresh interpreter, which has nothing in common with the one that was killed, not even its hashes.
+    """
     program = ["-m", "siamese_lab"] if killed is None else ["-c", KILLS, killed]
-    done = subprocess.run(
-        [sys.executable, *program, *words], cwd=folder, env=ENV, capture_output=True, text=True, timeout=800
-    )
+    run = _commands.run_fresh if words[0] == "resume" else _commands.run
+    done = run([*program, *words], cwd=folder, env=ENV)
     expected = 0 if killed is None else -signal.SIGKILL
     assert done.returncode == expected, done.stderr
     return done
@@ -216,8 +211,8 @@ def test_the_limit_of_time_judges_and_goes_on_later(tmp_path):
     for name in ("whole", "late"):
         (tmp_path / name).mkdir()
     lab(tmp_path / "whole", "train", *words, "sampling.steps=40")
-    command = [sys.executable, "-m", "siamese_lab", "train", *words, "sampling.steps=40", "trainer.max_time=0.02"]
-    done = subprocess.run(command, cwd=tmp_path / "late", env=ENV, capture_output=True, text=True, timeout=800)
+    command = ["-m", "siamese_lab", "train", *words, "sampling.steps=40", "trainer.max_time=0.02"]
+    done = _commands.run(command, cwd=tmp_path / "late", env=ENV)
     assert done.returncode == EXIT_CODES["timeout"], done.stderr
     assert "Test figures" in done.stdout
     assert "reached trainer.max_time after step" in done.stderr
@@ -262,9 +257,7 @@ with RunFolder(Path({str(path.parent)!r})).held():
     print("held", flush=True)
     time.sleep(600)
 """
-    other = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}
-    )
+    other = _commands.start(["-c", code], stdout=_commands.PIPE)
     try:
         assert other.stdout.readline()
         assert main([*words, "--force"]) == 2

@@ -1,8 +1,6 @@
 """`siamese-lab train` for real, on a small problem: what is written, what repeats, what beats the untrained network."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -15,6 +13,7 @@ from siamese_lab.core.files import read_json
 from siamese_lab.data.load import load_data
 from siamese_lab.runs.influences import influences_file, read_influences
 from siamese_lab.training.assemble import assemble
+from tests import _commands
 from tests import _parts as parts
 from tests.conftest import FEW, SMALL, mostly_slow, run
 
@@ -226,7 +225,6 @@ def test_overlapping_parts_are_refused():
 
 def test_the_command_prints_a_table_and_where_to_look_next(tmp_path):
     words = [
-        sys.executable,
         "-m",
         "siamese_lab",
         "train",
@@ -236,7 +234,7 @@ def test_the_command_prints_a_table_and_where_to_look_next(tmp_path):
         "trainer.progress=true",
     ]
     env = {name: value for name, value in os.environ.items() if name != "SIAMESE_LAB_OUTPUTS"}
-    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=800)
+    done = _commands.run(words, cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr
     for word in (
         "verification/eer",

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,8 @@ from siamese_lab.sweep.execution.job_source import Listed
 from siamese_lab.sweep.execution.scheduler import run
 from siamese_lab.sweep.execution.stop import Stop
 from siamese_lab.sweep.launchers.local import Local
-from tests.conftest import FEW, ROOT, SMALL
+from tests import _commands
+from tests.conftest import FEW, SMALL
 from tests.runs.test_full_disk import disk
 from tests.sweep._helpers import figures, until, written
 
@@ -65,11 +64,10 @@ def test_a_run_that_needs_more_memory_than_there_is_takes_no_other_along(outputs
 )
 def test_ctrl_c_at_any_moment_leaves_no_process_and_no_traceback(outputs, moment):
     words = [*SMALL, *FEW, "trainer.max_epochs=500", "seed=1,2,3", "loss=supcon,triplet,contrastive", "study=stopped"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "siamese_lab", "train", "-m", *words],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+    process = _commands.start(
+        ["-m", "siamese_lab", "train", "-m", *words],
+        stdout=_commands.PIPE,
+        stderr=_commands.PIPE,
         text=True,
         start_new_session=True,
     )

@@ -15,7 +15,7 @@ from siamese_lab.sweep.execution.job_source import Listed
 from siamese_lab.sweep.execution.scheduler import run
 from siamese_lab.sweep.execution.stop import Stop
 from siamese_lab.sweep.launchers.local import Local
-from tests.conftest import ROOT
+from tests import _commands
 from tests.sweep._helpers import figures, process_of, servers, sweep, until, written
 
 QUICK = ["trainer.max_epochs=1", "sampling.steps=4"]
@@ -135,10 +135,8 @@ def test_a_run_that_somebody_resumes_is_waited_for(outputs):
     first.send_signal(signal.SIGTERM)
     first.communicate(timeout=60)
     assert job.state() == "preempted"
-    words = [sys.executable, "-m", "siamese_lab", "resume", str(job.folder.path), "--max-time", "0.02"]
-    other = subprocess.Popen(
-        words, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    words = ["-m", "siamese_lab", "resume", str(job.folder.path), "--max-time", "0.02"]
+    other = _commands.start(words, stdout=_commands.PIPE, stderr=_commands.PIPE)
     until(lambda: job.state() == "running")
     assert swept([job])[0] == ["ok"]
     other.communicate(timeout=60)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -13,6 +12,7 @@ import pytest
 from siamese_lab.core.errors import LabError
 from siamese_lab.sweep.search import storage
 from siamese_lab.sweep.search.trials import counts, points
+from tests import _commands
 from tests.conftest import ROOT
 from tests.sweep.search._helpers import WORDS, go, source, spanned
 
@@ -20,10 +20,10 @@ from tests.sweep.search._helpers import WORDS, go, source, spanned
 def searching(outputs, seconds, total, storage):
     """Starts a process that searches."""
     outputs.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "tests.sweep.search._helpers", str(seconds), str(total), storage]
+    command = ["-m", "tests.sweep.search._helpers", str(seconds), str(total), storage]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=outputs
+    return _commands.start(
+        command, stdout=_commands.PIPE, stderr=_commands.PIPE, text=True, env=environment, cwd=outputs
     )
 
 

@@ -1,8 +1,6 @@
 """Searches by the command line, with real trainings on the small problem."""
 
 import os
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +11,7 @@ from siamese_lab.core.files import read_json, write_json
 from siamese_lab.runs.study import Study
 from siamese_lab.sweep.planning import finished_search
 from siamese_lab.sweep.search.search import direction
+from tests import _commands
 from tests.conftest import FEW, ROOT, SMALL
 
 SHORT = [
@@ -25,7 +24,7 @@ SHORT = [
     "launcher.slots=2",
     "study=hunt",
 ]
-PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+PIPES = {"stdout": _commands.PIPE, "stderr": _commands.PIPE}
 SPACE = ["loss=contrastive,supcon", "loss.margin=interval(0.2,1)", "optimizer.lr=tag(log,interval(1e-4,1e-2))"]
 
 
@@ -88,9 +87,7 @@ def test_two_searches_that_begin_together_share_the_points(outputs, storage):
         "search=tpe", "search.trials=4", "search.startup=2", f"search.storage={storage}", "launcher.slots=1", *SPACE
     )
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    both = [
-        subprocess.Popen([sys.executable, "-m", "siamese_lab", *words], env=env, text=True, **PIPES) for _ in range(2)
-    ]
+    both = [_commands.start(["-m", "siamese_lab", *words], env=env, text=True, **PIPES) for _ in range(2)]
     for process in both:
         _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
