@@ -20,7 +20,7 @@ LONG = [*SMALL, *FEW, *TWO, "trainer.max_epochs=5000", "trainer.progress=true"]
 
 STUCK = """
 import sys, time
-from siamese_lab import model
+from siamese_lab.model import siamese as model
 from siamese_lab.cli import main
 
 step = model.SiameseModule.training_step

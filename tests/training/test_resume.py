@@ -31,7 +31,7 @@ WORKERS = ["trainer.workers=2"]
 KILLS = """
 import os, signal, sys, io, types
 import torch
-from siamese_lab.model import checkpoint
+from siamese_lab.training import checkpoint_io
 from siamese_lab.model import siamese as model
 from siamese_lab.cli import main
 
@@ -63,9 +63,9 @@ def half(what, file):
 if when == "step":
     model.SiameseModule.optimizer_step = dies(False, model.SiameseModule.optimizer_step)
 elif when == "writing":
-    checkpoint.torch = types.SimpleNamespace(**vars(torch) | {"save": half})
+    checkpoint_io.torch = types.SimpleNamespace(**vars(torch) | {"save": half})
 elif when == "renaming":
-    checkpoint.put = dies(False, checkpoint.put)
+    checkpoint_io.put = dies(False, checkpoint_io.put)
 sys.exit(main(sys.argv[1:]))
 """
 
