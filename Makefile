@@ -12,7 +12,7 @@ UV := 0.13.9
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make train      train and judge a model on the embedded data set, in about a minute"
+	@echo "make train      train and evaluate a model on the embedded data set, in about a minute"
 	@echo "make board      the runs in TensorBoard; one study: make board ARGS=my_study"
 	@echo "make test       the tests; make test-slow, make test-gpu: those that take minutes, or a GPU"
 	@echo "make docs       the site of the documents, into site/; docs/losses.md anew, from conf/ and the docstrings"
