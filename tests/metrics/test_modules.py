@@ -5,7 +5,6 @@ import pickle
 
 import pytest
 import torch
-import torch.distributed as dist
 from pytorch_lightning import LightningModule, Trainer
 from sklearn.metrics import roc_curve
 from torch import nn
@@ -26,17 +25,9 @@ from siamese_lab.metrics.modules import (
 from siamese_lab.protocols.one_shot import OneShot
 from siamese_lab.protocols.retrieval import Retrieval
 from siamese_lab.protocols.verification import Verification
+from tests.metrics._processes import METRICS, evaluate_share
 from tests.protocols._data import Hamming, clusters, with_distance
 
-METRICS = {
-    "eer": EqualErrorRate,
-    "eer of drawn pairs": lambda **given: EqualErrorRate(pairs=400, seed=3, **given),
-    "tar": lambda **given: TrueAcceptRate(far=0.05, **given),
-    "recall@1": RecallAtK,
-    "recall@5": lambda **given: RecallAtK(k=5, **given),
-    "map@r": MeanAveragePrecisionAtR,
-    "one shot": lambda **given: OneShotError(way=5, shot=2, episodes=50, seed=4, **given),
-}
 PROTOCOLS = {
     "eer": (Verification(), "eer"),
     "eer of drawn pairs": (Verification(pairs=400, seed=3), "eer"),
@@ -154,9 +145,8 @@ def test_one_shot_error_of_separated_and_of_collapsed_embeddings():
         assert float(metric.compute()) == error
 
 
+@pytest.mark.parametrize("name", [name for name in METRICS if name != "one shot"], indirect=True)  # it has no tile
 def test_the_tile_changes_nothing(name):
-    if name == "one shot":
-        return  # compares pair by pair
     embedded = clusters(uneven=True)
     assert float(filled(name, embedded, tile=7).compute()) == pytest.approx(float(filled(name, embedded).compute()))
 
@@ -289,30 +279,8 @@ def test_in_a_plain_lightning_module():
     assert found == {f"val/{key}": pytest.approx(float(filled(key, embedded).compute())) for key in METRICS}
 
 
-def shared(rank, world, path):
-    """One process of several: takes every other row, process 1 some of process 0's rows once more."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{path}/meeting", rank=rank, world_size=world)
-    embedded = clusters(uneven=True)
-    mine = torch.arange(rank, len(embedded.z), world)
-    if rank == 1:
-        mine = torch.cat([mine, torch.arange(0, 10, 2)])
-    found = {}
-    for key, make in METRICS.items():
-        metric = make()
-        for rows in mine.split(16):
-            metric.update(embedded.z[rows], embedded.labels[rows], ids=rows)
-        found[key] = float(metric.compute())
-        alone = make()
-        rows = mine if rank == 0 else mine[:0]  # a process without rows
-        alone.update(embedded.z[rows], embedded.labels[rows])
-        found[f"{key} alone"] = float(alone.compute())
-    torch.save(found, path / f"{rank}.pt")
-    dist.destroy_process_group()
-
-
 def test_two_processes_give_what_one_gives(tmp_path):
-    torch.multiprocessing.spawn(shared, (2, tmp_path), nprocs=2)
+    torch.multiprocessing.spawn(evaluate_share, (2, tmp_path), nprocs=2)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     embedded = clusters(uneven=True)
     half = type(embedded)(embedded.z[::2], embedded.labels[::2], embedded.classes, embedded.distance)
