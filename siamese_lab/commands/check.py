@@ -16,8 +16,8 @@ def command(cfg: DictConfig) -> int:
     Raises:
         LabError: if the run could not be begun, or would train nothing.
     """
-    lab = assemble(cfg)
+    experiment = assemble(cfg)
     console = Console(highlight=False, soft_wrap=True)
-    for line in describe(cfg, lab):
+    for line in describe(cfg, experiment):
         console.print(line, markup=False)
     return 0

@@ -62,21 +62,21 @@ def command(run: str, max_time: str | None = None, devices: int | None = None, t
         if devices < 1:
             raise LabError(f"--devices must be >= 1, got {devices}: it counts GPUs, or processes on the CPU")
         cfg.trainer.devices = devices
-    lab = assemble(cfg, samples=samples, trust=allowed)
-    for words in changes(folder, lab.decided.as_dict()) + shares(folder, cfg, lab):
+    experiment = assemble(cfg, samples=samples, trust=allowed)
+    for words in changes(folder, experiment.decided.as_dict()) + shares(folder, cfg, experiment):
         print(f"siamese-lab: {words}: the figures may differ from those of an uninterrupted run", file=sys.stderr)
-    train(cfg, folder, lab, resume=True)
+    train(cfg, folder, experiment, resume=True)
     print_run(folder, new=True)
     return EXIT_CODES[folder.state()]
 
 
-def shares(folder: RunFolder, cfg: DictConfig, lab: Experiment) -> list[str]:
+def shares(folder: RunFolder, cfg: DictConfig, experiment: Experiment) -> list[str]:
     """What another number of processes changes where each normalises its own share of a batch."""
-    then, now = folder.info().get("decided", {}).get("processes", 1), lab.decided.processes
-    alone = not any(isinstance(part, _BatchNorm) for part in lab.module.twin.backbone.modules())
+    then, now = folder.info().get("decided", {}).get("processes", 1), experiment.decided.processes
+    alone = not any(isinstance(part, _BatchNorm) for part in experiment.module.twin.backbone.modules())
     if then == now or alone or cfg.trainer.sync_batchnorm:
         return []
-    batch = len(next(iter(lab.sampling.batches(0))).ids)
+    batch = len(next(iter(experiment.sampling.batches(0))).ids)
     return [f"batch normalisation was over {batch // then} images and is over {batch // now}"]
 
 

@@ -91,6 +91,6 @@ def assemble(cfg: DictConfig, *, samples: Samples | None = None, trust: Trust = 
     return Experiment(samples, ids, labels, sampling, module, protocols, decided, callbacks, trust)
 
 
-def network(lab: Experiment) -> tuple[tuple[int, ...], int]:
+def network(experiment: Experiment) -> tuple[tuple[int, ...], int]:
     """What the data decide of the network: the shape of an image and the number of training classes."""
-    return tuple(lab.samples.images.shape[1:]), int(lab.labels.max()) + 1
+    return tuple(experiment.samples.images.shape[1:]), int(experiment.labels.max()) + 1

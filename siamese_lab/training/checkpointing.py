@@ -23,14 +23,14 @@ class CheckpointKeeper(Checkpoint):
     Args:
         folder: where they lie.
         validation: knows the best epoch; None where there is no validation part, and no `best.ckpt` then.
-        stopping: knows whether the run has to stop.
+        interruption: knows whether the run has to stop.
         every: steps between two checkpoints within an epoch; None = after epochs only.
     """
 
     def __init__(
-        self, folder: Path, validation: Validation | None, stopping: Interruption, every: int | None = None
+        self, folder: Path, validation: Validation | None, interruption: Interruption, every: int | None = None
     ) -> None:
-        self.folder, self.validation, self.stopping, self.every = folder, validation, stopping, every
+        self.folder, self.validation, self.interruption, self.every = folder, validation, interruption, every
         self._random: dict[str, Any] | None = None
 
     def on_train_batch_end(
@@ -41,10 +41,10 @@ class CheckpointKeeper(Checkpoint):
             return
         due = self.every is not None and trainer.global_step % self.every == 0
         # asked once: a reason that comes up while the checkpoint is written waits for the next step
-        reason = self.stopping.agreed()
+        reason = self.interruption.agreed()
         if due or reason:
             trainer.save_checkpoint(self.folder / LAST)
-        self.stopping.stop(reason)
+        self.interruption.stop(reason)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Saves after an epoch."""
@@ -54,7 +54,7 @@ class CheckpointKeeper(Checkpoint):
         trainer.save_checkpoint(self.folder / LAST)
         # else training is at its end in any case
         if trainer.current_epoch + 1 < (trainer.max_epochs or 0) and not trainer.should_stop:
-            self.stopping.stop(self.stopping.agreed())
+            self.interruption.stop(self.interruption.agreed())
 
     def state_dict(self) -> dict[str, Any]:
         """The states of torch's generators, which Lightning does not keep; nothing of ours draws from them, a loss of

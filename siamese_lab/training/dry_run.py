@@ -34,13 +34,13 @@ class Probe:
     gradient: bool
 
 
-def describe(cfg: DictConfig, lab: Experiment) -> list[str]:
+def describe(cfg: DictConfig, experiment: Experiment) -> list[str]:
     """The lines that `check` prints.
 
     Raises:
         LabError: if no probed batch has a gradient.
     """
-    samples, twin, loss = lab.samples, lab.module.twin, lab.module.loss
+    samples, twin, loss = experiment.samples, experiment.module.twin, experiment.module.loss
     shape = tuple(samples.images.shape[1:])
     parts = [f"{part} {len(ids):,} images of {len(samples.labels[ids].unique()):,} "
              "classes" for part in ("train", "val", "test")
@@ -49,9 +49,9 @@ def describe(cfg: DictConfig, lab: Experiment) -> list[str]:
     size = count_parameters(twin.backbone)
     weights: dict[str, nn.Module] = {"distance": cast(nn.Module, twin.distance), "loss": cast(nn.Module, loss)}
     heads = ", ".join(f"{name} {count_parameters(part):,}" for name, part in weights.items())
-    loader = BatchLoader(samples, lab.ids, lab.labels, lab.sampling)
-    mined = mine(lab, loader, cfg.evaluation.batch_size)
-    probes = [probe(lab, batch) for batch in islice(loader, PROBED)]
+    loader = BatchLoader(samples, experiment.ids, experiment.labels, experiment.sampling)
+    mined = mine(experiment, loader, cfg.evaluation.batch_size)
+    probes = [probe(experiment, batch) for batch in islice(loader, PROBED)]
     idle = 1 - sum(p.gradient for p in probes) / len(probes)
     if idle == 1:
         first = probes[0]
@@ -63,9 +63,9 @@ def describe(cfg: DictConfig, lab: Experiment) -> list[str]:
         )
         counts = f"positives {first.positives}, negatives {first.negatives} in the first one"
         raise LabError(f"none of {len(probes)} batches gives a gradient: {counts}; {why}")
-    missed = never_drawn(lab, cfg.trainer.max_epochs, loader.table)
+    missed = never_drawn(experiment, cfg.trainer.max_epochs, loader.table)
     names = [
-        printable(samples.classes[int(samples.labels[lab.ids[(lab.labels == label).nonzero()[0, 0]]])])
+        printable(samples.classes[int(samples.labels[experiment.ids[(experiment.labels == label).nonzero()[0, 0]]])])
         for label in missed[:5].tolist()
     ]
     run_id = resolved_hash(cfg, samples.fingerprint)
@@ -75,31 +75,33 @@ def describe(cfg: DictConfig, lab: Experiment) -> list[str]:
         f"embeddings of {twin.dim} dimensions",
         f"batch      {_mean([len(b.ids) for b in islice(loader, 1)]):.0f} images: {_tuples(probes)}{mined}",
         f"gradient   {100 * idle:.0f} % of {len(probes)} batches without",
-        f"classes    {len(missed):,} of {len(lab.labels.unique()):,} would never be drawn"
+        f"classes    {len(missed):,} of {len(experiment.labels.unique()):,} would never be drawn"
         + (f", e.g. {', '.join(names)}" if names else ""),
-        f"training   {cfg.trainer.max_epochs} epochs of {len(loader):,} batches on {lab.decided.accelerator}, "
-        f"{lab.decided.precision}, "
-        f"{lab.decided.layout}",
-        f"evaluated by  {', '.join(lab.protocols)}; the best checkpoint by {next(iter(lab.protocols))}",
+        f"training   {cfg.trainer.max_epochs} epochs of {len(loader):,} batches on {experiment.decided.accelerator}, "
+        f"{experiment.decided.precision}, "
+        f"{experiment.decided.layout}",
+        f"evaluated by  {', '.join(experiment.protocols)}; the best checkpoint by {next(iter(experiment.protocols))}",
         f"run        {run_folder(cfg.study, run_id).path}",
     ]
 
 
-def mine(lab: Experiment, loader: BatchLoader, size: int) -> str:
+def mine(experiment: Experiment, loader: BatchLoader, size: int) -> str:
     """Gives the loader the table of its first epoch where the sampling has no warm-up; says on what the batches are
     evaluated.
     """
-    if not isinstance(lab.sampling, MinedSampling):
+    if not isinstance(experiment.sampling, MinedSampling):
         return ""
-    if not lab.sampling.wants(0):
+    if not experiment.sampling.wants(0):
         return " (of the warm-up, before anything is mined)"
-    loader.table = lab.sampling.mine(embed_ids(lab.module.twin, lab.samples, lab.ids, size), lab.module.twin.distance)
+    loader.table = experiment.sampling.mine(
+        embed_ids(experiment.module.twin, experiment.samples, experiment.ids, size), experiment.module.twin.distance
+    )
     return " (mined with the untrained network)"
 
 
-def probe(lab: Experiment, batch: Batch) -> Probe:
+def probe(experiment: Experiment, batch: Batch) -> Probe:
     """Sends one batch through the untrained network and the loss."""
-    module, twin = lab.module, lab.module.twin
+    module, twin = experiment.module, experiment.module.twin
     with torch.no_grad():
         z = twin.backbone(module.on_after_batch_transfer(batch, 0).x).float()
     e = Embedded(z.requires_grad_(), batch.labels, batch.ids, distance=twin.distance, where=(batch.epoch, batch.step))
@@ -115,18 +117,18 @@ def probe(lab: Experiment, batch: Batch) -> Probe:
     return Probe(int(positives.sum()) // 2, int(negatives.sum()) // 2, triplets, flowing)
 
 
-def never_drawn(lab: Experiment, epochs: int, table: Tensor | None = None) -> Tensor:
+def never_drawn(experiment: Experiment, epochs: int, table: Tensor | None = None) -> Tensor:
     """The training classes that no batch of the planned epochs holds.
 
     Args:
-        lab: the run.
+        experiment: the run.
         epochs: how many are planned.
         table: mined with the untrained network; None where there is none yet, or none is ever wanted.
     """
-    unseen = torch.ones(int(lab.labels.max()) + 1, dtype=torch.bool)
+    unseen = torch.ones(int(experiment.labels.max()) + 1, dtype=torch.bool)
     for epoch in range(epochs):
-        for ids, _ in lab.sampling.batches(epoch, table):
-            unseen[lab.labels[ids]] = False
+        for ids, _ in experiment.sampling.batches(epoch, table):
+            unseen[experiment.labels[ids]] = False
             if not unseen.any():
                 return unseen.nonzero().flatten()
     return unseen.nonzero().flatten()

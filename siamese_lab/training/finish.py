@@ -28,7 +28,7 @@ from siamese_lab.training.validation import Validation
 
 
 def finish_run(
-    cfg: DictConfig, folder: RunFolder, lab: Experiment, validation: Validation, speed: Throughput
+    cfg: DictConfig, folder: RunFolder, experiment: Experiment, validation: Validation, throughput: Throughput
 ) -> dict[str, Figure]:
     """Evaluates the best epoch on validation and, unless the run belongs to a study, on the test part; writes all of
     it.
@@ -36,21 +36,23 @@ def finish_run(
     Args:
         cfg: the run's.
         folder: the run's.
-        lab: everything built; the module gets the weights of the best epoch.
+        experiment: everything built; the module gets the weights of the best epoch.
         validation: what was seen on the way.
-        speed: how fast it went.
+        throughput: how fast it went.
 
     Returns:
         The figures of the part that the run shows, named "<protocol>/<figure>".
     """
-    size, samples, protocols = cfg.evaluation.batch_size, lab.samples, lab.protocols
-    seconds, best = speed.elapsed, validation.best
-    epoch = restore(lab.module, folder.path / "checkpoints" / (BEST if best is not None else LAST), lab.module.device)
-    twin = lab.module.evaluated
+    size, samples, protocols = cfg.evaluation.batch_size, experiment.samples, experiment.protocols
+    seconds, best = throughput.elapsed, validation.best
+    epoch = restore(
+        experiment.module, folder.path / "checkpoints" / (BEST if best is not None else LAST), experiment.module.device
+    )
+    twin = experiment.module.evaluated
     sealed = is_sealed(folder)
     part: Literal["val", "test"] = "val" if sealed else "test"
     ids: dict[str, Tensor] = {name: samples.ids(name) for name in dict.fromkeys(("val", part))}
-    seen = _kept(lab, validation)
+    seen = _kept(experiment, validation)
     seen |= {
         name: embed_part(twin, samples, rows, size) for name, rows in ids.items() if len(rows) and name not in seen
     }
@@ -66,7 +68,7 @@ def finish_run(
             curves_file(folder.path, name), {protocol: thin_curve(curve) for protocol, curve in by_protocol.items()}
         )
     schema = {"schema": SCHEMA_VERSION}
-    names = [samples.classes[label] for label in samples.labels[lab.ids].unique().tolist()]
+    names = [samples.classes[label] for label in samples.labels[experiment.ids].unique().tolist()]
     write_json(folder.path / "classes.json", schema | {"train": names})
     metrics = {
         **schema,
@@ -74,22 +76,22 @@ def finish_run(
         "test": plain_figures(figures.get("test", {})),
         "val": plain_figures(figures["val"]),
         "untrained": plain_figures(
-            untrained_figures(cfg, lab, part, folder.path.parent / "untrained" if sealed else None)
+            untrained_figures(cfg, experiment, part, folder.path.parent / "untrained" if sealed else None)
         ),
         "best": best[validation.monitor] if best is not None else None,
         "chosen": chosen,
         "epoch": epoch,
         "training": {
             "seconds": round(seconds, 1),
-            "steps": speed.steps,
-            "images_per_second": speed.rate,
-            "first_step": speed.first_step,
+            "steps": throughput.steps,
+            "images_per_second": throughput.rate,
+            "first_step": throughput.first_step,
         },
         "history": validation.history,
         "data": {"disjoint": samples.disjoint, "fingerprint": samples.fingerprint},
     }
     write_json(folder.path / "metrics.json", metrics)
-    step = int(best["step"]) if best is not None else speed.steps
+    step = int(best["step"]) if best is not None else throughput.steps
     began = datetime.fromisoformat(folder.info()["started"]).timestamp()
     evaluated = EvaluatedPart(
         part,
@@ -106,6 +108,10 @@ def finish_run(
     return figures[part]
 
 
-def _kept(lab: Experiment, validation: Validation) -> dict[str, EmbeddedSet]:
+def _kept(experiment: Experiment, validation: Validation) -> dict[str, EmbeddedSet]:
     """The validation part, where it was embedded by the best epoch's weights in this process."""
-    return {} if validation.seen is None else {"val": replace(validation.seen, distance=lab.module.evaluated.distance)}
+    return (
+        {}
+        if validation.seen is None
+        else {"val": replace(validation.seen, distance=experiment.module.evaluated.distance)}
+    )

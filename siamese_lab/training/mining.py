@@ -20,11 +20,11 @@ class Mining(pl.Callback):
     Args:
         loader: of the training part.
         batch_size: images embedded at once.
-        stopping: may end the run while it mines.
+        interruption: may end the run while it mines.
     """
 
-    def __init__(self, loader: BatchLoader, batch_size: int, stopping: Interruption | None = None) -> None:
-        self.loader, self.batch_size, self.stopping = loader, batch_size, stopping or Interruption()
+    def __init__(self, loader: BatchLoader, batch_size: int, interruption: Interruption | None = None) -> None:
+        self.loader, self.batch_size, self.interruption = loader, batch_size, interruption or Interruption()
         self.done = 0  # batches of this epoch
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -32,7 +32,7 @@ class Mining(pl.Callback):
         loader = self.loader
         loader.epoch, loader.start, self.done = trainer.current_epoch, 0, 0
         if isinstance(loader.sampling, MinedSampling) and loader.sampling.wants(loader.epoch):
-            with self.stopping.at_once():
+            with self.interruption.at_once():
                 z = embed_ids(pl_module.twin, loader.samples, loader.ids, self.batch_size)
                 loader.table = collectives.broadcast(loader.sampling.mine(z, pl_module.twin.distance, loader.epoch))
 

@@ -33,23 +33,28 @@ def main() -> int:
     OmegaConf.set_struct(cfg, True)
     packages = orders["packages"]
     t, path = cfg.trainer, Path(orders["run"])
-    stopping = Interruption(duration(t.max_time))
+    interruption = Interruption(duration(t.max_time))
     try:
-        with stopping.listening():
-            lab = assemble(cfg, trust=Trust(None if packages is None else tuple(packages)))
-            if lab.samples.fingerprint != orders["fingerprint"]:
+        with interruption.listening():
+            experiment = assemble(cfg, trust=Trust(None if packages is None else tuple(packages)))
+            if experiment.samples.fingerprint != orders["fingerprint"]:
                 raise LabError("the data changed while the run was being started: start it again")
             start = Start(Path(orders["checkpoint"]) if orders["checkpoint"] else None, orders["step"])
-            gpu = lab.decided.accelerator == "gpu"
+            gpu = experiment.decided.accelerator == "gpu"
             with collectives.process_group(
-                Path(orders["meeting"]), orders["rank"], t.devices, gpu, lab.decided.threads
+                Path(orders["meeting"]), orders["rank"], t.devices, gpu, experiment.decided.threads
             ):
                 validation = Validation(
-                    lab.samples, lab.protocols, t.validate_every, cfg.evaluation.batch_size, t.patience, stopping
+                    experiment.samples,
+                    experiment.protocols,
+                    t.validate_every,
+                    cfg.evaluation.batch_size,
+                    t.patience,
+                    interruption,
                 )
-                fit(cfg, path, lab, validation, Throughput(), stopping, start)
+                fit(cfg, path, experiment, validation, Throughput(), interruption, start)
     except BaseException as error:
-        end = exit_state(error, RunFolder(path), stopping.step)
+        end = exit_state(error, RunFolder(path), interruption.step)
         if end.message is None and not isinstance(error, LabError):
             traceback.print_exc()
         else:

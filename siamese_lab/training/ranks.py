@@ -30,14 +30,14 @@ LEAVING = 60.0  # seconds for the others to end once everything is done
 
 @contextmanager
 def group(
-    cfg: DictConfig, folder: RunFolder, lab: Experiment, start: Start, give_up: Callable[[Lost], None]
+    cfg: DictConfig, folder: RunFolder, experiment: Experiment, start: Start, give_up: Callable[[Lost], None]
 ) -> Iterator[None]:
     """Within it, `trainer.devices` processes train the run, all by `fitting.fit`.
 
     Args:
         cfg: the run's.
         folder: the run's.
-        lab: everything built; the others build their own.
+        experiment: everything built; the others build their own.
         start: where to go on.
         give_up: called from a thread where this process hangs since another one is gone; then it ends, whatever it is
             doing.
@@ -54,10 +54,10 @@ def group(
         orders = {
             "run": str(folder.path),
             "config": OmegaConf.to_yaml(cfg),
-            "fingerprint": lab.samples.fingerprint,
+            "fingerprint": experiment.samples.fingerprint,
             "checkpoint": str(start.path) if start.path else None,
             "step": start.step,
-            "packages": lab.trust.packages,
+            "packages": experiment.trust.packages,
             "meeting": str(meeting),
         }
         others = [Other.start(orders | {"rank": rank}, Path(scratch) / f"{rank}.txt") for rank in range(1, processes)]
@@ -70,7 +70,7 @@ def group(
         threading.Thread(target=_watch, args=(others, done, leave), daemon=True).start()
         try:
             with collectives.process_group(
-                meeting, 0, processes, lab.decided.accelerator == "gpu", lab.decided.threads
+                meeting, 0, processes, experiment.decided.accelerator == "gpu", experiment.decided.threads
             ):
                 try:
                     yield

@@ -27,7 +27,7 @@ from siamese_lab.training.validation import Validation
 
 
 def train(
-    cfg: DictConfig, folder: RunFolder, lab: Experiment, force: bool = False, resume: bool = False
+    cfg: DictConfig, folder: RunFolder, experiment: Experiment, force: bool = False, resume: bool = False
 ) -> dict[str, Figure]:
     """Trains a run and evaluates its best checkpoint: on validation, and on the test part unless the run belongs to a
     study.
@@ -35,7 +35,7 @@ def train(
     Args:
         cfg: from `config.compose`.
         folder: where everything is written.
-        lab: from `assemble(cfg)`.
+        experiment: from `assemble(cfg)`.
         force: remove what an earlier run with the same id has written.
         resume: go on from the newest checkpoint of a run that was stopped or killed.
 
@@ -47,28 +47,28 @@ def train(
             reached `trainer.max_time` is evaluated as it is; its state is then "timeout".
     """
     quiet()
-    stopping = Interruption(duration(cfg.trainer.max_time))
-    with folder.held(), stopping.listening(), quiet_threads():
+    interruption = Interruption(duration(cfg.trainer.max_time))
+    with folder.held(), interruption.listening(), quiet_threads():
         start = newest_checkpoint(folder.path / "checkpoints") if resume else Start()
         if start.path is not None:
             # a checkpoint of another network is refused while nothing has been touched
-            restore(lab.module, start.path, lab.module.device)
+            restore(experiment.module, start.path, experiment.module.device)
         if resume:
             for words in start.broken:
                 print(f"siamese-lab: {words}", file=sys.stderr)
             where = f"goes on after step {start.step}" if start.path else "begins anew: it has no checkpoint yet"
             print(f"siamese-lab: {where}", file=sys.stderr)
-            folder.reopen(lab.decided.as_dict(), start.step)
+            folder.reopen(experiment.decided.as_dict(), start.step)
         else:
-            folder.create(lab.decided.as_dict(), force, config_text(cfg))
+            folder.create(experiment.decided.as_dict(), force, config_text(cfg))
         try:
             if not resume or "network" not in folder.info():  # it was killed before it was described
-                _describe(cfg, folder, lab)
-            figures, late = _run(cfg, folder, lab, stopping, start)
+                _describe(cfg, folder, experiment)
+            figures, late = _run(cfg, folder, experiment, interruption, start)
             end = exit_state(late, folder, late.step) if late is not None else ExitState("ok", 0)
             folder.finish(end.state, reason=None if late is None else str(late))
         except BaseException as error:
-            end = _ended(error, folder, stopping.step)
+            end = _ended(error, folder, interruption.step)
             if end.message is None:
                 raise
             raise LabError(end.message, end.exit_code) from error
@@ -77,11 +77,11 @@ def train(
     return figures
 
 
-def _describe(cfg: DictConfig, folder: RunFolder, lab: Experiment) -> None:
+def _describe(cfg: DictConfig, folder: RunFolder, experiment: Experiment) -> None:
     """Writes what is known of a run before it trains."""
-    shape, classes = network(lab)
-    headlines = [f"{name}/{protocol.headline}" for name, protocol in lab.protocols.items()]
-    twin = lab.module.twin
+    shape, classes = network(experiment)
+    headlines = [f"{name}/{protocol.headline}" for name, protocol in experiment.protocols.items()]
+    twin = experiment.module.twin
     costs = {
         "parameters": count_parameters(twin),
         "multiply_adds": multiply_adds(twin.backbone, shape),
@@ -106,7 +106,7 @@ def _ended(error: BaseException, folder: RunFolder, step: int) -> ExitState:
 
 
 def _run(
-    cfg: DictConfig, folder: RunFolder, lab: Experiment, stopping: Interruption, start: Start
+    cfg: DictConfig, folder: RunFolder, experiment: Experiment, interruption: Interruption, start: Start
 ) -> tuple[dict[str, Figure], Stopped | None]:
     """Trains, goes back to the best epoch, evaluates, writes; returns the figures, and what ended training where the
     limit of time did.
@@ -116,23 +116,23 @@ def _run(
     """
     size, t = cfg.evaluation.batch_size, cfg.trainer
     kept = folder.path / "history.json"
-    validation, speed = (
-        Validation(lab.samples, lab.protocols, t.validate_every, size, t.patience, stopping, kept),
+    validation, throughput = (
+        Validation(experiment.samples, experiment.protocols, t.validate_every, size, t.patience, interruption, kept),
         Throughput(),
     )
     late: Stopped | None = None
 
     def give_up(lost: Lost) -> None:
-        end = _ended(lost, folder, stopping.step)
+        end = _ended(lost, folder, interruption.step)
         print(f"siamese-lab: {end.message}", file=sys.stderr, flush=True)
         os._exit(end.exit_code)
 
     try:
-        with ranks.group(cfg, folder, lab, start, give_up):
-            fit(cfg, folder.path, lab, validation, speed, stopping, start)
+        with ranks.group(cfg, folder, experiment, start, give_up):
+            fit(cfg, folder.path, experiment, validation, throughput, interruption, start)
     except Stopped as stop:
         if stop.reason != "max_time":
             raise
         late = stop
-    with stopping.at_once():
-        return finish_run(cfg, folder, lab, validation, speed), late
+    with interruption.at_once():
+        return finish_run(cfg, folder, experiment, validation, throughput), late

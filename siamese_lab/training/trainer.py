@@ -29,51 +29,55 @@ from siamese_lab.training.validation import Validation
 def fit(
     cfg: DictConfig,
     path: Path,
-    lab: Experiment,
+    experiment: Experiment,
     validation: Validation,
-    speed: Throughput,
-    stopping: Interruption,
+    throughput: Throughput,
+    interruption: Interruption,
     start: Start,
 ) -> None:
-    """Trains `lab.module`, which stays on its device; `validation` and `speed` hold what was seen on the way.
+    """Trains `experiment.module`, which stays on its device; `validation` and `throughput` collect their figures.
 
     Args:
         cfg: the run's.
         path: of the run folder.
-        lab: everything built.
+        experiment: everything built.
         validation: evaluates after an epoch.
-        speed: measures the rate.
-        stopping: may end it.
+        throughput: measures the rate.
+        interruption: may end it.
         start: where to go on.
 
     Raises:
-        Stopped: if `stopping` ended it.
+        Stopped: if `interruption` ended it.
     """
-    data = SiameseData(lab.samples, lab.ids, lab.labels, lab.sampling, cfg.trainer.workers)
-    validated = len(lab.samples.ids("val")) > 0
+    data = SiameseData(experiment.samples, experiment.ids, experiment.labels, experiment.sampling, cfg.trainer.workers)
+    validated = len(experiment.samples.ids("val")) > 0
     callbacks = [
-        stopping,
-        Mining(data.loader, cfg.evaluation.batch_size, stopping),
-        *lab.callbacks.values(),
+        interruption,
+        Mining(data.loader, cfg.evaluation.batch_size, interruption),
+        *experiment.callbacks.values(),
         *([validation] if validated else []),
-        speed,
+        throughput,
         *progress(cfg.trainer.progress and collectives.rank() == 0, validation.monitor),
         CheckpointKeeper(
-            path / "checkpoints", validation if validated else None, stopping, cfg.trainer.checkpoint_every
+            path / "checkpoints", validation if validated else None, interruption, cfg.trainer.checkpoint_every
         ),
     ]
     if cfg.trainer.sync_batchnorm and collectives.world() > 1:
-        lab.module.twin.backbone = with_sync_batchnorm(lab.module.twin.backbone, lab.decided.accelerator == "gpu")
-    fitting = trainer(cfg, path, lab, callbacks, start.step)
+        experiment.module.twin.backbone = with_sync_batchnorm(
+            experiment.module.twin.backbone, experiment.decided.accelerator == "gpu"
+        )
+    fitting = trainer(cfg, path, experiment, callbacks, start.step)
     try:
-        fitting.fit(lab.module, data, ckpt_path=start.path, weights_only=True)
+        fitting.fit(experiment.module, data, ckpt_path=start.path, weights_only=True)
     except SystemExit as stop:  # what Lightning makes of Ctrl-C
         raise KeyboardInterrupt from stop
     finally:
-        lab.module.to(fitting.strategy.root_device)  # Lightning leaves it on the CPU
+        experiment.module.to(fitting.strategy.root_device)  # Lightning leaves it on the CPU
 
 
-def trainer(cfg: DictConfig, path: Path, lab: Experiment, callbacks: list[pl.Callback], step: int = 0) -> pl.Trainer:
+def trainer(
+    cfg: DictConfig, path: Path, experiment: Experiment, callbacks: list[pl.Callback], step: int = 0
+) -> pl.Trainer:
     """Lightning's trainer from the plain keys of `cfg.trainer`; TensorBoard drops what a killed process logged after
     `step`.
     """
@@ -81,10 +85,10 @@ def trainer(cfg: DictConfig, path: Path, lab: Experiment, callbacks: list[pl.Cal
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no operation here reads it, and filling takes 8 % of a step
     writes = collectives.rank() == 0
     return pl.Trainer(
-        accelerator=lab.decided.accelerator,
+        accelerator=experiment.decided.accelerator,
         devices=collectives.world(),
         strategy=ManualGradientStrategy(cluster_environment=ExternalProcesses()) if collectives.world() > 1 else "auto",
-        precision=lab.decided.precision,  # type: ignore[arg-type]
+        precision=experiment.decided.precision,  # type: ignore[arg-type]
         max_epochs=t.max_epochs,
         gradient_clip_val=t.gradient_clip_val,
         deterministic=t.deterministic,

@@ -19,38 +19,47 @@ DECIDE = ("seed", "backbone", "distance", "augment", "protocol", "evaluation", "
 """What the figures follow from, beside the data: runs of a study that differ in their loss alone share them."""
 
 
-def untrained_figures(cfg: DictConfig, lab: Experiment, part: str, shared: Path | None = None) -> dict[str, Figure]:
+def untrained_figures(
+    cfg: DictConfig, experiment: Experiment, part: str, shared: Path | None = None
+) -> dict[str, Figure]:
     """Values without intervals, named "<protocol>/<figure>".
 
     Args:
         cfg: the run's.
-        lab: the run's.
+        experiment: the run's.
         part: "val" or "test".
         shared: a folder of figures that other runs have left; gets these ones. None = always computed.
     """
     if shared is None:
-        return _computed(cfg, lab, part)
+        return _computed(cfg, experiment, part)
     decided = [
         OmegaConf.to_container(OmegaConf.create({"value": OmegaConf.select(cfg, key)}), resolve=True) for key in DECIDE
     ]
     text = json.dumps(
-        [decided, part, lab.samples.fingerprint, str(lab.module.device.type), code_hash()], sort_keys=True
+        [decided, part, experiment.samples.fingerprint, str(experiment.module.device.type), code_hash()], sort_keys=True
     )
     file = shared / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
     try:
         return {name: Figure(**figure) for name, figure in read_json(file)["figures"].items()}
     except (LabError, KeyError, TypeError):  # nobody was here yet, or a kill came in between
-        found = _computed(cfg, lab, part)
+        found = _computed(cfg, experiment, part)
     shared.mkdir(exist_ok=True)
     write_json(file, {"schema": SCHEMA_VERSION, "figures": {name: asdict(one) for name, one in found.items()}})
     return found
 
 
-def _computed(cfg: DictConfig, lab: Experiment, part: str) -> dict[str, Figure]:
-    start = build_twin(cfg, network(lab)[0]).to(lab.module.device)
-    size, val = cfg.evaluation.batch_size, lab.samples.ids("val")
-    seen = embed_part(start, lab.samples, val, size) if len(val) else None
-    chosen = choose(start, lab.samples, lab.protocols, size, seen=seen)
+def _computed(cfg: DictConfig, experiment: Experiment, part: str) -> dict[str, Figure]:
+    start = build_twin(cfg, network(experiment)[0]).to(experiment.module.device)
+    size, val = cfg.evaluation.batch_size, experiment.samples.ids("val")
+    seen = embed_part(start, experiment.samples, val, size) if len(val) else None
+    chosen = choose(start, experiment.samples, experiment.protocols, size, seen=seen)
     return evaluate_part(
-        start, lab.samples, part, lab.protocols, chosen, size, influences=False, seen=seen if part == "val" else None
+        start,
+        experiment.samples,
+        part,
+        experiment.protocols,
+        chosen,
+        size,
+        influences=False,
+        seen=seen if part == "val" else None,
     )

@@ -30,7 +30,7 @@ class Validation(pl.Callback):
         every: epochs between two validations.
         batch_size: images embedded at once.
         patience: validations without a better headline figure before training stops; None = never.
-        stopping: may end the run while it evaluates.
+        interruption: may end the run while it evaluates.
         kept: a file that gets the history after each validation, for whoever watches; None = no file.
     """
 
@@ -41,11 +41,11 @@ class Validation(pl.Callback):
         every: int,
         batch_size: int,
         patience: int | None = None,
-        stopping: Interruption | None = None,
+        interruption: Interruption | None = None,
         kept: Path | None = None,
     ) -> None:
         self.samples, self.protocols, self.every, self.batch_size = samples, protocols, every, batch_size
-        self.patience, self.stopping, self.kept = patience, stopping or Interruption(), kept
+        self.patience, self.interruption, self.kept = patience, interruption or Interruption(), kept
         first, protocol = next(iter(protocols.items()))
         self.monitor = f"val/{first}/{protocol.headline}"
         self.better = protocol.better
@@ -71,7 +71,7 @@ class Validation(pl.Callback):
         """Evaluates and logs, where it is due."""
         if not self.due(trainer):
             return
-        with self.stopping.at_once():
+        with self.interruption.at_once():
             seen = embed_part(pl_module.evaluated, self.samples, self.samples.ids("val"), self.batch_size)
             figures = evaluate_part(
                 pl_module.evaluated,

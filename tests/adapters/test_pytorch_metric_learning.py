@@ -301,6 +301,6 @@ def test_from_the_command_line_to_a_run():
     cfg = compose(
         [*words, "data.size=16", "data.images_per_class=8", "data.train_scripts=[GREEK]", "sampling.batch_size=32"]
     )
-    lab = assemble(cfg, trust=LAB_ONLY)
-    assert (lab.module.loss.loss.m, lab.module.loss.loss.gamma) == (0.4, 80)
+    experiment = assemble(cfg, trust=LAB_ONLY)
+    assert (experiment.module.loss.loss.m, experiment.module.loss.loss.gamma) == (0.4, 80)
     assert cfg.distance["_target_"].endswith("Cosine")

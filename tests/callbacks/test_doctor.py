@@ -25,15 +25,17 @@ FAST = ["loss=triplet", "miner=batch_hard", "optimizer.lr=0.3"]  # a hundred tim
 def trained(path, *words, shuffled=False):
     """The doctor after a training on the small problem, with labels that say nothing if `shuffled`."""
     quiet()
-    lab = assemble(compose([*SMALL, *SHORT, *words]))
+    experiment = assemble(compose([*SMALL, *SHORT, *words]))
     cfg = compose([*SMALL, *SHORT, *words])
     if shuffled:
-        order = torch.randperm(len(lab.labels), generator=torch.Generator().manual_seed(0))
-        labels = lab.labels[order]
-        lab = replace(lab, labels=labels, sampling=type(lab.sampling)(labels=labels, batch_size=96, steps=15))
-    validation = Validation(lab.samples, lab.protocols, 1000, 500, None, Interruption())
-    fit(cfg, path, lab, validation, Throughput(), Interruption(), Start())
-    return lab.callbacks["doctor"]
+        order = torch.randperm(len(experiment.labels), generator=torch.Generator().manual_seed(0))
+        labels = experiment.labels[order]
+        experiment = replace(
+            experiment, labels=labels, sampling=type(experiment.sampling)(labels=labels, batch_size=96, steps=15)
+        )
+    validation = Validation(experiment.samples, experiment.protocols, 1000, 500, None, Interruption())
+    fit(cfg, path, experiment, validation, Throughput(), Interruption(), Start())
+    return experiment.callbacks["doctor"]
 
 
 @pytest.mark.parametrize(("words", "illness"), [

@@ -32,14 +32,14 @@ def read(path):
         return list(csv.DictReader(file))
 
 
-def swapped(lab, cfg, share=0.02):
-    """The lab with the labels of some training images replaced by others, and the places of these."""
-    n, classes = len(lab.labels), int(lab.labels.max()) + 1
+def swapped(experiment, cfg, share=0.02):
+    """The experiment with the labels of some training images replaced by others, and the places of these."""
+    n, classes = len(experiment.labels), int(experiment.labels.max()) + 1
     g = torch.Generator().manual_seed(cfg.seed)
     places = torch.randperm(n, generator=g)[: round(share * n)]
-    labels = lab.labels.clone()
+    labels = experiment.labels.clone()
     labels[places] = (labels[places] + torch.randint(1, classes, places.shape, generator=g)) % classes
-    return replace(lab, labels=labels, sampling=build(cfg.sampling, labels=labels, seed=cfg.seed)), places
+    return replace(experiment, labels=labels, sampling=build(cfg.sampling, labels=labels, seed=cfg.seed)), places
 
 
 def trained(path, words):
@@ -49,23 +49,23 @@ def trained(path, words):
     quiet()
     cfg = compose([*words, LEDGER, "trainer.progress=false"])
     whole = assemble(cfg)
-    lab, places = swapped(whole, cfg)
+    experiment, places = swapped(whole, cfg)
     fit(
         cfg,
         path,
-        lab,
-        Validation(lab.samples, lab.protocols, 1000, 500, None, Interruption()),
+        experiment,
+        Validation(experiment.samples, experiment.protocols, 1000, 500, None, Interruption()),
         Throughput(),
         Interruption(),
         Start(),
     )
     rows = {row["image"]: row for row in read(path / "ledger.csv")}
-    assert len(rows) == len(lab.ids)
-    samples, found = lab.samples, []
-    for sample in lab.ids[places].tolist():
+    assert len(rows) == len(experiment.ids)
+    samples, found = experiment.samples, []
+    for sample in experiment.ids[places].tolist():
         name = samples.files[samples.row[sample]] if samples.files else str(sample)
         found.append(rows[name + (f"@{90 * samples.turn[sample]}" if samples.turn[sample] else "")])
-    own = [samples.classes[label] for label in samples.labels[lab.ids[places]].tolist()]
+    own = [samples.classes[label] for label in samples.labels[experiment.ids[places]].tolist()]
     right = sum(row["resembles"] == name for row, name in zip(found, own, strict=True)) / len(own)
     return torch.tensor([int(row["rank"]) for row in found]) / len(rows), right
 

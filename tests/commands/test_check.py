@@ -41,18 +41,18 @@ def test_mined_samplings_are_judged_on_their_warm_up_or_after_one_pass(outputs, 
 
 def test_classes_never_drawn_are_counted_over_the_planned_epochs():
     few = ["sampling.batch_size=16", "sampling.steps=2", "trainer.max_epochs=3"]
-    lab = assemble(compose([*SMALL, *few]))
-    drawn = torch.cat([ids for epoch in range(3) for ids, _ in lab.sampling.batches(epoch)])
-    missed = never_drawn(lab, 3)
-    assert len(missed) == 91 - len(lab.labels[drawn].unique())
+    experiment = assemble(compose([*SMALL, *few]))
+    drawn = torch.cat([ids for epoch in range(3) for ids, _ in experiment.sampling.batches(epoch)])
+    missed = never_drawn(experiment, 3)
+    assert len(missed) == 91 - len(experiment.labels[drawn].unique())
     assert len(missed) >= 91 - 3 * 2 * 4  # epochs x batches x classes a batch
 
 
 def test_what_would_train_nothing_is_refused():
     cfg = compose([*SMALL, "loss=contrastive", "loss.margin=1e-30", "sampling=random_pairs", "sampling.share_same=0.0"])
-    lab = assemble(cfg)
+    experiment = assemble(cfg)
     with pytest.raises(LabError, match=r"none of .* batches gives a gradient"):
-        describe(cfg, lab)
+        describe(cfg, experiment)
 
 
 def test_chunks_that_would_change_the_result_are_refused(capsys):

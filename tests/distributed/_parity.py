@@ -132,8 +132,8 @@ def step(names, precision, backbone, accelerator="cpu"):
     module, data = assembled(names, backbone)
     loader, gradients = data.loader, Gradients()
     decided = Decided(accelerator, precision, "channels_first", "default", 1, collectives.world())
-    lab = Experiment(loader.samples, loader.ids, loader.labels, loader.sampling, module, {}, decided)
-    made = trainer(CONFIG, Path("unused"), lab, [Mining(loader, CHUNK), gradients])
+    experiment = Experiment(loader.samples, loader.ids, loader.labels, loader.sampling, module, {}, decided)
+    made = trainer(CONFIG, Path("unused"), experiment, [Mining(loader, CHUNK), gradients])
     made.loggers = []
     made.fit(module, data)
     return torch.cat([g.flatten() for g in gradients.seen]), module

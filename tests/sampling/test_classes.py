@@ -102,13 +102,13 @@ def test_groups_are_those_of_the_training_part():
         "data.val_scripts=[ARMENIAN]",
     ]
     words += ["data.test_scripts=[GEORGIAN]", "backbone.width=16", "protocol=[verification]", "sampling=hierarchical"]
-    lab = assemble(compose([*words, "sampling.batch_size=32"]))
-    codes, names = lab.samples.groups["script"]
-    found = [{names[code] for code in codes[lab.ids[ids]].tolist()} for ids, _ in lab.sampling.batches(0)]
+    experiment = assemble(compose([*words, "sampling.batch_size=32"]))
+    codes, names = experiment.samples.groups["script"]
+    found = [{names[code] for code in codes[experiment.ids[ids]].tolist()} for ids, _ in experiment.sampling.batches(0)]
     assert all(len(one) == 1 for one in found)
     assert set.union(*found) == {"GREEK", "COPTIC"}
     with pytest.raises(LabError, match=r"sampling\.within: within must be one of script or null, got alphabet"):
-        assemble(compose([*words, "sampling.within=alphabet"]), samples=lab.samples)
+        assemble(compose([*words, "sampling.within=alphabet"]), samples=experiment.samples)
 
 
 # episodes

@@ -55,12 +55,12 @@ class Dies(pl.Callback):
 
 def trained(path, cfg, start, dies=False):
     """The module and the states of its optimizers after a training from `start` on."""
-    lab = assemble(cfg)
+    experiment = assemble(cfg)
     if dies:
-        lab.callbacks["dies"] = Dies()
-    validation = Validation(lab.samples, lab.protocols, 1, 500, None, Interruption())
+        experiment.callbacks["dies"] = Dies()
+    validation = Validation(experiment.samples, experiment.protocols, 1, 500, None, Interruption())
     try:
-        fit(cfg, path, lab, validation, Throughput(), Interruption(), start)
+        fit(cfg, path, experiment, validation, Throughput(), Interruption(), start)
     except Stopped:
         assert dies
     return newest_checkpoint(path / "checkpoints")

@@ -111,27 +111,29 @@ def test_no_two_epochs_draw_the_same_batches(outputs):
             seen.append((batch.epoch, batch.step, tuple(batch.ids.tolist())))
 
     cfg = compose([*SMALL, *FEW, "trainer.max_epochs=2"])
-    lab = assemble(cfg)
+    experiment = assemble(cfg)
     from siamese_lab.data.module import SiameseData
     from siamese_lab.training.trainer import quiet, trainer
 
     quiet()
-    data = SiameseData(lab.samples, lab.ids, lab.labels, lab.sampling)
+    data = SiameseData(experiment.samples, experiment.ids, experiment.labels, experiment.sampling)
     outputs.mkdir()
-    trainer(cfg, outputs, lab, [Ids(data.loader, 500)]).fit(lab.module, data)
+    trainer(cfg, outputs, experiment, [Ids(data.loader, 500)]).fit(experiment.module, data)
     assert [(epoch, step) for epoch, step, _ in seen] == [(e, s) for e in range(2) for s in range(12)]
     assert len({ids for _, _, ids in seen}) == 24
 
 
 def test_mining_changes_what_is_drawn_after_the_warm_up(outputs):
     cfg = compose([*SMALL, *FEW, "sampling=hard_triplets", "loss=triplet"])
-    lab = assemble(cfg)
+    experiment = assemble(cfg)
     from siamese_lab.evaluation.evaluator import embed_ids
 
-    table = lab.sampling.mine(embed_ids(lab.module.evaluated, lab.samples, lab.ids, 500), lab.module.twin.distance)
-    assert table.shape == (len(lab.ids), 10)
-    plain = torch.cat([ids for ids, _ in lab.sampling.batches(1)])
-    mined = torch.cat([ids for ids, _ in lab.sampling.batches(1, table)])
+    table = experiment.sampling.mine(
+        embed_ids(experiment.module.evaluated, experiment.samples, experiment.ids, 500), experiment.module.twin.distance
+    )
+    assert table.shape == (len(experiment.ids), 10)
+    plain = torch.cat([ids for ids, _ in experiment.sampling.batches(1)])
+    mined = torch.cat([ids for ids, _ in experiment.sampling.batches(1, table)])
     assert 0.1 < (plain != mined).float().mean() < 0.34  # of the negatives, a third of each batch, a half
 
 
