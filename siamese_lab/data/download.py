@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, cast
 from urllib.parse import urlsplit
 
 from filelock import FileLock
@@ -101,7 +101,13 @@ class _WebOnly(urllib.request.HTTPRedirectHandler):
     """Follows a server to another one, but not to ftp, which urllib's own would."""
 
     def redirect_request(
-        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
     ) -> urllib.request.Request | None:
         try:
             refuse_address(newurl)
@@ -160,9 +166,10 @@ def _fetch(url: str, part: Path, most: int, patience: float) -> None:
         raise _RetryError(f"{at:,} of {total:,} bytes came")
 
 
-def _opened(request: urllib.request.Request, patience: float) -> Any:
+def _opened(request: urllib.request.Request, patience: float) -> http.client.HTTPResponse:
     try:
-        return urllib.request.build_opener(_WebOnly).open(request, timeout=patience)
+        answer = urllib.request.build_opener(_WebOnly).open(request, timeout=patience)
+        return cast(http.client.HTTPResponse, answer)
     except (urllib.error.URLError, http.client.HTTPException):
         raise
     except (OSError, ValueError) as error:  # a stall or a break before the first byte, or an address that is none

@@ -10,7 +10,7 @@ from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 VERSION = 1  # raise it when the same file would give other pixels: stores are built anew
 FORMATS = ("PNG", "JPEG", "PPM", "BMP", "WEBP", "TIFF")  # Pillow knows 40 more, some of which run other programs
@@ -113,7 +113,7 @@ class Fit:
             raise BrokenImageError("empty, 0 bytes")
         try:
             image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
-        except Image.UnidentifiedImageError as error:
+        except UnidentifiedImageError as error:
             if data.startswith(MAGIC) or (data[:4], data[8:12]) == (b"RIFF", b"WEBP"):
                 raise BrokenImageError("truncated or damaged in its header") from error
             raise BrokenImageError(f"not an image (of {', '.join(FORMATS)})") from error

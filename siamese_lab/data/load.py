@@ -1,5 +1,6 @@
 """The data set of a config, decoded and checked."""
 
+import torch
 from omegaconf import DictConfig
 
 from siamese_lab.config.instantiate import build
@@ -18,7 +19,9 @@ def load_data(cfg: DictConfig, *, trust: Trust = EVERYTHING) -> Samples:
     """
     samples: Samples = build(cfg.data, trust=trust).load()
     if samples.disjoint == "label":
-        parts = {part: set(samples.labels[samples.ids(part)].unique().tolist()) for part in ("train", "val", "test")}
+        parts = {
+            part: set(torch.unique(samples.labels[samples.ids(part)]).tolist()) for part in ("train", "val", "test")
+        }
         for a, b in (("train", "val"), ("train", "test"), ("val", "test")):
             common = sorted(parts[a] & parts[b])
             if common:

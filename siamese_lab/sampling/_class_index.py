@@ -13,7 +13,7 @@ class Classes:
 
     def __init__(self, labels: Tensor) -> None:
         self.order = labels.argsort(stable=True)  # (N,) positions, class by class
-        _, self.of, self.count = labels.unique(return_inverse=True, return_counts=True)  # (N,), (C,)
+        _, self.of, self.count = torch.unique(labels, return_inverse=True, return_counts=True)  # (N,), (C,)
         self.first = self.count.cumsum(0) - self.count
 
     def __len__(self) -> int:
@@ -68,7 +68,7 @@ class Classes:
         Raises:
             ValueError: if there is none, or only one class at all.
         """
-        chosen = (self.count > 1).nonzero().flatten()
+        chosen: Tensor = (self.count > 1).nonzero().flatten()
         if len(self) < 2 or len(chosen) == 0:
             raise ValueError(
                 f"training needs at least two classes and a class of two images, the training data have {len(self)} "

@@ -104,7 +104,7 @@ class HardWindow:
         """
         positive = self.drawn.classes.partner(generator(self.seed, Stream.HARD_WINDOW_POSITIVES, epoch))  # (N,)
         near = nearest_others(z, self.drawn.classes.of.to(z.device), distance, self.last)[:, self.first - 1 :]  # (N, W)
-        for rows in torch.arange(len(z)).split(ROWS):
+        for rows in torch.split(torch.arange(len(z)), ROWS):
             a = z[rows]
             d = torch.stack([distance.pairwise(a, z[column]) for column in (positive[rows], *near[rows].unbind(1))], 1)
             near[rows] = near[rows].masked_fill(~self._passes(d[:, :1], d[:, 1:]).cpu(), -1)

@@ -67,7 +67,7 @@ class Hierarchical:
         kind = next(iter(groups)) if within is None else within
         codes = groups[kind][0]
         self.classes = Classes(codes * (labels.max() + 1) + labels)  # group by group
-        group = codes[self.classes.order[self.classes.first]].unique(return_inverse=True)[1]  # (C,)
+        _, group = torch.unique(codes[self.classes.order[self.classes.first]], return_inverse=True)  # (C,)
         size = group.bincount()  # (G,) classes
         self.start = size.cumsum(0) - size
         pairs = torch.zeros_like(size).index_add(0, group, (self.classes.count > 1).long())
@@ -93,7 +93,8 @@ class Hierarchical:
         """The batches of an epoch: a function of the seed and the epoch."""
         groups = self._groups(epoch)  # (steps,)
         lists = {
-            group: iter(self._classes(epoch, group, int((groups == group).sum()))) for group in groups.unique().tolist()
+            group: iter(self._classes(epoch, group, int((groups == group).sum())))
+            for group in torch.unique(groups).tolist()
         }
         for step, group in enumerate(groups.tolist()):
             classes = next(lists[group])  # (P,)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import pytorch_lightning as pl
+import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -54,7 +55,7 @@ def assemble(cfg: DictConfig, *, samples: Samples | None = None, trust: Trust = 
     ids = samples.ids("train")
     if len(ids) == 0:
         raise LabError("the training part of the data is empty: give it a larger share of the split")
-    classes, labels = samples.labels[ids].unique(return_inverse=True)
+    classes, labels = torch.unique(samples.labels[ids], return_inverse=True)
     if len(classes) < 2:
         raise LabError(
             f"training needs at least two classes, the training part has {len(classes)}: nothing could be told apart"

@@ -2,12 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from siamese_lab.core.files import put
+from siamese_lab.core.mappings import StateDict
 from siamese_lab.model.checkpoint import LAST, PREVIOUS
 
 
@@ -16,7 +16,7 @@ class WholeFiles(TorchCheckpointIO):
     part.
     """
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+    def save_checkpoint(self, checkpoint: StateDict, path: str | Path, storage_options: object = None) -> None:
         """Writes `checkpoint` to `path`; a reader finds the old file or the new one. The last but one is kept as
         `previous.ckpt`.
         """

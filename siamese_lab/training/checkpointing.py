@@ -1,12 +1,13 @@
 """Writes a run's checkpoints."""
 
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.utilities.types import STEP_OUTPUT
 
+from siamese_lab.core.mappings import StateDict
 from siamese_lab.model.checkpoint import BEST, LAST
 from siamese_lab.structures.batch import Batch
 from siamese_lab.training.interruption import Interruption
@@ -31,10 +32,10 @@ class CheckpointKeeper(Checkpoint):
         self, folder: Path, validation: Validation | None, interruption: Interruption, every: int | None = None
     ) -> None:
         self.folder, self.validation, self.interruption, self.every = folder, validation, interruption, every
-        self._random: dict[str, Any] | None = None
+        self._random: StateDict | None = None
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: STEP_OUTPUT, batch: Batch, batch_idx: int
     ) -> None:
         """Saves within an epoch; what falls on its last batch waits for the epoch's end."""
         if trainer.is_last_batch:
@@ -46,7 +47,7 @@ class CheckpointKeeper(Checkpoint):
             trainer.save_checkpoint(self.folder / LAST)
         self.interruption.stop(reason)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Saves after an epoch."""
         best = self.validation.best if self.validation is not None else None
         if best is not None and best["epoch"] == trainer.current_epoch:
@@ -56,7 +57,7 @@ class CheckpointKeeper(Checkpoint):
         if trainer.current_epoch + 1 < (trainer.max_epochs or 0) and not trainer.should_stop:
             self.interruption.stop(self.interruption.agreed())
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """The states of torch's generators, which Lightning does not keep; nothing of ours draws from them, a loss of
         the user's may.
         """
@@ -65,11 +66,11 @@ class CheckpointKeeper(Checkpoint):
             "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """Set once everything else has been restored."""
         self._random = state
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Puts the generators where they stood."""
         if self._random is not None:
             torch.set_rng_state(self._random["cpu"])

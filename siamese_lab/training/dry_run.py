@@ -42,7 +42,7 @@ def describe(cfg: DictConfig, experiment: Experiment) -> list[str]:
     """
     samples, twin, loss = experiment.samples, experiment.module.twin, experiment.module.loss
     shape = tuple(samples.images.shape[1:])
-    parts = [f"{part} {len(ids):,} images of {len(samples.labels[ids].unique()):,} "
+    parts = [f"{part} {len(ids):,} images of {len(torch.unique(samples.labels[ids])):,} "
              "classes" for part in ("train", "val", "test")
              if len(ids := samples.ids(part))]  # fmt: skip
     parts += [f"no {part} part" for part in ("val", "test") if not len(samples.ids(part))]
@@ -75,7 +75,7 @@ def describe(cfg: DictConfig, experiment: Experiment) -> list[str]:
         f"embeddings of {twin.dim} dimensions",
         f"batch      {_mean([len(b.ids) for b in islice(loader, 1)]):.0f} images: {_tuples(probes)}{mined}",
         f"gradient   {100 * idle:.0f} % of {len(probes)} batches without",
-        f"classes    {len(missed):,} of {len(experiment.labels.unique()):,} would never be drawn"
+        f"classes    {len(missed):,} of {len(torch.unique(experiment.labels)):,} would never be drawn"
         + (f", e.g. {', '.join(names)}" if names else ""),
         f"training   {cfg.trainer.max_epochs} epochs of {len(loader):,} batches on {experiment.decided.accelerator}, "
         f"{experiment.decided.precision}, "

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
+import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -68,7 +69,7 @@ def finish_run(
             curves_file(folder.path, name), {protocol: thin_curve(curve) for protocol, curve in by_protocol.items()}
         )
     schema = {"schema": SCHEMA_VERSION}
-    names = [samples.classes[label] for label in samples.labels[experiment.ids].unique().tolist()]
+    names = [samples.classes[label] for label in torch.unique(samples.labels[experiment.ids]).tolist()]
     write_json(folder.path / "classes.json", schema | {"train": names})
     metrics = {
         **schema,

@@ -4,17 +4,19 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from types import FrameType
-from typing import Any
+from typing import cast
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
 from siamese_lab.core.errors import Stopped
+from siamese_lab.core.mappings import StateDict
 from siamese_lab.distributed import collectives
 from siamese_lab.model.siamese import LOG_EVERY
 from siamese_lab.structures.batch import Batch
@@ -89,7 +91,7 @@ class Interruption(pl.Callback):
         if reason:
             raise Stopped(reason, self.step)
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """From here on there is something to lose. Lightning has put its own handler over ours in the meantime."""
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
@@ -98,11 +100,11 @@ class Interruption(pl.Callback):
         self._act()
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: STEP_OUTPUT, batch: Batch, batch_idx: int
     ) -> None:
         """Notes the step and looks at its loss; on a GPU every few steps, since a look waits for the device."""
         self.step = trainer.global_step
-        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+        loss = cast(Tensor, outputs["loss"] if isinstance(outputs, Mapping) else outputs)
         finite = torch.isfinite(loss.detach()).all()
         self._finite = finite if self._finite is None else self._finite & finite
         if loss.device.type == "cpu" or self.step % LOG_EVERY == 0 or trainer.is_last_batch:
@@ -118,13 +120,13 @@ class Interruption(pl.Callback):
         if finite is not None and not bool(finite):
             raise Stopped("diverged", self.step)
 
-    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: StateDict) -> None:
         """No checkpoint takes the place of a good one whose weights are no numbers."""
         self.look()
         if not all(bool(torch.isfinite(weight).all()) for weight in pl_module.parameters()):
             raise Stopped("diverged", self.step)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """What follows can be interrupted."""
         self._now = True
 

@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from omegaconf import DictConfig, OmegaConf
 
 from siamese_lab.core.errors import Lost, Stopped
+from siamese_lab.core.mappings import JsonObject
 from siamese_lab.distributed import collectives
 from siamese_lab.model.checkpoint import Start
-from siamese_lab.runs.folder import EXIT_CODES, RunFolder
+from siamese_lab.runs.folder import RunFolder
+from siamese_lab.runs.states import EXIT_CODES
 from siamese_lab.training.assemble import Experiment
 from siamese_lab.training.exit_state import out_of_memory
 
@@ -108,7 +110,7 @@ class Other:
     words: Path
 
     @staticmethod
-    def start(orders: dict[str, Any], words: Path) -> "Other":
+    def start(orders: JsonObject, words: Path) -> "Other":
         """Starts one, in a session of its own: Ctrl-C reaches the first process alone, which tells the others."""
         command = [sys.executable, "-m", "siamese_lab.training.rank_main"]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -1,11 +1,12 @@
 """Measures the steady rate of training."""
 
 import time
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import STEP_OUTPUT
 
+from siamese_lab.core.mappings import StateDict
 from siamese_lab.structures.batch import Batch
 
 WARM = 5  # first steps, in which kernels are chosen and memory is taken
@@ -39,14 +40,14 @@ class Throughput(pl.Callback):
         self._last = None
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
     ) -> None:
         """Notes when training began."""
         if self.first_step is None:
             self.first_step = time.time()
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: STEP_OUTPUT, batch: Batch, batch_idx: int
     ) -> None:
         """Counts the step."""
         if self.steps == WARM and trainer.strategy.root_device.type == "cuda":
@@ -57,12 +58,12 @@ class Throughput(pl.Callback):
             self.seconds += now - self._last
         self._last, self.steps = now, self.steps + 1
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """For the checkpoint."""
         counts = {"images": self.images, "steps": self.steps, "seconds": self.seconds, "first_step": self.first_step}
         return {**counts, "elapsed": self.elapsed}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """From the checkpoint."""
         self.images, self.steps, self.seconds = state["images"], state["steps"], state["seconds"]
         self.first_step, self._before, self._began = state["first_step"], state["elapsed"], time.time()

@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import pytorch_lightning as pl
 import torch
 
 from siamese_lab.core.files import SCHEMA_VERSION, write_json
+from siamese_lab.core.mappings import StateDict
 from siamese_lab.distributed import collectives
 from siamese_lab.evaluation.evaluator import embed_part, evaluate_part
+from siamese_lab.model.siamese import SiameseModule
+from siamese_lab.structures.contracts import EvaluationProtocol
 from siamese_lab.structures.embedded_set import EmbeddedSet
 from siamese_lab.structures.samples import Samples
 from siamese_lab.training.interruption import Interruption
@@ -37,7 +40,7 @@ class Validation(pl.Callback):
     def __init__(
         self,
         samples: Samples,
-        protocols: Mapping[str, Any],
+        protocols: Mapping[str, EvaluationProtocol],
         every: int,
         batch_size: int,
         patience: int | None = None,
@@ -63,18 +66,19 @@ class Validation(pl.Callback):
         epoch = trainer.current_epoch + 1
         return epoch % self.every == 0 or epoch == trainer.max_epochs
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """A run that is resumed after its last epoch trains no further one."""
         self._stop_if_impatient(trainer)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Evaluates and logs, where it is due."""
         if not self.due(trainer):
             return
+        twin = cast(SiameseModule, pl_module).evaluated
         with self.interruption.at_once():
-            seen = embed_part(pl_module.evaluated, self.samples, self.samples.ids("val"), self.batch_size)
+            seen = embed_part(twin, self.samples, self.samples.ids("val"), self.batch_size)
             figures = evaluate_part(
-                pl_module.evaluated,
+                twin,
                 self.samples,
                 "val",
                 self.protocols,
@@ -97,11 +101,11 @@ class Validation(pl.Callback):
             write_json(self.kept, {"schema": SCHEMA_VERSION, **known, "entries": self.history})
         self._stop_if_impatient(trainer)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> StateDict:
         """For the checkpoint."""
         return {"history": [dict(entry) for entry in self.history]}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """From the checkpoint."""
         self.history, self.seen = [dict(entry) for entry in state["history"]], None
 
