@@ -1,4 +1,4 @@
-"""The torchmetrics classes under test, and one of several processes that evaluate them. Imports little: a fast start."""
+"""The torchmetrics classes, and one of several processes that evaluate them. Imports little, to start fast."""
 
 import torch
 import torch.distributed as dist
