@@ -1,4 +1,4 @@
-"""One hash for what a run was given."""
+"""The hash by which two data sets are recognised as the same."""
 
 import hashlib
 import json

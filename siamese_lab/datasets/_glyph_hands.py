@@ -1,4 +1,4 @@
-"""Makes pictures of one shape differ as if other hands had drawn them."""
+"""Random distortions of glyphs: each image differs as if another person had drawn it."""
 
 import math
 

@@ -69,7 +69,7 @@ def font_files() -> list[Path]:
     return files
 
 
-def shapes(parts: Sequence[Sequence[str]]) -> list[Shapes]:
+def letter_shapes(parts: Sequence[Sequence[str]]) -> list[Shapes]:
     """The classes of each part, in the order of the code points.
 
     A class is a letter without a Unicode decomposition (no accented ones), in at least LEAST_FACES faces. Letters of a
@@ -87,11 +87,11 @@ def shapes(parts: Sequence[Sequence[str]]) -> list[Shapes]:
     earlier: dict[int, list[Tensor]] = {face: [] for face in range(len(FACES))}
     prints: set[bytes] = set()  # and their very pixels, whatever the face
     for scripts in parts:
-        drawn = _drawn(scripts)
+        drawn = _draw_letters(scripts)
         chars = list(drawn)
-        features = {face: _features([drawn[char].get(face) for char in chars]) for face in range(len(FACES))}
+        features = {face: _unit_features([drawn[char].get(face) for char in chars]) for face in range(len(FACES))}
         own = [{picture.tobytes() for picture in drawn[char].values()} for char in chars]
-        fresh = [char for char, old in zip(chars, _similar(own, prints, features, earlier), strict=True) if not old]
+        fresh = [char for char, old in zip(chars, _looks_known(own, prints, features, earlier), strict=True) if not old]
         pictures = [torch.from_numpy(np.stack(list(drawn[char].values())[:MOST_FACES])) for char in fresh]
         kept.append(Shapes([unicodedata.name(char) for char in fresh], [_script(char) for char in fresh], pictures))
         for face, (_, vectors) in features.items():
@@ -104,7 +104,7 @@ def _script(char: str) -> str:
     return unicodedata.name(char, "?").split()[0]
 
 
-def _drawn(scripts: Sequence[str]) -> dict[str, dict[int, Picture]]:
+def _draw_letters(scripts: Sequence[str]) -> dict[str, dict[int, Picture]]:
     """Pictures by character and face."""
     from matplotlib.ft2font import FT2Font  # Pillow cannot say which characters a font has
 
@@ -114,7 +114,7 @@ def _drawn(scripts: Sequence[str]) -> dict[str, dict[int, Picture]]:
         for code in FT2Font(str(file)).get_charmap():
             char = chr(code)
             letter = unicodedata.category(char) in ("Lu", "Ll", "Lo") and not unicodedata.decomposition(char)
-            if letter and _script(char) in scripts and (picture := _picture(font, char)) is not None:
+            if letter and _script(char) in scripts and (picture := _draw_letter(font, char)) is not None:
                 found.setdefault(char, {})[face] = picture
     kept = {char: found[char] for char in sorted(found) if len(found[char]) >= LEAST_FACES}
     unknown = sorted(set(scripts) - {_script(char) for char in kept})
@@ -128,7 +128,7 @@ def _drawn(scripts: Sequence[str]) -> dict[str, dict[int, Picture]]:
     return kept
 
 
-def _picture(font: ImageFont.FreeTypeFont, char: str) -> Picture | None:
+def _draw_letter(font: ImageFont.FreeTypeFont, char: str) -> Picture | None:
     """The ink of a character, its longer side EXTENT pixels, centred on CANVAS; None without ink."""
     ink = Image.new("L", (4 * CANVAS, 3 * CANVAS))
     ImageDraw.Draw(ink).text((CANVAS, CANVAS // 2), char, fill=255, font=font)
@@ -144,7 +144,7 @@ def _picture(font: ImageFont.FreeTypeFont, char: str) -> Picture | None:
     return np.asarray(canvas)
 
 
-def _features(pictures: Sequence[Picture | None]) -> tuple[Tensor, Tensor]:
+def _unit_features(pictures: Sequence[Picture | None]) -> tuple[Tensor, Tensor]:
     """Which are there (n,), and those, blurred, as unit vectors (n, CANVAS^2 / 4)."""
     there = torch.tensor([index for index, picture in enumerate(pictures) if picture is not None], dtype=torch.int64)
     every = (
@@ -160,7 +160,7 @@ def _features(pictures: Sequence[Picture | None]) -> tuple[Tensor, Tensor]:
     return there, functional.normalize(small.flatten(1)) if len(there) else torch.zeros(0, (CANVAS // 2) ** 2)
 
 
-def _similar(
+def _looks_known(
     prints: Sequence[set[bytes]],
     old: set[bytes],
     features: dict[int, tuple[Tensor, Tensor]],

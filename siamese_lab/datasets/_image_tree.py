@@ -11,8 +11,8 @@ from siamese_lab.data.images import SUFFIXES
 from siamese_lab.data.source import Source, file_source
 
 
-def images(root: Path) -> list[Source]:
-    """Every image below a folder, in the order of their names; files with other suffixes are passed over, and said.
+def find_images(root: Path) -> list[Source]:
+    """Every image below a folder, in the order of their names; a warning counts the files with other suffixes.
 
     Raises:
         LabError: if there is none, one lies in `root` itself or too deep, a folder cannot be read, a link leads to
@@ -20,7 +20,7 @@ def images(root: Path) -> list[Source]:
     """
     passed: list[Path] = []
     try:
-        paths = list(_images(root, root, passed, {}))
+        paths = list(_walk_images(root, root, passed, {}))
         sources = [file_source(path, path.relative_to(root).as_posix()) for path in paths]
     except OSError as error:
         raise LabError(
@@ -53,7 +53,7 @@ def images(root: Path) -> list[Source]:
     return sources
 
 
-def _images(folder: Path, root: Path, passed: list[Path], seen: dict[tuple[int, int], Path]) -> Iterator[Path]:
+def _walk_images(folder: Path, root: Path, passed: list[Path], seen: dict[tuple[int, int], Path]) -> Iterator[Path]:
     """Image files below a folder, three levels deep at most, in the order of their names.
 
     Args:
@@ -77,7 +77,7 @@ def _images(folder: Path, root: Path, passed: list[Path], seen: dict[tuple[int, 
         if not (inner or image):
             passed.append(path)
             continue
-        if not _utf8(entry.name):
+        if not _is_utf8(entry.name):
             raise LabError(f"the name of {printable(path)} is no UTF-8: rename it")
         if not inner:
             yield path
@@ -87,10 +87,10 @@ def _images(folder: Path, root: Path, passed: list[Path], seen: dict[tuple[int, 
                 "root/train/<group>/<identity>; move it up"
             )
         else:
-            yield from _images(path, root, passed, seen)
+            yield from _walk_images(path, root, passed, seen)
 
 
-def _utf8(name: str) -> bool:
+def _is_utf8(name: str) -> bool:
     """False for bytes of another encoding, which neither a report nor TensorBoard could show."""
     try:
         name.encode()

@@ -46,7 +46,7 @@ MOST = 1 << 26  # bytes of a zip: the largest has 9 MB
 
 
 class Drawing(NamedTuple):
-    """What the name of an image says."""
+    """Where a drawing belongs, as its name says: `part` is images_background or images_evaluation, `drawer` 1 to 20."""
 
     part: str
     alphabet: str
@@ -140,7 +140,7 @@ def drawings(paths: Mapping[str, Path]) -> list[Source]:
 
 
 def parse(name: str) -> Drawing:
-    """A name that `drawings` gave."""
+    """The fields of a name from `drawings`, e.g. "images_background/Greek/character01/01"."""
     part, alphabet, character, drawer = name.split("/")
     return Drawing(part, alphabet, character, int(drawer))
 
@@ -166,7 +166,7 @@ def check(names: Sequence[str], digests: Sequence[str], root: str | Path) -> Non
     """Compares the decoded content with the publisher's.
 
     Raises:
-        LabError: if an image is another than it should be.
+        LabError: if an image differs from the publisher's.
     """
     for part, expected in CONTENT.items():
         lines = [f"{name} {bits}" for name, bits in zip(names, digests, strict=True) if name.startswith(part)]

@@ -52,7 +52,7 @@ def split_by(keys: Sequence[str], val: float, test: float, seed: int, least: int
 
 
 def refuse_overlap(labels: Tensor, split: Tensor, classes: Sequence[str]) -> None:
-    """Sees to it that no identity stands in two parts.
+    """Refuses a split in which an identity stands in two parts.
 
     Args:
         labels: (N,) indices into `classes`.

@@ -14,7 +14,7 @@ from siamese_lab.data.images import Fit
 from siamese_lab.data.source import folder_at, stamp
 from siamese_lab.data.store import decoded
 from siamese_lab.datasets._fingerprint import fingerprint
-from siamese_lab.datasets._image_tree import images
+from siamese_lab.datasets._image_tree import find_images
 from siamese_lab.datasets._split import refuse_overlap, split_by
 from siamese_lab.structures.samples import PARTS, Samples
 
@@ -103,12 +103,12 @@ class Folder:
                 identity in two parts.
         """
         root = folder_at(self.root, "the folder that holds one folder of images per identity")
-        sources = images(root)
+        sources = find_images(root)
         store = decoded("folder", lambda: sources, stamp(sources), self.fit, self.broken, printable(root))
         files: list[str] = store.extra["names"]
-        fixed = self._fixed(files)
+        fixed = self._has_part_folders(files)
         homes = [name.rpartition("/")[0].partition("/")[2] if fixed else name.rpartition("/")[0] for name in files]
-        rows = self._enough(homes, root)
+        rows = self._rows_of_large_identities(homes, root)
         files, homes = [files[row] for row in rows], [homes[row] for row in rows]
         classes = tuple(sorted(set(homes)))
         both = sorted(set(classes) & {home.rpartition("/")[0] for home in classes})
@@ -123,7 +123,7 @@ class Folder:
                 "least 2 are needed, "
                 "each in a folder of its own (root/<identity>/*.png)"
             )
-        _say_alike(classes)
+        _warn_of_alike_names(classes)
         code = {name: index for index, name in enumerate(classes)}
         labels = torch.tensor([code[home] for home in homes])
         split = self._split(files, homes, fixed, root)
@@ -146,7 +146,7 @@ class Folder:
             files=tuple(str(name) for name in store.extra["names"]),
         )
 
-    def _fixed(self, files: Sequence[str]) -> bool:
+    def _has_part_folders(self, files: Sequence[str]) -> bool:
         """Whether the folders at the top are the parts."""
         top = {name.partition("/")[0] for name in files}
         deep = all(name.count("/") >= 2 for name in files)
@@ -159,8 +159,8 @@ class Folder:
             )
         return "train" in top and len(top) > 1 and top <= FIXED.keys() and deep
 
-    def _enough(self, homes: Sequence[str], root: Path) -> list[int]:
-        """Rows of the identities with enough images; says which have not."""
+    def _rows_of_large_identities(self, homes: Sequence[str], root: Path) -> list[int]:
+        """Rows of the identities with at least `min_images` images; a warning names the others."""
         counts: dict[str, int] = {}
         for home in homes:
             counts[home] = counts.get(home, 0) + 1
@@ -181,17 +181,17 @@ class Folder:
         val, test = self.shares
         try:
             if not fixed:
-                return self._drawn(files, homes, val, test)
+                return self._draw_split(files, homes, val, test)
             names = [FIXED[name.partition("/")[0]] for name in files]
             split = torch.tensor([PARTS[name] for name in names])
             if val and "val" not in names:
                 rows = [row for row, name in enumerate(names) if name == "train"]
-                split[rows] = self._drawn([files[row] for row in rows], [homes[row] for row in rows], val, 0.0)
+                split[rows] = self._draw_split([files[row] for row in rows], [homes[row] for row in rows], val, 0.0)
             return split
         except ValueError as error:
             raise LabError(f"cannot split the identities of {printable(root)}: {error}") from error
 
-    def _drawn(self, files: Sequence[str], homes: Sequence[str], val: float, test: float) -> Tensor:
+    def _draw_split(self, files: Sequence[str], homes: Sequence[str], val: float, test: float) -> Tensor:
         if self.disjoint == "label":
             return split_by(homes, val, test, self.split_seed)
         split = torch.zeros(len(files), dtype=torch.int64)
@@ -206,8 +206,8 @@ class Folder:
         return split
 
 
-def _say_alike(classes: Sequence[str]) -> None:
-    """Says which identities a Mac or Windows would take for one, and a person too."""
+def _warn_of_alike_names(classes: Sequence[str]) -> None:
+    """Warns of two names that differ only in case or in Unicode normalisation, and are likely one identity."""
     met: dict[str, str] = {}
     for name in classes:
         other = met.setdefault(unicodedata.normalize("NFC", name).casefold(), name)

@@ -1,6 +1,4 @@
-"""The embedded data set: letters of many scripts, drawn from the fonts that come with matplotlib. Nothing is
-downloaded.
-"""
+"""The embedded data set: letters of many scripts, drawn from matplotlib's own fonts, without a download."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,7 +12,7 @@ from siamese_lab.data.images import Fit
 from siamese_lab.data.store import Images, stored
 from siamese_lab.datasets._fingerprint import fingerprint
 from siamese_lab.datasets._glyph_hands import distort, soften
-from siamese_lab.datasets._glyph_shapes import font_files, shapes
+from siamese_lab.datasets._glyph_shapes import font_files, letter_shapes
 from siamese_lab.structures.samples import TEST, TRAIN, VAL, Samples
 
 VERSION = 1  # raise it when the same arguments would give other pixels
@@ -31,7 +29,7 @@ class Glyphs:
     Args:
         size: of the images in pixels, 14 to 64.
         images_per_class: at least 2.
-        strength: of the distortions, 0 to 1.5; 1 is meant to be hard, see `glyph_hands.distort`.
+        strength: of the distortions, 0 to 1.5; 1 is meant to be hard, see `_glyph_hands.distort`.
         train_scripts, val_scripts, test_scripts: as they begin the letters' Unicode names; a script in one of them
             only.
         seed: of the distortions, not of training; >= 0.
@@ -105,7 +103,7 @@ class Glyphs:
     def _draw(self, extra: dict[str, Any]) -> Iterator[Images]:
         extra |= {"names": [], "scripts": [], "parts": []}
         pictures: list[torch.Tensor] = []
-        for part, found in zip((TRAIN, VAL, TEST), shapes(self.parts), strict=True):
+        for part, found in zip((TRAIN, VAL, TEST), letter_shapes(self.parts), strict=True):
             extra["names"] += found.names
             extra["scripts"] += found.scripts
             extra["parts"] += [part] * len(found.names)

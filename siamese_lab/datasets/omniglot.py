@@ -36,12 +36,11 @@ class Omniglot:
 
     Every sample can be reached by its id, those of no part too (split UNUSED): the official runs need them.
 
-    - lake: the 30 background alphabets train, `validation_alphabets` of them validate, the 20 evaluation alphabets
-    test.
-    - koch (Koch et al. 2015; which alphabets and drawers is our reading, they are not published): 30 background
-    alphabets, drawers
-      1-12, train; the 10 evaluation alphabets outside the official runs, drawers 13-16, validate; the 10 of the runs,
-      drawers 17-20, test. It tunes on evaluation alphabets, which Lake forbids.
+    - lake: of the 30 background alphabets `validation_alphabets` validate and the others train; the 20 evaluation
+      alphabets test.
+    - koch (Koch et al. 2015; which alphabets and drawers is our reading, they are not published): the 30 background
+      alphabets, drawers 1-12, train; the 10 evaluation alphabets outside the official runs, drawers 13-16, validate;
+      the 10 of the runs, drawers 17-20, test. It tunes on evaluation alphabets, which Lake forbids.
     - vinyals (Vinyals et al. 2016, whose draw is not published): 1,200 characters of all alphabets train, less
       `validation_characters` of them that validate (172, hence 1,028, as in the files of Snell et al. 2017); the other
       423 test.
@@ -120,8 +119,8 @@ class Omniglot:
         names, digests = store.extra["names"], store.extra["notes"]
         found = [omniglot_files.parse(name) for name in names]
 
-        labels, characters = _codes([f"{d.alphabet}/{d.character}" for d in found])
-        alphabet, alphabets = _codes([d.alphabet for d in found])
+        labels, characters = _encode_names([f"{d.alphabet}/{d.character}" for d in found])
+        alphabet, alphabets = _encode_names([d.alphabet for d in found])
         drawer = torch.tensor([d.drawer - 1 for d in found])
         part = self._parts(found)
         row, turn = torch.arange(len(found)), torch.zeros(len(found), dtype=torch.int64)
@@ -129,11 +128,11 @@ class Omniglot:
             turned = (part == TRAIN if self.quarter_turns == "train" else part != UNUSED).nonzero().flatten()
             turn = torch.cat([turn, torch.arange(1, 4).repeat_interleave(len(turned))])
             row = torch.cat([row, turned.repeat(3)])
-            labels, characters = _turned(labels[row], turn, characters)
-            alphabet, alphabets = _turned(alphabet[row], turn, alphabets)
+            labels, characters = _encode_turned(labels[row], turn, characters)
+            alphabet, alphabets = _encode_turned(alphabet[row], turn, alphabets)
             drawer, part = drawer[row], part[row]
         row_of = {bits: row for row, bits in enumerate(digests) if found[row].alphabet in OFFICIAL}
-        trials = {"official": _official(paths["all_runs"], row_of)} if "all_runs" in paths else {}
+        trials = {"official": _official_runs(paths["all_runs"], row_of)} if "all_runs" in paths else {}
         columns = [row, turn, labels, part, *(t for e in trials.values() for t in (e.support, e.query, e.truth))]
         return Samples(
             images=store.images,
@@ -157,7 +156,7 @@ class Omniglot:
             part_of |= dict.fromkeys(order[1200 - self.validation_characters : 1200], VAL)
             parts = [part_of[f"{d.alphabet}/{d.character}"] for d in found]
         elif self.split == "koch":
-            parts = [_koch(d) for d in found]
+            parts = [_koch_part(d) for d in found]
         else:
             validation = self._validation({d.alphabet for d, first in zip(found, background, strict=True) if first})
             parts = [
@@ -178,7 +177,7 @@ class Omniglot:
         return set(self.validation_alphabets)
 
 
-def _koch(d: omniglot_files.Drawing) -> int:
+def _koch_part(d: omniglot_files.Drawing) -> int:
     if d.part == "images_background":
         return TRAIN if d.drawer <= 12 else UNUSED
     if d.alphabet in OFFICIAL:
@@ -186,13 +185,13 @@ def _koch(d: omniglot_files.Drawing) -> int:
     return VAL if 13 <= d.drawer <= 16 else UNUSED
 
 
-def _codes(names: list[str]) -> tuple[Tensor, tuple[str, ...]]:
+def _encode_names(names: list[str]) -> tuple[Tensor, tuple[str, ...]]:
     """Names -> codes (N,) and the distinct names in the order in which they come."""
     distinct = {name: code for code, name in enumerate(dict.fromkeys(names))}
     return torch.tensor([distinct[name] for name in names]), tuple(distinct)
 
 
-def _turned(codes: Tensor, turn: Tensor, names: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
+def _encode_turned(codes: Tensor, turn: Tensor, names: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
     """Codes and names where what is turned is something of its own; what is not keeps its code."""
     keys, new = torch.unique(codes + turn * len(names), return_inverse=True)
     named = (
@@ -201,7 +200,7 @@ def _turned(codes: Tensor, turn: Tensor, names: tuple[str, ...]) -> tuple[Tensor
     return new, tuple(named)
 
 
-def _official(path: Path, row_of: dict[str, int]) -> Episodes:
+def _official_runs(path: Path, row_of: dict[str, int]) -> Episodes:
     """The 20 runs, each image found among the drawings by its bits."""
     images = decoded(
         "omniglot-runs",

@@ -18,7 +18,7 @@ class TripletLoss(nn.Module):
 
     Source: Schroff et al., CVPR 2015, eq. 2 (hinge; theirs is on squared distances: `distance=squared_euclidean`);
     Hermans et al., 2017, section 2 (soft; and the average over active triplets, "non-zero mean"). All triplets of a
-    batch are never listed, see `all_triplets`.
+    batch are never listed, see `_all_triplets`.
 
     Args:
         margin: how much farther, in units of the distance, > 0; the soft form ignores it.
