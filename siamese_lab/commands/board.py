@@ -1,4 +1,4 @@
-"""`siamese-lab board`: TensorBoard over a study, or over all, with names that a reader understands."""
+"""`siamese-lab board`: TensorBoard of one study or of all, with readable names of runs."""
 
 import sys
 import tempfile

@@ -40,7 +40,7 @@ def command(
     force: bool = False,
     trust: Sequence[str] = (),
 ) -> int:
-    """Compares runs by one figure and prints what can be said.
+    """Compares runs by one figure and prints the result.
 
     Args:
         names: of studies or runs.
@@ -66,7 +66,7 @@ def command(
     if place is None and format == "table" and selection.study is not None:
         place = selection.study / report_name(by, metric, open_test)
     if place is not None:
-        # first: whoever reads what is printed may stop reading
+        # before printing: a closed pipe ends the command
         place = _written(comparison, place, asked=report is not None)
     if format == "table":
         formats.print_table(comparison, Console(highlight=False, soft_wrap=True))
@@ -81,7 +81,7 @@ def command(
 
 
 def _written(comparison: Comparison, place: Path, asked: bool) -> Path | None:
-    """Writes the page; where it was not asked for, a folder that takes no file keeps nobody from reading the table."""
+    """Writes the page. If the user did not ask for it, a failed write is only reported, and the table is printed."""
     from siamese_lab.compare.report.html import html_page
 
     try:
@@ -104,8 +104,7 @@ def compare_runs(
     force: bool = False,
     trust: Trust = LAB_ONLY,
 ) -> Comparison:
-    """The comparison of a selection; opens the sealed test part where that is asked, once nothing else stands in the
-    way.
+    """The comparison of a selection. With `open_test` the sealed test part is opened after all other checks.
 
     Raises:
         LabError: as `command`.
@@ -144,9 +143,7 @@ def compare_runs(
 
 
 def report_name(by: str | None, metric: str | None, open_test: bool) -> str:
-    """The page's file name: `report.html`, and another one for each other question, so that none replaces the answer to
-    another.
-    """
+    """The page's file name: `report.html`, or another for other arguments, so that no page replaces another."""
     asked = ["report", *([f"by-{by}"] if by else []), *([metric] if metric else []), *(["test"] if open_test else [])]
     return re.sub(r"[^\w.@=-]+", "-", "-".join(asked))[:200] + ".html"
 
@@ -178,7 +175,7 @@ def _opened(runs: Sequence[Run], title: str, trust: Trust) -> list[Run]:
 
 
 def _log(study: Path) -> list[Opening]:
-    """The openings of a study; those of plain runs, which open their test part at their end, are no news."""
+    """The openings of a study; none of plain runs, which always evaluate the test part at their end."""
     return read_openings(study) if study.name != PLAIN else []
 
 

@@ -1,1 +1,1 @@
-"""Pictures of results, with matplotlib and Pillow."""
+"""Plots of results, with matplotlib and Pillow."""

@@ -186,9 +186,7 @@ def panels(count: int, title: str, height: float = 4.8) -> tuple["Figure", Seque
 
 
 def load_fonts() -> None:
-    """Draws a plot with nothing on it: fonts are then loaded and the parser of formulas made, for this process and
-    its forks.
-    """
+    """Draws an empty plot, so that fonts and the parser of formulas are loaded for this process and its forks."""
     figure, axes = titled_axes("no curve")
     axes.set_xscale("log")
     axes.plot([1e-3, 1], [0, 1], label="none")

@@ -1,6 +1,4 @@
-"""Plots of what one-shot recognition confuses: a matrix of classes, or of what they belong to, and the most frequent
-confusions.
-"""
+"""Plots of one-shot recognition: a confusion matrix of classes or groups, and the most frequent confusions."""
 
 from typing import TYPE_CHECKING
 
@@ -22,8 +20,10 @@ TOP = 24  # confusions shown with their images
 
 
 def confusion_plots(found: Confusion, samples: Samples, title: str) -> dict[str, NDArray[np.uint8]]:
-    """As uint8 (H, W, 3): `matrix`, where there are few enough classes, or groups that are confused; `confusions`,
-    where anything was.
+    """Plots as uint8 (H, W, 3), those that there is something to show in.
+
+    - `matrix`: of the classes, or of their groups where the classes are too many.
+    - `confusions`: the most frequent ones, with images.
 
     Args:
         found: the trials.
@@ -64,8 +64,9 @@ def confusion_plots(found: Confusion, samples: Samples, title: str) -> dict[str,
 
 
 def frequent_confusions(asked: Tensor, taken: Tensor, wrong: Tensor, top: int = TOP) -> Tensor:
-    """The pairs of classes that are confused most often: (n, 2) int64, the first such trial and how many there are,
-    most frequent first.
+    """The pairs of classes that are confused most often, most frequent first.
+
+    Returns (n, 2) int64: the first such trial, and their number.
 
     Args:
         asked: (T,) the class of the query.
@@ -82,8 +83,9 @@ def frequent_confusions(asked: Tensor, taken: Tensor, wrong: Tensor, top: int = 
 
 
 def confusion_shares(asked: Tensor, taken: Tensor, classes: int) -> NDArray[np.float64]:
-    """(C, C) shares in [0, 1]: of the trials of a row's class, those that were taken for a column's. Rows add up to 1,
-    or are NaN.
+    """Shares (C, C) in [0, 1] of the trials of a row's class that were taken for the column's class.
+
+    A row adds up to 1; it is NaN where its class has no trial.
 
     Args:
         asked: (T,) codes below `classes`.

@@ -10,8 +10,9 @@ SPRITE = 8192  # pixels a side that browsers take
 
 
 def thumbnails(images: Tensor) -> Tensor:
-    """uint8 (n, 3, h, w), h and w at most 64, of uint8 images (n, C, H, W); what is not RGB shows its first channel in
-    grey.
+    """Thumbnails uint8 (n, 3, h, w) of images uint8 (n, C, H, W), h and w at most 64.
+
+    Images that are not RGB show their first channel in grey.
     """
     n, channels, height, width = images.shape
     x = images if channels == 3 else images[:, :1].expand(-1, 3, -1, -1)
@@ -33,9 +34,7 @@ def thumbnail_side(n: int) -> int:
 
 
 def sprite_sheet(images: Tensor) -> Tensor:
-    """All thumbnails (n, 3, h, w) in one image (3, k h, k w), k = ceil(sqrt n), row by row, as the projector cuts
-    it.
-    """
+    """Thumbnails (n, 3, h, w) row by row in one image (3, k h, k w), k = ceil(sqrt n), as the projector wants it."""
     n, channels, height, width = images.shape
     k = math.isqrt(n - 1) + 1
     sheet = images.new_zeros(k * k, channels, height, width)

@@ -1,4 +1,4 @@
-"""Plots of what a verification protocol saw: drawn from its curves, never computed anew."""
+"""Plots of verification, drawn from the curves that the protocol computed."""
 
 import re
 from typing import TYPE_CHECKING
@@ -85,8 +85,9 @@ def roc_plot(curves: Curves, threshold: float | None = None, title: str = "") ->
 
 
 def det_plot(curves: Curves, threshold: float | None = None, title: str = "") -> "Figure":
-    """The detection error trade-off: false reject over false accept rate on normal-deviate axes, where two normal
-    distributions of distances give a straight line.
+    """The detection error trade-off: false reject rate over false accept rate on normal-deviate axes.
+
+    Two normal distributions of distances give a straight line.
 
     Args:
         curves: from `Verification.curves`.
@@ -134,7 +135,7 @@ def rates_at(curves: Curves, threshold: float) -> tuple[float, float]:
 
 
 def _fold(curves: Curves) -> int:
-    """How many bins to draw as one, so that few pairs do not make a comb."""
+    """How many bins to draw as one, so that few pairs do not leave gaps between the bars."""
     bins = len(curves.bins) - 1
     wanted = max(10.0, min(curves.same_total, curves.different_total) ** 0.5)
     return min((f for f in range(1, bins + 1) if bins % f == 0 and bins / f <= wanted), default=1)

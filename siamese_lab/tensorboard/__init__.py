@@ -1,1 +1,1 @@
-"""What is written for TensorBoard, and its server."""
+"""Writes the event files of runs for TensorBoard, and serves them."""

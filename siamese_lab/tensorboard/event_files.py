@@ -1,5 +1,4 @@
-"""What happens to TensorBoard's event files where they cannot be written: they are never half there, and nothing hangs
-or is said twice. And how TensorBoard is kept from importing TensorFlow."""
+"""Guards for TensorBoard's event files: failed writes leave no partial file and are reported once; no TensorFlow."""
 
 import sys
 import threading
@@ -10,16 +9,16 @@ from types import ModuleType
 
 
 def without_tensorflow() -> None:
-    """From here on TensorBoard uses its own stand-in for TensorFlow's file functions, also where TensorFlow is
-    installed, which takes seconds to import and memory of the device. It looks for a module of this name."""
+    """Makes TensorBoard use its own stand-in for TensorFlow's file functions, also where TensorFlow is installed.
+
+    TensorFlow takes seconds to import and memory of the device. TensorBoard looks for a module of this name.
+    """
     sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
 
 
 @contextmanager
 def quiet_threads() -> Iterator[None]:
-    """TensorBoard writes in a thread of its own. What fails there is raised here at the next write, and is not printed
-    as well.
-    """
+    """Keeps an OSError in TensorBoard's writer thread from being printed: the next write raises it here."""
     before = threading.excepthook
 
     def hook(seen: threading.ExceptHookArgs) -> None:
@@ -35,7 +34,7 @@ def quiet_threads() -> Iterator[None]:
 
 @contextmanager
 def complete_file(folder: Path, pattern: str) -> Iterator[None]:
-    """What is written within it under names of this pattern is removed again if it does not come to its end."""
+    """Removes the files of this pattern that its block has written, if the block raises."""
     before = set(folder.glob(pattern))
     try:
         yield

@@ -61,8 +61,9 @@ def hyperparameters(cfg: DictConfig) -> dict[str, Value]:
 
 
 def write_columns(study: Path) -> None:
-    """Writes the tab's columns for all runs of a study, into the study's folder, where a plain `tensorboard --logdir`
-    finds them before the runs. `siamese-lab board` makes its own.
+    """Writes the tab's columns for all runs of a study into the study's folder.
+
+    A plain `tensorboard --logdir` finds them there before the runs. `siamese-lab board` makes its own.
 
     They are the union of what the runs' run.json say under `hparams` and `headlines`. The figures of the test part have
     columns where it was opened for any run.
@@ -80,9 +81,7 @@ def write_columns(study: Path) -> None:
 
 
 def figure_columns(headlines: Iterable[Iterable[str]], tested: bool) -> dict[str, str]:
-    """{tag: heading} of the figures that have columns: the best on validation, and on the test part where it is
-    `tested`.
-    """
+    """{tag: heading} of the figures that have columns: on validation, and on the test part where it is `tested`."""
     names = dict.fromkeys(name for some in headlines for name in some)
     return {
         f"{part}/{name}": f"{part} {name.replace('/', ' ')}"
@@ -113,9 +112,7 @@ def scalar_summary(values: Mapping[str, float]) -> "Summary":
 
 
 def _described(study: Path) -> Iterator[RunColumns]:
-    """What the run.json of each run says; a folder that cannot be read, or whose training never began, has no
-    columns.
-    """
+    """The columns of each run by its run.json; runs that cannot be read or whose training never began are left out."""
     for path in sorted(study.glob("*/run.json")):
         with suppress(LabError):
             info = read_json(path)
@@ -178,10 +175,9 @@ def start_summary(values: Mapping[str, Value], name: str, began: float) -> "Summ
 
 
 def end_summary(state: str, at: float | None) -> "Summary":
-    """The summary of how a run stands: its state, see `record.EXIT_CODES`, or "running"; and its end by time.time(), if
-    it has one.
+    """The summary of a run's state, see `runs.states`, and of its end by time.time(); None = no end is known.
 
-    A run that reached its limit of time has been evaluated as one that trained to its end.
+    A run that reached its time limit counts as a success: it has been evaluated.
     """
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 

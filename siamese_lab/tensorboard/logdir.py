@@ -1,6 +1,4 @@
-"""The folder that TensorBoard is given: for each run one of a readable name, with links to its event files and with
-what they lack.
-"""
+"""The folder that TensorBoard reads: one of a readable name for each run, with links to its event files and more."""
 
 import shutil
 from collections.abc import Sequence
@@ -30,8 +28,15 @@ ABOUT, TEST, BEST = (f"events.out.tfevents.{number}.siamese-lab" for number in r
 
 @dataclass
 class WrittenRun:
-    """What was written of a run, into `folder`: its `state` then, the `files` linked, and the step of its `best`
-    figures. `back` is the refresh at which it may come back; 0 = it is there."""
+    """What was written of a run.
+
+    Args:
+        folder: where it was written.
+        state: of the run then.
+        files: names of those that are linked.
+        best: step of its best figures.
+        back: refresh from which it may be shown again; 0 = it is shown.
+    """
 
     folder: Path
     state: str
@@ -41,7 +46,7 @@ class WrittenRun:
 
 
 class LogDir:
-    """Keeps the folder up to date.
+    """The folder that TensorBoard reads, kept up to date.
 
     Args:
         root: the folder, empty.
@@ -108,9 +113,7 @@ class LogDir:
         kept.files = there
 
     def _values(self, run: ShownRun) -> dict[str, Value]:
-        """What stands in the columns of a run: also how it ended, and where several studies are shown, which one it
-        belongs to.
-        """
+        """The values of a run's columns, with its state, and with its study where several are shown."""
         return {
             **({"study": run.folder.parent.name} if len(self.readers) > 1 else {}),
             **run.values,
@@ -122,10 +125,9 @@ class LogDir:
             _put(path, hparams.event_records([hparams.scalar_summary(points)], step))
 
     def _describe(self, runs: Sequence[ShownRun]) -> None:
-        """The columns of HPARAMS: one description of all that is shown, in the folder of one of the runs, so that no
-        other run is listed.
+        """Describes the columns of HPARAMS in the folder of a run: a folder of its own would be listed as a run.
 
-        Where it has changed, that run is taken away and comes back with the new one.
+        Where the description has changed, that run is taken away and comes back with the new one.
         """
         several = len(self.readers) > 1
         axes = [
@@ -161,9 +163,7 @@ def _mark(experiment: "Summary | None") -> bytes:
 
 
 def _put(path: Path, content: bytes) -> None:
-    """Whole or not at all, so that TensorBoard meets no part. Without waiting for the disk: the next start makes it all
-    anew.
-    """
+    """Writes a file whole or not at all. It does not wait for the disk, since the next start writes all anew."""
     temporary = path.with_name(f".{path.name.replace('tfevents', 'part')}")
     temporary.write_bytes(content)
     temporary.replace(path)

@@ -13,20 +13,15 @@ from siamese_lab.plots.thumbnails import sprite_sheet, thumbnails
 from siamese_lab.structures.embedded_set import EmbeddedSet
 from siamese_lab.structures.samples import Samples
 
-POINTS = 2000  # beyond, the tab crawls
-
-
+POINTS = 2000  # with more the tab is slow
 FEWEST = 20  # images of an identity that are shown even where there are many identities
-
-
 CONFIG = "projector_config.pbtxt"
 
 
 def write_projector(
     path: Path, seen: EmbeddedSet, samples: Samples, ids: Tensor, name: str = "test", points: int = POINTS
 ) -> None:
-    """Writes `projector_config.pbtxt` and a folder `projector` with the embeddings, what is known of them and the
-    thumbnails.
+    """Writes `projector_config.pbtxt`, and a folder `projector` with embeddings, their labels and thumbnails.
 
     Args:
         path: the run folder.
@@ -84,9 +79,7 @@ def rows_to_show(labels: Tensor, points: int = POINTS) -> Tensor:
 
 
 def metadata(seen: EmbeddedSet, samples: Samples, ids: Tensor, rows: Tensor) -> list[list[str]]:
-    """One line a point: its identity, its groups and its file; above them their names, unless there is only one
-    column.
-    """
+    """One line a point: its identity, groups and file; the first line names the columns, if there are several."""
     labels = seen.labels.cpu()[rows].tolist()
     columns = {"identity": [seen.classes[label] for label in labels]}
     for group, (codes, names) in seen.groups.items():

@@ -1,4 +1,4 @@
-"""How TensorBoard calls runs: by what tells them apart, short, each name once, and fit for a folder."""
+"""Names of runs in TensorBoard: short, unique, fit for a folder, made of the values in which the runs differ."""
 
 import re
 from collections import Counter
@@ -46,7 +46,7 @@ def readable_names(
 
 
 def _fit(words: list[str]) -> str:
-    """As many words as there is room for, without what a disk or TensorBoard's own patterns take amiss."""
+    """As many words as there is room for, without letters that file names or TensorBoard's filters do not allow."""
     name = ""
     for word in words:
         clean = re.sub(r"[^\w=.,+@-]+", "_", word.replace("[", "").replace("]", "").replace(" ", "")).strip("_")

@@ -29,7 +29,7 @@ class ShownRun:
     Args:
         run_id: of the run.
         folder: of the run; may not be there yet.
-        state: see `record.EXIT_CODES`, or "running".
+        state: see `runs.states`.
         values: its hyperparameters and the values of its axes.
         point: the values of its axes alone.
         own: the name that the user gave it.
@@ -50,7 +50,7 @@ class ShownRun:
 
 @dataclass
 class StudyReader:
-    """Reads a study again and again.
+    """Reads a study repeatedly; a file is parsed anew only where it has changed.
 
     Args:
         study: its folder.
@@ -65,7 +65,7 @@ class StudyReader:
         return list(found.axes) if found is not None else []
 
     def runs(self) -> list[ShownRun]:
-        """All runs that have begun, whatever became of them; those that no longer count in the study are left out.
+        """All runs that have begun, in any state, without those that the study has superseded.
 
         A run that cannot be read is shown without values, so that its curves are there.
         """
@@ -92,9 +92,7 @@ class StudyReader:
         return {f"test/{name}": figure["value"] for name, figure in found.items()}
 
     def best(self, run: ShownRun) -> tuple[int, Points]:
-        """The step of the best validation so far, and its figures: of a run that is still running or never came to its
-        end.
-        """
+        """The step of the best validation so far and its figures, of a run that has not finished."""
         found = self._read(run.folder / "history.json", read_json)
         if not found or not found["entries"]:
             return 0, {}
@@ -123,7 +121,7 @@ class StudyReader:
         )
 
     def _never(self, plan: Study, begun: set[str]) -> Iterator[ShownRun]:
-        """Jobs that were started and never got as far as a run folder."""
+        """Jobs that were started but ended before they had a run folder."""
         for job in plan.jobs:
             path = self.study / "jobs" / f"{job.run_id}.json"
             attempts = [] if job.run_id in begun else self._read(path, lambda path: read_json(path)["attempts"]) or []
@@ -158,7 +156,7 @@ class StudyReader:
 
 
 def _own(path: Path) -> str | None:
-    """The name in a run's config.yaml, from its one line: a thousand configs are long to read."""
+    """The name in a run's config.yaml, from its one line, since parsing a thousand configs is slow."""
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("name:"):
             value = yaml.safe_load(line)["name"]
@@ -167,9 +165,7 @@ def _own(path: Path) -> str | None:
 
 
 def _typed(point: dict[str, str]) -> dict[str, Value]:
-    """The values of axes as numbers and truths where they are such; an axis at null is left out, it would make a column
-    of words.
-    """
+    """The values of axes as numbers or booleans where possible. A null is left out: it would make a column text."""
     made: dict[str, Value] = {}
     for key, text in point.items():
         if text in ("true", "false"):

@@ -1,4 +1,4 @@
-"""Starts TensorBoard and ends with it."""
+"""Starts TensorBoard's server."""
 
 import signal
 import socket
@@ -11,13 +11,11 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.tensorboard.event_files import without_tensorflow
 
 REFRESH = 5  # seconds until TensorBoard looks for new data
-
-
-HIGHEST = 65535  # of a port
+HIGHEST = 65535  # port number
 
 
 def check_port(host: str, port: int) -> None:
-    """Raises a LabError if that cannot be listened on."""
+    """Raises a LabError if this address cannot be listened on."""
     if not 0 <= port <= HIGHEST:
         raise LabError(f"--port must be 0 to {HIGHEST}, got {port}")
     try:
@@ -62,9 +60,7 @@ def start_server(folder: Path, host: str, port: int) -> str:
 
 @contextmanager
 def stop_event() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets, and every other signal that asks a process to end: the folder of links is then
-    removed.
-    """
+    """An event set by Ctrl-C, SIGTERM and SIGHUP, so that the caller can remove its temporary folder."""
     event = threading.Event()
     kinds = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__]
     before = {kind: signal.signal(kind, lambda *_: event.set()) for kind in kinds}

@@ -1,6 +1,4 @@
-"""From runs to a Comparison: which figure, which runs count, which means and differences. Reads nothing, prints
-nothing.
-"""
+"""Builds a Comparison of runs: chooses the figure and the runs that count, and computes means and differences."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -76,15 +74,15 @@ def build_comparison(
     left_out: Sequence[Run] = (),
     openings: Sequence[Opening] = (),
 ) -> Comparison:
-    """Compares.
+    """Builds the Comparison of these runs.
 
     Args:
         runs: that count, of one part, each with the figure and its influences.
         metric, part: what is compared.
         title: of it all.
-        axes: of the study whose points the runs have; None = the configs have to tell.
-        by: the words of `--by`.
-        notes, left_out, openings: to be passed on.
+        axes: of the study whose points the runs have; None = those in which the configs differ.
+        by: the argument of `--by`.
+        notes, left_out, openings: passed on to the Comparison.
 
     Raises:
         LabError: if `by` names no axis, or its levels have nothing in common.

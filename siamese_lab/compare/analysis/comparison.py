@@ -1,6 +1,4 @@
-"""What a comparison says: configurations with their means over seeds, paired differences, and who is on the front of
-figure and cost.
-"""
+"""The result of a comparison: configurations with means over seeds, paired differences, and Pareto fronts of costs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +28,7 @@ class Run:
 
     Args:
         path: its folder.
-        state: see `record.EXIT_CODES`; also "running", "queued", "superseded", "broken".
+        state: see `runs.states`; also "queued", "superseded", "unplanned", "broken".
         why: why it does not count; "" for one that does.
         seed: as text.
         point: {axis: value as the user would write it}, without the seed.
@@ -68,7 +66,7 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Configuration:
-    """Runs that are equal but for the seed; with `--by`, one level of its axes, averaged over the other ones.
+    """Runs that are equal but for the seed; with `--by`, one level of those axes, averaged over the other axes.
 
     Args:
         point: {axis: value}.
@@ -127,20 +125,20 @@ class Contrast:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """All that is said, printed and drawn.
+    """The comparison that is printed, written and drawn.
 
     Args:
         title: what is compared.
         metric: "<protocol>/<figure>".
-        unit, better: of the metric, as in `stats.Figure`.
+        unit, better: of the metric, as in `influence.Figure`.
         part: of the data that was evaluated.
         axes: keys of the configurations' points.
         by: the keys of `--by`; empty where every configuration stands for itself.
         configurations: the best first.
         contrasts: each pair of up to 5 configurations; of more, each with the best.
         fronts: {cost: the configurations that no other one beats in both}, the cheapest first.
-        notes: what else has to be said of how this was made.
-        left_out: runs that do not count, with the reason.
+        notes: remarks on how the comparison was made.
+        left_out: runs that do not count, each with its reason.
         openings: of the test part so far, oldest first.
         choices: every configuration, also where `by` averages over some of them.
     """

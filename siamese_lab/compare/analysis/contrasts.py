@@ -101,7 +101,7 @@ def ranked(found: Sequence[Configuration], better: str) -> list[Configuration]:
 
 
 def goodness(value: float, better: str) -> float:
-    """A number that is the smaller the better."""
+    """The value with its sign turned where higher is better, so that smaller is better."""
     return value if better == "low" else -value
 
 

@@ -1,6 +1,4 @@
-"""`--by loss`: levels of some axes, averaged over the others cell by cell, so that no level is helped by easier
-company.
-"""
+"""Marginal means (`--by loss`): levels of some axes, averaged over the settings of the others that all of them have."""
 
 from collections.abc import Mapping, Sequence
 
@@ -37,9 +35,10 @@ def marginal(
 ) -> tuple[list[Configuration], list[str]]:
     """One Configuration a level of `by`, the best first, and notes.
 
-    A cell is one setting of the other axes. Levels are averaged over the cells and seeds that all of them have; an axis
-    that some level lacks, or that belongs to the levels themselves (`loss.margin` of `loss`, where their margins
-    differ), or that goes with them, is no part of a cell: each level is averaged over its own values of it.
+    A cell is one setting of the other axes. Levels are averaged over the cells and seeds that all of them have;
+    an axis is no part of a cell where some level lacks it, where it belongs to the levels
+    themselves (`loss.margin` of `loss`, if their margins differ), or where it is confounded with them; each level is
+    then averaged over its own values of it.
 
     Args:
         runs: that count.
@@ -92,7 +91,7 @@ def marginal(
 
 
 def is_confounded(axis: str, by: Sequence[str], runs: Sequence[Run]) -> bool:
-    """Whether an axis goes with the levels: one value in each, not the same in all."""
+    """Whether an axis is confounded with the levels: it has one value in each, and not the same in all."""
     sets = list(_by_level(axis, by, runs).values())
     return all(len(found) == 1 and None not in found for found in sets) and any(found != sets[0] for found in sets)
 

@@ -1,6 +1,4 @@
-"""A comparison as one HTML file: everything is in it, it fetches nothing, and its own content policy forbids that it
-does.
-"""
+"""A comparison as one HTML file that holds everything; its content security policy forbids it to fetch anything."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -53,7 +53,7 @@ def difference_text(value: float, gain: Estimate, unit: str) -> str:
 
 
 def difference_unit(unit: str) -> str:
-    """What differences are counted in."""
+    """The unit of differences."""
     return "points" if unit == "share" else f"({unit})"
 
 

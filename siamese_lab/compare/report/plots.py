@@ -1,4 +1,4 @@
-"""What a comparison looks like: all pictures that its runs allow."""
+"""All plots of a comparison that its runs allow."""
 
 import warnings
 from collections.abc import Callable
@@ -17,7 +17,7 @@ MOST_AXES, MOST_MAPS = 4, 3
 
 
 def comparison_plots(comparison: Comparison) -> tuple[list[ReportPlot], list[str]]:
-    """The pictures, and why some are lacking."""
+    """The plots, and the reasons why some are missing."""
     runs = [run for one in comparison.choices for run in one.runs]
     axes = list(dict.fromkeys(axis for one in comparison.choices for axis in one.point))
     numbers = [axis for axis in axes if all_numbers(axis_values(runs, axis)) and len(axis_values(runs, axis)) > 1]

@@ -34,8 +34,7 @@ WIDE = 50  # ratio of the largest to the smallest value from which an axis is lo
 
 
 def axis_plot(comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], axis: str, name: str) -> ReportPlot:
-    """The figure against a numeric axis, a line for each loss (or other axis of words) with the 95 % bands of its
-    means.
+    """The figure against a numeric axis: a line with 95 % bands for each loss, or level of another axis of words.
 
     Where the other axes have no setting in common, as in a search, every configuration is a dot.
     """

@@ -1,4 +1,4 @@
-"""The figure against what it costs, with the configurations that no other one beats for less."""
+"""The figure against a cost, with the Pareto front of the configurations."""
 
 from math import log10
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-MOST_BARS = 30  # more would be a hedge
+MOST_BARS = 30  # error bars; more would hide the points
 
 
 def cost_plot(comparison: Comparison, cost: str) -> ReportPlot | None:

@@ -1,4 +1,4 @@
-"""Detection error trade-off curves of several configurations in one picture."""
+"""Detection error trade-off curves of several configurations in one plot."""
 
 import numpy as np
 from scipy.special import ndtr, ndtri

@@ -1,4 +1,4 @@
-"""What a comparison says in plain sentences. Every format prints these."""
+"""Says the result of a comparison in sentences, which every format prints."""
 
 from collections.abc import Sequence
 

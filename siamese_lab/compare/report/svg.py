@@ -1,4 +1,4 @@
-"""Pictures for the page: SVG whose colours are the page's own, so that one picture is readable on light and on dark."""
+"""Plots for the page as SVG that uses its colour variables, so that they are readable in the light and dark theme."""
 
 import io
 import re
@@ -26,7 +26,7 @@ def css_variables(theme: Theme) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class ReportPlot:
-    """One picture of the page.
+    """One plot of the page.
 
     Args:
         title: above it.
@@ -40,7 +40,7 @@ class ReportPlot:
 
 
 def plot_axes(width: float = 6.2, height: float = 3.9) -> tuple["Figure", "Axes"]:
-    """An empty picture of this size in inches."""
+    """An empty plot of this size in inches."""
     figure = new_figure(width, height)
     figure.patch.set_visible(False)
     axes = figure.add_subplot()
@@ -94,7 +94,7 @@ def plain_text(text: str, most: int = 60) -> str:
 
 
 def svg_element(figure: "Figure", name: str, described: str, titles: dict[str, str] | None = None) -> str:
-    """The picture as an element for a page.
+    """The plot as an <svg> element for a page.
 
     Args:
         figure: from `plot_axes`.

@@ -1,4 +1,4 @@
-"""What tells loose runs apart: axes from the keys in which their configs differ."""
+"""Finds the axes of runs without a study: the keys in which their configs differ."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ FIRST = ("loss", "backbone", "distance", "miner", "sampling", "memory", "augment
 
 
 def told_apart(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
-    """Gives runs their points.
+    """Finds the axes along which runs differ, and gives each run its point.
 
     A group of which they took different options is an axis by the option's name; its keys are axes where runs of one
     option differ in them.

@@ -56,8 +56,9 @@ def _sections(text: str) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def _flat(section: str) -> dict[str, str]:
-    """A part of a config by keys with dots. Runs of a study share most parts, so each is parsed once. Not to be changed
-    by callers.
+    """A section of a config as {dotted key: text}; callers must not change it.
+
+    Runs of a study share most sections, so each one is parsed once.
     """
     if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(section, Loader=LOADER)):
         raise ValueError("it has aliases, which siamese-lab does not write")

@@ -1,4 +1,4 @@
-"""What must not be mixed in one comparison unless the user insists: other data, protocols, code, precision."""
+"""Refuses to mix runs of different data, protocols, code or precision in one comparison, unless with --force."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,14 +7,14 @@ from siamese_lab.core.errors import LabError
 
 
 def refuse_mixed(runs: Sequence[Run], force: bool) -> list[str]:
-    """Sees to it that what is compared differs in nothing but what it is compared for.
+    """Refuses runs that differ in data, protocols, code or precision.
 
     Args:
         runs: that count.
-        force: go on all the same.
+        force: compare them all the same.
 
     Returns:
-        With `force`, what was mixed, to be said.
+        With `force`, a note on each difference.
 
     Raises:
         LabError: naming what differs, both values, and which runs.
@@ -31,7 +31,7 @@ def refuse_mixed(runs: Sequence[Run], force: bool) -> list[str]:
 
 
 def remarks(runs: Sequence[Run]) -> list[str]:
-    """What differs and may show in the last digits only."""
+    """Notes on differences that change results only by rounding."""
     made = []
     for key in ("accelerator", "layout", "threads", "processes"):
         values = sorted({str(run.decided.get(key, "unknown")) for run in runs})

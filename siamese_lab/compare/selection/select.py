@@ -26,14 +26,14 @@ SEED = "seed"
 
 @dataclass(frozen=True)
 class Selection:
-    """What the user's names mean.
+    """The runs and axes that the user's names stand for.
 
     Args:
         title: of the comparison.
         study: the folder of the only study that was named; None for loose runs and several studies.
         runs: all of them, those that do not count with the reason.
-        axes: {axis: its values} of that study; empty where the configs have to tell.
-        notes: to be said.
+        axes: {axis: its values} of that study; empty where they are to be found from the configs.
+        notes: for the reader of the comparison.
     """
 
     title: str
@@ -87,7 +87,7 @@ def select_runs(names: Sequence[str], force: bool = False) -> Selection:
 
 
 def with_influences(run: Run, metric: str, part: Part) -> Run:
-    """The run with the influences behind its figure; without, and a reason, where their file is broken.
+    """The run with the influences of its figure.
 
     Raises:
         LabError: if it is missing or broken.
@@ -96,7 +96,7 @@ def with_influences(run: Run, metric: str, part: Part) -> Run:
 
 
 def reread(run: Run) -> Run:
-    """A run whose test figures have been computed since it was read."""
+    """The run as its files tell it now, after its test figures have been computed."""
     return replace(_read(RunFolder(run.path), None, True), point=run.point, seed=run.seed)
 
 
