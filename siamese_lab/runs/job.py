@@ -87,7 +87,7 @@ class Job:
         write_json(self.file("json"), {"schema": SCHEMA_VERSION, "run_id": self.run_id, "attempts": attempts})
 
     def state(self) -> str:
-        """The run's state, see `record.EXIT_CODES`; that of the last attempt where the run never began; else "queued".
+        """The run's state, see `runs.states.EXIT_CODES`; that of the last attempt where the run never began; else "queued".
 
         Raises:
             LabError: if a file that tells it is broken.
