@@ -3,15 +3,18 @@
 import statistics
 import sys
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
 from siamese_lab.core.errors import LabError
 from siamese_lab.distributed import collectives
+from siamese_lab.model.siamese import SiameseModule
 from siamese_lab.structures.batch import Batch
 from siamese_lab.structures.embedded import Embedded
 
@@ -82,19 +85,26 @@ class Doctor(pl.Callback):
         self.said: set[str] = set()
         self._gradient: Tensor | None = None
 
-    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: Any, optimizer: Any) -> None:
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
         """The gradient as it is before clipping."""
         if (trainer.global_step + 1) % self.every == 0:
             norms = torch._foreach_norm([p.grad for p in pl_module.parameters() if p.grad is not None])
             self._gradient = torch.stack(list(norms)).norm() if norms else torch.zeros(())
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: STEP_OUTPUT, batch: Batch, batch_idx: int
     ) -> None:
         """Looks, logs what it saw, and speaks if there is something to say."""
         if trainer.global_step % self.every or self._gradient is None:
             return
-        look = seen(trainer.global_step, pl_module, outputs["loss"], self._gradient)
+        look = seen(
+            trainer.global_step,
+            cast(SiameseModule, pl_module),
+            cast(Mapping[str, Tensor], outputs)["loss"],
+            self._gradient,
+        )
         pl_module.log_dict(
             {"doctor/gradient": look.gradient, "doctor/spread": look.spread, "doctor/effective_rank": look.rank},
             on_epoch=False,
@@ -109,7 +119,7 @@ class Doctor(pl.Callback):
                 self.said.add(illness)
                 self._say(f"step {look.step}: {words}")
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """What was said is not said again by a resumed run."""
         return {
             "said": sorted(self.said),
@@ -130,8 +140,14 @@ class Doctor(pl.Callback):
 
 
 @torch.no_grad()
-def seen(step: int, module: Any, loss: Tensor, gradient: Tensor) -> Look:
-    """What the last step of `module` looked like."""
+def seen(step: int, module: SiameseModule, loss: Tensor, gradient: Tensor) -> Look:
+    """What the last step of `module` looked like.
+
+    Raises:
+        RuntimeError: before the first step.
+    """
+    if module.seen is None:
+        raise RuntimeError("a look needs a trained batch, and none was trained yet: look after the first step")
     e, tuples, facts = module.seen
     z = e.z[: e.anchors].detach()
     alike = Embedded(
@@ -245,4 +261,4 @@ def diagnoses(looks: list[Look], first: list[Look]) -> dict[str, str]:
 
 
 def _middle(looks: list[Look], name: str) -> float:
-    return statistics.median(getattr(look, name) for look in looks)
+    return float(statistics.median(getattr(look, name) for look in looks))

@@ -1,10 +1,11 @@
 """Notes which images a training finds hard, and lists at its end whose label is likely wrong."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
 from siamese_lab.audit.csv_files import write_audit
@@ -13,6 +14,7 @@ from siamese_lab.audit.plots import draw_duplicates, draw_suspects
 from siamese_lab.core.errors import Stopped
 from siamese_lab.distributed import collectives
 from siamese_lab.evaluation.evaluator import embed_ids
+from siamese_lab.model.siamese import SiameseModule
 from siamese_lab.plots._style import pixels
 from siamese_lab.structures.batch import Batch
 from siamese_lab.structures.embedded import Embedded
@@ -89,29 +91,30 @@ class Ledger(pl.Callback):
         self.notes: Notes | None = None
         self._ids: Tensor | None = None  # (N,) of the training part, on the device
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """A blank page for each image of the training part, or the pages of the checkpoint."""
         self._ids = trainer.datamodule.loader.ids.to(pl_module.device)  # type: ignore[attr-defined]
         self.notes = Notes(*(page.to(pl_module.device) for page in self.notes or Notes.blank(len(self._ids))))
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: STEP_OUTPUT, batch: Batch, batch_idx: int
     ) -> None:
         """Looks at the batch."""
-        if trainer.global_step % self.every == 0 and self.notes is not None and self._ids is not None:
-            e = pl_module.seen[0]
+        seen = cast(SiameseModule, pl_module).seen
+        if trainer.global_step % self.every == 0 and self.notes is not None and self._ids is not None and seen:
+            e = seen[0]
             note(self.notes, torch.searchsorted(self._ids, e.rows()[: e.anchors]), e, batch.tuples)
 
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes, also where a resumed run had nothing left to train."""
-        self._write(trainer, pl_module)
+        self._write(trainer, cast(SiameseModule, pl_module))
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Writes where the limit of time ended training: the run is evaluated all the same."""
         if isinstance(exception, Stopped) and exception.reason == "max_time":
-            self._write(trainer, pl_module)
+            self._write(trainer, cast(SiameseModule, pl_module))
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """For the checkpoint."""
         return {} if self.notes is None else {name: values.cpu() for name, values in self.notes._asdict().items()}
 
@@ -119,7 +122,7 @@ class Ledger(pl.Callback):
         """From the checkpoint."""
         self.notes = Notes(**state) if state else None
 
-    def _write(self, trainer: pl.Trainer, module: Any) -> None:
+    def _write(self, trainer: pl.Trainer, module: SiameseModule) -> None:
         """All processes embed, the first one writes."""
         loader = trainer.datamodule.loader  # type: ignore[attr-defined]
         (size,) = (callback.batch_size for callback in trainer.callbacks if isinstance(callback, Mining))  # type: ignore[attr-defined]

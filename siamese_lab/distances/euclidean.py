@@ -72,5 +72,6 @@ class _Root(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        result: Tensor
         (result,) = ctx.saved_tensors
         return (gradient / result).mul_(0.5).masked_fill_(result == 0, 0.0)
