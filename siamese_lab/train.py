@@ -7,8 +7,8 @@ from omegaconf import DictConfig
 
 from siamese_lab.commands.train import train_if_needed
 from siamese_lab.config.compose import check_composed
-from siamese_lab.core.files import read_json
 from siamese_lab.core.paths import config_dir
+from siamese_lab.runs.metrics_file import read_best
 
 if __name__ == "__main__":
     sys.argv[1:1] = [
@@ -23,6 +23,7 @@ if __name__ == "__main__":
     def main(cfg: DictConfig) -> float | None:
         """Trains; returns the best headline figure on validation, which is what a sweeper may optimise."""
         folder, _ = train_if_needed(check_composed(cfg))
-        return read_json(folder.path / "metrics.json")["best"]
+        best = read_best(folder.path)
+        return best if isinstance(best, float) else None
 
     main()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.paths import outputs
+from siamese_lab.runs.listing import all_run_folders, is_study, planned_studies, run_folders
 from siamese_lab.tensorboard.logdir import LogDir
 from siamese_lab.tensorboard.server import REFRESH, check_port, start_server, stop_event
 
@@ -57,14 +58,13 @@ def study_folders(study: str | None) -> list[Path]:
     Raises:
         LabError: if there is no such study, or no run at all.
     """
-    begun = {path.parent.parent for path in outputs().glob("*/*/run.json")}
-    known = sorted(begun | {path.parent for path in outputs().glob("*/study.json")})
+    known = sorted({*(path.parent for path in all_run_folders()), *planned_studies()})
     if study is None:
         if not known:
             raise LabError(f"{outputs()} holds no run yet: `siamese-lab train` makes one")
         return known
     for path in (Path(study), outputs() / study):
-        if study and ((path / "study.json").is_file() or any(path.glob("*/run.json"))):
+        if study and (is_study(path) or run_folders(path)):
             return [path.resolve()]
     names = ", ".join(path.name for path in known[:10]) or "none"
     more = f" and {len(known) - 10} more" if len(known) > 10 else ""

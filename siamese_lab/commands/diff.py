@@ -1,7 +1,6 @@
 """`siamese-lab diff`: the keys in which two runs differ."""
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -11,10 +10,9 @@ from siamese_lab.compare.selection import configs
 from siamese_lab.config.named_targets import watchers
 from siamese_lab.config.schema import LEFT_OUT
 from siamese_lab.core.errors import LabError
-from siamese_lab.core.files import read_json
 from siamese_lab.core.text import printable
 from siamese_lab.runs.folder import RunFolder, find_run
-from siamese_lab.runs.schema import check_metrics
+from siamese_lab.runs.metrics_file import read_metrics
 
 ABSENT = "-"
 
@@ -77,12 +75,10 @@ def _named(key: str, config: Mapping[str, str]) -> bool:
 
 
 def _fingerprint(folder: RunFolder) -> str:
-    path = folder.path / "metrics.json"
     try:
-        metrics: dict[str, Any] = check_metrics(path, read_json(path))
+        return printable(read_metrics(folder.path)["data"]["fingerprint"])
     except LabError:
         return "not known yet"
-    return printable(metrics["data"]["fingerprint"])
 
 
 def _left_out(key: str, unidentified: Collection[str]) -> bool:

@@ -15,14 +15,13 @@ from siamese_lab.config.groups import option_file
 from siamese_lab.config.instantiate import build
 from siamese_lab.config.trust import EVERYTHING, Trust, allowed_packages
 from siamese_lab.core.errors import LabError
-from siamese_lab.core.files import read_json
 from siamese_lab.core.text import printable
 from siamese_lab.data.load import load_data
 from siamese_lab.evaluation.evaluator import Chosen, choose, evaluate_part, refuse_unfit
 from siamese_lab.model.build_twin import load_twin
 from siamese_lab.model.device import decide_device
 from siamese_lab.runs.folder import RunFolder, find_run
-from siamese_lab.runs.schema import check_classes
+from siamese_lab.runs.metrics_file import classes_file, read_classes
 from siamese_lab.runs.seal import log_opening
 from siamese_lab.structures.samples import Samples
 
@@ -103,11 +102,14 @@ def _refuse_trained_on(folder: RunFolder, cfg: DictConfig, other: DictConfig, sa
     Raises:
         LabError: naming some of them.
     """
-    known = folder.path / "classes.json"
-    if other.data._target_ != cfg.data._target_ or samples.disjoint == "image" or not known.exists():
+    if (
+        other.data._target_ != cfg.data._target_
+        or samples.disjoint == "image"
+        or not classes_file(folder.path).exists()
+    ):
         return
     there = {samples.classes[label] for label in samples.labels[samples.ids("test")].unique().tolist()}
-    common = sorted(there & set(check_classes(known, read_json(known))["train"]))
+    common = sorted(there & set(read_classes(folder.path)))
     if common:
         raise LabError(
             f"the run was trained on {len(common):,} of the {len(there):,} identities of this test part, e.g. "

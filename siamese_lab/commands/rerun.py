@@ -8,6 +8,7 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.core.paths import outputs
 from siamese_lab.runs.folder import EXIT_CODES, RunFolder, find_run
 from siamese_lab.runs.job import Job
+from siamese_lab.runs.listing import is_study
 from siamese_lab.runs.study import Study, located
 from siamese_lab.sweep.execution import table
 from siamese_lab.sweep.execution.launcher import Launcher
@@ -53,7 +54,7 @@ def command(names: Sequence[str], only_print: bool = False, trust: Sequence[str]
     code = 0
     for name in dict.fromkeys(folder.study for folder in folders):
         mine = [folder for folder in folders if folder.study == name]
-        if (outputs() / name / "study.json").is_file():
+        if is_study(outputs() / name):
             study = Study.read(name)
             jobs = [job for job in study.jobs if job.run_id in {folder.run_id for folder in mine}]
             for job in jobs:
@@ -111,7 +112,7 @@ def _alone(folder: RunFolder, trust: Trust) -> int:
 
 
 def _command(folder: RunFolder) -> str:
-    if (outputs() / folder.study / "study.json").is_file():
+    if is_study(outputs() / folder.study):
         study = Study.read(folder.study)
         job = next((one for one in study.jobs if one.run_id == folder.run_id), None)
         if job is not None:

@@ -2,16 +2,25 @@
 
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 
-def this_process() -> dict[str, Any]:
+class ProcessRecord(TypedDict):
+    """What tells a process from every other one: `ticks` is when it began, None where that cannot be told."""
+
+    host: str
+    pid: int
+    ticks: int | None
+
+
+def this_process() -> ProcessRecord:
     """This process, as run.json names it."""
     return {"host": socket.gethostname(), "pid": os.getpid(), "ticks": start_ticks(os.getpid())}
 
 
-def is_gone(info: dict[str, Any]) -> bool:
+def is_gone(info: Mapping[str, Any]) -> bool:
     """Whether the process that a run.json names is known to have ended; of another machine's processes nothing is
     known.
     """
@@ -23,7 +32,7 @@ def is_gone(info: dict[str, Any]) -> bool:
     return None not in (began, info.get("ticks")) and began != info["ticks"]
 
 
-def is_alive(info: dict[str, Any]) -> bool:
+def is_alive(info: Mapping[str, Any]) -> bool:
     """Whether the process that a run.json names is known to be there: on this machine, and not ended."""
     return info["host"] == socket.gethostname() and not is_gone(info)
 
@@ -33,7 +42,7 @@ def is_stopped(pid: int) -> bool:
     return _letter(pid) in ("T", "t")
 
 
-def describe_process(info: dict[str, Any]) -> str:
+def describe_process(info: Mapping[str, Any]) -> str:
     """The process that a run.json names, and what to do about it."""
     elsewhere = "; if that process is gone, write killed in place of running into its run.json"
     hint = elsewhere if info["host"] != socket.gethostname() else ""

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from siamese_lab.config.trust import LAB_ONLY, Trust
-from siamese_lab.core.files import write_json
 from siamese_lab.runs.folder import RunFolder
 from siamese_lab.runs.influences import influences_file, write_influences
+from siamese_lab.runs.metrics_file import write_metrics
 from siamese_lab.runs.seal import log_opening
 
 
@@ -58,4 +58,4 @@ def open_test_part(folders: Sequence[RunFolder], command: str, trust: Trust = LA
         drawn = error_curves(protocols, seen) if seen is not None else {}
         write_curves(curves_file(folder.path, "test"), {name: thin_curve(curve) for name, curve in drawn.items()})
         write_influences(influences_file(folder.path, "test"), figures)
-        write_json(folder.path / "metrics.json", metrics | {"test": plain_figures(figures), "sealed": False})
+        write_metrics(folder.path, metrics | {"test": plain_figures(figures), "sealed": False})

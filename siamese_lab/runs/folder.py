@@ -16,8 +16,10 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import ROOM, SCHEMA_VERSION, read_json, release, reserve, write_json, write_text, writing
 from siamese_lab.core.paths import outputs, refuse_study
 from siamese_lab.core.processes import describe_process, is_gone, this_process
+from siamese_lab.runs.listing import all_run_folders, is_run
+from siamese_lab.runs.metrics_file import metrics_file, read_metrics
 from siamese_lab.runs.provenance import code_hash, versions
-from siamese_lab.runs.schema import check_metrics, check_run
+from siamese_lab.runs.schema import check_run
 from siamese_lab.runs.states import EXIT_CODES
 
 # what a process leaves that is killed before there is a run.json
@@ -51,7 +53,7 @@ class RunFolder:
 
     def exists(self) -> bool:
         """Whether the run was ever begun."""
-        return (self.path / "run.json").is_file()
+        return is_run(self.path)
 
     def info(self) -> dict[str, Any]:
         """What run.json says.
@@ -73,7 +75,7 @@ class RunFolder:
         Raises:
             LabError: if the run has not finished, or the file is broken or not whole.
         """
-        path, state = self.path / "metrics.json", self.state()
+        path, state = metrics_file(self.path), self.state()
         if state == "running":  # figures that are there are of an earlier sitting
             raise LabError(self.busy())
         if not path.exists() and state != "ok":
@@ -85,16 +87,14 @@ class RunFolder:
             raise LabError(
                 f"{path} is missing, of a run that is finished: copy its folder anew, or train it anew with --force"
             )
-        return check_metrics(path, read_json(path))
+        return read_metrics(self.path)
 
     @property
     def short(self) -> str:
         """What a user types for this run: the shortest beginning of its id, of 6 digits or more, that no other run
         has.
         """
-        others = [
-            path.parent for path in outputs().glob("*/*/run.json") if path.parent.resolve() != self.path.resolve()
-        ]
+        others = [path for path in all_run_folders() if path.resolve() != self.path.resolve()]
         for length in range(6, len(self.run_id) + 1):
             if not any(path.name.startswith(self.run_id[:length]) for path in others):
                 return self.run_id[:length]
@@ -244,12 +244,12 @@ def find_run(name: str) -> RunFolder:
         LabError: if there is none, or if several begin so.
     """
     with suppress(OSError):  # a name too long for a path may be looked for all the same
-        if (Path(name) / "run.json").is_file():
+        if is_run(Path(name)):
             return RunFolder(Path(name).resolve())
-        if name and (outputs() / name / "run.json").is_file():
+        if name and is_run(outputs() / name):
             return RunFolder(outputs() / name)
-    everything = sorted(outputs().glob("*/*/run.json"), key=_written, reverse=True)
-    found = [path.parent for path in everything if name and path.parent.name.startswith(name)]
+    everything = sorted(all_run_folders(), key=_written, reverse=True)
+    found = [path for path in everything if name and path.name.startswith(name)]
     if len(found) == 1:
         return RunFolder(found[0])
     if found:
@@ -257,11 +257,7 @@ def find_run(name: str) -> RunFolder:
             f"{len(found)} runs begin with {name}: {', '.join(map(str, found[:5]))}: write more of the run id, or the "
             "folder"
         )
-    latest = (
-        f"; the latest: {', '.join(str(path.parent) for path in everything[:3])}"
-        if everything
-        else ", which holds no run yet"
-    )
+    latest = f"; the latest: {', '.join(map(str, everything[:3]))}" if everything else ", which holds no run yet"
     raise LabError(
         f"no run {name or repr(name)}: it must be a run folder, or the beginning of a run id under {outputs()}{latest}"
     )
@@ -271,8 +267,9 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _written(path: Path) -> float:
+def _written(run: Path) -> float:
+    """When the run.json of a run was written."""
     try:
-        return path.stat().st_mtime
+        return (run / "run.json").stat().st_mtime
     except OSError:  # another process has removed it meanwhile
         return 0.0

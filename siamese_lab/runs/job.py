@@ -12,12 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from siamese_lab.core.errors import LabError
-from siamese_lab.core.files import SCHEMA_VERSION, read_json, write_json
+from siamese_lab.core.files import check_yaml, write_text
 from siamese_lab.core.paths import outputs
 from siamese_lab.core.processes import is_gone
+from siamese_lab.runs.attempts import AttemptRecord, read_attempts, write_attempts
 from siamese_lab.runs.folder import RunFolder
 
 
@@ -51,40 +51,59 @@ class Job:
         """How tables call it: its values."""
         return " ".join(f"{key}={value}" for key, value in self.point.items()) or self.run_id
 
-    def attempts(self) -> list[dict[str, Any]]:
-        """Those so far, oldest first: each has `started`, `ended`, `state`, `reason`, `where`, and `by`: the sweep's
-        process.
+    def attempts(self) -> list[AttemptRecord]:
+        """The attempts so far, oldest first.
 
         Raises:
             LabError: if the file is broken.
         """
-        path = self.file("json")
-        found = read_json(path).get("attempts") if path.exists() else []
-        if not isinstance(found, list) or not all(
-            isinstance(one, dict) and {"started", "ended", "state"} <= one.keys() for one in found
-        ):
-            raise LabError(
-                f"{path} is not what siamese-lab writes: remove it, the attempts at this job are then counted anew"
-            )
-        return found
+        return read_attempts(self.file("json"))
 
-    def note(self, **attempt: Any) -> None:
-        """Adds an attempt, or puts in order the last one if it has the same `started`; a broken file is written
-        anew.
-        """
-        before: list[dict[str, Any]] = []
+    def record_attempt(self, attempt: AttemptRecord) -> None:
+        """Adds an attempt, or replaces the last one if it has the same `started`; a broken file is written anew."""
+        earlier: list[AttemptRecord] = []
         with suppress(LabError):
-            before = self.attempts()
-        if before and before[-1]["started"] == attempt["started"]:
-            before = before[:-1]
-        write_json(self.file("json"), {"schema": SCHEMA_VERSION, "run_id": self.run_id, "attempts": [*before, attempt]})
+            earlier = self.attempts()
+        if earlier and earlier[-1]["started"] == attempt["started"]:
+            earlier = earlier[:-1]
+        write_attempts(self.file("json"), self.run_id, [*earlier, attempt])
 
     def forgive(self) -> None:
         """The attempts so far no longer count against `launcher.retries`, and a run that diverged may be tried
         again.
         """
-        attempts = [attempt | {"forgiven": True} for attempt in self.attempts()]
-        write_json(self.file("json"), {"schema": SCHEMA_VERSION, "run_id": self.run_id, "attempts": attempts})
+        forgiven: list[AttemptRecord] = [{**attempt, "forgiven": True} for attempt in self.attempts()]
+        write_attempts(self.file("json"), self.run_id, forgiven)
+
+    def config_text(self) -> str:
+        """The job's resolved config, as yaml."""
+        return self.file("yaml").read_text(encoding="utf-8")
+
+    def checked_config_text(self) -> str:
+        """The job's resolved config, as yaml that whoever parses it can trust.
+
+        Raises:
+            LabError: if it is missing or no yaml.
+        """
+        return check_yaml(self.file("yaml"))
+
+    def write_config(self, text: str) -> None:
+        """Writes the job's resolved config, whole or not at all."""
+        write_text(self.file("yaml"), text)
+
+    def log_end(self, size: int = 4000) -> str:
+        """The last bytes of what the job printed, as text; "" where it printed nothing."""
+        try:
+            with self.file("log").open("rb") as file:
+                file.seek(max(0, self.file("log").stat().st_size - size))
+                return file.read().decode(errors="replace")
+        except OSError:
+            return ""
+
+    def log_line(self, line: str) -> None:
+        """Adds a line to what the job printed."""
+        with self.file("log").open("a", encoding="utf-8") as log:
+            log.write(f"{line}\n")
 
     def state(self) -> str:
         """The run's state, see `runs.states.EXIT_CODES`; that of the last attempt where the run never began; else "queued".

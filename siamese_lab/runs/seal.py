@@ -28,13 +28,18 @@ def is_sealed(folder: RunFolder) -> bool:
     return folder.study != PLAIN
 
 
+def openings_file(study: Path) -> Path:
+    """Where the openings of a study are logged."""
+    return study / "openings.json"
+
+
 def read_openings(study: Path) -> list[Opening]:
     """The openings of a study's folder so far, oldest first: `at`, `command`, `runs`.
 
     Raises:
         LabError: if the log is broken.
     """
-    path = study / "openings.json"
+    path = openings_file(study)
     found: list[Opening] = read_json(path, oldest=1).get("openings", []) if path.exists() else []
     return found
 
@@ -53,4 +58,4 @@ def log_opening(study: Path, run_ids: Sequence[str], command: str) -> None:
             "command": command,
             "runs": list(run_ids),
         }
-        write_json(study / "openings.json", {"schema": SCHEMA_VERSION, "openings": [*read_openings(study), entry]})
+        write_json(openings_file(study), {"schema": SCHEMA_VERSION, "openings": [*read_openings(study), entry]})

@@ -13,6 +13,7 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import SCHEMA_VERSION, read_json, write_json
 from siamese_lab.core.paths import outputs
 from siamese_lab.runs.job import Job
+from siamese_lab.runs.listing import is_study, planned_studies
 
 
 def located(name: str) -> str | None:
@@ -20,13 +21,9 @@ def located(name: str) -> str | None:
 
     Where the folder lies elsewhere, `outputs()` is there from then on: its jobs and runs are looked for beside it.
     """
-    if (
-        name
-        and (outputs() / name / "study.json").is_file()
-        and (outputs() / name).resolve().parent == outputs().resolve()
-    ):
+    if name and is_study(outputs() / name) and (outputs() / name).resolve().parent == outputs().resolve():
         return name
-    if not (name and (Path(name) / "study.json").is_file()):
+    if not (name and is_study(Path(name))):
         return None
     folder = Path(name).resolve()
     if folder.parent != outputs().resolve():
@@ -100,10 +97,10 @@ class Study:
         Raises:
             LabError: if there is none, or its study.json is broken.
         """
-        path = Path(name) if (Path(name) / "study.json").is_file() else outputs() / name
+        path = Path(name) if is_study(Path(name)) else outputs() / name
         file = path / "study.json"
-        if not name or not file.is_file():
-            known = sorted(found.parent.name for found in outputs().glob("*/study.json"))
+        if not name or not is_study(path):
+            known = [folder.name for folder in planned_studies()]
             listed = f" (there are: {', '.join(known[:10])})" if known else ", which holds no study yet"
             raise LabError(f"no study {name or repr(name)}: it must be the name of one under {outputs()}{listed}")
         found = read_json(file)

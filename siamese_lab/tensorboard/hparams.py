@@ -11,7 +11,10 @@ from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
 from siamese_lab.core.errors import LabError
-from siamese_lab.core.files import read_json, write_bytes
+from siamese_lab.core.files import write_bytes
+from siamese_lab.runs.folder import RunFolder
+from siamese_lab.runs.listing import run_folders
+from siamese_lab.runs.seal import openings_file
 from siamese_lab.tensorboard.event_files import without_tensorflow
 
 if TYPE_CHECKING:
@@ -73,7 +76,7 @@ def write_columns(study: Path) -> None:
     """
     with FileLock(study / ".board.lock"):  # two runs that end together must not each leave the other out
         known = list(_described(study))
-        tested = (study / "openings.json").exists()
+        tested = openings_file(study).exists()
         columns = experiment_summary(
             [info["hparams"] for info in known], figure_columns([info["headlines"] for info in known], tested)
         )
@@ -113,9 +116,9 @@ def scalar_summary(values: Mapping[str, float]) -> "Summary":
 
 def _described(study: Path) -> Iterator[RunColumns]:
     """The columns of each run by its run.json; runs that cannot be read or whose training never began are left out."""
-    for path in sorted(study.glob("*/run.json")):
+    for folder in run_folders(study):
         with suppress(LabError):
-            info = read_json(path)
+            info = RunFolder(folder).info()
             if isinstance(info.get("hparams"), dict):
                 yield {"hparams": info["hparams"], "headlines": list(info.get("headlines") or ())}
 

@@ -11,10 +11,13 @@ from typing import TypeVar, cast
 import yaml
 
 from siamese_lab.core.errors import LabError
-from siamese_lab.core.files import read_json
 from siamese_lab.core.processes import is_gone
+from siamese_lab.runs.attempts import attempts_file, read_attempts
 from siamese_lab.runs.folder import RunFolder
-from siamese_lab.runs.seal import PLAIN
+from siamese_lab.runs.history import best_entry, history_file, read_history
+from siamese_lab.runs.listing import run_folders
+from siamese_lab.runs.metrics_file import metrics_file
+from siamese_lab.runs.seal import PLAIN, openings_file, read_openings
 from siamese_lab.runs.study import Study
 from siamese_lab.tensorboard.hparams import Value
 
@@ -72,15 +75,15 @@ class StudyReader:
         plan = self._plan()
         points = {job.run_id: job.point for job in plan.jobs} if plan is not None else {}
         gone = {one.run_id for one in plan.superseded} - set(points) if plan is not None else set()
-        paths = sorted(path.parent for path in self.study.glob("*/run.json"))
+        paths = run_folders(self.study)
         shown = [self._run(path, points.get(path.name, {})) for path in paths if path.name not in gone]
         return [*shown, *(self._never(plan, {path.name for path in paths}) if plan is not None else ())]
 
     def tested(self) -> set[str]:
         """The runs whose test figures are known."""
-        path = self.study / "openings.json"
         found = self._read(
-            path, lambda path: {run_id for entry in read_json(path)["openings"] for run_id in entry["runs"]}
+            openings_file(self.study),
+            lambda path: {run_id for entry in read_openings(path.parent) for run_id in entry["runs"]},
         )
         return found or set()
 
@@ -88,17 +91,15 @@ class StudyReader:
         """The test figures of a run whose study was opened after it had ended: its event files lack them."""
         if self.study.name == PLAIN:
             return {}
-        found = self._read(run.folder / "metrics.json", lambda path: RunFolder(path.parent).metrics()["test"]) or {}
+        found = self._read(metrics_file(run.folder), lambda path: RunFolder(path.parent).metrics()["test"]) or {}
         return {f"test/{name}": figure["value"] for name, figure in found.items()}
 
     def best(self, run: ShownRun) -> tuple[int, Points]:
         """The step of the best validation so far and its figures, of a run that has not finished."""
-        found = self._read(run.folder / "history.json", read_json)
-        if not found or not found["entries"]:
+        found = self._read(history_file(run.folder), lambda path: read_history(path.parent))
+        best = best_entry(found) if found else None
+        if best is None:
             return 0, {}
-        pick = min if found["better"] == "low" else max
-        monitor = found["monitor"]
-        best = pick(found["entries"], key=lambda entry: entry[monitor])
         return int(best["step"]), {
             key.replace("val/", "best/", 1): value for key, value in best.items() if key.startswith("val/")
         }
@@ -123,11 +124,12 @@ class StudyReader:
     def _never(self, plan: Study, begun: set[str]) -> Iterator[ShownRun]:
         """Jobs that were started but ended before they had a run folder."""
         for job in plan.jobs:
-            path = self.study / "jobs" / f"{job.run_id}.json"
-            attempts = [] if job.run_id in begun else self._read(path, lambda path: read_json(path)["attempts"]) or []
+            attempts = (
+                [] if job.run_id in begun else self._read(attempts_file(self.study, job.run_id), read_attempts) or []
+            )
             if attempts:
-                began, ended = (_seconds(attempts[-1].get(key)) for key in ("started", "ended"))
-                state = str(attempts[-1].get("state", "failed"))
+                began, ended = _seconds(attempts[-1]["started"]), _seconds(attempts[-1]["ended"])
+                state = attempts[-1]["state"]
                 yield ShownRun(
                     job.run_id,
                     self.study / job.run_id,

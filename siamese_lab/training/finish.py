@@ -8,7 +8,6 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from siamese_lab.core.files import SCHEMA_VERSION, write_json
 from siamese_lab.evaluation.confusion import confusions
 from siamese_lab.evaluation.evaluator import choose, embed_part, evaluate_part
 from siamese_lab.evaluation.records import error_curves, plain_figures, thin_curve
@@ -17,7 +16,9 @@ from siamese_lab.model.checkpoint import BEST, LAST, restore
 from siamese_lab.runs.error_curves import curves_file, write_curves
 from siamese_lab.runs.folder import RunFolder
 from siamese_lab.runs.influences import influences_file, write_influences
+from siamese_lab.runs.metrics_file import write_classes, write_metrics
 from siamese_lab.runs.seal import is_sealed, log_opening
+from siamese_lab.runs.untrained import untrained_folder
 from siamese_lab.statistics.influence import Figure
 from siamese_lab.structures.embedded_set import EmbeddedSet
 from siamese_lab.tensorboard.hparams import write_columns
@@ -68,16 +69,14 @@ def finish_run(
         write_curves(
             curves_file(folder.path, name), {protocol: thin_curve(curve) for protocol, curve in by_protocol.items()}
         )
-    schema = {"schema": SCHEMA_VERSION}
     names = [samples.classes[label] for label in torch.unique(samples.labels[experiment.ids]).tolist()]
-    write_json(folder.path / "classes.json", schema | {"train": names})
+    write_classes(folder.path, names)
     metrics = {
-        **schema,
         "sealed": sealed,
         "test": plain_figures(figures.get("test", {})),
         "val": plain_figures(figures["val"]),
         "untrained": plain_figures(
-            untrained_figures(cfg, experiment, part, folder.path.parent / "untrained" if sealed else None)
+            untrained_figures(cfg, experiment, part, untrained_folder(folder.path.parent) if sealed else None)
         ),
         "best": best[validation.monitor] if best is not None else None,
         "chosen": chosen,
@@ -91,7 +90,7 @@ def finish_run(
         "history": validation.history,
         "data": {"disjoint": samples.disjoint, "fingerprint": samples.fingerprint},
     }
-    write_json(folder.path / "metrics.json", metrics)
+    write_metrics(folder.path, metrics)
     step = int(best["step"]) if best is not None else throughput.steps
     began = datetime.fromisoformat(folder.info()["started"]).timestamp()
     evaluated = EvaluatedPart(

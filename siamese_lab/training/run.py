@@ -13,6 +13,7 @@ from siamese_lab.core.errors import LabError, Lost, Stopped
 from siamese_lab.model.checkpoint import Start, newest_checkpoint, restore
 from siamese_lab.model.cost import count_parameters, multiply_adds
 from siamese_lab.runs.folder import RunFolder
+from siamese_lab.runs.history import history_file
 from siamese_lab.statistics.influence import Figure
 from siamese_lab.tensorboard.event_files import quiet_threads
 from siamese_lab.tensorboard.hparams import hyperparameters
@@ -115,7 +116,7 @@ def _run(
         Stopped: if anything else ended it.
     """
     size, t = cfg.evaluation.batch_size, cfg.trainer
-    kept = folder.path / "history.json"
+    kept = history_file(folder.path)
     validation, throughput = (
         Validation(experiment.samples, experiment.protocols, t.validate_every, size, t.patience, interruption, kept),
         Throughput(),

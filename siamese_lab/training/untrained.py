@@ -1,17 +1,13 @@
 """The figures of a network with its starting weights: what those of the trained one are held against."""
 
-import hashlib
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from siamese_lab.core.errors import LabError
-from siamese_lab.core.files import SCHEMA_VERSION, read_json, write_json
 from siamese_lab.evaluation.evaluator import choose, embed_part, evaluate_part
 from siamese_lab.model.build_twin import build_twin
 from siamese_lab.runs.provenance import code_hash
+from siamese_lab.runs.untrained import read_untrained, untrained_file, write_untrained
 from siamese_lab.statistics.influence import Figure
 from siamese_lab.training.assemble import Experiment, network
 
@@ -35,16 +31,13 @@ def untrained_figures(
     decided = [
         OmegaConf.to_container(OmegaConf.create({"value": OmegaConf.select(cfg, key)}), resolve=True) for key in DECIDE
     ]
-    text = json.dumps(
-        [decided, part, experiment.samples.fingerprint, str(experiment.module.device.type), code_hash()], sort_keys=True
+    file = untrained_file(
+        shared, [decided, part, experiment.samples.fingerprint, str(experiment.module.device.type), code_hash()]
     )
-    file = shared / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
-    try:
-        return {name: Figure(**figure) for name, figure in read_json(file)["figures"].items()}
-    except (LabError, KeyError, TypeError):  # nobody was here yet, or a kill came in between
+    found = read_untrained(file)
+    if found is None:
         found = _computed(cfg, experiment, part)
-    shared.mkdir(exist_ok=True)
-    write_json(file, {"schema": SCHEMA_VERSION, "figures": {name: asdict(one) for name, one in found.items()}})
+        write_untrained(file, found)
     return found
 
 

@@ -7,11 +7,11 @@ from typing import cast
 import pytorch_lightning as pl
 import torch
 
-from siamese_lab.core.files import SCHEMA_VERSION, write_json
 from siamese_lab.core.mappings import StateDict
 from siamese_lab.distributed import collectives
 from siamese_lab.evaluation.evaluator import embed_part, evaluate_part
 from siamese_lab.model.siamese import SiameseModule
+from siamese_lab.runs.history import write_history
 from siamese_lab.structures.contracts import EvaluationProtocol
 from siamese_lab.structures.embedded_set import EmbeddedSet
 from siamese_lab.structures.samples import Samples
@@ -97,8 +97,7 @@ class Validation(pl.Callback):
         if self.best is self.history[-1]:
             self.seen = seen
         if self.kept is not None:
-            known = {"monitor": self.monitor, "better": self.better, "max_epochs": trainer.max_epochs}
-            write_json(self.kept, {"schema": SCHEMA_VERSION, **known, "entries": self.history})
+            write_history(self.kept, self.monitor, self.better, int(trainer.max_epochs or 0), self.history)
         self._stop_if_impatient(trainer)
 
     def state_dict(self) -> StateDict:

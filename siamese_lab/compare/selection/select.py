@@ -13,12 +13,14 @@ from pathlib import Path
 from siamese_lab.compare.analysis.comparison import Part, Run
 from siamese_lab.compare.selection import configs
 from siamese_lab.core.errors import LabError
-from siamese_lab.core.files import read_json
 from siamese_lab.core.paths import outputs
 from siamese_lab.core.text import nearest, printable
+from siamese_lab.runs.attempts import AttemptRecord, attempts_file, read_attempts
 from siamese_lab.runs.folder import RunFolder, find_run
 from siamese_lab.runs.influences import influences_file, read_influences
-from siamese_lab.runs.schema import Figure, check_metrics
+from siamese_lab.runs.listing import all_run_folders, is_run, is_study, run_folders
+from siamese_lab.runs.metrics_file import metrics_file, read_metrics
+from siamese_lab.runs.schema import Figure
 from siamese_lab.runs.study import Study
 
 SEED = "seed"
@@ -62,12 +64,12 @@ def select_runs(names: Sequence[str], force: bool = False) -> Selection:
         folder = _study(name)
         if folder is None:
             some = [_read(_found(name), None, force)]
-        elif (folder / "study.json").is_file():
+        elif is_study(folder):
             study = Study.read(str(folder))
             some = _of_study(folder, _harmless(study), force)
             axes = {printable(key): [] for key in {key: None for job in study.jobs for key in job.point} | study.axes}
         else:
-            some = [_read(RunFolder(path.parent), None, force) for path in sorted(folder.glob("*/run.json"))]
+            some = [_read(RunFolder(path), None, force) for path in run_folders(folder)]
         if folder is not None:
             studies.append(folder)
         for run in some:
@@ -104,9 +106,7 @@ def _study(name: str) -> Path | None:
     """The folder of a study, or of runs that no study planned, such as `single`; None where the name is none."""
     for folder in (Path(name), outputs() / name) if name else ():
         try:
-            if (folder / "study.json").is_file() or (
-                not (folder / "run.json").exists() and any(folder.glob("*/run.json"))
-            ):
+            if is_study(folder) or (not is_run(folder) and run_folders(folder)):
                 return folder
         except (OSError, ValueError):  # such as a name too long for a path
             continue
@@ -122,7 +122,7 @@ def _found(name: str) -> RunFolder:
     try:
         return find_run(name)
     except LabError as error:
-        studies = sorted({path.parent.parent.name for path in outputs().glob("*/*/run.json")})
+        studies = sorted({path.parent.name for path in all_run_folders()})
         hint = nearest(name, studies)
         raise LabError(f"no study {name}{hint}; and {error}" if hint else str(error)) from error
 
@@ -136,11 +136,9 @@ def _of_study(folder: Path, study: Study, force: bool) -> list[Run]:
         why = f"superseded by {old.by}: {', '.join(old.changes) or 'the same words mean another config now'}"
         made.append(Run(folder / old.run_id, "superseded", printable(why)))
     known = {run.path.name for run in made}
-    for path in sorted(folder.glob("*/run.json")):
-        if path.parent.name not in known:
-            made.append(
-                Run(path.parent, "unplanned", "it lies in the study's folder, but the study did not ask for it")
-            )
+    for path in run_folders(folder):
+        if path.name not in known:
+            made.append(Run(path, "unplanned", "it lies in the study's folder, but the study did not ask for it"))
     return made
 
 
@@ -154,9 +152,9 @@ def _harmless(study: Study) -> Study:
 
 def _never(folder: Path, run: RunFolder, point: Mapping[str, str]) -> Run:
     """A job without a run folder."""
-    attempts = []
+    attempts: list[AttemptRecord] = []
     with suppress(LabError):  # no attempt, or its file is broken
-        attempts = read_json(folder / "jobs" / f"{run.run_id}.json").get("attempts", [])
+        attempts = read_attempts(attempts_file(folder, run.run_id))
     state, reason = (str(attempts[-1].get("state")), attempts[-1].get("reason")) if attempts else ("queued", None)
     return Run(
         run.path,
@@ -184,10 +182,10 @@ def _read(folder: RunFolder, point: Mapping[str, str] | None, force: bool) -> Ru
             decided=info["decided"],
             headlines=[printable(name) for name in info.get("headlines", [])],
         )
-        timed_out = force and state == "timeout" and (path / "metrics.json").is_file()
+        timed_out = force and state == "timeout" and metrics_file(path).is_file()
         if state != "ok" and not timed_out:
             return replace(run, why=printable(_why(state, info.get("reason"), path)))
-        metrics = check_metrics(path / "metrics.json", read_json(path / "metrics.json"))
+        metrics = read_metrics(path)
     except LabError as error:
         return Run(path, "broken", printable(f"not whole: {error}"), point=dict(point or {}))
     seconds = metrics["training"]["seconds"]
@@ -199,7 +197,7 @@ def _read(folder: RunFolder, point: Mapping[str, str] | None, force: bool) -> Ru
 
 
 def _why(state: str, reason: str | None, path: Path) -> str:
-    if state == "timeout" and (path / "metrics.json").is_file():
+    if state == "timeout" and metrics_file(path).is_file():
         return "its limit of time ended it; --force counts it as far as it came"
     return reason or {"running": "it is not at its end", "killed": "its process was killed"}.get(
         state, "it did not finish"

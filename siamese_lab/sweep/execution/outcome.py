@@ -47,13 +47,7 @@ def how(code: int) -> str:
 
 def last_words(job: Job, lines: int = 1) -> str:
     """The end of what a job printed."""
-    try:
-        with job.file("log").open("rb") as file:
-            file.seek(max(0, job.file("log").stat().st_size - 4000))
-            text = file.read().decode(errors="replace")
-    except OSError:
-        return ""
-    kept = [line.strip() for line in text.splitlines() if line.strip()]
+    kept = [line.strip() for line in job.log_end().splitlines() if line.strip()]
     return " / ".join(kept[-lines:]).removeprefix("siamese-lab: ")[:500]
 
 

@@ -12,6 +12,7 @@ from rich.live import Live
 from siamese_lab.core.errors import INTERRUPTED, LabError
 from siamese_lab.core.paths import outputs
 from siamese_lab.runs.job import Job
+from siamese_lab.runs.listing import is_study
 from siamese_lab.runs.provenance import code_hash
 from siamese_lab.runs.states import EXIT_CODES
 from siamese_lab.runs.study import Study
@@ -28,7 +29,7 @@ def refuse_mixed_code(study: str, force: bool) -> None:
     Raises:
         LabError: if finished runs have another code hash than this package, unless forced.
     """
-    if force or not (outputs() / study / "study.json").exists():
+    if force or not is_study(outputs() / study):
         return
     now, others = code_hash(), dict[str, int]()
     for job in Study.read(study).jobs:
@@ -62,7 +63,7 @@ def run_jobs(
     todo = [row for row in rows if row.state != "ok" and refused(row.job, launcher.retries) is None]
     if new := [row.job for row in todo if row.state == "queued"]:
         began = time.monotonic()
-        number = check_all([(job, job.file("yaml").read_text(encoding="utf-8")) for job in new], max(1, launcher.slots))
+        number = check_all([(job, job.config_text()) for job in new], max(1, launcher.slots))
         console.print(f"Study {study}: {number} combinations checked in {time.monotonic() - began:.0f} s, each can run")
     console.print(f"Study {study}: {len(jobs)} runs, {len(jobs) - len(todo)} of them ended, {launcher.slots} at once")
     _, stop = watched(console, Listed(jobs), launcher, seconds)

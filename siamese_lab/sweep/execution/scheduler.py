@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Unpack
 
 from filelock import FileLock
 
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.processes import this_process
 from siamese_lab.core.text import printable
+from siamese_lab.runs.attempts import AttemptRecord
 from siamese_lab.runs.job import Job
 from siamese_lab.sweep.execution.claims import claimed, settled, trained
 from siamese_lab.sweep.execution.job_source import Source
@@ -163,12 +165,12 @@ class _Sweep:
             attempt = self.launcher.start(job)
         except Exception as error:  # of one job: the others go on
             words = str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
-            self._note(job, started=started, ended=_now(), state="failed", reason=words, where="")
+            self._record(job, started=started, ended=_now(), state="failed", reason=words, where="")
             claim.release()
             self._failed(job, "failed", words)
             return
         self.running.append(Running(job, attempt, claim, started, self._takes(job)))
-        self._note(job, started=started, ended=None, state="running", reason="", where=attempt.where)
+        self._record(job, started=started, ended=None, state="running", reason="", where=attempt.where)
         self.said(job, "running", attempt.where)
 
     def _watch(self, one: Running) -> None:
@@ -186,7 +188,7 @@ class _Sweep:
         job = one.job
         if code != 0 and one.attempt.lost() and self.lost.get(job.run_id, 0) < LOST:
             self.lost[job.run_id] = self.lost.get(job.run_id, 0) + 1
-            self._note(
+            self._record(
                 job,
                 started=one.started,
                 ended=_now(),
@@ -197,7 +199,7 @@ class _Sweep:
             self.said(job, "lost", "its machine is gone: it is started again")
             self.again.append(job)
         elif code == 2 and one.asked is None and _busy(job):  # somebody trains the same run outside of this sweep
-            self._note(
+            self._record(
                 job,
                 started=one.started,
                 ended=_now(),
@@ -208,7 +210,7 @@ class _Sweep:
             self._wait(job, BUSY)
         else:
             state, reason = settle(job, code, one.asked)
-            self._note(job, started=one.started, ended=_now(), state=state, reason=reason, where=one.attempt.where)
+            self._record(job, started=one.started, ended=_now(), state=state, reason=reason, where=one.attempt.where)
             self._failed(job, state, reason)
         one.claim.release()
 
@@ -240,9 +242,9 @@ class _Sweep:
             return True
         return bool(attempts) and (attempts[-1]["ended"] or "") > self.began
 
-    def _note(self, job: Job, **attempt: object) -> None:
+    def _record(self, job: Job, **attempt: Unpack[AttemptRecord]) -> None:
         try:
-            job.note(**attempt, by=self.process)
+            job.record_attempt({**attempt, "by": self.process})
         except OSError as error:  # a full disk ends no sweep
             print(f"siamese-lab: cannot note how {job.name} went: {error.strerror}", file=sys.stderr)
 

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from siamese_lab.core.errors import LabError
-from siamese_lab.core.files import read_json
 from siamese_lab.core.text import format_value, printable
+from siamese_lab.runs.history import best_entry, read_history
 from siamese_lab.runs.job import Job
 from siamese_lab.runs.states import EXIT_CODES
 
@@ -63,25 +63,26 @@ def row(job: Job) -> Row:
     except LabError as error:
         return Row(job, "killed", reason=str(error))
     info: dict[str, Any] = {}
-    history: dict[str, Any] = {}
     with suppress(LabError):
         info = job.folder.info()
-    with suppress(LabError):
-        history = read_json(job.folder.path / "history.json")
     reason = str((attempts[-1].get("reason") if attempts else "") or info.get("reason") or "")
-    try:
-        entries, monitor = history.get("entries", []), str(history.get("monitor", ""))
-        pick = min if history.get("better") == "low" else max
-        best = pick((entry[monitor] for entry in entries), default=None)
-        epoch, epochs = int(entries[-1]["epoch"]) + 1 if entries else 0, int(history.get("max_epochs", 0))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-        best, epoch, epochs, monitor = None, 0, 0, ""
+    figure, epoch, epochs = _progress(job)
     seconds = info.get("seconds")
     if state == "running" and "started" in info:
         since = (attempts[-1]["started"] if attempts else None) or info["started"]
         seconds = (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()
-    figure = None if best is None else (monitor.removeprefix("val/"), float(best))
     return Row(job, state, epoch, epochs, figure, seconds, "" if state in ("ok", "running", "queued") else reason)
+
+
+def _progress(job: Job) -> tuple[tuple[str, float] | None, int, int]:
+    """The best figure on validation so far, the epochs validated, and the epochs planned; None and 0 where unknown."""
+    try:
+        history = read_history(job.folder.path)
+        best, monitor, entries = best_entry(history), history["monitor"], history["entries"]
+        figure = None if best is None else (monitor.removeprefix("val/"), float(best[monitor]))
+        return figure, int(entries[-1]["epoch"]) + 1 if entries else 0, int(history.get("max_epochs", 0))
+    except (LabError, KeyError, TypeError, ValueError, AttributeError):
+        return None, 0, 0
 
 
 def table(title: str, rows: Sequence[Row]) -> Table:

@@ -50,14 +50,14 @@ def work(study: Path, run_id: str, threads: int | None = None) -> int:
     from omegaconf import OmegaConf
 
     from siamese_lab.core.errors import INTERRUPTED, LabError
-    from siamese_lab.core.files import check_yaml
+    from siamese_lab.runs.job import Job
     from siamese_lab.runs.states import EXIT_CODES
     from siamese_lab.training.exit_state import out_of_memory
 
     if threads is not None:
         torch.set_num_threads(threads)
     try:
-        cfg = OmegaConf.create(check_yaml(study / "jobs" / f"{run_id}.yaml"))
+        cfg = OmegaConf.create(Job(study.resolve().name, run_id, {}).checked_config_text())
         OmegaConf.set_struct(cfg, True)
         return _train(cfg, run_id)
     except LabError as error:

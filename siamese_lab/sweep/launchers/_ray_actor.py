@@ -145,6 +145,5 @@ class Placed:
     def _said(self, error: BaseException) -> int:
         """Puts why a job could not be started where its output goes."""
         words = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        with self.job.file("log").open("a", encoding="utf-8") as log:
-            log.write(f"siamese-lab: {words[-1]}\n")
+        self.job.log_line(f"siamese-lab: {words[-1]}")
         return EXIT_CODES["failed"]

@@ -15,9 +15,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from siamese_lab.core.errors import LabError
-from siamese_lab.core.files import write_text
 from siamese_lab.core.processes import is_alive
 from siamese_lab.runs.job import Job
+from siamese_lab.runs.slurm_submission import read_exit_code, write_exit_code
 from siamese_lab.runs.states import EXIT_CODES
 from siamese_lab.sweep.launchers import _node
 from siamese_lab.sweep.launchers._slurm_queue import ENDED
@@ -87,7 +87,7 @@ class Work:
 
     def _write(self, code: int) -> None:
         if not self.ended.exists():
-            write_text(self.ended, f"{code}\n")
+            write_exit_code(self.ended, code)
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -184,7 +184,7 @@ class Submitted:
 
     def _written(self) -> int | None:
         with suppress(OSError, ValueError):
-            return int(self.ended.read_text(encoding="utf-8"))
+            return read_exit_code(self.ended)
         return None
 
     def _held(self) -> bool:

@@ -3,16 +3,19 @@
 import json
 import shutil
 import subprocess
-from contextlib import suppress
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Literal
-from uuid import uuid4
 
 from siamese_lab.core.errors import LabError
-from siamese_lab.core.files import SCHEMA_VERSION, read_json, write_json
 from siamese_lab.core.text import printable
 from siamese_lab.runs.job import Job
+from siamese_lab.runs.slurm_submission import (
+    Submission,
+    new_exit_code_file,
+    read_submission,
+    submissions_folder,
+    write_submission,
+)
 from siamese_lab.sweep.launchers import _node
 from siamese_lab.sweep.launchers._slurm_job import Submitted, Work
 from siamese_lab.sweep.launchers._slurm_queue import Queue
@@ -101,30 +104,26 @@ class Slurm:
         Raises:
             LabError: if SLURM or submitit refuses it.
         """
-        folder = job.file("yaml").parent.resolve() / "slurm"
-        record = folder / f"{job.run_id}.json"
-        if self.cluster == "slurm" and (known := _known(record)) and self.queue.has(known[0]):
-            return self._submitted(job, known[0], folder / known[1])
+        earlier = read_submission(job)
+        if earlier is not None and earlier.cluster == self.cluster == "slurm" and self.queue.has(earlier.number):
+            return self._submitted(job, earlier)
         _node.take_over(job)
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob(f"{job.run_id}.*.code"):
-            old.unlink(missing_ok=True)
-        ended = folder / f"{job.run_id}.{uuid4().hex[:8]}.code"
-        made = self._submit(folder, job, json.dumps(_node.order(job, self.cpus)), str(ended))
-        write_json(
-            record, {"schema": SCHEMA_VERSION, "cluster": self.cluster, "number": str(made.job_id), "ended": ended.name}
-        )
-        return self._submitted(job, str(made.job_id), ended, made)
+        ended = new_exit_code_file(job)
+        submitted = self._submit(job, json.dumps(_node.order(job, self.cpus)), str(ended))
+        submission = Submission(self.cluster, str(submitted.job_id), ended)
+        write_submission(job, submission)
+        return self._submitted(job, submission, submitted)
 
     def close(self) -> None:
         """Nothing is held."""
 
-    def _submitted(self, job: Job, number: str, ended: Path, made: Any = None) -> Submitted:
+    def _submitted(self, job: Job, submission: Submission, submitted: Any = None) -> Submitted:
+        number, ended = submission.number, submission.ended
         if self.cluster == "local":
-            return Submitted(job, number, ended, lambda: "GONE" if made.done() else "RUNNING", str, "local")
+            return Submitted(job, number, ended, lambda: "GONE" if submitted.done() else "RUNNING", str, "local")
         return Submitted(job, number, ended, lambda: self.queue.state(number), lambda: self.queue.node(number), "slurm")
 
-    def _submit(self, folder: Path, job: Job, *words: str) -> Any:
+    def _submit(self, job: Job, *words: str) -> Any:
         import submitit
 
         cpus, gpus = self.cpus * job.devices, self.gpus * job.devices
@@ -132,7 +131,7 @@ class Slurm:
         if self.cluster == "slurm":
             own["slurm_srun_args"] = [f"--cpus-per-task={cpus}"]  # since 22.05 srun does not take it from sbatch
         try:
-            executor = submitit.AutoExecutor(folder=folder, cluster=self.cluster)
+            executor = submitit.AutoExecutor(folder=submissions_folder(job), cluster=self.cluster)
             executor.update_parameters(**(self.parameters | own | self.extra))
             return executor.submit(Work(), *words)
         except (TypeError, ValueError, NameError, AssertionError) as error:
@@ -144,12 +143,3 @@ class Slurm:
                 lines[-1] if lines else type(error).__name__,
             )
             raise LabError(f"SLURM does not take the job: {printable(said)[:500]}") from error
-
-
-def _known(record: Path) -> tuple[str, str] | None:
-    """The number of the job that an earlier sweep has submitted, and the name of the file for its exit code."""
-    with suppress(LabError, KeyError):
-        found = read_json(record)
-        if found["cluster"] == "slurm":
-            return str(found["number"]), Path(str(found["ended"])).name
-    return None

@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from siamese_lab.core.files import write_text
-from siamese_lab.core.paths import outputs
 from siamese_lab.runs.job import Job
 from siamese_lab.runs.study import Study, Superseded, changing
 from siamese_lab.sweep.planning import plan_cache
@@ -56,9 +54,9 @@ class Plan:
             before = plan_cache.before(self.study)
             mine, gone = {job.run_id for job in self.jobs}, {one.run_id for one in self.superseded}
             others = [job for job in (before.jobs if before else []) if job.run_id not in mine | gone]
-            folder = outputs() / self.study / "jobs"
-            for run_id, text in self.configs.items():
-                write_text(folder / f"{run_id}.yaml", text)
+            for job in self.jobs:
+                if job.run_id in self.configs:
+                    job.write_config(self.configs[job.run_id])
             axes = {key: list(values) for key, values in (before.axes if before else {}).items()}
             for key, values in self.axes.items():
                 axes[key] = list(dict.fromkeys([*axes.get(key, []), *values]))

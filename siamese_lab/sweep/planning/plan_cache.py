@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 from siamese_lab.core.errors import LabError
-from siamese_lab.core.files import check_yaml
 from siamese_lab.core.paths import outputs
 from siamese_lab.runs.job import Job
+from siamese_lab.runs.listing import is_study
 from siamese_lab.runs.study import Study, Superseded
 
 APART = ("launcher", "search", "choices", "study", "name")
@@ -21,7 +21,7 @@ APART = ("launcher", "search", "choices", "study", "name")
 
 def before(name: str) -> Study | None:
     """The study as it was planned last; None where it never was."""
-    return Study.read(name) if (outputs() / name / "study.json").is_file() else None
+    return Study.read(name) if is_study(outputs() / name) else None
 
 
 def still(name: str, key: str) -> tuple[Study, list[Job]] | None:
@@ -106,7 +106,7 @@ def hashed(value: object) -> str:
 
 def _changes(old: Job, text: str) -> list[str]:
     try:
-        a, b = (_flat(yaml.safe_load(one)) for one in (check_yaml(old.file("yaml")), text))
+        a, b = (_flat(yaml.safe_load(one)) for one in (old.checked_config_text(), text))
     except LabError:
         return ["its config is lost"]
     keys = [key for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key) and key.split(".")[0] not in APART]

@@ -12,8 +12,9 @@ from siamese_lab.core.text import nearest
 from siamese_lab.runs.job import Job
 from siamese_lab.runs.provenance import code_hash, versions
 from siamese_lab.runs.study import Study
-from siamese_lab.sweep.planning import finished_search, plan_cache, study_file
+from siamese_lab.sweep.planning import plan_cache, study_file
 from siamese_lab.sweep.planning.data_fingerprints import fingerprint
+from siamese_lab.sweep.planning.finished_search import valid_finished_search
 from siamese_lab.sweep.planning.plan import Plan
 from siamese_lab.sweep.planning.study_name import all_options, refuse_name, study_name
 
@@ -60,7 +61,7 @@ def plan_study(
     name = asked.name or study_name(every, config_dirs, zips, cases)
     refuse_name(name)
     found = plan_cache.still(name, key)
-    if found is None and finished_search.told(name, key) is not None:
+    if found is None and valid_finished_search(name, key) is not None:
         study = Study.read(name)
         return Plan(
             name,

@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from siamese_lab.core.errors import LabError
-from siamese_lab.core.files import read_json, write_text
+from siamese_lab.runs.history import history_file, read_history
 from siamese_lab.runs.job import Job
+from siamese_lab.runs.metrics_file import metrics_file, read_best
 from siamese_lab.runs.study import Study, changing
 from siamese_lab.sweep.search.storage import quietly, told
 from siamese_lab.sweep.search.trials import Trials
@@ -181,10 +182,9 @@ class SearchJobs:
 
     def _objective(self, folder: Path) -> float | None:
         """The best headline figure on validation; None where there is none, or none that is a number."""
-        if not (folder / "metrics.json").exists():
+        if not metrics_file(folder).exists():
             return None
-        best = read_json(folder / "metrics.json").get("best")
-        better = read_json(folder / "history.json").get("better")
+        best, better = read_best(folder), read_history(folder).get("better")
         if better != self.better:
             raise LabError(
                 f"{folder} was evaluated by a figure better {better}, and the search looks for one better {self.better}"
@@ -193,9 +193,9 @@ class SearchJobs:
 
     def _history(self, folder: Path) -> list[tuple[int, float]]:
         """(epochs trained, headline figure) of each validation so far."""
-        if not (folder / "history.json").exists():
+        if not history_file(folder).exists():
             return []
-        found: dict[str, Any] = read_json(folder / "history.json")
+        found = read_history(folder)
         entries = [(int(entry["epoch"]) + 1, float(entry[found["monitor"]])) for entry in found["entries"]]
         return [(epoch, value) for epoch, value in entries if math.isfinite(value)]
 
@@ -204,6 +204,6 @@ def _enlist(job: Job, text: str) -> None:
     """Writes a job's config and adds it to study.json, which other processes write too."""
     with changing(job.study):
         known = Study.read(job.study)
-        write_text(job.file("yaml"), text)
+        job.write_config(text)
         if job.run_id not in {one.run_id for one in known.jobs}:
             replace(known, jobs=[*known.jobs, job]).write()

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from siamese_lab.core.errors import LabError
-from siamese_lab.core.files import read_json
 from siamese_lab.core.paths import outputs
 from siamese_lab.plots._style import save_png
+from siamese_lab.runs.history import read_history
 from siamese_lab.sweep.search.importance import ENOUGH, importance
 from siamese_lab.sweep.search.plots import Tried, history_plot, importance_plot, value_plots
 from siamese_lab.sweep.search.space import Space
@@ -120,7 +120,7 @@ def _best(
 def _metric(study: str, best: "FrozenTrial | None") -> str:
     if best is not None:
         try:
-            return str(read_json(outputs() / study / best.user_attrs["run"] / "history.json")["monitor"])
+            return str(read_history(outputs() / study / best.user_attrs["run"])["monitor"])
         except (LabError, KeyError):  # of a run on a machine that shares the database alone
             pass
     return "objective"

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.paths import outputs
+from siamese_lab.runs.finished_search import search_folder, write_finished_search
 from siamese_lab.runs.job import Job
+from siamese_lab.sweep.planning.finished_search import valid_finished_search
 from siamese_lab.sweep.search.axes import Options
 
 if TYPE_CHECKING:
@@ -105,10 +107,9 @@ def run(
         LabError: if the space cannot be searched, if it is another one than that of the points so far, or if the
             storage fails.
     """
-    from siamese_lab.sweep.planning import finished_search
     from siamese_lab.sweep.planning.search_plan import point_config
 
-    known = finished_search.told(plan.study, plan.facts["key"])
+    known = valid_finished_search(plan.study, plan.facts["key"])
     if known is not None:
         print("\n".join(known["lines"]))
         return dict(known["states"])
@@ -133,7 +134,6 @@ def carry_out(
         point: the job of {key: value} and its config as text.
         go, check, skip_unfit: as for `run`.
     """
-    from siamese_lab.sweep.planning import finished_search
     from siamese_lab.sweep.search import samplers, storage
     from siamese_lab.sweep.search.job_source import SearchJobs
     from siamese_lab.sweep.search.report import report
@@ -142,7 +142,7 @@ def carry_out(
 
     s = settings(plan.search)
     samplers.refuse(s.sampler, space)
-    folder = outputs() / plan.study / "search"
+    folder = search_folder(plan.study)
     disk = storage.network_disk(outputs()) if s.storage == "sqlite" else None
     if disk:
         print(
@@ -171,7 +171,7 @@ def carry_out(
             if t.state.is_finished() and "run" in t.user_attrs
         }
         if trials.settled() and (source.exhausted or trials.left() <= 0):
-            finished_search.note(plan.study, plan.facts.get("key"), lines, states)
+            write_finished_search(plan.study, plan.facts.get("key"), lines, states)
     return states
 
 

@@ -176,7 +176,17 @@ def test_a_job_whose_sweep_died_before_the_run_began_is_not_said_to_run(outputs)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     by = this_process() | {"pid": dead.pid, "ticks": start_ticks(dead.pid)}
     dead.wait()
-    job.note(started="2026-01-01", ended=None, state="running", reason="", where="slot 0", by=by)
+    attempt = {"started": "2026-01-01", "ended": None, "state": "running", "reason": "", "where": "slot 0"}
+    job.record_attempt(attempt | {"by": by})
     assert job.state() == "killed"
-    job.note(started="2026-01-01", ended=None, state="running", reason="", where="slot 0", by=this_process())
+    job.record_attempt(
+        {
+            "started": "2026-01-01",
+            "ended": None,
+            "state": "running",
+            "reason": "",
+            "where": "slot 0",
+            "by": this_process(),
+        }
+    )
     assert job.state() == "running"

@@ -9,7 +9,7 @@ from siamese_lab import cli
 from siamese_lab.config.compose import compose
 from siamese_lab.core.files import read_json, write_json
 from siamese_lab.runs.study import Study
-from siamese_lab.sweep.planning import finished_search
+from siamese_lab.sweep.planning.finished_search import valid_finished_search
 from siamese_lab.sweep.search.search import direction
 from tests import _commands
 from tests.conftest import FEW, ROOT, SMALL
@@ -69,7 +69,7 @@ def test_a_search_over_two_losses_trains_reports_and_goes_on(hunt, capsys):
     run = folder / best / "run.json"
     info = read_json(run)
     write_json(run, info | {"state": "killed"})
-    assert finished_search.told("hunt", Study.read("hunt").facts["key"]) is None  # what was noted no longer holds
+    assert valid_finished_search("hunt", Study.read("hunt").facts["key"]) is None  # what was noted no longer holds
     write_json(run, info)
 
     assert lab("search=tpe", "search.trials=4", *SPACE) == 0  # further, by another sampler

@@ -1,0 +1,36 @@
+"""`outputs/<study>/untrained/`: figures of untrained encoders, which runs that begin alike share."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from siamese_lab.core.errors import LabError
+from siamese_lab.core.files import SCHEMA_VERSION, read_json, write_json
+from siamese_lab.statistics.influence import Figure
+
+
+def untrained_folder(study: Path) -> Path:
+    """Where the runs of a study share these figures."""
+    return study / "untrained"
+
+
+def untrained_file(folder: Path, decides: object) -> Path:
+    """The file of all encoders for which the same decides: plain values, as JSON takes them."""
+    text = json.dumps(decides, sort_keys=True)
+    return folder / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+
+
+def read_untrained(file: Path) -> dict[str, Figure] | None:
+    """The figures that another run has left; None where there are none, or a kill has left them half-written."""
+    try:
+        return {name: Figure(**figure) for name, figure in read_json(file)["figures"].items()}
+    except (LabError, KeyError, TypeError):
+        return None
+
+
+def write_untrained(file: Path, figures: Mapping[str, Figure]) -> None:
+    """Leaves figures for other runs."""
+    file.parent.mkdir(exist_ok=True)
+    write_json(file, {"schema": SCHEMA_VERSION, "figures": {name: asdict(one) for name, one in figures.items()}})
