@@ -106,7 +106,8 @@ class Job:
             log.write(f"{line}\n")
 
     def state(self) -> str:
-        """The run's state, see `runs.states.EXIT_CODES`; that of the last attempt where the run never began; else "queued".
+        """The run's state, see `runs.states.EXIT_CODES`; that of the last attempt where the run never began;
+        else "queued".
 
         Raises:
             LabError: if a file that tells it is broken.
