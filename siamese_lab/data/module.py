@@ -9,7 +9,7 @@ from siamese_lab.structures.samples import Samples
 
 
 class SiameseData(pl.LightningDataModule):
-    """The training part of a data set behind a sampling. Validation and test are embedded whole by evaluate.py.
+    """The training part of a data set behind a sampling; the other parts are embedded whole by `evaluation`.
 
     Args:
         samples: the data set.

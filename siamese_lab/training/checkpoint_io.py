@@ -1,4 +1,4 @@
-"""How Lightning writes checkpoints here: whole or not at all."""
+"""Writes Lightning's checkpoints atomically."""
 
 import os
 from pathlib import Path
@@ -12,13 +12,15 @@ from siamese_lab.model.checkpoint import LAST, PREVIOUS
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes beside the target, syncs and renames; Lightning goes through the temporary folder, where a kill leaves a
-    part.
+    """Writes beside the target, syncs, and renames.
+
+    Lightning's own writer, killed while it writes, leaves a truncated file.
     """
 
     def save_checkpoint(self, checkpoint: StateDict, path: str | Path, storage_options: object = None) -> None:
-        """Writes `checkpoint` to `path`; a reader finds the old file or the new one. The last but one is kept as
-        `previous.ckpt`.
+        """Writes `checkpoint` to `path`; a reader finds the old file or the new one.
+
+        The last checkpoint but one is kept as `previous.ckpt`.
         """
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -27,16 +29,15 @@ class WholeFiles(TorchCheckpointIO):
             with temporary.open("wb") as file:
                 try:
                     torch.save(checkpoint, file)
-                except (
-                    RuntimeError
-                ) as error:  # of a full disk torch says what its writer then thinks, not that it is full
+                except RuntimeError as error:
+                    # on a full disk torch reports an inconsistency of its own writer; the cause is its context
                     if isinstance(error.__context__, OSError):
                         raise error.__context__ from None
                     raise
                 file.flush()
                 os.fsync(file.fileno())
             if target.name == LAST and target.exists():
-                put(target, target.with_name(PREVIOUS))  # from here to the next line only this one is there
+                put(target, target.with_name(PREVIOUS))  # until the next line is done, only previous.ckpt exists
             put(temporary, target)
         except BaseException:
             temporary.unlink(missing_ok=True)

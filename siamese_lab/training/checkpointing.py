@@ -1,4 +1,4 @@
-"""Writes a run's checkpoints."""
+"""Decides when a run's checkpoints are written."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ class CheckpointKeeper(Checkpoint):
     holds what they have done in this batch.
 
     Args:
-        folder: where they lie.
+        folder: of the checkpoints.
         validation: knows the best epoch; None where there is no validation part, and no `best.ckpt` then.
         interruption: knows whether the run has to stop.
         every: steps between two checkpoints within an epoch; None = after epochs only.
@@ -58,8 +58,9 @@ class CheckpointKeeper(Checkpoint):
             self.interruption.stop(self.interruption.agreed())
 
     def state_dict(self) -> StateDict:
-        """The states of torch's generators, which Lightning does not keep; nothing of ours draws from them, a loss of
-        the user's may.
+        """The states of torch's global generators, which Lightning does not keep.
+
+        Nothing in this package draws from them, but a user's loss may.
         """
         return {
             "cpu": torch.get_rng_state(),
@@ -67,11 +68,11 @@ class CheckpointKeeper(Checkpoint):
         }
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Set once everything else has been restored."""
+        """Keeps the states until `on_train_start`, when everything else has been restored."""
         self._random = state
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Puts the generators where they stood."""
+        """Restores the generators."""
         if self._random is not None:
             torch.set_rng_state(self._random["cpu"])
             if self._random["cuda"] and len(self._random["cuda"]) == torch.cuda.device_count():

@@ -86,8 +86,10 @@ def describe(cfg: DictConfig, experiment: Experiment) -> list[str]:
 
 
 def mine(experiment: Experiment, loader: BatchLoader, size: int) -> str:
-    """Gives the loader the table of its first epoch where the sampling has no warm-up; says on what the batches are
-    evaluated.
+    """Mines the table of the first epoch, where the sampling has no warm-up.
+
+    Returns:
+        Words for the line of the batch: whether it was mined.
     """
     if not isinstance(experiment.sampling, MinedSampling):
         return ""

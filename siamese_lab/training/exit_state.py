@@ -12,8 +12,9 @@ from siamese_lab.runs.states import EXIT_CODES, state_of
 
 @dataclass(frozen=True)
 class ExitState:
-    """What a run ends with. A `message` of None leaves the error as it is: a LabError's own words, or the traceback of
-    a defect.
+    """How a run ends.
+
+    A `message` of None leaves the error as it is: a LabError's own words, or the traceback of a defect.
     """
 
     state: str
@@ -22,7 +23,7 @@ class ExitState:
 
 
 def exit_state(error: BaseException, folder: RunFolder, step: int) -> ExitState:
-    """The ending of a run that raised `error`.
+    """How a run that raised `error` ends.
 
     Args:
         error: what was raised.

@@ -32,8 +32,9 @@ from siamese_lab.training.validation import Validation
 def finish_run(
     cfg: DictConfig, folder: RunFolder, experiment: Experiment, validation: Validation, throughput: Throughput
 ) -> dict[str, Figure]:
-    """Evaluates the best epoch on validation and, unless the run belongs to a study, on the test part; writes all of
-    it.
+    """Evaluates the best epoch and writes all that a finished run has.
+
+    Validation is always evaluated, the test part unless the run belongs to a study.
 
     Args:
         cfg: the run's.

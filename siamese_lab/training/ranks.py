@@ -34,7 +34,7 @@ LEAVING = 60.0  # seconds for the others to end once everything is done
 def group(
     cfg: DictConfig, folder: RunFolder, experiment: Experiment, start: Start, give_up: Callable[[Lost], None]
 ) -> Iterator[None]:
-    """Within it, `trainer.devices` processes train the run, all by `fitting.fit`.
+    """Within it, `trainer.devices` processes train the run, all by `trainer.fit`.
 
     Args:
         cfg: the run's.

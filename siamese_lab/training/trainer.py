@@ -78,8 +78,9 @@ def fit(
 def trainer(
     cfg: DictConfig, path: Path, experiment: Experiment, callbacks: list[pl.Callback], step: int = 0
 ) -> pl.Trainer:
-    """Lightning's trainer from the plain keys of `cfg.trainer`; TensorBoard drops what a killed process logged after
-    `step`.
+    """Builds Lightning's trainer from `cfg.trainer`.
+
+    TensorBoard drops what a killed process logged after `step`.
     """
     t = cfg.trainer
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no operation here reads it, and filling takes 8 % of a step
@@ -109,7 +110,7 @@ def trainer(
 
 
 def quiet() -> None:
-    """Keeps Lightning's tips, and its warnings about what is meant to be so here, off the screen."""
+    """Silences Lightning's tips, and its warnings about choices that are deliberate here."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     for message in (
         "does not have many workers",
@@ -126,41 +127,41 @@ def quiet() -> None:
 
 
 class ManualGradientStrategy(DDPStrategy):
-    """Several processes, whose gradients the module brings together itself, see `together.average_gradients`."""
+    """Trains in several processes; the module averages the gradients itself, see `collectives.average_gradients`."""
 
     def configure_ddp(self) -> None:
-        """Wraps nothing. All start from the same weights: those of the seed, or of the checkpoint."""
+        """Leaves the module unwrapped. Every process starts from the same weights, of the seed or the checkpoint."""
 
 
 class ExternalProcesses(ClusterEnvironment):
-    """Processes that have found each other already, see `together.joined`: Lightning starts none and looks for none."""
+    """Tells Lightning of a process group that stands already, see `collectives.process_group`."""
 
     creates_processes_externally = True
-    main_address, main_port = "127.0.0.1", 0  # not asked for
+    main_address, main_port = "127.0.0.1", 0  # required by the interface, never used
 
     @staticmethod
     def detect() -> bool:
-        """Never by itself."""
+        """Never chosen by Lightning itself."""
         return False
 
     def world_size(self) -> int:
-        """Processes."""
+        """The number of processes."""
         return collectives.world()
 
     def set_world_size(self, size: int) -> None:
-        """They are what they are."""
+        """Does nothing: the process group decides the number of processes."""
 
     def global_rank(self) -> int:
-        """This one's number."""
+        """The rank of this process, from 0."""
         return collectives.rank()
 
     def set_global_rank(self, rank: int) -> None:
-        """It is what it is."""
+        """Does nothing: the process group decides the rank."""
 
     def local_rank(self) -> int:
-        """All are on one machine."""
+        """Equals the global rank, since all processes run on one machine."""
         return collectives.rank()
 
     def node_rank(self) -> int:
-        """The only machine."""
+        """0, the only machine."""
         return 0

@@ -134,9 +134,9 @@ def test_words_reach_the_verb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert seen == [
         {"force": True},
         {},
-        {"run": "3f", "data": ["data=omniglot", "data.root=x"], "protocols": ["one_shot"]},
-        {"run": "3f", "data": [], "protocols": ["one_shot"]},
-        {"run": "3f", "left": Path("a.png"), "right": Path("b.png")},
+        {"run": "3f", "data": ["data=omniglot", "data.root=x"], "protocols": ["one_shot"], "trust": []},
+        {"run": "3f", "data": [], "protocols": ["one_shot"], "trust": []},
+        {"run": "3f", "left": Path("a.png"), "right": Path("b.png"), "trust": []},
         {"group": "loss", "name": None, "config_dirs": []},
     ]
 

@@ -11,7 +11,7 @@ def valid_finished_search(study: str, key: str) -> FinishedSearch | None:
 
     Args:
         study: its name.
-        key: of the words, options and code that ask for it, see `plan_cache.hash_json`.
+        key: of the words, options and code that ask for it, see `plan_cache.hashed`.
     """
     found = read_finished_search(study)
     if found is None or found["key"] != key:
