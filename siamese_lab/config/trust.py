@@ -16,6 +16,13 @@ VARIABLE = "SIAMESE_LAB_TRUST"
 LAB = ("siamese_lab.", "torch.optim.")
 """Where every config may take its targets from, as far as `is_defined_by_lab` goes."""
 
+LIBRARIES = frozenset(
+    "torch torchvision torchaudio pytorch_lightning lightning lightning_fabric torchmetrics timm numpy scipy pandas "
+    "sklearn joblib dill cloudpickle PIL matplotlib yaml hydra omegaconf ray optuna submitit tensorboard "
+    "pytorch_metric_learning huggingface_hub pytest".split()
+)
+"""Packages that --trust refuses: each has functions that read, write or run whatever a config gives them."""
+
 
 @dataclass(frozen=True)
 class Trust:
@@ -52,7 +59,7 @@ class Trust:
     def hint(self, target: object) -> str:
         """What a refusal of a `_target_` adds: how its package is allowed; "" where no flag allows it."""
         name = package_of(target) if isinstance(target, str) else ""
-        if not _is_package(name) or self.names(target) or name == "siamese_lab":
+        if not _is_package(name) or self.names(target) or name in LIBRARIES or name == "siamese_lab":
             return ""
         return f"; if you trust the code of {name}, allow it with --trust {name}, or for good with {VARIABLE}={name}"
 
@@ -78,6 +85,11 @@ def allowed_packages(names: Sequence[str] = ()) -> Trust:
     for source, name in found:
         if name.partition(".")[0] in sys.stdlib_module_names:
             raise LabError(f"{source} takes packages of yours, and {printable(name)} is a part of Python")
+        if name.partition(".")[0] in LIBRARIES:
+            raise LabError(
+                f"{source} takes packages of yours, and {printable(name)} is a library, whose functions could do "
+                "anything: wrap what you need of it in a class of your own package"
+            )
         if not _is_package(name):
             shown = printable(name[:100]) or "an empty word"
             raise LabError(f"{source} takes the top-level name of a package, such as mylab, got {shown}")

@@ -246,7 +246,7 @@ def test_a_module_that_is_not_there_is_named(home):
         resolve_target("mylab.losses", EVERYTHING)
 
 
-BAD_NAMES = ["mylab.losses", "os", "os.path", "builtins", "a b", "3", "-x", "mylab/", "a\nb"]
+BAD_NAMES = ["mylab.losses", "torch", "numpy", "yaml", "os", "os.path", "builtins", "a b", "3", "-x", "mylab/", "a\nb"]
 
 
 @pytest.mark.parametrize("name", ["", "a\n", *BAD_NAMES], ids=ascii)
