@@ -17,7 +17,9 @@ LAB = ("siamese_lab.", "torch.optim.")
 """Where every config may take its targets from, as far as `is_defined_by_lab` goes."""
 
 LIBRARIES = frozenset(
-    ["torch", "torchvision", "torchaudio", "pytorch_lightning", "lightning", "lightning_fabric", "torchmetrics", "timm", "numpy", "scipy", "pandas", "sklearn", "joblib", "dill", "cloudpickle", "PIL", "matplotlib", "yaml", "hydra", "omegaconf", "ray", "optuna", "submitit", "tensorboard", "pytorch_metric_learning", "huggingface_hub", "pytest"]
+    "torch torchvision torchaudio pytorch_lightning lightning lightning_fabric torchmetrics timm numpy scipy pandas "  # noqa: SIM905
+    "sklearn joblib dill cloudpickle PIL matplotlib yaml hydra omegaconf ray optuna submitit tensorboard "
+    "pytorch_metric_learning huggingface_hub pytest".split()
 )
 """Packages that --trust refuses: each has functions that read, write or run whatever a config gives them."""
 
