@@ -27,9 +27,11 @@ bool.
 import argparse
 import difflib
 import gc
+import logging
 import os
 import re
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
@@ -37,7 +39,15 @@ from typing import Any, NoReturn
 
 from siamese_lab.commands.arguments import VERBS, Verb
 from siamese_lab.core.errors import INTERRUPTED, LabError
+from siamese_lab.core.messages import LOGGER, on_standard_error
 from siamese_lab.core.text import printable
+
+log = logging.getLogger(__name__)
+
+QUIET = (("-q", "--quiet"), logging.WARNING, "print results, warnings and errors; no notes and no progress")
+VERBOSE = (("-v", "--verbose"), logging.DEBUG, "print what is done and how long it takes; tracebacks of refusals")
+LEVELS = {word: level for words, level, _ in (QUIET, VERBOSE) for word in words}
+"""The options that say how much is printed to standard error beside the results."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -45,15 +55,21 @@ def main(words: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if words is None else words)
     # without a line of our source
     warnings.formatwarning = lambda message, *_, **__: f"siamese-lab: {printable(message)}\n"
+    with on_standard_error():
+        return _answered(words)
+
+
+def _answered(words: list[str]) -> int:
+    """Runs a command; what went wrong becomes a message and an exit code. `--verbose` adds the traceback."""
     try:
         code = _run(words)
         sys.stdout.flush()  # here, so that a closed pipe is met inside the try
         return code
     except LabError as error:
-        print(f"siamese-lab: {_plain(str(error))}", file=sys.stderr)
+        log.error(_plain(str(error)), exc_info=log.isEnabledFor(logging.DEBUG))
         return error.exit_code
     except KeyboardInterrupt:
-        print("siamese-lab: interrupted", file=sys.stderr)
+        log.error("interrupted")
         return INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -61,14 +77,15 @@ def main(words: Sequence[str] | None = None) -> int:
     except (
         OSError
     ) as error:  # not within a run, which says how it ended: a file that cannot be read, or output that nobody takes
-        print(
-            f"siamese-lab: {_plain(f'{error.filename}: ' if error.filename else '')}{error.strerror or error}",
-            file=sys.stderr,
-        )
+        file = _plain(f"{error.filename}: ") if error.filename else ""
+        log.error("%s%s", file, error.strerror or error, exc_info=log.isEnabledFor(logging.DEBUG))
         return 2 if error.filename else 1
 
 
 def _run(words: list[str]) -> int:
+    while words and words[0] in LEVELS:  # before the verb, as after it
+        LOGGER.setLevel(LEVELS[words[0]])
+        words = words[1:]
     if not words or words[0] in ("-h", "--help"):
         print(_overview())
         return 0
@@ -87,6 +104,9 @@ def _run(words: list[str]) -> int:
         arguments = vars(_parser(name, verb).parse_intermixed_args(words[1:]))
     except SystemExit as stop:  # argparse has printed its help
         return int(stop.code or 0)
+    level = arguments.pop("level")
+    if level is not None:
+        LOGGER.setLevel(level)
     return _do(verb, arguments)
 
 
@@ -103,10 +123,7 @@ def _warn_of_repeats(words: Sequence[str]) -> None:
     keys = [word.partition("=")[0] for word in words]
     for key in dict.fromkeys(key for key in keys if keys.count(key) > 1):
         last = next(word for word in reversed(words) if word.partition("=")[0] == key)
-        print(
-            f"siamese-lab: {_plain(key)} is given {keys.count(key)} times, the last one counts: {_plain(last)}",
-            file=sys.stderr,
-        )
+        log.warning("%s is given %d times, the last one counts: %s", _plain(key), keys.count(key), _plain(last))
 
 
 def _do(verb: Verb, arguments: dict[str, Any]) -> int:
@@ -120,7 +137,9 @@ def _do(verb: Verb, arguments: dict[str, Any]) -> int:
         from siamese_lab.config.compose import compose, config_text
 
         given = arguments.pop("overrides")
+        began = time.perf_counter()
         cfg = compose(given, arguments.pop("config_dirs"))  # a misspelt key does not wait for torch
+        log.debug("composing the config took %.2f s", time.perf_counter() - began)
         _warn_of_repeats(given)
         if arguments.pop("cfg") == "job":
             print(config_text(cfg), end="")
@@ -132,10 +151,12 @@ def _do(verb: Verb, arguments: dict[str, Any]) -> int:
 def _imported(module: str) -> Any:
     """A module. Nothing that is imported is garbage, and looking for it takes a sixth of the time."""
     gc.disable()
+    began = time.perf_counter()
     try:
         return import_module(module)
     finally:
         gc.enable()
+        log.debug("importing %s took %.2f s", module, time.perf_counter() - began)
 
 
 def _is_study(arguments: dict[str, Any]) -> bool:
@@ -164,6 +185,9 @@ def _parser(name: str, verb: Verb) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     verb.arguments(parser)
+    loudness = parser.add_mutually_exclusive_group()
+    for (short, long), level, text in (QUIET, VERBOSE):
+        loudness.add_argument(short, long, dest="level", action="store_const", const=level, help=text)
 
     def refuse(message: str) -> NoReturn:
         raise LabError(f"{message[:1000]}: `siamese-lab {name} --help` says what it takes")
@@ -176,5 +200,6 @@ def _overview() -> str:
     verbs = "\n".join(f"  {name:<10}{verb.help}" for name, verb in VERBS.items())
     return (
         "usage: siamese-lab VERB ...\n\nSiamese and metric learning experiments.\n\n"
-        f"verbs:\n{verbs}\n\nsiamese-lab VERB --help says more. Begin with: siamese-lab train"
+        f"verbs:\n{verbs}\n\n-q prints less beside the results, -v more, before the verb or after it.\n"
+        "siamese-lab VERB --help says more. Begin with: siamese-lab train"
     )

@@ -1,7 +1,7 @@
 """Says what is wrong with a training while it runs."""
 
+import logging
 import statistics
-import sys
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +17,9 @@ from siamese_lab.distributed import collectives
 from siamese_lab.model.siamese import SiameseModule
 from siamese_lab.structures.batch import Batch
 from siamese_lab.structures.embedded import Embedded
+
+log = logging.getLogger(__name__)
+
 
 ROWS = 64  # of a batch, for the spread and the order of its embeddings
 FAILED = 1  # exit code
@@ -136,7 +139,7 @@ class Doctor(pl.Callback):
         if self.action == "stop":
             raise LabError(f"the doctor ends the run at {words} (callback.doctor.action=warn goes on)", FAILED)
         if collectives.rank() == 0:
-            print(f"siamese-lab: doctor, {words}", file=sys.stderr, flush=True)
+            log.warning("doctor, %s", words)
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """`siamese-lab board`: TensorBoard of one study or of all, with readable names of runs."""
 
-import sys
+import logging
 import tempfile
 from pathlib import Path
 
@@ -9,6 +9,9 @@ from siamese_lab.core.paths import outputs
 from siamese_lab.runs.listing import all_run_folders, is_study, planned_studies, run_folders
 from siamese_lab.tensorboard.logdir import LogDir
 from siamese_lab.tensorboard.server import REFRESH, check_port, start_server, stop_event
+
+log = logging.getLogger(__name__)
+
 
 OURS = REFRESH + 1.0  # seconds until the view is brought up to date: what it takes away is gone when TensorBoard looks
 
@@ -47,7 +50,7 @@ def command(study: str | None, host: str = "localhost", port: int = 6006) -> int
                 LabError,
             ) as error:  # a disk that is full, a study that is being moved: what was shown stays
                 if str(error) != failed:
-                    print(f"siamese-lab: new runs are not shown: {error}", file=sys.stderr)
+                    log.warning("new runs are not shown: %s", error)
                 failed = str(error)
     return 0
 

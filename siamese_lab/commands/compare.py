@@ -1,7 +1,7 @@
 """`siamese-lab compare`: which runs differ, and whether the difference is real."""
 
+import logging
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +21,9 @@ from siamese_lab.core.files import write_text
 from siamese_lab.evaluation.unseal import open_test_part
 from siamese_lab.runs.folder import RunFolder
 from siamese_lab.runs.seal import PLAIN, Opening, read_openings
+
+log = logging.getLogger(__name__)
+
 
 PRINTED: Mapping[str, Callable[[Comparison], str]] = {
     "md": formats.markdown,
@@ -90,7 +93,7 @@ def _written(comparison: Comparison, place: Path, asked: bool) -> Path | None:
         words = f"the page {place} cannot be written: {error.strerror}"
         if asked:
             raise LabError(words) from error
-        print(f"siamese-lab: {words}", file=sys.stderr)
+        log.warning(words)
         return None
     return place
 
@@ -166,10 +169,7 @@ def _opened(runs: Sequence[Run], title: str, trust: Trust) -> list[Run]:
     """The runs with their test figures, computed where they are sealed."""
     sealed = [RunFolder(run.path) for run in runs if run.sealed]
     if sealed:
-        print(
-            f"siamese-lab: this opens the sealed test part of {len(sealed)} runs; the opening is logged",
-            file=sys.stderr,
-        )
+        log.warning("this opens the sealed test part of %d runs; the opening is logged", len(sealed))
         open_test_part(sealed, f"siamese-lab compare {title} --open-test", trust)
     return [reread(run) if run.sealed else run for run in runs]
 

@@ -1,7 +1,7 @@
 """`siamese-lab evaluate`: evaluates a trained run again, on its own or other data, by its own or other protocols."""
 
 import json
-import sys
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -24,6 +24,8 @@ from siamese_lab.runs.folder import RunFolder, find_run
 from siamese_lab.runs.metrics_file import classes_file, read_classes
 from siamese_lab.runs.seal import log_opening
 from siamese_lab.structures.samples import Samples
+
+log = logging.getLogger(__name__)
 
 
 def command(run: str, data: list[str], protocols: list[str] | None, trust: Sequence[str] = ()) -> int:
@@ -59,10 +61,7 @@ def command(run: str, data: list[str], protocols: list[str] | None, trust: Seque
     chosen: Chosen = metrics["chosen"] if data else choose(twin, samples, evaluated_by, size)
     if metrics.get("sealed") and samples.fingerprint == metrics["data"]["fingerprint"]:
         log_opening(folder.path.parent, [folder.run_id], "siamese-lab evaluate")
-        print(
-            f"siamese-lab: this opens the sealed test part of the study {folder.study}; the opening is logged",
-            file=sys.stderr,
-        )
+        log.warning("this opens the sealed test part of the study %s; the opening is logged", folder.study)
     figures = evaluate_part(twin, samples, "test", evaluated_by, chosen, size)
     if not figures:
         raise LabError(

@@ -2,9 +2,9 @@
 written.
 """
 
+import logging
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from siamese_lab.sweep.execution.build_launcher import build_launcher
 from siamese_lab.sweep.planning.plan import Plan
 from siamese_lab.sweep.planning.planner import plan_study
 
+log = logging.getLogger(__name__)
+
 
 def command(
     words: list[str], config_dirs: Sequence[Path], zips: Sequence[str], cases: Sequence[str], skip_unfit: bool = False
@@ -28,7 +30,7 @@ def command(
     """
     plan = plan_study(words, config_dirs, zips, cases, skip_unfit)
     for note in plan.notes:
-        print(f"siamese-lab: {note}", file=sys.stderr)
+        log.info(note)
     console = Console(highlight=False, soft_wrap=True)
     for line in describe(plan):
         console.print(line, markup=False)

@@ -1,7 +1,7 @@
 """`siamese-lab resume`: goes on with a run that was stopped or killed, as if it had not been."""
 
+import logging
 import re
-import sys
 from collections.abc import Sequence
 
 from omegaconf import DictConfig
@@ -18,6 +18,8 @@ from siamese_lab.runs.folder import EXIT_CODES, RunFolder, find_run
 from siamese_lab.runs.provenance import code_hash, versions
 from siamese_lab.training.assemble import Experiment, assemble
 from siamese_lab.training.run import train
+
+log = logging.getLogger(__name__)
 
 
 def command(run: str, max_time: str | None = None, devices: int | None = None, trust: Sequence[str] = ()) -> int:
@@ -64,7 +66,7 @@ def command(run: str, max_time: str | None = None, devices: int | None = None, t
         cfg.trainer.devices = devices
     experiment = assemble(cfg, samples=samples, trust=allowed)
     for words in changes(folder, experiment.decided.as_dict()) + shares(folder, cfg, experiment):
-        print(f"siamese-lab: {words}: the figures may differ from those of an uninterrupted run", file=sys.stderr)
+        log.warning("%s: the figures may differ from those of an uninterrupted run", words)
     train(cfg, folder, experiment, resume=True)
     print_run(folder, new=True)
     return EXIT_CODES[folder.state()]

@@ -2,7 +2,7 @@
 ended.
 """
 
-import sys
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,9 @@ from siamese_lab.sweep.execution.launcher import Launcher
 from siamese_lab.sweep.execution.run import _ended, _next, refuse_mixed_code, run_jobs, watched
 from siamese_lab.sweep.planning.plan import Plan
 from siamese_lab.sweep.planning.planner import plan_study, refuse_over_budget
+
+log = logging.getLogger(__name__)
+
 
 if TYPE_CHECKING:
     pass
@@ -48,7 +51,7 @@ def command(
     console = table.console()
     plan = plan_study(words, config_dirs, zips, cases, skip_unfit, anew=forkserver.forked)
     for note in plan.notes:
-        print(f"siamese-lab: {note}", file=sys.stderr)
+        log.info(note)
     if plan.search is not None:
         refuse_mixed_code(plan.study, force)
         return _search(console, plan, config_dirs, skip_unfit)

@@ -6,6 +6,8 @@ import time
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
 
+from siamese_lab.core.messages import is_quiet
+
 
 class Bar(TQDMProgressBar):
     """Lightning's bar with the loss and the headline validation figure, without a version number."""
@@ -47,6 +49,6 @@ class Lines(pl.Callback):
 
 def progress(wanted: bool, monitor: str) -> list[pl.Callback]:
     """The bar where stderr is a terminal, the lines where it is not, nothing where it is not wanted."""
-    if not wanted:
+    if not wanted or is_quiet():
         return []
     return [Bar()] if sys.stderr.isatty() else [Lines(monitor)]

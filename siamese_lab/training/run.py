@@ -1,7 +1,7 @@
 """`siamese-lab train`: one run from a config to evaluated figures."""
 
+import logging
 import os
-import sys
 from contextlib import suppress
 
 from omegaconf import DictConfig, OmegaConf
@@ -25,6 +25,8 @@ from siamese_lab.training.interruption import Interruption
 from siamese_lab.training.throughput import Throughput
 from siamese_lab.training.trainer import fit, quiet
 from siamese_lab.training.validation import Validation
+
+log = logging.getLogger(__name__)
 
 
 def train(
@@ -56,9 +58,9 @@ def train(
             restore(experiment.module, start.path, experiment.module.device)
         if resume:
             for words in start.broken:
-                print(f"siamese-lab: {words}", file=sys.stderr)
+                log.warning(words)
             where = f"goes on after step {start.step}" if start.path else "begins anew: it has no checkpoint yet"
-            print(f"siamese-lab: {where}", file=sys.stderr)
+            log.info(where)
             folder.reopen(experiment.decided.as_dict(), start.step)
         else:
             folder.create(experiment.decided.as_dict(), force, config_text(cfg))
@@ -74,7 +76,7 @@ def train(
                 raise
             raise LabError(end.message, end.exit_code) from error
         if late is not None:
-            print(f"siamese-lab: {end.message}", file=sys.stderr)
+            log.warning(end.message)
     return figures
 
 
@@ -125,7 +127,7 @@ def _run(
 
     def give_up(lost: Lost) -> None:
         end = _ended(lost, folder, interruption.step)
-        print(f"siamese-lab: {end.message}", file=sys.stderr, flush=True)
+        log.error(end.message)
         os._exit(end.exit_code)
 
     try:

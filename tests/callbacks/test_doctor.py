@@ -45,28 +45,28 @@ def trained(path, *words, shuffled=False):
     (["loss=triplet", "sampling.per_class=96"], "no tuples"),
     (["loss=contrastive", "sampling.per_class=96"], "one class"),
 ], ids=lambda value: value if isinstance(value, str) else " ".join(value))  # fmt: skip
-def test_an_illness_is_seen(tmp_path, capsys, words, illness):
+def test_an_illness_is_seen(tmp_path, caplog, words, illness):
     doctor = trained(tmp_path, *words)
     assert illness in doctor.said
-    err = capsys.readouterr().err
+    err = caplog.text
     assert f"doctor, step {doctor.looks.maxlen * 10 + 10}" in err
     assert "Try " in err or "try " in err
 
 
 @pytest.mark.parametrize("loss", ["supcon", "triplet", "contrastive", "bce"])
-def test_labels_that_say_nothing_are_seen(tmp_path, capsys, loss):
+def test_labels_that_say_nothing_are_seen(tmp_path, caplog, loss):
     assert trained(tmp_path, f"loss={loss}", shuffled=True).said == {"nothing learned"}
-    assert "Look at the labels" in capsys.readouterr().err
+    assert "Look at the labels" in caplog.text
 
 
 @pytest.mark.parametrize(
     "loss",
     mostly_slow(option_names("loss"), ("contrastive", "triplet", "supcon", "arcface", "prototypical", "smooth_ap")),
 )
-def test_a_sound_training_is_left_in_peace(tmp_path, capsys, loss):
+def test_a_sound_training_is_left_in_peace(tmp_path, caplog, loss):
     doctor = trained(tmp_path, f"loss={loss}")
     assert len(doctor.looks) == doctor.looks.maxlen
-    assert doctor.said == set(), capsys.readouterr().err
+    assert doctor.said == set(), caplog.text
 
 
 @pytest.mark.slow

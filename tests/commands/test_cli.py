@@ -125,7 +125,7 @@ def test_words_reach_the_verb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert main(["train", "loss=triplet", "--force", "seed=2", "--config-dir", str(tmp_path)]) == 0
     assert main(["check", "loss=contrastive"]) == 0
     assert main(["evaluate", "3f", "--data", "data=omniglot", "data.root=x", "--protocol", "one_shot"]) == 0
-    assert main(["evaluate", "--protocol", "one_shot", "--", "3f"]) == 0
+    assert main(["evaluate", "--trust", "mylab", "--protocol", "one_shot", "--", "3f"]) == 0
     assert main(["verify", "3f", "a.png", "b.png"]) == 0
     assert main(["show", "loss"]) == 0
     composed = [given.pop("cfg") for given in seen[:2]]
@@ -135,7 +135,7 @@ def test_words_reach_the_verb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         {"force": True},
         {},
         {"run": "3f", "data": ["data=omniglot", "data.root=x"], "protocols": ["one_shot"], "trust": []},
-        {"run": "3f", "data": [], "protocols": ["one_shot"], "trust": []},
+        {"run": "3f", "data": [], "protocols": ["one_shot"], "trust": ["mylab"]},
         {"run": "3f", "left": Path("a.png"), "right": Path("b.png"), "trust": []},
         {"group": "loss", "name": None, "config_dirs": []},
     ]

@@ -1,5 +1,6 @@
 """Runs the jobs of a study and shows how each ended."""
 
+import logging
 import sys
 import time
 from collections.abc import Collection, Sequence
@@ -21,6 +22,8 @@ from siamese_lab.sweep.execution.job_source import Listed, Source
 from siamese_lab.sweep.execution.launcher import Launcher
 from siamese_lab.sweep.execution.outcome import refused
 from siamese_lab.sweep.execution.stop import Stop
+
+log = logging.getLogger(__name__)
 
 
 def refuse_mixed_code(study: str, force: bool) -> None:
@@ -109,7 +112,7 @@ def watched(
             if live is not None:
                 live.stop()
     if stop.words:
-        print(f"siamese-lab: {stop.words}", file=sys.stderr)
+        log.warning(stop.words)
     return states, stop
 
 

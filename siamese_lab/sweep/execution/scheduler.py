@@ -2,7 +2,7 @@
 a lock.
 """
 
-import sys
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +21,9 @@ from siamese_lab.sweep.execution.job_source import Source
 from siamese_lab.sweep.execution.launcher import Attempt, Launcher
 from siamese_lab.sweep.execution.outcome import settle
 from siamese_lab.sweep.execution.stop import Stop
+
+log = logging.getLogger(__name__)
+
 
 POLL = 0.05  # seconds
 LOOK = 1.0  # seconds between two looks at whether a job is worth while, or free again
@@ -246,7 +249,7 @@ class _Sweep:
         try:
             job.record_attempt({**attempt, "by": self.process})
         except OSError as error:  # a full disk ends no sweep
-            print(f"siamese-lab: cannot note how {job.name} went: {error.strerror}", file=sys.stderr)
+            log.warning("cannot note how %s went: %s", job.name, error.strerror)
 
 
 def _busy(job: Job) -> bool:

@@ -5,6 +5,7 @@ process of its own.
 """
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -13,6 +14,11 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+
+from siamese_lab.core.messages import on_standard_error
+
+log = logging.getLogger(__name__)
+
 
 FOREIGN = (
     "LOCAL_RANK",
@@ -57,12 +63,14 @@ def work(study: Path, run_id: str, threads: int | None = None) -> int:
     if threads is not None:
         torch.set_num_threads(threads)
     try:
-        cfg = OmegaConf.create(Job(study.resolve().name, run_id, {}).checked_config_text())
-        OmegaConf.set_struct(cfg, True)
-        return _train(cfg, run_id)
-    except LabError as error:
-        print(f"siamese-lab: {error}", file=sys.stderr, flush=True)
-        return error.exit_code
+        with on_standard_error():
+            try:
+                cfg = OmegaConf.create(Job(study.resolve().name, run_id, {}).checked_config_text())
+                OmegaConf.set_struct(cfg, True)
+                return _train(cfg, run_id)
+            except LabError as error:
+                log.error(error)
+                return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
     except BaseException as error:
@@ -97,7 +105,7 @@ def _train(cfg: "DictConfig", run_id: str) -> int:  # type: ignore[name-defined]
     try:
         goes_on = begun and newest_checkpoint(folder.path / "checkpoints").path is not None
     except LabError as error:  # none of them is whole
-        print(f"siamese-lab: begins anew: {error}", file=sys.stderr)
+        log.warning("begins anew: %s", error)
         Job(cfg.study, run_id, {}).set_aside()
         goes_on = False
     train(cfg, folder, assemble(cfg, samples=samples), force=not goes_on, resume=goes_on)
@@ -111,7 +119,7 @@ def _begun(folder: "RunFolder") -> bool:  # type: ignore[name-defined] # noqa: F
     try:
         return folder.exists() and bool(folder.state())
     except LabError as error:
-        print(f"siamese-lab: begins anew: {error}", file=sys.stderr)
+        log.warning("begins anew: %s", error)
         return False
 
 
