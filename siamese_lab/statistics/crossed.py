@@ -7,9 +7,10 @@ off once (Cameron, Gelbach, Miller, JBES 2011, eq. 2.11, with the guard that no 
 estimates).
 """
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil, exp, log
+from math import exp, log
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,8 @@ from scipy.special import chdtri, ndtr, ndtri, stdtr, stdtrit
 LEVEL = 0.05
 POWER = 0.8
 MOST_SEEDS = 1000  # `seeds_needed` looks no further
-EXPONENT = 1.25  # see `half_widths`
+EXPONENT = 1.1  # see `half_widths`
+CREDIT = 0.25  # see `half_widths`
 LEAST_P = 1e-300  # p values are not told apart below it
 
 
@@ -97,12 +99,12 @@ def half_widths(
     """The half widths of the intervals that miss the truth with these probabilities, in units of the value.
 
     The square of the quantile lies between that of Student's t with C - 1 and that with S - 1 degrees of freedom, by
-    the share of the variance that the few seeds must vouch for, to the power 1.25:
+    the share of the variance that the few seeds must vouch for, to the power 1.1:
 
-        q^2 = t(C - 1)^2 + (t(S - 1)^2 - t(C - 1)^2) share^1.25,    share = (by seeds - credit x both) / variance, at
+        q^2 = t(C - 1)^2 + (t(S - 1)^2 - t(C - 1)^2) share^1.1,    share = (by seeds - credit x both) / variance, at
         least 0.
 
-    The credit, 1/2 (S - 2) / (S - 1) at the 5 % level and less below (as the gap of the two squares grows), is for what
+    The credit, 1/4 (S - 2) / (S - 1) at the 5 % level and less below (as the gap of the two squares grows), is for what
     of the seeds' scatter is known from the many identities anyway. With seeds or identities alone it is Student's t
     exactly.
 
@@ -125,7 +127,9 @@ def half_widths(
     least = stdtrit(many, levels / 2) ** 2
     gap = stdtrit(few, levels / 2) ** 2 - least
     usual = max(_two_sided_quantile(few, LEVEL) ** 2 - _two_sided_quantile(many, LEVEL) ** 2, 0.0)
-    credit = (parts.seeds - 2) / (parts.seeds - 1) / 2 * usual / np.maximum(gap, usual) if parts.both and usual else 0.0
+    credit: np.ndarray | float = 0.0
+    if parts.both and usual:
+        credit = CREDIT * (parts.seeds - 2) / (parts.seeds - 1) * usual / np.maximum(gap, usual)
     share = np.maximum(scatter - credit * parts.both, 0) / variance
     return np.sqrt(variance * (least + gap * share**EXPONENT))
 
@@ -150,35 +154,46 @@ def p_value(parts: Crossed, value: float) -> float:
     return min(exp(low + min(max(along, 0.0), 1.0) * (high - low)), 1.0)
 
 
-def power(parts: Crossed, value: float, level: float = LEVEL) -> float:
-    """The probability that a study like this one shows a true difference of `value`, in [0, 1], were these variances
-    the true ones.
+def power(parts: Crossed, value: float, level: float = LEVEL, pilot: int | None = None) -> float:
+    """The probability that a study like this one shows a true difference of `value`, in [0, 1].
+
+    Args:
+        parts: its variances.
+        value: the true difference, in units of the value.
+        level: of the test.
+        pilot: how many seeds `by_seeds` was estimated from: the power is then averaged over what the true one may be,
+            by_seeds (S - 1) / chi^2(S - 1). None = it is the true one.
     """
-    true = parts.variance**0.5
-    if not true > 0:
+    true = np.array([parts.by_seeds])
+    if pilot is not None:
+        true = np.maximum(parts.by_seeds / _scatter(pilot - 1), parts.both)
+    variance = np.maximum(true + (parts.by_identities - parts.both), parts.by_identities)[:, None]
+    if not variance.all():
         return float(value != 0)
-    scatter = parts.by_seeds * _scatter(parts.seeds - 1)  # what the seeds of other such studies show
-    half = half_widths(parts, np.float64(level), scatter)
-    return float((ndtr((abs(value) - half) / true) + ndtr((-abs(value) - half) / true)).mean())
+    # what the seeds of other such studies show
+    half = half_widths(parts, np.float64(level), true[:, None] * _scatter(parts.seeds - 1))
+    deviation = np.sqrt(variance)
+    return float((ndtr((abs(value) - half) / deviation) + ndtr((-abs(value) - half) / deviation)).mean())
 
 
 def seeds_needed(parts: Crossed, value: float, level: float = LEVEL) -> SeedsNeeded:
     """The least number of seeds that shows a true difference of `value` with 80 % power.
 
-    Needs two seeds at least in `parts`. No number of seeds does where the identities alone scatter too much, or `value`
-    is 0; no number above `MOST_SEEDS` is tried.
+    The power is averaged over what the scatter of the seeds may truly be, given what the S seeds of `parts` show: three
+    seeds know little of it, and often show too small a one. Needs two seeds at least in `parts`. No number of seeds
+    does where the identities alone scatter too much, or `value` is 0; no number above `MOST_SEEDS` is tried.
     """
     quantile = _two_sided_quantile(parts.identities - 1, level) if parts.identities else -float(ndtri(level / 2))
     known = (value / (quantile + float(ndtri(POWER)))) ** 2  # the variance that would do, were it known
-    spare = known - (parts.by_identities - parts.both)
-    if not spare > 0:
+    if not known > parts.by_identities - parts.both:
         return SeedsNeeded(None, None)
-    least = max(parts.by_seeds, parts.both) * parts.seeds / spare
-    if least <= MOST_SEEDS:
-        for seeds in range(max(2, ceil(least)), MOST_SEEDS + 1):
-            if power(parts.with_seeds(seeds), value, level) >= POWER:
-                return SeedsNeeded(seeds, None)
-    return SeedsNeeded(None, MOST_SEEDS)
+
+    def is_enough(seeds: int) -> bool:
+        return power(parts.with_seeds(seeds), value, level, parts.seeds) >= POWER
+
+    if not is_enough(MOST_SEEDS):
+        return SeedsNeeded(None, MOST_SEEDS)
+    return SeedsNeeded(bisect_left(range(MOST_SEEDS + 1), True, lo=2, key=is_enough), None)
 
 
 def _freedoms(parts: Crossed) -> tuple[int, int]:

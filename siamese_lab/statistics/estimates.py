@@ -32,9 +32,10 @@ class Estimate:
 
     Args:
         value: in the figure's unit.
-        low, high: the 95 % interval, not clipped to the unit's range; None where none can be given: with one
-            seed and `unusable` identities, and with `no_scatter`.
-        p: two-sided p value of no difference; None for a mean and where there is no interval.
+        low, high: the 95 % interval, not clipped to the unit's range; of one of several differences, so wide that with
+            95 % all of them hold. None where none can be given: with one seed and `unusable` identities, and with
+            `no_scatter`.
+        p: two-sided p value of no difference, of this one taken alone; None for a mean and where there is no interval.
         over: what the interval generalises to: other seeds, other identities or both.
         seeds: how many seeds stand behind it.
         identities: how many identities the variance was taken over; 0 where it was not.
@@ -44,6 +45,7 @@ class Estimate:
         more_than: where `needed` is None since no number up to this one would do; else None.
         unusable: why the identities were not used; None where they were.
         no_scatter: whether all values agree, so that nothing is known of their variance.
+        comparisons: how many differences the interval, `adjusted_p` and `needed` account for.
     """
 
     value: float
@@ -57,6 +59,12 @@ class Estimate:
     more_than: int | None = None
     unusable: Unusable | None = None
     no_scatter: bool = False
+    comparisons: int = 1
+
+    @property
+    def adjusted_p(self) -> float | None:
+        """The p value adjusted for all comparisons (Bonferroni): below 0.05 exactly where the interval leaves out 0."""
+        return None if self.p is None else min(1.0, self.p * self.comparisons)
 
     @property
     def out_of_reach(self) -> bool:
@@ -83,7 +91,7 @@ def difference(
     a_influences: Sequence[Mapping[str, float]],
     b_values: Sequence[float],
     b_influences: Sequence[Mapping[str, float]],
-    level: float = LEVEL,
+    comparisons: int = 1,
 ) -> Estimate:
     """The difference a - b of two configurations, paired seed by seed and identity by identity.
 
@@ -93,8 +101,10 @@ def difference(
     Args:
         a_values, b_values: S >= 1 figures each, finite; those at one place are of the same seed.
         a_influences, b_influences: their influences; those at one place stand on the same identities.
-        level: of `needed` alone: the p value below which a difference counts as shown. With Holm's correction of m
-            comparisons 0.05 / m is on the safe side.
+        comparisons: how many differences could have been looked at, this one among them. Of K configurations that are
+            K (K - 1) / 2, also where only those to the best one are printed: which one is the best was seen in these
+            very values. Each is tested at 0.05 / comparisons, so that one of them is shown wrongly in at most 5 % of
+            studies.
 
     Raises:
         ValueError: if the four are not of one length, empty or not finite, or a seed's two figures stand on other
@@ -113,26 +123,7 @@ def difference(
             )
     matrix, unusable = _matrix(2 * seeds, [*a_influences, *b_influences])
     values = np.asarray(a_values, dtype=np.float64) - np.asarray(b_values, dtype=np.float64)
-    return _estimate(values, None if matrix is None else matrix[:seeds] - matrix[seeds:], unusable, level)
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """P values adjusted for multiple comparisons (Holm, Scand. J. Stat. 1979).
-
-    Rejecting those below 0.05 keeps the family-wise error at 5 %.
-
-    The k-th smallest of m is multiplied by m - k + 1, raised to the largest of those before it, and cut at 1.
-
-    Raises:
-        ValueError: if a p value is outside [0, 1].
-    """
-    values = np.asarray(p, dtype=np.float64)
-    if not ((values >= 0) & (values <= 1)).all():
-        raise ValueError(f"p values must lie in [0, 1], got {list(p)}")
-    order = np.argsort(values, kind="stable")
-    adjusted = np.empty_like(values)
-    adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)), 1)
-    return adjusted.tolist()
+    return _estimate(values, None if matrix is None else matrix[:seeds] - matrix[seeds:], unusable, comparisons)
 
 
 def _checked(values: Sequence[float], influences: Sequence[Mapping[str, float]]) -> int:
@@ -167,9 +158,9 @@ def _matrix(rows: int, influences: Sequence[Mapping[str, float]]) -> tuple[np.nd
 
 
 def _estimate(
-    values: np.ndarray, influence: np.ndarray | None, unusable: Unusable | None, level: float | None = None
+    values: np.ndarray, influence: np.ndarray | None, unusable: Unusable | None, comparisons: int | None = None
 ) -> Estimate:
-    """From one value a seed (S,) and their influences (S, C) or None; a difference where there is a `level`."""
+    """From one value a seed (S,) and their influences (S, C) or None; a difference where there are `comparisons`."""
     value, seeds = float(values.mean()), len(values)
     if seeds == 1 and influence is None:
         return Estimate(value, seeds=seeds, unusable=unusable)
@@ -177,11 +168,14 @@ def _estimate(
     # a few coarse figures may agree by chance: that proves nothing
     if parts.variance <= (ROUNDING * value) ** 2 and value:
         return Estimate(value, seeds=seeds, unusable=unusable, no_scatter=True)
-    half = float(half_widths(parts, np.float64(LEVEL))) if parts.variance > 0 else 0.0
+    level = LEVEL / (comparisons or 1)
+    half = float(half_widths(parts, np.float64(level))) if parts.variance > 0 else 0.0
     p, needed = None, SeedsNeeded(None, None)
-    if level is not None:
+    if comparisons is not None:
         p = p_value(parts, value)
         if seeds > 1:
             needed = seeds_needed(parts, value, level)
     over: Over = "seeds" if influence is None else "identities" if seeds == 1 else "seeds and identities"
-    return Estimate(value, value - half, value + half, p, over, seeds, parts.identities, *needed, unusable)
+    return Estimate(
+        value, value - half, value + half, p, over, seeds, parts.identities, *needed, unusable, False, comparisons or 1
+    )

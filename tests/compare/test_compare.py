@@ -98,7 +98,8 @@ def test_the_same_twice_is_told_apart_by_nothing(small):
 def test_sentences(small, gain, shown, words):
     mean = Estimate(0.1, seeds=3)
     a, b = (Configuration({"a": "x", "b": text}, ["0"], [0.1], [{}], mean, {}, []) for text in "12")
-    contrast = Contrast(a, b, ["0"], gain, adjusted=gain.p, shown=shown)
+    contrast = Contrast(a, b, ["0"], gain)
+    assert contrast.shown is shown
     comparison = Comparison("t", "m", "share", "low", "val", ["a", "b"], [], [a, b], [contrast], {})
     said = sentences.contrast_sentence(contrast, comparison)
     if "both with" not in words:
@@ -115,7 +116,7 @@ def test_the_claim_follows_the_limit_of_seeds(monkeypatch, most):
     assert (gain.needed, gain.more_than, gain.out_of_reach) == (None, most, False)
     mean = Estimate(0.1, seeds=4)
     a, b = (Configuration({"b": text}, ["0"], [0.1], [{}], mean, {}, []) for text in "12")
-    contrast = Contrast(a, b, list("0123"), gain, adjusted=gain.p)
+    contrast = Contrast(a, b, list("0123"), gain)
     comparison = Comparison("t", "m", "share", "low", "val", ["b"], [], [a, b], [contrast], {})
     assert f"can be shown with 4 seeds: more than {most} would be needed" in sentences.contrast_sentence(
         contrast, comparison
@@ -130,7 +131,7 @@ def test_every_pair_of_five_and_the_best_of_more(small):
     few = compared("few")
     assert len(few.contrasts) == 3
     assert "every pair" in sentences.family_sentence(few)
-    assert "Holm's correction for all 3" in sentences.family_sentence(few)
+    assert "adjusted for all 3 pairs: with 95 %" in sentences.family_sentence(few)
     small("many", {"backbone": ["conv4", "lenet", "koch"], "loss": ["contrastive", "triplet"]})
     many = compared("many")
     assert [one.left.name for one in many.contrasts] == [many.configurations[0].name] * 5
@@ -139,7 +140,8 @@ def test_every_pair_of_five_and_the_best_of_more(small):
     p = [one.gain.p for one in many.contrasts]
     assert all(one.adjusted >= one.gain.p for one in many.contrasts)
     assert max(one.adjusted for one in many.contrasts) <= 1
-    assert min(one.adjusted for one in many.contrasts) == pytest.approx(5 * min(p))
+    assert min(one.adjusted for one in many.contrasts) == pytest.approx(15 * min(p))  # every pair of six
+    assert "adjusted for all 15 pairs, since the best was seen" in sentences.family_sentence(many)
 
 
 def test_by_loss_matches_cell_by_cell(small, outputs):

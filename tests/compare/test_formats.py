@@ -34,7 +34,7 @@ def test_json_holds_all(printed):
     assert len(found["contrasts"]) == 5
     values = [one["estimate"]["value"] for one in found["configurations"]]
     assert values == sorted(values)
-    assert all(one["p_holm"] is not None and one["sentence"] for one in found["contrasts"])
+    assert all(one["p_adjusted"] is not None and one["sentence"] for one in found["contrasts"])
     assert found["fronts"]["parameters"][-1] == 0
     assert found["generalises"].startswith("Intervals speak of other seeds and other identities")
 

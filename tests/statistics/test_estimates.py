@@ -8,76 +8,40 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from siamese_lab.statistics.crossed import Crossed, crossed, half_widths, p_value, seeds_needed
-from siamese_lab.statistics.estimates import Unusable, difference, holm, mean
+from siamese_lab.statistics.crossed import MOST_SEEDS, crossed, half_widths, p_value, seeds_needed
+from siamese_lab.statistics.estimates import Unusable, difference, mean
+from tests.statistics._crossed_studies import IDENTITIES, MIXES, named, study, values_and_influences
 from tests.statistics._paired_difference import paired_difference
-
-IDENTITIES = 100
-IMAGES = 20
-
-
-def named(row):
-    return {f"i{c}": float(x) for c, x in enumerate(row)}
-
-
-def errors(rng, seeds, by_seed, hard, both):
-    """Error rates (S, C) of one configuration: seeds and `both` are drawn anew, `hard` (C,) is what makes identities
-    hard for it.
-    """
-    rate = 0.25 + by_seed * rng.normal(size=(seeds, 1)) + hard + both * rng.normal(size=(seeds, IDENTITIES))
-    return rng.binomial(IMAGES, np.clip(rate, 0, 1)) / IMAGES
 
 
 def two(rng, seeds, mix, shift=0.0):
-    """Two configurations' error rates (S, C) that differ by `shift`, had they all seeds and identities.
-
-    Args:
-        mix: the scatter of seeds, of identities for both configurations alike (which cancels), of identities for each
-            of the two (which does not), and of both together.
-    """
-    by_seed, alike, own, both = mix
-    hard = alike * rng.normal(size=IDENTITIES)
-    return [
-        errors(rng, seeds, by_seed, hard + own * rng.normal(size=IDENTITIES) + extra, both) for extra in (shift, 0.0)
-    ]
+    """Error rates (S, C) of two configurations that differ by `shift`, had they all seeds and identities."""
+    return study(rng, mix, seeds, (shift, 0.0))
 
 
 def compared(*drawn, **options):
     """The estimated difference of `two`; the influence on a mean over identities is an identity's distance to it."""
-    return difference(
-        *(part for one in two(*drawn, **options) for part in (one.mean(1), [named(row - row.mean()) for row in one]))
-    )
-
-
-# Of 4,000 studies of identical configurations with 3 (and 5) seeds, 5.5 (5.5) % are called different, 2.3 (3.8), 1.7
-# (2.4), 1.7 (2.4) and 2.6 (4.1) %: where seeds hardly scatter, 3 of them cannot tell, and the interval is on the safe
-# side.
-MIXES = {
-    "seeds": (0.05, 0.05, 0.0, 0.0),
-    "identities": (0.0, 0.1, 0.08, 0.0),
-    "interaction": (0.0, 0.05, 0.0, 0.12),
-    "noise of the images": (0.0, 0.0, 0.0, 0.0),
-    "all": (0.01, 0.05, 0.05, 0.05),
-}
+    return difference(*(part for one in two(*drawn, **options) for part in values_and_influences(one)))
 
 
 @pytest.mark.parametrize("mix", MIXES)
 @pytest.mark.parametrize("seeds", [3, 5])
-def test_identical_configurations_are_called_different_in_at_most_7_percent(mix, seeds):
+def test_two_equal_configurations_are_called_different_in_at_most_5_percent(mix, seeds):
     rng = np.random.default_rng(seeds)
-    found = np.mean([compared(rng, seeds, MIXES[mix]).p < 0.05 for _ in range(400)])
+    found = np.mean([compared(rng, seeds, mix).p < 0.05 for _ in range(1000)])
     print(f"{mix}, {seeds} seeds: {found:.2%}")
-    assert (0.03 if mix == "seeds" else 0.005) <= found <= 0.07
+    # where seeds hardly scatter, 3 of them cannot tell, and the test is on the safe side
+    assert (0.035 if mix == "seeds" else 0.002) <= found <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 1000)
 
 
 @pytest.mark.parametrize("mix", MIXES)
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_intervals_cover_a_known_difference(mix, seeds):
     rng = np.random.default_rng(10 + seeds)
-    found = [compared(rng, seeds, MIXES[mix], shift=0.03) for _ in range(400)]
+    found = [compared(rng, seeds, mix, shift=0.03) for _ in range(400)]
     covered = np.mean([one.low <= 0.03 <= one.high for one in found])
     print(f"{mix}, {seeds} seeds: {covered:.2%}")
-    assert 0.92 <= covered <= 0.99  # 98.3 % of 4,000 with 3 seeds that hardly scatter, see above
+    assert 0.92 <= covered <= 0.998
 
 
 @pytest.mark.parametrize(
@@ -91,25 +55,27 @@ def test_intervals_cover_a_known_difference(mix, seeds):
         ("noise of the images", 0.015),
     ],
 )
-def test_the_seeds_that_are_said_to_be_needed_show_the_difference(mix, shift):
-    rng = np.random.default_rng(3)
-    found = []
-    for _ in range(100):  # what one study says of its own scatter is rough: many of them say what the true one is
-        a, b = two(rng, 10, MIXES[mix])
+@pytest.mark.parametrize("pilot", [3, 10])
+def test_the_seeds_that_are_said_to_be_needed_show_the_difference(mix, shift, pilot):
+    rng = np.random.default_rng(pilot)
+    shown, needed = [], []
+    for _ in range(50):  # each study of a few seeds says how many would do; studies of as many are then drawn
+        a, b = two(rng, pilot, mix)
         gap = a - b
-        found.append(crossed(gap.mean(1), gap - gap.mean(1, keepdims=True)))
-    by_seeds, by_identities, both = np.mean([(one.by_seeds, one.by_identities, one.both) for one in found], axis=0)
-    needed = seeds_needed(Crossed(by_seeds, by_identities, both, 10, IDENTITIES), shift).seeds
-    shown = np.mean([compared(rng, needed, MIXES[mix], shift=shift).p < 0.05 for _ in range(300)])
-    print(f"{mix}, {shift}: {needed} seeds, {shown:.1%}")
-    assert 0.7 <= shown <= 0.9
+        seeds = seeds_needed(crossed(gap.mean(1), gap - gap.mean(1, keepdims=True)), shift).seeds
+        needed.append(seeds or MOST_SEEDS)
+        shown += [compared(rng, seeds, mix, shift=shift).p < 0.05 for _ in range(4)] if seeds else [True] * 4
+    print(f"{mix}, {shift}, from {pilot} seeds: {np.median(needed)} seeds, {np.mean(shown):.1%}")
+    assert np.mean(shown) >= 0.74  # 80 % is promised; the standard error of 200 is 2.8 points
+    if pilot == 10:
+        assert np.mean(shown) <= 0.97
 
 
 def test_what_seeds_are_needed_is_said_with_the_difference():
     rng = np.random.default_rng(4)
-    needed = [compared(rng, 6, MIXES["seeds"], shift=0.08).needed for _ in range(60)]
-    assert 5 <= np.median(needed) <= 12  # 8 with the true scatter
-    assert (compared(rng, 3, MIXES["seeds"], shift=0.08).needed or 0) >= 2
+    needed = [compared(rng, 6, "seeds", shift=0.08).needed or MOST_SEEDS for _ in range(60)]
+    assert 7 <= np.median(needed) <= 15  # 8 with the true scatter, were it known
+    assert (compared(rng, 3, "seeds", shift=0.08).needed or 0) >= 2
 
 
 def test_no_number_of_seeds_would_do_where_identities_scatter():
@@ -133,7 +99,7 @@ def test_seeds_and_identities_by_hand():
     assert parts.variance == pytest.approx(by_seeds + by_identities - both)
     found = difference([1.0, 2.0], rows, [0.0, 0.0], [none, none])
     low, high = (scipy.stats.t.ppf(0.975, freedom) ** 2 for freedom in (99, 1))
-    width = np.sqrt(parts.variance * (low + (high - low) * (by_seeds / parts.variance) ** 1.25))  # two seeds: no credit
+    width = np.sqrt(parts.variance * (low + (high - low) * (by_seeds / parts.variance) ** 1.1))  # two seeds: no credit
     assert (found.value, found.low, found.high) == pytest.approx((1.5, 1.5 - width, 1.5 + width))
     assert (found.seeds, found.identities, found.over) == (2, IDENTITIES, "seeds and identities")
 
@@ -223,12 +189,16 @@ def test_equal_runs_do_not_differ():
     assert (found.value, found.p) == (0.0, 1.0)
 
 
-def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
-    assert holm([]) == []
-    with pytest.raises(ValueError, match=r"\[0, 1\]"):
-        holm([1.5])
+def test_a_family_of_differences_is_adjusted_alike_in_p_interval_and_seeds():
+    rng = np.random.default_rng(11)
+    for _ in range(20):
+        values = rng.normal(0.5, 0.2, size=5)
+        one, many = (difference(values, [{}] * 5, [0.0] * 5, [{}] * 5, comparisons) for comparisons in (1, 15))
+        assert (many.value, many.p, many.adjusted_p) == (one.value, one.p, min(15 * one.p, 1))
+        half = scipy.stats.t.ppf(1 - 0.025 / 15, 4) * values.std(ddof=1) / 5**0.5
+        assert (many.low, many.high) == pytest.approx((many.value - half, many.value + half))
+        assert (many.low > 0) == (many.adjusted_p < 0.05)
+        assert many.needed >= one.needed
 
 
 def test_a_thousand_differences_take_no_time():

@@ -11,9 +11,7 @@ from siamese_lab.runs.seal import Opening
 from siamese_lab.statistics.estimates import Estimate
 
 FEW = 5
-"""Configurations up to which every pair is compared; of more, each with the best: all pairs of 30 are 435 tests, and
-hide each other.
-"""
+"""Configurations up to which every pair is shown; of more, each with the best."""
 
 LEVEL = 0.05
 
@@ -105,10 +103,8 @@ class Contrast:
     Args:
         left, right: `left` is the better one of the two in these runs.
         seeds: that both have: the pairs.
-        gain: how much better `left` is, in the metric's unit, >= 0, with its own 95 % interval; None where they share
-            no seed.
-        adjusted: p value after Holm's correction for the family; None where there is none.
-        shown: whether it is below 0.05.
+        gain: how much better `left` is, in the metric's unit, >= 0, adjusted for every pair of configurations; None
+            where they share no seed.
         other_identities: whether the two were evaluated on other identities, and are paired by seed alone.
         dropped_seeds: that only one of the two has.
     """
@@ -117,10 +113,18 @@ class Contrast:
     right: Configuration
     seeds: Sequence[str]
     gain: Estimate | None
-    adjusted: float | None = None
-    shown: bool = False
     other_identities: bool = False
     dropped_seeds: Sequence[str] = ()
+
+    @property
+    def adjusted(self) -> float | None:
+        """The p value adjusted for every pair of configurations; None where there is none."""
+        return self.gain.adjusted_p if self.gain else None
+
+    @property
+    def shown(self) -> bool:
+        """Whether the difference is shown: the adjusted p value is below 0.05."""
+        return self.adjusted is not None and self.adjusted < LEVEL
 
 
 @dataclass(frozen=True, eq=False)

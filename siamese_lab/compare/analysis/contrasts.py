@@ -1,10 +1,10 @@
 """Groups runs into configurations, takes their paired differences, and finds the fronts of figure and cost."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import combinations
+from math import comb
 
-from siamese_lab.compare.analysis.comparison import COSTS, FEW, LEVEL, Configuration, Contrast, Part, Run, by_size
+from siamese_lab.compare.analysis.comparison import COSTS, FEW, Configuration, Contrast, Part, Run, by_size
 from siamese_lab.statistics import estimates
 
 
@@ -43,21 +43,19 @@ def configuration(
 
 
 def contrasts(found: Sequence[Configuration], better: str) -> list[Contrast]:
-    """The paired differences of configurations (the best first), corrected for all of them by Holm.
+    """The paired differences of configurations (the best first), adjusted for every pair of them.
+
+    Also where each is only compared with the best: which one is the best was seen in these very runs.
 
     Args:
         found: see `group_configurations`.
         better: "low" or "high".
     """
     pairs = list(combinations(found, 2)) if len(found) <= FEW else [(found[0], other) for other in found[1:]]
-    made = [_contrast(a, b, better, LEVEL / len(pairs)) for a, b in pairs]
-    tested = [index for index, one in enumerate(made) if one.gain is not None and one.gain.p is not None]
-    for index, p in zip(tested, estimates.holm([made[i].gain.p for i in tested]), strict=True):  # type: ignore[union-attr, misc]
-        made[index] = replace(made[index], adjusted=p, shown=p < LEVEL)
-    return made
+    return [_contrast(a, b, better, comb(len(found), 2)) for a, b in pairs]
 
 
-def _contrast(a: Configuration, b: Configuration, better: str, level: float) -> Contrast:
+def _contrast(a: Configuration, b: Configuration, better: str, comparisons: int) -> Contrast:
     seeds = [seed for seed in a.seeds if seed in set(b.seeds)]
     if not seeds:
         return Contrast(a, b, [], None)
@@ -72,7 +70,7 @@ def _contrast(a: Configuration, b: Configuration, better: str, level: float) -> 
         one, two = (one[0], [{}] * len(rows)), (two[0], [{}] * len(rows))
     dropped = sorted({*a.seeds, *b.seeds} - set(seeds), key=by_size)
     first, second = (two, one) if better == "low" else (one, two)
-    estimate = estimates.difference(*first, *second, level=level)
+    estimate = estimates.difference(*first, *second, comparisons)
     return Contrast(a, b, seeds, estimate, other_identities=other_identities, dropped_seeds=dropped)
 
 

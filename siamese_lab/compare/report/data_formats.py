@@ -16,7 +16,7 @@ def comma_separated(comparison: Comparison) -> str:
     against = {id(one.right): one for one in comparison.contrasts if one.left is comparison.configurations[0]}
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    behind = ["behind_best", "behind_best_low", "behind_best_high", "behind_best_p_holm"]
+    behind = ["behind_best", "behind_best_low", "behind_best_high", "behind_best_p_adjusted"]
     means = ["metric", "part", "unit", "better", "seeds", "mean", "low", "high", "over", "identities"]
     writer.writerow([*comparison.axes, *means, *behind, *COSTS, *(f"front_{cost}" for cost in COSTS)])
     facts = [comparison.metric, comparison.part, comparison.unit, comparison.better]
@@ -77,7 +77,7 @@ def _contrast(one: Contrast, number: dict[int, int], comparison: Comparison) -> 
         "worse": number[id(one.right)],
         "seeds": list(one.seeds),
         "gain": _estimate(one.gain) if one.gain else None,
-        "p_holm": one.adjusted,
+        "p_adjusted": one.adjusted,
         "shown": one.shown,
         "note": sentences.contrast_note(one),
         "sentence": sentences.contrast_sentence(one, comparison),

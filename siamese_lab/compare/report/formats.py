@@ -93,7 +93,7 @@ def latex(comparison: Comparison) -> str:
             for one in comparison.contrasts
         ]
         lines += ["", *_comments([sentences.contrast_sentence(one, comparison) for one in comparison.contrasts])]
-        head = ["better", "worse", f"difference, {unit}", "95 % interval", "p (Holm)"]
+        head = ["better", "worse", f"difference, {unit}", "95 % interval", "p (adjusted)"]
         lines += _tabular(
             "llrrr", head, rows, f"{sentences.family_sentence(comparison)} {sentences.scope_sentence(comparison)}"
         )

@@ -126,7 +126,7 @@ def difference_table(comparison: Comparison) -> PageTable:
         Heading(numbers.difference_unit(unit), "n"),
         Heading("95 % interval", "n"),
         Heading("drawn", ends=(f"{scale * ends[0]:.3g}", f"{scale * ends[1]:.3g}")),
-        *(Heading(name, "n") for name in ("p (Holm)", "seeds", "seeds needed")),
+        *(Heading(name, "n") for name in ("p (adjusted)", "seeds", "seeds needed")),
         Heading("shown"),
     ]
     unknown = number_cell("", None)

@@ -1,6 +1,7 @@
 """Says the result of a comparison in sentences, which every format prints."""
 
 from collections.abc import Sequence
+from math import comb
 
 from siamese_lab.compare.analysis.comparison import COSTS, LEVEL, Comparison, Configuration, Contrast
 from siamese_lab.compare.report.numbers import (
@@ -141,10 +142,11 @@ def family_sentence(comparison: Comparison) -> str:
     )
     if count == 1:
         return "One difference, paired by seed and identity: nothing to correct for. The interval is its 95 % interval."
+    pairs = comb(len(comparison.configurations), 2)
+    seen = ", since the best was seen in these very runs" if comparison.against_best else ""
     return (
-        f"{count} differences, {which}, paired by seed and identity: better means a p value below {LEVEL:g} after "
-        "Holm's correction "
-        f"for all {count}. Intervals are each one's own 95 % interval."
+        f"{count} differences, {which}, paired by seed and identity. P values and intervals are adjusted for all "
+        f"{pairs} pairs{seen}: with 95 % all intervals hold at once. Better means an adjusted p value below {LEVEL:g}."
     )
 
 
