@@ -11,6 +11,7 @@ from siamese_lab.config.instantiate import TARGET
 from siamese_lab.config.named_targets import CHANGES_RESULT, class_attribute
 from siamese_lab.config.schema import LEFT_OUT
 from siamese_lab.config.targets import resolve_target
+from siamese_lab.core.dotted import remove_key
 
 SCHEMA_VERSION = 2
 """Raised when a config of the same text would compute something else, or checkpoints are no longer read."""
@@ -26,12 +27,7 @@ def resolved_hash(cfg: DictConfig, fingerprint: str = "") -> str:
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     plain["callback"] = plain.get("callback") or {}  # no callback and only such as watch are one run
     for key in (*LEFT_OUT, *watching(plain)):
-        *path, last = key.split(".")
-        section = plain
-        for part in path:
-            section = section.get(part) if isinstance(section, dict) else None
-        if isinstance(section, dict):
-            section.pop(last, None)
+        remove_key(plain, key)
     text = json.dumps([SCHEMA_VERSION, fingerprint, plain], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

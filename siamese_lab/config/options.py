@@ -13,6 +13,7 @@ from yaml import YAMLError
 
 from siamese_lab.config.instantiate import TARGET
 from siamese_lab.config.targets import resolve_target
+from siamese_lab.core.dotted import flatten
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import check_yaml
 from siamese_lab.core.typecheck import describe_type, is_checkable, parameters
@@ -62,7 +63,7 @@ def option_parameters(path: Path) -> list[Parameter]:
     signature = parameters(target) if target else {}
     documented = documented_arguments(inspect.getdoc(target) or "") if target else {}
     rows = []
-    for name, value in _flat(content):
+    for name, value in flatten(content, without=TARGET).items():
         annotation = signature[name].annotation if name in signature else Any
         kind = describe_type(annotation) if is_checkable(annotation) else ""
         said = (documented.get(name, ""), notes.get(name, ""))
@@ -148,16 +149,6 @@ def _loaded(path: Path) -> dict[Any, Any]:
     if not isinstance(content, dict):
         raise LabError(f"{path} is no option: it must hold a mapping, got a {type(content).__name__}")
     return content
-
-
-def _flat(content: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    rows = []
-    for name, value in content.items():
-        if isinstance(value, dict) and value and TARGET not in value:
-            rows += _flat(value, f"{prefix}{name}.")
-        elif name != TARGET:
-            rows.append((f"{prefix}{name}", value))
-    return rows
 
 
 def _spelled(value: Any) -> str:

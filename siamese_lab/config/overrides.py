@@ -17,6 +17,7 @@ from siamese_lab.config.groups import no_group, no_option, option_file
 from siamese_lab.config.instantiate import TARGET
 from siamese_lab.config.schema import GIVEN
 from siamese_lab.config.targets import resolve_target
+from siamese_lab.core.dotted import all_keys, has_key, value_at
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import check_yaml
 from siamese_lab.core.text import nearest
@@ -100,11 +101,11 @@ def key_misfits(
     if key.split(".")[0] == "choices":
         misfits.append(f"{key} only records which options were taken: write {last}=...")
         return True
-    if has(plain, key):
+    if has_key(plain, key):
         if override.is_add():
             misfits.append(f"+{key} is there already: write {key}=... without the +")
             return True
-        before, section, value = len(misfits), _at(plain, key), override.value()
+        before, section, value = len(misfits), value_at(plain, key), override.value()
         if isinstance(section, Mapping) and isinstance(value, dict):
             misfits += [
                 f"no key {key}.{name}{nearest(str(name), map(str, section))}" for name in value if name not in section
@@ -115,18 +116,6 @@ def key_misfits(
     if (override.is_add() or override.is_force_add()) and _takes(plain, parent, last):
         return False
     misfits.append(f"no key {key}{_hint(key, plain, catalogue, dirs)}")
-    return True
-
-
-def has(plain: Any, key: str) -> bool:
-    """Whether a dotted key is in a config, be its value null or not."""
-    for part in key.split("."):
-        if isinstance(plain, list) and part.isdigit() and int(part) < len(plain):
-            plain = plain[int(part)]
-        elif isinstance(plain, Mapping) and part in plain:
-            plain = plain[part]
-        else:
-            return False
     return True
 
 
@@ -143,9 +132,9 @@ def first_line(error: Exception) -> str:
 def _hint(key: str, plain: Mapping[str, Any], catalogue: Catalogue, dirs: Sequence[Path]) -> str:
     """The hint after a key that does not exist: the option whose parameter it is, or the nearest of all keys."""
     group, _, rest = key.partition(".")
-    keys = [k for k in _keys(plain) if k.split(".")[0] != "choices"]
+    keys = [k for k in all_keys(plain, TARGET) if k.split(".")[0] != "choices"]
     if group in catalogue and rest:
-        owners = [name for name in catalogue[group] if has(_yaml(group, name, dirs), rest)]
+        owners = [name for name in catalogue[group] if has_key(_yaml(group, name, dirs), rest)]
         if owners:
             return f": it is a parameter of {' or '.join(f'{group}={name}' for name in owners[:4])}"
     if "." not in key:
@@ -156,7 +145,7 @@ def _hint(key: str, plain: Mapping[str, Any], catalogue: Catalogue, dirs: Sequen
     same = [k for k in keys if k.rpartition(".")[2] == last]
     close = difflib.get_close_matches(key, keys, n=1, cutoff=0.7)
     if not same and not close and group in catalogue and rest:
-        theirs = {name: _keys(_yaml(group, name, dirs)) for name in catalogue[group]}
+        theirs = {name: all_keys(_yaml(group, name, dirs), TARGET) for name in catalogue[group]}
         if like := difflib.get_close_matches(
             rest, sorted({k for found in theirs.values() for k in found}), n=1, cutoff=0.7
         ):
@@ -173,20 +162,13 @@ def _yaml(group: str, name: str, dirs: Sequence[Path]) -> Any:
     return OmegaConf.to_container(OmegaConf.create(check_yaml(option_file(group, name, dirs))), resolve=False)
 
 
-def _keys(plain: Any, prefix: str = "") -> list[str]:
-    if not isinstance(plain, Mapping):
-        return []
-    own = [f"{prefix}{key}" for key in plain if key != TARGET]
-    return own + [deep for key, value in plain.items() for deep in _keys(value, f"{prefix}{key}.")]
-
-
 def _takes(plain: Any, parent: str, name: str) -> bool:
     """Whether +parent.name=... sets a parameter of the parent's target, or an entry of a parameter that is a
     mapping.
     """
-    if not parent or not has(plain, parent):
+    if not parent or not has_key(plain, parent):
         return False
-    section = _at(plain, parent)
+    section = value_at(plain, parent)
     if not isinstance(section, Mapping) or name in GIVEN:
         return False
     if TARGET in section:
@@ -196,10 +178,4 @@ def _takes(plain: Any, parent: str, name: str) -> bool:
             return False
         return name in known or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
     grand = parent.rpartition(".")[0]
-    return bool(grand) and isinstance(_at(plain, grand), Mapping) and TARGET in _at(plain, grand)
-
-
-def _at(plain: Any, key: str) -> Any:
-    for part in key.split("."):
-        plain = plain[int(part) if isinstance(plain, list) else part]
-    return plain
+    return bool(grand) and has_key(plain, f"{grand}.{TARGET}")

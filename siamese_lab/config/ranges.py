@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from siamese_lab.core.dotted import value_at
+
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {">": operator.gt, ">=": operator.ge, "<": operator.lt}
 
 LIMITS: tuple[tuple[str, str, float, str], ...] = (
@@ -33,12 +35,14 @@ def check_ranges(plain: Mapping[str, Any], misfits: list[str]) -> None:
         misfits: gets the messages.
     """
     for key, sign, bound, why in LIMITS:
-        value = _at(plain, key)
+        value = value_at(plain, key)
         if isinstance(value, int | float) and not OPERATORS[sign](value, bound):
             misfits.append(f"{key} must be {sign} {bound}, got {value}: {why}")
-    limit = _at(plain, "trainer.max_time")
+    limit = value_at(plain, "trainer.max_time")
+    if not isinstance(limit, str | int | float) or limit != limit:
+        return  # its type says so already
     try:
-        duration(None if limit != limit else limit)  # NaN: its type says so already
+        duration(limit)
     except ValueError as error:
         misfits.append(str(error))
 
@@ -65,10 +69,3 @@ def duration(limit: str | int | float | None, name: str = "trainer.max_time") ->
     if not span > timedelta(0):
         raise ValueError(f"{name} must be > 0, got {limit}: nothing would be trained; null = no limit")
     return span
-
-
-def _at(plain: Mapping[str, Any], key: str) -> Any:
-    value: Any = plain
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value

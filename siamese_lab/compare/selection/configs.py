@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from siamese_lab.core.dotted import flatten
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import printable
 
@@ -65,14 +66,4 @@ def _flat(section: str) -> dict[str, str]:
     value = yaml.load(section, Loader=yaml.CSafeLoader) if yaml.__with_libyaml__ else yaml.safe_load(section)
     if not isinstance(value, dict):
         raise ValueError("it must be a mapping")
-    made: dict[str, str] = {}
-    _unfold("", value, made)
-    return made
-
-
-def _unfold(prefix: str, value: dict[object, object], made: dict[str, str]) -> None:
-    for key, one in value.items():
-        if isinstance(one, dict) and one:
-            _unfold(f"{prefix}{key}.", one, made)
-        else:
-            made[printable(f"{prefix}{key}")] = value_text(one)
+    return {printable(key): value_text(one) for key, one in flatten(value).items()}

@@ -7,13 +7,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from siamese_lab.config import overrides
 from siamese_lab.config.compatibility import STATED, refuse_misfits, unstated
 from siamese_lab.config.compose import compose, skeleton
 from siamese_lab.config.groups import folders, group_names, option_names
 from siamese_lab.config.identity import resolved_hash
 from siamese_lab.config.ranges import check_ranges
 from siamese_lab.config.targets import resolve_target
+from siamese_lab.core.dotted import has_key
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.paths import config_dir
 from siamese_lab.core.text import nearest
@@ -203,7 +203,7 @@ def _distinct(
                 misfits |= dict.fromkeys(error.misfits)
                 skeletons[tuple(choices)] = {}
         plain = skeletons[tuple(choices)]
-        known = {key for key in values if key.startswith("+") or overrides.has(plain, key)}
+        known = {key for key in values if key.startswith("+") or has_key(plain, key)}
         valid |= known
         kept = {key: value for key, value in asked.items() if key not in values or key in known}
         words = [*choices, *(f"{key}={value}" for key, value in values.items() if key in known)]

@@ -5,10 +5,10 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from siamese_lab.core.dotted import flatten
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.paths import outputs
 from siamese_lab.runs.job import Job
@@ -106,16 +106,8 @@ def hashed(value: object) -> str:
 
 def _changes(old: Job, text: str) -> list[str]:
     try:
-        a, b = (_flat(yaml.safe_load(one)) for one in (old.checked_config_text(), text))
+        a, b = (flatten(yaml.safe_load(one)) for one in (old.checked_config_text(), text))
     except LabError:
         return ["its config is lost"]
     keys = [key for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key) and key.split(".")[0] not in APART]
     return [f"{key} {a.get(key, 'absent')} -> {b.get(key, 'absent')}" for key in keys] or ["the data"]
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {prefix: value}
-    return {
-        k: v for key, one in value.items() for k, v in _flat(one, f"{prefix}.{key}" if prefix else str(key)).items()
-    }

@@ -5,6 +5,7 @@ from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from siamese_lab.core.dotted import has_key
 from siamese_lab.runs.job import Job
 from siamese_lab.sweep.planning import plan_cache
 from siamese_lab.sweep.planning.data_fingerprints import fingerprint
@@ -71,7 +72,6 @@ def searched(
     from omegaconf import OmegaConf
 
     from siamese_lab.config.compose import compose, skeleton
-    from siamese_lab.config.overrides import has
 
     known = all_options(config_dirs)
     choices = {group: values for group, values in swept.items() if group in known}
@@ -85,14 +85,14 @@ def searched(
         if key not in known and not key.startswith("+")
     ]
     for one in keys:
-        if not any(has(plain_keys, one) for plain_keys in skeletons):
+        if not any(has_key(plain_keys, one) for plain_keys in skeletons):
             value = next((word for word in fixed if word.startswith(f"{one}=")), f"{one}=1")
             # says what the nearest key is
             compose([*fixed_choices, *(f"{k}={v}" for k, v in first.items()), value], config_dirs)
     kept = [
         word
         for word in fixed
-        if word.split("=")[0] in known or word.startswith("+") or has(skeletons[0], word.split("=")[0])
+        if word.split("=")[0] in known or word.startswith("+") or has_key(skeletons[0], word.split("=")[0])
     ]
     cfg = compose([*kept, *(f"{group}={value}" for group, value in first.items()), f"study={name}"], config_dirs)
     parser = OverridesParser.create()
