@@ -9,7 +9,7 @@ from siamese_lab.core.paths import outputs
 from siamese_lab.runs.folder import EXIT_CODES, RunFolder, find_run
 from siamese_lab.runs.job import Job
 from siamese_lab.runs.listing import is_study
-from siamese_lab.runs.study import Study, located
+from siamese_lab.runs.study import Study, find_study, read_study
 from siamese_lab.sweep.execution import table
 from siamese_lab.sweep.execution.launcher import Launcher
 from siamese_lab.sweep.launchers.local import Local
@@ -29,8 +29,8 @@ def command(names: Sequence[str], only_print: bool = False, trust: Sequence[str]
         LabError: if there is no such study or run, or it is running.
     """
     allowed = allowed_packages(trust)
-    if len(names) == 1 and (name := located(names[0])) is not None:
-        study = Study.read(name)
+    if len(names) == 1 and (name := find_study(names[0])) is not None:
+        study = read_study(name)
         jobs = [row.job for row in map(table.row, study.jobs) if row.state != "ok"]
         if only_print:
             print("\n".join(_words(study, job) for job in jobs or study.jobs))
@@ -55,7 +55,7 @@ def command(names: Sequence[str], only_print: bool = False, trust: Sequence[str]
     for name in dict.fromkeys(folder.study for folder in folders):
         mine = [folder for folder in folders if folder.study == name]
         if is_study(outputs() / name):
-            study = Study.read(name)
+            study = read_study(name)
             jobs = [job for job in study.jobs if job.run_id in {folder.run_id for folder in mine}]
             for job in jobs:
                 read_config(job.file("yaml"), trust=allowed)  # refused while nothing has been touched
@@ -113,7 +113,7 @@ def _alone(folder: RunFolder, trust: Trust) -> int:
 
 def _command(folder: RunFolder) -> str:
     if is_study(outputs() / folder.study):
-        study = Study.read(folder.study)
+        study = read_study(folder.study)
         job = next((one for one in study.jobs if one.run_id == folder.run_id), None)
         if job is not None:
             return _words(study, job)

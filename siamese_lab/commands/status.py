@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from siamese_lab.runs.study import Study, located
+from siamese_lab.runs.study import find_study, read_study
 from siamese_lab.sweep.execution import table
 
 REFRESH = 1.0  # seconds
@@ -24,7 +24,7 @@ def command(study: str, once: bool = False) -> int:
         LabError: if there is no such study.
     """
     console = table.console()
-    study = located(study) or study
+    study = find_study(study) or study
     shown, going = _shown(study)
     if once or not going or not sys.stdout.isatty():
         console.print(shown)
@@ -39,7 +39,7 @@ def command(study: str, once: bool = False) -> int:
 
 def _shown(name: str) -> tuple[Group, bool]:
     """The table, and whether something runs or is still to run."""
-    study = Study.read(name)
+    study = read_study(name)
     rows = [table.row(job) for job in study.jobs]
     running = sum(one.state == "running" for one in rows)
     words = [table.counts([one.state for one in rows])]

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from siamese_lab.config.ranges import duration
 from siamese_lab.runs.job import Job
-from siamese_lab.runs.study import Study
+from siamese_lab.runs.study import read_study
 from siamese_lab.sweep.execution import forkserver, table
 from siamese_lab.sweep.execution.build_launcher import build_launcher
 from siamese_lab.sweep.execution.job_source import Source
@@ -90,5 +90,5 @@ def _search(console: Console, plan: Plan, config_dirs: Sequence[Path], skip_unfi
         return states
 
     states = search.run(plan, go, check, config_dirs, skip_unfit)
-    jobs = [job for job in Study.read(plan.study).jobs if job.run_id in states]
+    jobs = [job for job in read_study(plan.study).jobs if job.run_id in states]
     return _ended(console, plan.study, jobs, stopped, fine=("ok", "pruned", "diverged"))

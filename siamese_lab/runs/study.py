@@ -16,7 +16,7 @@ from siamese_lab.runs.job import Job
 from siamese_lab.runs.listing import is_study, planned_studies
 
 
-def located(name: str) -> str | None:
+def find_study(name: str) -> str | None:
     """The name of the study that a user means by its name or its folder; None where there is none.
 
     Where the folder lies elsewhere, `outputs()` is there from then on: its jobs and runs are looked for beside it.
@@ -32,7 +32,7 @@ def located(name: str) -> str | None:
 
 
 @contextmanager
-def changing(name: str) -> Iterator[None]:
+def lock_study(name: str) -> Iterator[None]:
     """While one process reads, changes and writes the study.json of a study, no other does."""
     folder = outputs() / name
     (folder / "jobs").mkdir(parents=True, exist_ok=True)
@@ -90,26 +90,26 @@ class Study:
             },
         )
 
-    @staticmethod
-    def read(name: str) -> "Study":
-        """The study of a name under `outputs()`, or of a folder.
 
-        Raises:
-            LabError: if there is none, or its study.json is broken.
-        """
-        path = Path(name) if is_study(Path(name)) else outputs() / name
-        file = path / "study.json"
-        if not name or not is_study(path):
-            known = [folder.name for folder in planned_studies()]
-            listed = f" (there are: {', '.join(known[:10])})" if known else ", which holds no study yet"
-            raise LabError(f"no study {name or repr(name)}: it must be the name of one under {outputs()}{listed}")
-        found = read_json(file)
-        try:
-            jobs = [Job(path.name, one["run_id"], dict(one["point"]), int(one["devices"])) for one in found["jobs"]]
-            gone = [Superseded(one["run_id"], one["by"], list(one["changes"])) for one in found["superseded"]]
-            axes = {str(key): list(map(str, values)) for key, values in found["axes"].items()}
-            return Study(path.name, axes, jobs, gone, dict(found["facts"]))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise LabError(
-                f"{file} is not what siamese-lab writes ({type(error).__name__}: {error}): start the sweep again"
-            ) from error
+def read_study(name: str) -> Study:
+    """The study of a name under `outputs()`, or of a folder.
+
+    Raises:
+        LabError: if there is none, or its study.json is broken.
+    """
+    path = Path(name) if is_study(Path(name)) else outputs() / name
+    file = path / "study.json"
+    if not name or not is_study(path):
+        known = [folder.name for folder in planned_studies()]
+        listed = f" (there are: {', '.join(known[:10])})" if known else ", which holds no study yet"
+        raise LabError(f"no study {name or repr(name)}: it must be the name of one under {outputs()}{listed}")
+    found = read_json(file)
+    try:
+        jobs = [Job(path.name, one["run_id"], dict(one["point"]), int(one["devices"])) for one in found["jobs"]]
+        gone = [Superseded(one["run_id"], one["by"], list(one["changes"])) for one in found["superseded"]]
+        axes = {str(key): list(map(str, values)) for key, values in found["axes"].items()}
+        return Study(path.name, axes, jobs, gone, dict(found["facts"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise LabError(
+            f"{file} is not what siamese-lab writes ({type(error).__name__}: {error}): start the sweep again"
+        ) from error

@@ -18,7 +18,7 @@ from siamese_lab.runs.history import best_entry, history_file, read_history
 from siamese_lab.runs.listing import run_folders
 from siamese_lab.runs.metrics_file import metrics_file
 from siamese_lab.runs.seal import PLAIN, openings_file, read_openings
-from siamese_lab.runs.study import Study
+from siamese_lab.runs.study import Study, read_study
 from siamese_lab.tensorboard.hparams import Value
 
 T = TypeVar("T")
@@ -105,7 +105,7 @@ class StudyReader:
         }
 
     def _plan(self) -> Study | None:
-        return self._read(self.study / "study.json", lambda path: Study.read(str(path.parent)))
+        return self._read(self.study / "study.json", lambda path: read_study(str(path.parent)))
 
     def _run(self, path: Path, point: dict[str, str]) -> ShownRun:
         info = self._read(path / "run.json", lambda file: RunFolder(file.parent).info()) or {}

@@ -13,13 +13,13 @@ from siamese_lab.sweep.execution import scheduler
 from siamese_lab.sweep.launchers.local import Local
 from siamese_lab.sweep.execution.job_source import Listed
 from siamese_lab.sweep.execution.stop import Stop
-from siamese_lab.runs.study import Study
+from siamese_lab.runs.study import Study, read_study
 
 if __name__ == "__main__":
     study, options = sys.argv[1], json.loads(sys.argv[2])
     stop = Stop()
     with stop.listening():
-        states = scheduler.run(Listed(Study.read(study).jobs), Local(**options), stop)
+        states = scheduler.run(Listed(read_study(study).jobs), Local(**options), stop)
     print(json.dumps(states))
 """
 

@@ -7,7 +7,7 @@ import pytest
 
 from siamese_lab.cli import main
 from siamese_lab.core.files import read_json, write_json
-from siamese_lab.runs.study import Study
+from siamese_lab.runs.study import read_study
 from tests.conftest import FEW, SMALL
 
 WORDS = [*SMALL, *FEW, "trainer.max_epochs=2", "loss=supcon,triplet", "seed=1", "study=told"]
@@ -19,7 +19,7 @@ def swept(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setenv("SIAMESE_LAB_OUTPUTS", str(tmp_path_factory.mktemp("outputs")))
     assert main(["train", "-m", *WORDS]) == 0
-    yield Study.read("told")
+    yield read_study("told")
     patch.undo()
 
 
@@ -93,4 +93,4 @@ def test_after_the_time_of_its_budget_a_sweep_starts_no_further_job(outputs, tmp
     assert main(["train", *words]) == 1
     said = capsys.readouterr()
     assert "budget.time is over, no further job is started" in said.err
-    assert [job.state() for job in Study.read("short").jobs] == ["ok", "ok", "queued", "queued", "queued"]
+    assert [job.state() for job in read_study("short").jobs] == ["ok", "ok", "queued", "queued", "queued"]

@@ -21,7 +21,7 @@ from siamese_lab.runs.influences import influences_file, read_influences
 from siamese_lab.runs.listing import all_run_folders, is_run, is_study, run_folders
 from siamese_lab.runs.metrics_file import metrics_file, read_metrics
 from siamese_lab.runs.schema import Figure
-from siamese_lab.runs.study import Study
+from siamese_lab.runs.study import Study, read_study
 
 SEED = "seed"
 
@@ -65,7 +65,7 @@ def select_runs(names: Sequence[str], force: bool = False) -> Selection:
         if folder is None:
             some = [_read(_found(name), None, force)]
         elif is_study(folder):
-            study = Study.read(str(folder))
+            study = read_study(str(folder))
             some = _of_study(folder, _harmless(study), force)
             axes = {printable(key): [] for key in {key: None for job in study.jobs for key in job.point} | study.axes}
         else:

@@ -16,7 +16,7 @@ from siamese_lab.runs.job import Job
 from siamese_lab.runs.listing import is_study
 from siamese_lab.runs.provenance import code_hash
 from siamese_lab.runs.states import EXIT_CODES
-from siamese_lab.runs.study import Study
+from siamese_lab.runs.study import read_study
 from siamese_lab.sweep.execution import table
 from siamese_lab.sweep.execution.job_source import Listed, Source
 from siamese_lab.sweep.execution.launcher import Launcher
@@ -35,7 +35,7 @@ def refuse_mixed_code(study: str, force: bool) -> None:
     if force or not is_study(outputs() / study):
         return
     now, others = code_hash(), dict[str, int]()
-    for job in Study.read(study).jobs:
+    for job in read_study(study).jobs:
         with suppress(LabError):
             info = job.folder.info()
             if info["state"] == "ok" and info.get("code") != now:

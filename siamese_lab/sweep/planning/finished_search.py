@@ -2,7 +2,7 @@
 
 from siamese_lab.core.errors import LabError
 from siamese_lab.runs.finished_search import FinishedSearch, read_finished_search
-from siamese_lab.runs.study import Study
+from siamese_lab.runs.study import read_study
 from siamese_lab.sweep.planning import plan_cache
 
 
@@ -17,7 +17,7 @@ def valid_finished_search(study: str, key: str) -> FinishedSearch | None:
     if found is None or found["key"] != key:
         return None
     try:
-        known = Study.read(study)
+        known = read_study(study)
         if known.facts.get("key") != key or known.facts.get("stamp") != plan_cache.stamp(known.facts.get("roots", [])):
             return None
         jobs = {job.run_id: job for job in known.jobs}

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from siamese_lab.runs.job import Job
-from siamese_lab.runs.study import Study, Superseded, changing
+from siamese_lab.runs.study import Study, Superseded, lock_study
 from siamese_lab.sweep.planning import plan_cache
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Plan:
         """Writes the configs of the jobs and study.json; jobs of earlier plans stay, unless they no longer answer their
         points.
         """
-        with changing(self.study):
+        with lock_study(self.study):
             before = plan_cache.before(self.study)
             mine, gone = {job.run_id for job in self.jobs}, {one.run_id for one in self.superseded}
             others = [job for job in (before.jobs if before else []) if job.run_id not in mine | gone]

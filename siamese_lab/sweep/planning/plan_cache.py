@@ -13,7 +13,7 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.core.paths import outputs
 from siamese_lab.runs.job import Job
 from siamese_lab.runs.listing import is_study
-from siamese_lab.runs.study import Study, Superseded
+from siamese_lab.runs.study import Study, Superseded, read_study
 
 APART = ("launcher", "search", "choices", "study", "name")
 """Keys of a config that do not make another run of it."""
@@ -21,7 +21,7 @@ APART = ("launcher", "search", "choices", "study", "name")
 
 def before(name: str) -> Study | None:
     """The study as it was planned last; None where it never was."""
-    return Study.read(name) if is_study(outputs() / name) else None
+    return read_study(name) if is_study(outputs() / name) else None
 
 
 def still(name: str, key: str) -> tuple[Study, list[Job]] | None:

@@ -11,7 +11,7 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import nearest
 from siamese_lab.runs.job import Job
 from siamese_lab.runs.provenance import code_hash, versions
-from siamese_lab.runs.study import Study
+from siamese_lab.runs.study import read_study
 from siamese_lab.sweep.planning import plan_cache, study_file
 from siamese_lab.sweep.planning.data_fingerprints import fingerprint
 from siamese_lab.sweep.planning.finished_search import valid_finished_search
@@ -62,7 +62,7 @@ def plan_study(
     refuse_name(name)
     found = plan_cache.still(name, key)
     if found is None and valid_finished_search(name, key) is not None:
-        study = Study.read(name)
+        study = read_study(name)
         return Plan(
             name,
             study.axes,

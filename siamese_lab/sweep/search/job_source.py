@@ -11,7 +11,7 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.runs.history import history_file, read_history
 from siamese_lab.runs.job import Job
 from siamese_lab.runs.metrics_file import metrics_file, read_best
-from siamese_lab.runs.study import Study, changing
+from siamese_lab.runs.study import lock_study, read_study
 from siamese_lab.sweep.search.storage import quietly, told
 from siamese_lab.sweep.search.trials import Trials
 
@@ -202,8 +202,8 @@ class SearchJobs:
 
 def _enlist(job: Job, text: str) -> None:
     """Writes a job's config and adds it to study.json, which other processes write too."""
-    with changing(job.study):
-        known = Study.read(job.study)
+    with lock_study(job.study):
+        known = read_study(job.study)
         job.write_config(text)
         if job.run_id not in {one.run_id for one in known.jobs}:
             replace(known, jobs=[*known.jobs, job]).write()

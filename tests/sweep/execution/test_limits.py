@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from siamese_lab.cli import main
-from siamese_lab.runs.study import Study
+from siamese_lab.runs.study import read_study
 from siamese_lab.sweep.execution.job_source import Listed
 from siamese_lab.sweep.execution.scheduler import run
 from siamese_lab.sweep.execution.stop import Stop
@@ -54,7 +54,7 @@ def test_a_run_that_needs_more_memory_than_there_is_takes_no_other_along(outputs
     assert main(["train", "-m", *words]) == 1
     out = capsys.readouterr().out
     assert "1 ok, 1 oom" in out
-    large = next(job for job in Study.read("large").jobs if job.point["backbone.width"] == "300000")
+    large = next(job for job in read_study("large").jobs if job.point["backbone.width"] == "300000")
     assert large.attempts()[0]["state"] == "oom"
     assert "allocate" in large.attempts()[0]["reason"]
 
@@ -87,7 +87,7 @@ def test_ctrl_c_at_any_moment_leaves_no_process_and_no_traceback(outputs, moment
     until(lambda: not any(_alive(pid) for pid in group))
     if moment == "run":
         assert "preempted" in out
-        assert {job.state() for job in Study.read("stopped").jobs} <= {"preempted", "queued"}
+        assert {job.state() for job in read_study("stopped").jobs} <= {"preempted", "queued"}
 
 
 def _children(pid):

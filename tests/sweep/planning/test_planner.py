@@ -9,7 +9,7 @@ import pytest
 
 from siamese_lab.commands.plan import describe
 from siamese_lab.core.errors import LabError
-from siamese_lab.runs.study import Study
+from siamese_lab.runs.study import read_study
 from siamese_lab.sweep.planning import grid, planner, study_file
 from tests.conftest import FEW, ROOT, SMALL
 
@@ -238,7 +238,7 @@ def test_a_plan_that_holds_needs_neither_torch_nor_hydra(outputs):
 def test_a_further_value_extends_the_study():
     planner.plan_study([*WORDS, "loss=supcon", "seed=1,2", "study=grows"]).write()
     planner.plan_study([*WORDS, "loss=supcon", "seed=3", "loss.temperature=0.1,0.2", "study=grows"]).write()
-    study = Study.read("grows")
+    study = read_study("grows")
     assert study.axes == {"seed": ["1", "2", "3"], "loss.temperature": ["0.1", "0.2"]} | {"seed": study.axes["seed"]}
     assert len(study.jobs) == 4
 
@@ -258,7 +258,7 @@ def test_runs_of_a_default_that_changed_are_not_reused(tmp_path):
     assert after.superseded[0].changes == ["loss.temperature 0.1 -> 0.07"]
     assert "2 earlier runs of the study mine are not reused" in after.notes[0]
     after.write()
-    assert [job.run_id for job in Study.read("mine").jobs] == [job.run_id for job in after.jobs]
+    assert [job.run_id for job in read_study("mine").jobs] == [job.run_id for job in after.jobs]
 
 
 def test_the_words_of_a_plan():

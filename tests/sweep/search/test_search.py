@@ -9,7 +9,7 @@ from siamese_lab.config.compose import compose
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import read_json, write_json
 from siamese_lab.core.processes import start_ticks
-from siamese_lab.runs.study import Study
+from siamese_lab.runs.study import read_study
 from siamese_lab.sweep.search import trials
 from siamese_lab.sweep.search.same_space import refuse_other
 from siamese_lab.sweep.search.samplers import refuse
@@ -34,7 +34,7 @@ def test_as_many_points_as_asked_for_and_no_more_over_several_calls(outputs, sam
     more = go(source(axes, 20, sampler, startup=5))
     # nothing that began again with the seed would draw new ones
     assert len({job.run_id for job in [*first, *more]}) == 20
-    assert [job.run_id for job in Study.read("s").jobs] == [job.run_id for job in [*first, *more]]
+    assert [job.run_id for job in read_study("s").jobs] == [job.run_id for job in [*first, *more]]
     assert all(job.file("yaml").exists() for job in first)
 
 

@@ -8,7 +8,7 @@ import pytest
 from siamese_lab import cli
 from siamese_lab.config.compose import compose
 from siamese_lab.core.files import read_json, write_json
-from siamese_lab.runs.study import Study
+from siamese_lab.runs.study import read_study
 from siamese_lab.sweep.planning.finished_search import valid_finished_search
 from siamese_lab.sweep.search.search import direction
 from tests import _commands
@@ -45,7 +45,7 @@ def hunt(outputs, capsys):
 
 def test_a_search_over_two_losses_trains_reports_and_goes_on(hunt, capsys):
     folder, said = hunt
-    study = Study.read("hunt")
+    study = read_study("hunt")
     assert len(study.jobs) == 3
     values = {}
     for job in study.jobs:
@@ -69,11 +69,11 @@ def test_a_search_over_two_losses_trains_reports_and_goes_on(hunt, capsys):
     run = folder / best / "run.json"
     info = read_json(run)
     write_json(run, info | {"state": "killed"})
-    assert valid_finished_search("hunt", Study.read("hunt").facts["key"]) is None  # what was noted no longer holds
+    assert valid_finished_search("hunt", read_study("hunt").facts["key"]) is None  # what was noted no longer holds
     write_json(run, info)
 
     assert lab("search=tpe", "search.trials=4", *SPACE) == 0  # further, by another sampler
-    assert len(Study.read("hunt").jobs) == 4
+    assert len(read_study("hunt").jobs) == 4
     assert capsys.readouterr().out.count("running") == 1
 
     assert lab("search=tpe", "search.trials=4", "loss=contrastive,triplet", *SPACE[1:]) == 2
@@ -91,7 +91,7 @@ def test_two_searches_that_begin_together_share_the_points(outputs, storage):
     for process in both:
         _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
-    assert [job.state() for job in Study.read("hunt").jobs] == ["ok"] * 4
+    assert [job.state() for job in read_study("hunt").jobs] == ["ok"] * 4
     assert len(list(outputs.glob("hunt/*/run.json"))) == 4
 
 
