@@ -160,9 +160,9 @@ def _imported(module: str) -> Any:
 
 
 def _is_study(arguments: dict[str, Any]) -> bool:
-    from siamese_lab.sweep.planning.study_file import study_given
+    from siamese_lab.sweep.planning.study_file import find_study_file
 
-    return study_given(arguments["overrides"], arguments["config_dirs"]) is not None
+    return find_study_file(arguments["overrides"], arguments["config_dirs"]) is not None
 
 
 def _sweep(verb: Verb, arguments: dict[str, Any]) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from siamese_lab.core.paths import outputs
-from siamese_lab.runs.job import Job
+from siamese_lab.runs.job import Job, combination
 from siamese_lab.sweep.execution import table
 from siamese_lab.sweep.execution.build_launcher import build_launcher
 from siamese_lab.sweep.planning.plan import Plan
@@ -63,7 +63,7 @@ def _time(plan: Plan, rows: Sequence[table.Row], slots: int) -> str:
     known: dict[tuple[tuple[str, str], ...], list[float]] = {}
     for row in rows:
         if row.state == "ok" and row.seconds:
-            known.setdefault(_combination(row.job), []).append(row.seconds)
+            known.setdefault(combination(row.job.point), []).append(row.seconds)
     todo = [row for row in rows if row.state != "ok"]
     if not todo:
         return "nothing to do"
@@ -71,7 +71,7 @@ def _time(plan: Plan, rows: Sequence[table.Row], slots: int) -> str:
         return "unknown: no run of this study has finished yet"
     every = [seconds for taken in known.values() for seconds in taken]
     mean = sum(every) / len(every)
-    own = [known.get(_combination(row.job)) for row in todo]
+    own = [known.get(combination(row.job.point)) for row in todo]
     seconds = sum(sum(taken) / len(taken) if taken else mean for taken in own) / slots
     guessed = sum(taken is None for taken in own)
     shown = (
@@ -98,10 +98,6 @@ def _disk(finished: Sequence[Job], todo: int) -> str:
     return (
         f"{mean / 1e6:.1f} MB a run, {mean * todo / 1e6:,.0f} MB for the {todo} to do, {free / 1e9:.1f} GB free{short}"
     )
-
-
-def _combination(job: Job) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((key, value) for key, value in job.point.items() if key != "seed"))
 
 
 def _size(path: Path) -> int:

@@ -49,7 +49,7 @@ def command(
         0 if all jobs are finished, 1 if some are not, 130 or 75 after a signal.
     """
     console = table.console()
-    plan = plan_study(words, config_dirs, zips, cases, skip_unfit, anew=forkserver.forked)
+    plan = plan_study(words, config_dirs, zips, cases, skip_unfit, execute=forkserver.forked)
     for note in plan.notes:
         log.info(note)
     if plan.search is not None:

@@ -27,7 +27,7 @@ def write_finished_search(study: str, key: str | None, lines: Sequence[str], sta
 
     Args:
         study: its name.
-        key: of the words, options and code that asked for it, see `plan_cache.hashed`.
+        key: of the words, options and code that asked for it, see `SweepRequest`.
         lines: that were printed.
         states: {run id: state} of its points.
     """

@@ -8,6 +8,7 @@ outputs/<study>/jobs/<run id>.lock      held by the sweep that has claimed the j
 outputs/<study>/<run id>/               the run folder
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,11 @@ from siamese_lab.core.paths import outputs
 from siamese_lab.core.processes import is_gone
 from siamese_lab.runs.attempts import AttemptRecord, read_attempts, write_attempts
 from siamese_lab.runs.folder import RunFolder
+
+
+def combination(point: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """A point without its seed, as a key: runs of one combination differ in the seed alone."""
+    return tuple(sorted((key, value) for key, value in point.items() if key != "seed"))
 
 
 @dataclass(frozen=True)

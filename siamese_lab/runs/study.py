@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from filelock import FileLock
 
@@ -40,6 +40,34 @@ def lock_study(name: str) -> Iterator[None]:
         yield
 
 
+class Budget(TypedDict, total=False):
+    """The most that a study file allows: `runs`, and `time` as HH:MM:SS."""
+
+    runs: int
+    time: str
+
+
+class StudyFacts(TypedDict, total=False):
+    """What study.json records of how a study was planned.
+
+    `key`, `stamp`, `roots` and `ids` tell whether the plan can be reused: the hash of words, options and code, the hash
+    of the data's files and the folders they lie in, the run ids of the jobs. `launcher` and `search` are sections of
+    the config, `fixed` the words that all runs have.
+    """
+
+    key: str
+    stamp: str | None
+    roots: list[str]
+    ids: list[str]
+    launcher: dict[str, object]
+    search: dict[str, object]
+    budget: Budget
+    fixed: list[str]
+    config_dirs: list[str]
+    code: str
+    versions: dict[str, str]
+
+
 @dataclass(frozen=True)
 class Superseded:
     """A run that no longer answers its point: the same words mean another config now.
@@ -64,14 +92,14 @@ class Study:
         axes: {key: values as the user wrote them}, the seed among them.
         jobs: all that were ever asked for and stand.
         superseded: runs that do not count any more.
-        facts: what else is recorded: the command, the code's hash, versions, and what makes a second call fast.
+        facts: how it was planned.
     """
 
     name: str
     axes: dict[str, list[str]]
     jobs: list[Job]
     superseded: list[Superseded] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: StudyFacts = field(default_factory=StudyFacts)
 
     def write(self) -> None:
         """Writes study.json, whole or not at all."""
@@ -108,7 +136,7 @@ def read_study(name: str) -> Study:
         jobs = [Job(path.name, one["run_id"], dict(one["point"]), int(one["devices"])) for one in found["jobs"]]
         gone = [Superseded(one["run_id"], one["by"], list(one["changes"])) for one in found["superseded"]]
         axes = {str(key): list(map(str, values)) for key, values in found["axes"].items()}
-        return Study(path.name, axes, jobs, gone, dict(found["facts"]))
+        return Study(path.name, axes, jobs, gone, StudyFacts(**found["facts"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise LabError(
             f"{file} is not what siamese-lab writes ({type(error).__name__}: {error}): start the sweep again"

@@ -1,13 +1,13 @@
 """Builds the launcher that a study's config names."""
 
-from typing import Any
+from collections.abc import Mapping
 
 from siamese_lab.config.trust import EVERYTHING, Trust
 from siamese_lab.core.errors import LabError
 from siamese_lab.sweep.execution.launcher import Launcher
 
 
-def build_launcher(section: dict[str, Any], trust: Trust = EVERYTHING) -> Launcher:
+def build_launcher(section: Mapping[str, object], trust: Trust = EVERYTHING) -> Launcher:
     """The launcher of a plain config section.
 
     Args:
@@ -22,7 +22,7 @@ def build_launcher(section: dict[str, Any], trust: Trust = EVERYTHING) -> Launch
     from siamese_lab.config.instantiate import build
 
     try:
-        made: Launcher = build(OmegaConf.create({"launcher": section}).launcher, trust=trust)
+        made: Launcher = build(OmegaConf.create({"launcher": dict(section)}).launcher, trust=trust)
     except ValueError as error:
         raise LabError(f"launcher: {error}") from error
     return made

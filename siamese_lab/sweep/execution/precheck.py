@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from siamese_lab.core.errors import LabError
-from siamese_lab.runs.job import Job
+from siamese_lab.runs.job import Job, combination
 from siamese_lab.sweep.execution.forkserver import forked_all
 
 
@@ -25,9 +25,7 @@ def check_all(jobs: Sequence[tuple[Job, str]], processes: int) -> int:
     """
     distinct: dict[tuple[tuple[str, str], ...], tuple[Job, str]] = {}
     for job, text in jobs:
-        distinct.setdefault(
-            tuple(sorted((key, value) for key, value in job.point.items() if key != "seed")), (job, text)
-        )
+        distinct.setdefault(combination(job.point), (job, text))
     found = forked_all([partial(checked, text) for _, text in distinct.values()], processes)
     wrong = [f"{job.name}: {words}" for (job, _), words in zip(distinct.values(), found, strict=True) if words]
     if wrong:

@@ -1,4 +1,4 @@
-"""From words with several values to points: grids, axes that go together, lists. Knows nothing of configs."""
+"""From words with several values to points: grids, axes that go together, lists; without a look at configs."""
 
 import itertools
 import math
@@ -12,9 +12,8 @@ from hydra.errors import HydraException
 from siamese_lab.config.overrides import first_line
 from siamese_lab.core.errors import LabError
 
-OF_ALL = ("study", "launcher", "search")  # what a study has one of
-
-MOST = 100_000  # points; a range without thought must not fill the memory
+ONE_PER_STUDY = ("study", "launcher", "search")
+MAX_POINTS = 100_000  # a careless range must not fill the memory
 
 Point = dict[str, str]  # key -> value, as a word of the command line has it
 
@@ -22,7 +21,7 @@ Point = dict[str, str]  # key -> value, as a word of the command line has it
 def read_axes(
     words: Sequence[str], options: Mapping[str, Sequence[str]]
 ) -> tuple[list[str], dict[str, list[str]], dict[str, Override]]:
-    """Tells fixed words from sweeps.
+    """Separates fixed words from axes.
 
     Args:
         words: overrides in Hydra's grammar; of a key that is given twice the last one counts.
@@ -60,17 +59,12 @@ def read_axes(
         elif isinstance(value, IntervalSweep):
             ranges[key] = override
         elif isinstance(value, Glob):
-            found = value.filter(list(options.get(key, ())))
-            axes[key] = found
-            if not found:
+            axes[key] = value.filter(list(options.get(key, ())))
+            if not axes[key]:
                 misfits.append(f"{word} fits no option of {key}")
         elif override.is_sweep_override():
-            values = list(
-                dict.fromkeys(
-                    map(str, itertools.islice(override.sweep_iterator(transformer=Transformer.encode), MOST + 1))
-                )
-            )
-            axes[key] = values
+            drawn = itertools.islice(override.sweep_iterator(transformer=Transformer.encode), MAX_POINTS + 1)
+            axes[key] = values = list(dict.fromkeys(map(str, drawn)))
             if not values or values == [""]:
                 misfits.append(f"{word} has no value: nothing would run")
         elif value == "" and key and word.endswith("="):
@@ -94,7 +88,7 @@ def read_case(text: str) -> Point:
         raise LabError(f"--case {text!r} is no list of key=value: {error}") from error
     if not pairs or not all(key and equals and value for key, equals, value in pairs):
         raise LabError(f"--case must be 'key=value key=value ...', got {text!r}")
-    if bad := [key for key, _, _ in pairs if key.split(".")[0] in OF_ALL]:
+    if bad := [key for key, _, _ in pairs if key.split(".")[0] in ONE_PER_STUDY]:
         raise LabError(f"{bad[0]} is the same for all runs of a study: write it beside the cases, not into {text!r}")
     return {key: value for key, _, value in pairs}
 
@@ -102,8 +96,9 @@ def read_case(text: str) -> Point:
 def grid_points(
     axes: Mapping[str, Sequence[str]], zips: Sequence[str] = (), cases: Sequence[Point] = ()
 ) -> list[Point]:
-    """All points: every value with every other, but for axes that go together; crossed with the cases. The seed varies
-    slowest.
+    """All points: every value with every other, but for axes that go together; crossed with the cases.
+
+    The seed varies slowest.
 
     Args:
         axes: {key: values}.
@@ -118,33 +113,33 @@ def grid_points(
         raise LabError(
             f"{both[0]} is both an axis and in a case, which one counts cannot be told: leave one of them out"
         )
-    together: list[list[Point]] = []
     zipped: set[str] = set()
+    together: list[list[Point]] = []
     for words in zips:
         keys = [key.strip() for key in words.split(",") if key.strip()]
-        missing = [key for key in keys if key not in axes]
-        if missing or len(keys) < 2:
-            raise LabError(
-                f"--zip {words}: it takes two axes or more, and {', '.join(missing) or words} is none (axes: "
-                f"{', '.join(axes)})"
-            )
-        if zipped & set(keys):
-            raise LabError(f"--zip {words}: {', '.join(sorted(zipped & set(keys)))} goes together with others already")
-        lengths = {key: len(axes[key]) for key in keys}
-        if len(set(lengths.values())) > 1:
-            raise LabError(
-                f"--zip {words} needs axes of one length, got {', '.join(f'{key}: {n}' for key, n in lengths.items())}"
-            )
+        together.append(_zip_axes(words, keys, axes, zipped))
         zipped |= set(keys)
-        together.append(
-            [dict(zip(keys, values, strict=True)) for values in zip(*(axes[key] for key in keys), strict=True)]
-        )
     single = [[{key: value} for value in values] for key, values in axes.items() if key not in zipped]
-    seeds = [one for one in single if "seed" in one[0]]
-    rest = [one for one in single if "seed" not in one[0]]
-    parts = [*seeds, *([list(cases)] if cases else []), *together, *rest]
-    if math.prod(map(len, parts)) > MOST:
+    single.sort(key=lambda points: "seed" not in points[0])
+    seeds = [points for points in single if "seed" in points[0]]
+    parts = [*seeds, *([list(cases)] if cases else []), *together, *single[len(seeds) :]]
+    if math.prod(map(len, parts)) > MAX_POINTS:
         raise LabError(
-            f"this sweep has more than {MOST:,} points: leave values out, or look for the best with search=tpe"
+            f"this sweep has more than {MAX_POINTS:,} points: leave values out, or look for the best with search=tpe"
         )
     return [{key: value for one in chosen for key, value in one.items()} for chosen in itertools.product(*parts)]
+
+
+def _zip_axes(words: str, keys: Sequence[str], axes: Mapping[str, Sequence[str]], zipped: set[str]) -> list[Point]:
+    missing = [key for key in keys if key not in axes]
+    if missing or len(keys) < 2:
+        raise LabError(
+            f"--zip {words}: it takes two axes or more, and {', '.join(missing) or words} is none "
+            f"(axes: {', '.join(axes)})"
+        )
+    if twice := sorted(zipped & set(keys)):
+        raise LabError(f"--zip {words}: {', '.join(twice)} goes together with others already")
+    if len({len(axes[key]) for key in keys}) > 1:
+        lengths = ", ".join(f"{key}: {len(axes[key])}" for key in keys)
+        raise LabError(f"--zip {words} needs axes of one length, got {lengths}")
+    return [dict(zip(keys, values, strict=True)) for values in zip(*(axes[key] for key in keys), strict=True)]

@@ -1,113 +1,112 @@
-"""What earlier plans of a study have left: whether one still holds, and which of its runs no longer count."""
+"""What earlier plans of a study have left: whether one can be reused, and which of its runs no longer count."""
 
-import hashlib
-import json
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import yaml
 
 from siamese_lab.core.dotted import flatten
 from siamese_lab.core.errors import LabError
-from siamese_lab.core.paths import outputs
+from siamese_lab.runs.finished_search import FinishedSearch, read_finished_search
 from siamese_lab.runs.job import Job
-from siamese_lab.runs.listing import is_study
-from siamese_lab.runs.study import Study, Superseded, read_study
+from siamese_lab.runs.study import Study, Superseded
+from siamese_lab.sweep.planning.hashes import files_hash
+from siamese_lab.sweep.planning.plan import Plan, earlier_study
 
-APART = ("launcher", "search", "choices", "study", "name")
-"""Keys of a config that do not make another run of it."""
-
-
-def before(name: str) -> Study | None:
-    """The study as it was planned last; None where it never was."""
-    return read_study(name) if is_study(outputs() / name) else None
+NOT_COMPARED = ("launcher", "search", "choices", "study", "name")
+"""Sections of a config that do not make another run of it."""
 
 
-def still(name: str, key: str) -> tuple[Study, list[Job]] | None:
-    """The study and the jobs of its last plan, where neither words nor options nor code nor data have changed since.
+def reusable_plan(name: str, key: str) -> Plan | None:
+    """The last plan of a study, where neither words nor options nor code nor data have changed since; else None.
 
     Args:
         name: of the study.
-        key: of the words, options and code, see `hashed`.
+        key: the hash of the words, options and code, see `SweepRequest`.
     """
-    try:
-        study = before(name)
-    except LabError:
-        return None
-    if (
-        study is None
-        or study.facts.get("key") != key
-        or study.facts.get("stamp") != stamp(study.facts.get("roots", []))
-    ):
+    study = _current_study(name, key)
+    if study is None:
         return None
     jobs = {job.run_id: job for job in study.jobs}
     ids = study.facts.get("ids", [])
-    whole = ids and all(run_id in jobs and jobs[run_id].file("yaml").exists() for run_id in ids)
-    return (study, [jobs[run_id] for run_id in ids]) if whole else None
+    if not all(run_id in jobs and jobs[run_id].file("yaml").exists() for run_id in ids):
+        return None
+    if not ids and valid_finished_search(name, key) is None:
+        return None
+    return Plan(
+        name,
+        study.axes,
+        [jobs[run_id] for run_id in ids],
+        notes=[],
+        launcher=study.facts["launcher"],
+        search=study.facts.get("search"),
+        budget=study.facts.get("budget", {}),
+        fixed=study.facts.get("fixed", []),
+        superseded=study.superseded,
+        facts=study.facts,
+    )
 
 
-def superseded(name: str, jobs: Sequence[Job], configs: Mapping[str, str]) -> tuple[list[Superseded], list[str]]:
-    """Runs of earlier plans whose points mean another config or other data now, and what the user is told of new ones.
+def valid_finished_search(name: str, key: str) -> FinishedSearch | None:
+    """What a search has printed, where the same is asked for again and no run of it has changed since; else None.
+
+    The same command again then needs neither Optuna nor torch.
 
     Args:
         name: of the study.
-        jobs: of the plan that is being made.
+        key: the hash of the words, options and code, see `SweepRequest`.
+    """
+    found = read_finished_search(name)
+    study = _current_study(name, key) if found is not None and found["key"] == key else None
+    if found is None or study is None:
+        return None
+    jobs = {job.run_id: job for job in study.jobs}
+    try:
+        same = all(run_id in jobs and jobs[run_id].state() == state for run_id, state in found["states"].items())
+    except LabError:
+        return None
+    return found if same else None
+
+
+def find_superseded(name: str, jobs: Sequence[Job], configs: Mapping[str, str]) -> tuple[list[Superseded], list[str]]:
+    """Runs of earlier plans whose points mean another config or other data now, and notes on the new ones among them.
+
+    Args:
+        name: of the study.
+        jobs: of the new plan.
         configs: {run id: yaml text} of these.
     """
-    study = before(name)
+    study = earlier_study(name)
     if study is None:
         return [], []
-    now = {tuple(sorted(job.point.items())): job for job in jobs}
+    by_point = {tuple(sorted(job.point.items())): job for job in jobs}
     found = []
     for old in study.jobs:
-        new = now.get(tuple(sorted(old.point.items())))
+        new = by_point.get(tuple(sorted(old.point.items())))
         if new is not None and new.run_id != old.run_id:
-            found.append(Superseded(old.run_id, new.run_id, _changes(old, configs[new.run_id])))
+            found.append(Superseded(old.run_id, new.run_id, _config_changes(old, configs[new.run_id])))
     kept = [one for one in study.superseded if one.run_id not in {job.run_id for job in jobs}]
-    notes = []
-    if found:
-        what = "; ".join(dict.fromkeys(", ".join(one.changes) for one in found))
-        notes.append(
-            f"{len(found)} earlier runs of the study {name} are not reused, since they were of another config: "
-            f"{what[:500]}"
-        )
-    return [*kept, *found], notes
+    if not found:
+        return kept, []
+    changes = "; ".join(dict.fromkeys(", ".join(one.changes) for one in found))[:500]
+    return [*kept, *found], [
+        f"{len(found)} earlier runs of the study {name} are not reused, since they were of another config: {changes}"
+    ]
 
 
-def contents(config_dirs: Sequence[Path]) -> str:
-    """A hash of the user's own folders of options; the lab's own are part of the code's hash."""
-    files = sorted(path for folder in config_dirs for path in folder.rglob("*.yaml"))
-    return hashed([[str(path), path.read_text(encoding="utf-8", errors="replace")] for path in files])
-
-
-def stamp(roots: Sequence[str]) -> str | None:
-    """A hash of the names, sizes and times of all files of the data; None where they come with the lab or lie in its
-    cache.
-    """
-    if not roots:
+def _current_study(name: str, key: str) -> Study | None:
+    try:
+        study = earlier_study(name)
+    except LabError:
         return None
-    found = []
-    for root in roots:
-        for folder, _, names in os.walk(root):
-            for name in names:
-                try:
-                    stat = (Path(folder) / name).stat()
-                except OSError:
-                    continue
-                found.append([folder, name, stat.st_size, stat.st_mtime_ns])
-    return hashed(sorted(found))
+    if study is None or study.facts.get("key") != key:
+        return None
+    return study if study.facts.get("stamp") == files_hash(study.facts.get("roots", [])) else None
 
 
-def hashed(value: object) -> str:
-    """16 hex digits of what JSON can hold."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def _changes(old: Job, text: str) -> list[str]:
+def _config_changes(old: Job, text: str) -> list[str]:
     try:
         a, b = (flatten(yaml.safe_load(one)) for one in (old.checked_config_text(), text))
     except LabError:
         return ["its config is lost"]
-    keys = [key for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key) and key.split(".")[0] not in APART]
+    keys = [key for key in {**a, **b} if a.get(key) != b.get(key) and key.split(".")[0] not in NOT_COMPARED]
     return [f"{key} {a.get(key, 'absent')} -> {b.get(key, 'absent')}" for key in keys] or ["the data"]

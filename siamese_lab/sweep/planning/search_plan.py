@@ -1,29 +1,29 @@
 """The plan of a search, and the job of each point that it draws."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice, product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from siamese_lab.core.dotted import has_key
 from siamese_lab.runs.job import Job
-from siamese_lab.sweep.planning import plan_cache
-from siamese_lab.sweep.planning.data_fingerprints import fingerprint
-from siamese_lab.sweep.planning.plan import Plan
-from siamese_lab.sweep.planning.study_name import all_options, study_name
+from siamese_lab.sweep.planning.hashes import data_fingerprint, data_roots, files_hash
+from siamese_lab.sweep.planning.plan import Plan, SweepRequest, config_section
+from siamese_lab.sweep.planning.study_name import all_options
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
-PROBED = 64  # combinations of options that are looked at for the keys of a search
-_PRINTS: dict[str, str] = {}  # of data that a search has loaded already: it asks for one point after the other
+MAX_PROBES = 64  # combinations of options whose keys are looked at
+_FINGERPRINTS: dict[str, str] = {}  # of the data that a search has loaded: it asks for one point after the other
 
 
-def point_config(words: list[str], config_dirs: Sequence[Path], values: dict[str, str]) -> tuple[Job, str]:
+def point_job(study: str, fixed: Sequence[str], config_dirs: Sequence[Path], values: dict[str, str]) -> tuple[Job, str]:
     """The job of one point of a search, and its config as yaml.
 
     Args:
-        words: the user's, of which those with several values or an interval are left out.
+        study: its name.
+        fixed: words that all points have.
         config_dirs: folders with more options.
         values: {key: value} of the point; what its options lack collapses.
 
@@ -32,84 +32,70 @@ def point_config(words: list[str], config_dirs: Sequence[Path], values: dict[str
     """
     from siamese_lab.config.compose import config_text
     from siamese_lab.config.identity import resolved_hash
-    from siamese_lab.sweep.planning import grid
     from siamese_lab.sweep.planning.expand import expand
 
-    fixed, _, _ = grid.read_axes(words, all_options(config_dirs))
-    name = study_name(words, config_dirs, (), ())
-    expanded = expand(
-        [word for word in fixed if not word.startswith("study=")], [values], config_dirs, name, lenient=True
-    )
-    (kept, cfg) = expanded.configs[0]
-    prints = fingerprint(cfg, _PRINTS, plan_cache.stamp([str(cfg.data.root)] if cfg.data.get("root") else []))
-    return Job(name, resolved_hash(cfg, prints), kept, cfg.trainer.devices), config_text(cfg)
+    ((kept, cfg),) = expand(fixed, [values], config_dirs, study, lenient=True).configs
+    fingerprint = data_fingerprint(cfg, _FINGERPRINTS, files_hash(data_roots(cfg)))
+    return Job(study, resolved_hash(cfg, fingerprint), kept, cfg.trainer.devices), config_text(cfg)
 
 
-def searched(
-    name: str,
-    fixed: list[str],
-    swept: dict[str, list[str]],
-    ranges: "dict[str, Override]",
-    every: Sequence[str],
-    config_dirs: Sequence[Path],
-    key: str,
+def plan_search(
+    request: SweepRequest,
+    fixed: Sequence[str],
+    swept: Mapping[str, Sequence[str]],
+    ranges: "Mapping[str, Override]",
 ) -> Plan:
     """The plan of a search: its space, and the config that its fixed words make.
 
     Args:
-        name: of the study.
-        fixed: words without several values.
+        request: what is asked for.
+        fixed: words with one value.
         swept: {key: values} of the axes that have an end.
         ranges: {key: override} of those that have none.
-        every: all words.
-        config_dirs: folders with more options.
-        key: of words, options and code, see `earlier.hashed`.
 
     Raises:
         LabError: if a key fits no option, or the fixed words make no config.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from omegaconf import OmegaConf
 
     from siamese_lab.config.compose import compose, skeleton
 
-    known = all_options(config_dirs)
-    choices = {group: values for group, values in swept.items() if group in known}
-    first = {group: values[0] for group, values in choices.items()}
-    taken = [dict(zip(choices, values, strict=True)) for values in islice(product(*choices.values()), PROBED)]
-    fixed_choices = [word for word in fixed if word.split("=")[0] in known]
-    skeletons = [skeleton([*fixed_choices, *(f"{k}={v}" for k, v in one.items())], config_dirs) for one in taken]
-    keys = [
-        key
-        for key in [*(word.split("=")[0] for word in fixed), *swept, *ranges]
-        if key not in known and not key.startswith("+")
+    groups = all_options(request.config_dirs)
+    keys = {word: word.split("=")[0] for word in fixed}
+    fixed_choices = [word for word, key in keys.items() if key in groups]
+    choices = {group: values for group, values in swept.items() if group in groups}
+    first = [f"{group}={values[0]}" for group, values in choices.items()]
+    skeletons = [
+        skeleton([*fixed_choices, *map("=".join, zip(choices, names, strict=True))], request.config_dirs)
+        for names in islice(product(*choices.values()), MAX_PROBES)
     ]
-    for one in keys:
-        if not any(has_key(plain_keys, one) for plain_keys in skeletons):
-            value = next((word for word in fixed if word.startswith(f"{one}=")), f"{one}=1")
-            # says what the nearest key is
-            compose([*fixed_choices, *(f"{k}={v}" for k, v in first.items()), value], config_dirs)
-    kept = [
-        word
-        for word in fixed
-        if word.split("=")[0] in known or word.startswith("+") or has_key(skeletons[0], word.split("=")[0])
-    ]
-    cfg = compose([*kept, *(f"{group}={value}" for group, value in first.items()), f"study={name}"], config_dirs)
-    parser = OverridesParser.create()
-    parsed = {override.key_or_group: override for override in map(parser.parse_override, every)}
-    space = {k: override for k, override in parsed.items() if k in swept or k in ranges}
-    plain: dict[str, Any] = OmegaConf.to_container(cfg)  # type: ignore[assignment]
-    roots = [str(cfg.data.root)] if cfg.data.get("root") else []
-    facts = {
-        "key": key,
-        "stamp": plan_cache.stamp(roots),
-        "roots": roots,
-        "launcher": plain["launcher"],
-        "search": plain["search"],
-        "fixed": fixed,
-        "config_dirs": [str(folder.resolve()) for folder in config_dirs],
-    }
-    shown = {k: list(values) for k, values in swept.items()} | {
-        k: [str(o.input_line).partition("=")[2]] for k, o in ranges.items()
-    }
-    return Plan(name, shown, [], [], plain["launcher"], plain["search"], space=space, fixed=fixed, facts=facts, cfg=cfg)
+    for key in [*keys.values(), *swept, *ranges]:
+        if key not in groups and not key.startswith("+") and not any(has_key(one, key) for one in skeletons):
+            word = next((word for word in fixed if word.startswith(f"{key}=")), f"{key}=1")
+            compose([*fixed_choices, *first, word], request.config_dirs)  # its error names the nearest key
+    known = [w for w, key in keys.items() if key in groups or key.startswith("+") or has_key(skeletons[0], key)]
+    cfg = compose([*known, *first, f"study={request.name}"], request.config_dirs)
+    parsed = map(OverridesParser.create().parse_override, request.words)
+    roots = data_roots(cfg)
+    launcher, search = config_section(cfg, "launcher"), config_section(cfg, "search")
+    return Plan(
+        request.name,
+        {key: list(values) for key, values in swept.items()}
+        | {key: [str(one.input_line).partition("=")[2]] for key, one in ranges.items()},
+        jobs=[],
+        notes=[],
+        launcher=launcher,
+        search=search,
+        space={one.key_or_group: one for one in parsed if one.key_or_group in {**swept, **ranges}},
+        fixed=list(fixed),
+        facts={
+            "key": request.key,
+            "stamp": files_hash(roots),
+            "roots": roots,
+            "launcher": launcher,
+            "search": search,
+            "fixed": list(fixed),
+            "config_dirs": [str(folder.resolve()) for folder in request.config_dirs],
+        },
+        cfg=cfg,
+    )

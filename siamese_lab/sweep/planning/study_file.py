@@ -1,13 +1,10 @@
-"""Study files: sweeps written down, `studies/NAME.yaml` in conf/ or a folder of your own. They are read before anything
-is composed.
-"""
+"""Study files: sweeps written down as `studies/NAME.yaml` in conf/ or a folder of your own."""
 
 import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -16,11 +13,12 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import check_yaml
 from siamese_lab.core.paths import config_dir
 from siamese_lab.core.text import nearest
+from siamese_lab.runs.study import Budget
 
 KEYS = ("name", "axes", "zip", "cases", "seeds", "overrides", "exclude", "budget")
 
-READ_OTHERWISE = ("null", "true", "false")
-"""Texts that Hydra's grammar takes for something else unless they are quoted."""
+HYDRA_KEYWORDS = ("null", "true", "false")
+"""Texts that Hydra's grammar takes for another type unless they are quoted."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +43,10 @@ class StudyFile:
     cases: list[str] = field(default_factory=list)
     overrides: list[str] = field(default_factory=list)
     exclude: list[dict[str, str]] = field(default_factory=list)
-    budget: dict[str, Any] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
 
 
-def study_given(words: Sequence[str], config_dirs: Sequence[Path]) -> Path | None:
+def find_study_file(words: Sequence[str], config_dirs: Sequence[Path]) -> Path | None:
     """The file that a word `study=NAME` names; None where there is none."""
     name = next((word.partition("=")[2] for word in reversed(words) if word.startswith("study=")), None)
     if name is None or not re.fullmatch(r"[\w.-]{1,100}", name, re.ASCII):
@@ -58,8 +56,8 @@ def study_given(words: Sequence[str], config_dirs: Sequence[Path]) -> Path | Non
     )
 
 
-def study_files(config_dirs: Sequence[Path] = ()) -> list[str]:
-    """All study files."""
+def study_file_names(config_dirs: Sequence[Path] = ()) -> list[str]:
+    """The names of all study files."""
     return sorted(path.stem for folder in (config_dir(), *config_dirs) for path in (folder / STUDIES).glob("*.yaml"))
 
 
@@ -73,26 +71,22 @@ def read_study_file(path: Path) -> StudyFile:
     if not isinstance(found, dict):
         raise LabError(f"{path} must be a mapping with {', '.join(KEYS)}, got {type(found).__name__}")
     misfits = [f"no key {key}{nearest(str(key), KEYS)} (keys: {', '.join(KEYS)})" for key in found if key not in KEYS]
-    axes = [f"{key}={_sweep(key, values, misfits)}" for key, values in _mapping(found, "axes", misfits).items()]
+    axes = [f"{key}={_axis_text(key, values, misfits)}" for key, values in _mapping(found, "axes", misfits).items()]
     if "seeds" in found:
-        axes.append(f"seed={_sweep('seeds', found['seeds'], misfits)}")
+        axes.append(f"seed={_axis_text('seeds', found['seeds'], misfits)}")
     overrides = found.get("overrides") or {}
     if isinstance(overrides, dict):
-        fixed = [f"{key}={word(value)}" for key, value in overrides.items()]
+        fixed = [f"{key}={as_word(value)}" for key, value in overrides.items()]
     else:
-        fixed = _words(overrides, "overrides", misfits)
-    cases = [_case(case, "cases", misfits) for case in _list(found, "cases", misfits)]
-    zips = [",".join(_words(keys, "zip", misfits)) for keys in _list(found, "zip", misfits)]
+        fixed = _word_list(overrides, "overrides", misfits)
+    cases = [_case_text(case, "cases", misfits) for case in _list(found, "cases", misfits)]
+    zips = [",".join(_word_list(keys, "zip", misfits)) for keys in _list(found, "zip", misfits)]
     exclude = [
-        {str(key): word(value) for key, value in one.items()}
+        {str(key): as_word(value) for key, value in one.items()}
         for one in _list(found, "exclude", misfits)
-        if _case(one, "exclude", misfits)
+        if _case_text(one, "exclude", misfits) and isinstance(one, dict)
     ]
-    budget = _mapping(found, "budget", misfits)
-    misfits += [
-        f"no key budget.{key}{nearest(str(key), ('runs', 'time'))}" for key in budget if key not in ("runs", "time")
-    ]
-    _check_budget(budget, misfits)
+    budget = _read_budget(found, misfits)
     name = found.get("name")
     if name is not None and not isinstance(name, str):
         misfits.append(f"name must be text, got {name!r}")
@@ -101,20 +95,20 @@ def read_study_file(path: Path) -> StudyFile:
     return StudyFile(path, name or path.stem, axes, zips, cases, fixed, exclude, budget)
 
 
-def word(value: object) -> str:
+def as_word(value: object) -> str:
     """A yaml value as Hydra's grammar has it."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return f"[{','.join(map(word, value))}]"
+        return f"[{','.join(map(as_word, value))}]"
     if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{word(one)}" for key, one in value.items()) + "}"
+        return "{" + ",".join(f"{key}:{as_word(one)}" for key, one in value.items()) + "}"
     if isinstance(value, float):
         return repr(value)
     text = str(value)
-    if text.lower() in READ_OTHERWISE or (
+    if text.lower() in HYDRA_KEYWORDS or (
         not text.startswith(("[", "{")) and re.search(r"""[,()\[\]{}"'=\\]|^\s|\s$|^$""", text)
     ):
         text = re.sub(r"(\\+)(?='|$)", r"\1\1", text)  # Hydra takes a backslash for itself but before a quote
@@ -122,17 +116,26 @@ def word(value: object) -> str:
     return text
 
 
-def _check_budget(budget: dict[str, Any], misfits: list[str]) -> None:
-    runs, time = budget.get("runs"), budget.get("time")
-    if runs is not None and (type(runs) is not int or runs < 1):
+def _read_budget(found: dict[str, object], misfits: list[str]) -> Budget:
+    asked = _mapping(found, "budget", misfits)
+    known = ("runs", "time")
+    misfits += [f"no key budget.{key}{nearest(str(key), known)}" for key in asked if key not in known]
+    budget: Budget = {}
+    runs, time = asked.get("runs"), asked.get("time")
+    if type(runs) is int and runs >= 1:
+        budget["runs"] = runs
+    elif runs is not None:
         misfits.append(f"budget.runs must be a whole number >= 1, got {runs!r}")
     if type(time) is int:  # yaml reads 10:00:00 as a number of base 60
-        budget["time"] = time = f"{time // 3600:02d}:{time // 60 % 60:02d}:{time % 60:02d}"
-    if time is not None and not (isinstance(time, str) and re.fullmatch(r"\d+:[0-5]\d:[0-5]\d", time)):
+        time = f"{time // 3600:02d}:{time // 60 % 60:02d}:{time % 60:02d}"
+    if isinstance(time, str) and re.fullmatch(r"\d+:[0-5]\d:[0-5]\d", time):
+        budget["time"] = time
+    elif time is not None:
         misfits.append(f"budget.time must be HH:MM:SS, got {time!r}")
+    return budget
 
 
-def _sweep(key: str, values: object, misfits: list[str]) -> str:
+def _axis_text(key: str, values: object, misfits: list[str]) -> str:
     if isinstance(values, str | int | float) and not isinstance(values, bool):
         return str(values)  # Hydra's own: range(...), interval(...), glob(*), a,b
     if not isinstance(values, list):
@@ -140,10 +143,10 @@ def _sweep(key: str, values: object, misfits: list[str]) -> str:
         return ""
     if not values:
         misfits.append(f"{key} is an empty list: nothing would run")
-    return ",".join(map(word, values))
+    return ",".join(map(as_word, values))
 
 
-def _mapping(found: dict[str, Any], key: str, misfits: list[str]) -> dict[str, Any]:
+def _mapping(found: dict[str, object], key: str, misfits: list[str]) -> dict[str, object]:
     value = found.get(key) or {}
     if not isinstance(value, dict):
         misfits.append(f"{key} must be a mapping, got {value!r}")
@@ -151,7 +154,7 @@ def _mapping(found: dict[str, Any], key: str, misfits: list[str]) -> dict[str, A
     return value
 
 
-def _list(found: dict[str, Any], key: str, misfits: list[str]) -> list[Any]:
+def _list(found: dict[str, object], key: str, misfits: list[str]) -> list[object]:
     value = found.get(key) or []
     if not isinstance(value, list):
         misfits.append(f"{key} must be a list, got {value!r}")
@@ -159,15 +162,15 @@ def _list(found: dict[str, Any], key: str, misfits: list[str]) -> list[Any]:
     return value
 
 
-def _words(value: object, key: str, misfits: list[str]) -> list[str]:
+def _word_list(value: object, key: str, misfits: list[str]) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         misfits.append(f"{key} must be a list of words, got {value!r}")
         return []
     return value
 
 
-def _case(value: object, key: str, misfits: list[str]) -> str:
+def _case_text(value: object, key: str, misfits: list[str]) -> str:
     if not isinstance(value, dict) or not value:
         misfits.append(f"{key} must be a list of mappings, key: value, got {value!r}")
         return ""
-    return " ".join(shlex.quote(f"{one}={word(what)}") for one, what in value.items())
+    return " ".join(shlex.quote(f"{one}={as_word(what)}") for one, what in value.items())

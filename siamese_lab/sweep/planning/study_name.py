@@ -6,24 +6,24 @@ from pathlib import Path
 from siamese_lab.config.groups import folders, group_names, option_names
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.paths import config_dir, refuse_study
-from siamese_lab.sweep.planning import plan_cache
+from siamese_lab.sweep.planning.hashes import short_hash
 
-ASIDE = ("study", "launcher", "search", "trainer.progress")
-"""Keys that do not make another study of a sweep that bears no name."""
+NOT_IN_NAME = ("study", "launcher", "search", "trainer.progress")
+"""Keys that do not make another study of a sweep without a name."""
 
 
-def study_name(every: Sequence[str], config_dirs: Sequence[Path], zips: Sequence[str], cases: Sequence[str]) -> str:
+def study_name(words: Sequence[str], config_dirs: Sequence[Path], zips: Sequence[str], cases: Sequence[str]) -> str:
     """The study's name: the given one, else after its axes and a hash of what its runs share."""
-    given = next((word.partition("=")[2] for word in reversed(every) if word.startswith("study=")), None)
+    given = next((word.partition("=")[2] for word in reversed(words) if word.startswith("study=")), None)
     if given is not None:
         return given
-    from siamese_lab.sweep.planning import grid
+    from siamese_lab.sweep.planning import grid  # here: Hydra takes long to import
 
-    fixed, swept, ranges = grid.read_axes(every, all_options(config_dirs))
-    keys = list(dict.fromkeys([*swept, *ranges, *(key for one in cases for key in grid.read_case(one))]))
-    shared = sorted(word for word in fixed if not word.startswith(ASIDE))
-    words = [key.rpartition(".")[2].partition("@")[0].strip("+") for key in keys if key != "seed"] or ["seeds"]
-    return f"{'_x_'.join(words)[:80]}-{plan_cache.hashed([shared, sorted(keys), sorted([*zips, *cases])])[:6]}"
+    fixed, swept, ranges = grid.read_axes(words, all_options(config_dirs))
+    keys = list(dict.fromkeys([*swept, *ranges, *(key for case in cases for key in grid.read_case(case))]))
+    shared = sorted(word for word in fixed if not word.startswith(NOT_IN_NAME))
+    names = [key.rpartition(".")[2].partition("@")[0].strip("+") for key in keys if key != "seed"] or ["seeds"]
+    return f"{'_x_'.join(names)[:80]}-{short_hash([shared, sorted(keys), sorted([*zips, *cases])])[:6]}"
 
 
 def all_options(config_dirs: Sequence[Path]) -> dict[str, list[str]]:
@@ -32,7 +32,7 @@ def all_options(config_dirs: Sequence[Path]) -> dict[str, list[str]]:
     return {group: option_names(group, dirs) for group in group_names(dirs)}
 
 
-def refuse_name(name: str) -> None:
+def refuse_study_name(name: str) -> None:
     """Raises a LabError if a study cannot be called so."""
     refuse_study(name)
     if name == "single":

@@ -7,7 +7,7 @@ Nothing but validation is looked at: a run's objective is its best headline figu
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -17,7 +17,7 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.core.paths import outputs
 from siamese_lab.runs.finished_search import search_folder, write_finished_search
 from siamese_lab.runs.job import Job
-from siamese_lab.sweep.planning.finished_search import valid_finished_search
+from siamese_lab.sweep.planning.plan_cache import valid_finished_search
 from siamese_lab.sweep.search.axes import Options
 
 if TYPE_CHECKING:
@@ -107,40 +107,23 @@ def run(
         LabError: if the space cannot be searched, if it is another one than that of the points so far, or if the
             storage fails.
     """
-    from siamese_lab.sweep.planning.search_plan import point_config
+    from siamese_lab.sweep.planning.search_plan import point_job
 
     known = valid_finished_search(plan.study, plan.facts["key"])
     if known is not None:
         print("\n".join(known["lines"]))
         return dict(known["states"])
-    words = [*plan.fixed, f"study={plan.study}"]
-    space = drawn_from(plan.space, config_dirs)
-    return carry_out(plan, space, lambda values: point_config(words, list(config_dirs), values), go, check, skip_unfit)
-
-
-def carry_out(
-    plan: "Plan",
-    space: "Space",
-    point: Callable[[dict[str, str]], tuple[Job, str]],
-    go: Callable[["SearchJobs"], dict[str, str]],
-    check: Callable[[Sequence[tuple[Job, str]]], None] = lambda jobs: None,
-    skip_unfit: bool = False,
-) -> dict[str, str]:
-    """What `run` does, given how the config of a point is made.
-
-    Args:
-        plan: of the study.
-        space: what is drawn from.
-        point: the job of {key: value} and its config as text.
-        go, check, skip_unfit: as for `run`.
-    """
     from siamese_lab.sweep.search import samplers, storage
     from siamese_lab.sweep.search.job_source import SearchJobs
     from siamese_lab.sweep.search.report import report
     from siamese_lab.sweep.search.same_space import refuse_other
     from siamese_lab.sweep.search.trials import Trials, ended, points
 
+    def point(values: dict[str, str]) -> tuple[Job, str]:
+        return point_job(plan.study, plan.fixed, config_dirs, values)
+
     s = settings(plan.search)
+    space = drawn_from(plan.space, config_dirs)
     samplers.refuse(s.sampler, space)
     folder = search_folder(plan.study)
     disk = storage.network_disk(outputs()) if s.storage == "sqlite" else None
@@ -171,11 +154,11 @@ def carry_out(
             if t.state.is_finished() and "run" in t.user_attrs
         }
         if trials.settled() and (source.exhausted or trials.left() <= 0):
-            write_finished_search(plan.study, plan.facts.get("key"), lines, states)
+            write_finished_search(plan.study, plan.facts["key"], lines, states)
     return states
 
 
-def settings(section: dict[str, Any] | None) -> Search:
+def settings(section: Mapping[str, Any] | None) -> Search:
     """The section `search` of a config.
 
     Raises:

@@ -72,7 +72,7 @@ def test_sweeps_without_measure_are_refused_before_they_fill_the_memory():
 def test_texts_of_a_study_file_stay_one_text(value):
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    written = study_file.word(value)
+    written = study_file.as_word(value)
     _, swept, _ = grid.read_axes([f"name={written},plain"], {})
     assert len(swept["name"]) == 2
     for one in (written, swept["name"][0]):
@@ -80,4 +80,4 @@ def test_texts_of_a_study_file_stay_one_text(value):
 
 
 def test_numbers_that_yaml_reads_as_text_stay_numbers():
-    assert study_file.word("1e-3") == "1e-3"  # PyYAML wants 1.0e-3
+    assert study_file.as_word("1e-3") == "1e-3"  # PyYAML wants 1.0e-3

@@ -212,7 +212,7 @@ def test_bad_study_files(tmp_path, text):
 
 
 def test_the_studies_of_the_lab_can_be_planned(capsys):
-    for name in study_file.study_files():
+    for name in study_file.study_file_names():
         found = planner.plan_study([f"study={name}"])
         planner.refuse_over_budget(found)
         assert len(found.jobs) >= 6

@@ -9,7 +9,7 @@ from siamese_lab import cli
 from siamese_lab.config.compose import compose
 from siamese_lab.core.files import read_json, write_json
 from siamese_lab.runs.study import read_study
-from siamese_lab.sweep.planning.finished_search import valid_finished_search
+from siamese_lab.sweep.planning.plan_cache import valid_finished_search
 from siamese_lab.sweep.search.search import direction
 from tests import _commands
 from tests.conftest import FEW, ROOT, SMALL
