@@ -31,7 +31,7 @@ OBJECTS = frozenset(
 """Parameters that take objects of theirs: their defaults are kept."""
 
 
-def build_component(part: str, name: str, arguments: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+def build_component(part: str, name: str, arguments: Mapping[str, object], given: Mapping[str, object]) -> Any:
     """An object of a class of pytorch_metric_learning.
 
     Args:
@@ -118,7 +118,7 @@ def accepted_parameters(target: type) -> dict[str, inspect.Parameter]:
     return known
 
 
-def annotation(p: inspect.Parameter, value: Any) -> Any:
+def annotation(p: inspect.Parameter, value: object) -> object:
     """What a value has to fit: the parameter's annotation, else the kind of its default."""
     if p.annotation is not p.empty and p.default is not None:
         return p.annotation
@@ -126,7 +126,7 @@ def annotation(p: inspect.Parameter, value: Any) -> Any:
         return bool
     if isinstance(p.default, int | float):  # scale=64 does not mean whole numbers alone
         return int if type(value) is int else float
-    return str | int if isinstance(p.default, str) else Any  # triplets_per_anchor is "all" or a number
+    return str | int if isinstance(p.default, str) else object  # triplets_per_anchor is "all" or a number
 
 
 @contextmanager

@@ -122,7 +122,7 @@ def fitting(group: str, fits: Callable[[Any], bool]) -> str:
 
 
 @cache
-def _targets(group: str) -> dict[str, Any]:
+def _targets(group: str) -> dict[str, object]:
     return {
         option: resolve_target(OmegaConf.load(option_file(group, option))._target_) for option in option_names(group)
     }

@@ -196,7 +196,7 @@ def _checked(cfg: DictConfig, names: set[str], misfits: list[str]) -> DictConfig
     return result
 
 
-def _refuse_names(plain: dict[str, Any], misfits: list[str]) -> None:
+def _refuse_names(plain: dict[str, object], misfits: list[str]) -> None:
     """Checks the texts that become folders or are shown, and makes data.root absolute: the run is then evaluated from
     any folder.
     """
@@ -219,7 +219,7 @@ def _refuse_names(plain: dict[str, Any], misfits: list[str]) -> None:
             misfits.append(f"data.root must be the path of a folder, got {data['root'][:50]!r}: {why}")
 
 
-def _plain(cfg: DictConfig) -> dict[str, Any]:
+def _plain(cfg: DictConfig) -> dict[str, object]:
     try:
         return dict(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     except OmegaConfBaseException as error:

@@ -58,12 +58,12 @@ def build(node: DictConfig, *, trust: Trust = EVERYTHING, **given: Any) -> Any:
 
 
 def check_config(
-    plain: dict[str, Any],
+    plain: dict[str, object],
     groups: set[str],
     misfits: list[str],
     trust: Trust = EVERYTHING,
     built: Collection[str] | None = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Checks a whole resolved config: plain sections against the schema, the others against their targets' signatures.
 
     Returns:
@@ -85,7 +85,7 @@ def check_config(
     return result
 
 
-def check_section(value: Any, key: str, misfits: list[str], trust: Trust = EVERYTHING) -> Any:
+def check_section(value: object, key: str, misfits: list[str], trust: Trust = EVERYTHING) -> object:
     """Checks a group's section: a mapping with `_target_`, a mapping of such, or null. Returns it in its one
     spelling.
     """
@@ -112,7 +112,7 @@ def check_section(value: Any, key: str, misfits: list[str], trust: Trust = EVERY
     return _check_target(value, target, key, misfits, trust)
 
 
-def _check_names(value: Any, key: str, misfits: list[str], trust: Trust) -> None:
+def _check_names(value: object, key: str, misfits: list[str], trust: Trust) -> None:
     """Checks the targets of a section that is not built, by their names alone."""
     if isinstance(value, list):
         for i, one in enumerate(value):
@@ -134,13 +134,13 @@ def is_given(p: inspect.Parameter) -> bool:
 
 
 def _check_target(
-    value: dict[str, Any], target: Callable[..., Any], key: str, misfits: list[str], trust: Trust
-) -> dict[str, Any]:
+    value: dict[str, object], target: Callable[..., object], key: str, misfits: list[str], trust: Trust
+) -> dict[str, object]:
     known = parameters(target)
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
     known = {name: p for name, p in known.items() if p.kind not in VARIABLE}
     aside = get_type_hints(ASIDE[key]) if key in ASIDE else {}
-    result: dict[str, Any] = {TARGET: value[TARGET]}
+    result: dict[str, object] = {TARGET: value[TARGET]}
     for name, one in value.items():
         path = f"{key}.{name}"
         if name == TARGET:
@@ -163,7 +163,7 @@ def _check_target(
     return result
 
 
-def _check_nested(value: Any, key: str, misfits: list[str], trust: Trust) -> Any:
+def _check_nested(value: object, key: str, misfits: list[str], trust: Trust) -> object:
     """A parameter that holds sections with `_target_`, perhaps among plain values."""
     if isinstance(value, list):
         return [_check_nested(one, f"{key}[{i}]", misfits, trust) for i, one in enumerate(value)]
@@ -174,21 +174,21 @@ def _check_nested(value: Any, key: str, misfits: list[str], trust: Trust) -> Any
     return {name: _check_nested(one, f"{key}.{name}", misfits, trust) for name, one in value.items()}
 
 
-def _fit_parameter(value: Any, p: inspect.Parameter, key: str, misfits: list[str]) -> Any:
+def _fit_parameter(value: object, p: inspect.Parameter, key: str, misfits: list[str]) -> object:
     default = None if p.default is p.empty else p.default
     annotation = p.annotation
     if annotation is p.empty:
-        annotation = type(default) if isinstance(default, bool | int | float | str) else Any
+        annotation = type(default) if isinstance(default, bool | int | float | str) else object
     return fit_type(value, annotation, key, misfits, infinite=isinstance(default, float) and math.isinf(default))
 
 
-def _nested(value: Any) -> bool:
+def _nested(value: object) -> bool:
     if isinstance(value, list):
         return any(_nested(one) for one in value)
     return isinstance(value, dict) and (TARGET in value or any(_nested(one) for one in value.values()))
 
 
-def _make(plain: Any, key: str, origin: str, trust: Trust, given: dict[str, Any]) -> Any:
+def _make(plain: object, key: str, origin: str, trust: Trust, given: dict[str, object]) -> object:
     if isinstance(plain, list):
         return [_make(one, f"{key}[{i}]", origin, trust, given) for i, one in enumerate(plain)]
     if not isinstance(plain, dict):

@@ -64,7 +64,7 @@ def option_parameters(path: Path) -> list[Parameter]:
     documented = documented_arguments(inspect.getdoc(target) or "") if target else {}
     rows = []
     for name, value in flatten(content, without=TARGET).items():
-        annotation = signature[name].annotation if name in signature else Any
+        annotation = signature[name].annotation if name in signature else object
         kind = describe_type(annotation) if is_checkable(annotation) else ""
         said = (documented.get(name, ""), notes.get(name, ""))
         ours = str(content.get(TARGET, "")).startswith("siamese_lab.")
@@ -151,7 +151,7 @@ def _loaded(path: Path) -> dict[Any, Any]:
     return content
 
 
-def _spelled(value: Any) -> str:
+def _spelled(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return "required" if value == "???" else str(value)

@@ -6,7 +6,6 @@ import difflib
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -93,7 +92,7 @@ def choice_misfits(override: Override, catalogue: Catalogue, several: Sequence[s
 
 
 def key_misfits(
-    override: Override, plain: Mapping[str, Any], catalogue: Catalogue, dirs: Sequence[Path], misfits: list[str]
+    override: Override, plain: Mapping[str, object], catalogue: Catalogue, dirs: Sequence[Path], misfits: list[str]
 ) -> bool:
     """Whether a value override names a key that the composed config has not; says so in `misfits`, with the nearest."""
     key = override.key_or_group
@@ -129,7 +128,7 @@ def first_line(error: Exception) -> str:
     return f"{key}: {said}" if key and str(key) not in said else said
 
 
-def _hint(key: str, plain: Mapping[str, Any], catalogue: Catalogue, dirs: Sequence[Path]) -> str:
+def _hint(key: str, plain: Mapping[str, object], catalogue: Catalogue, dirs: Sequence[Path]) -> str:
     """The hint after a key that does not exist: the option whose parameter it is, or the nearest of all keys."""
     group, _, rest = key.partition(".")
     keys = [k for k in all_keys(plain, TARGET) if k.split(".")[0] != "choices"]
@@ -158,11 +157,11 @@ def _hint(key: str, plain: Mapping[str, Any], catalogue: Catalogue, dirs: Sequen
     return f": did you mean {' or '.join(found)}?" if found else ": `siamese-lab train --cfg job` prints all keys"
 
 
-def _yaml(group: str, name: str, dirs: Sequence[Path]) -> Any:
+def _yaml(group: str, name: str, dirs: Sequence[Path]) -> object:
     return OmegaConf.to_container(OmegaConf.create(check_yaml(option_file(group, name, dirs))), resolve=False)
 
 
-def _takes(plain: Any, parent: str, name: str) -> bool:
+def _takes(plain: object, parent: str, name: str) -> bool:
     """Whether +parent.name=... sets a parameter of the parent's target, or an entry of a parameter that is a
     mapping.
     """

@@ -27,7 +27,7 @@ LIMITS: tuple[tuple[str, str, float, str], ...] = (
 """Key, sign, bound: what its value must be, and why. Whether it may be null is for the key's type to say."""
 
 
-def check_ranges(plain: Mapping[str, Any], misfits: list[str]) -> None:
+def check_ranges(plain: Mapping[str, object], misfits: list[str]) -> None:
     """Adds a message to `misfits` for each plain key of a config that is out of its range.
 
     Args:

@@ -10,7 +10,7 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import nearest
 
 
-def resolve_target(target: str, trust: Trust = EVERYTHING) -> Callable[..., Any]:
+def resolve_target(target: str, trust: Trust = EVERYTHING) -> Callable[..., object]:
     """The class or function that a `_target_` names.
 
     Args:
@@ -27,7 +27,7 @@ def resolve_target(target: str, trust: Trust = EVERYTHING) -> Callable[..., Any]
     if not trust.may_import(target):
         raise LabError(refused)  # before the import, which already runs code
     parts = target.split(".") if isinstance(target, str) else []
-    found: Any = None
+    found: object = None
     for cut in range(len(parts) - 1, 0, -1):
         module = ".".join(parts[:cut])
         try:
@@ -49,7 +49,7 @@ def resolve_target(target: str, trust: Trust = EVERYTHING) -> Callable[..., Any]
     return found
 
 
-def _member(module: Any, names: list[str]) -> Any:
+def _member(module: Any, names: list[str]) -> object:
     """What a module, or a class in it, holds under these names."""
     found = module
     for name in names:

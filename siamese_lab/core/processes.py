@@ -32,7 +32,7 @@ def is_gone(info: Mapping[str, Any]) -> bool:
     return None not in (began, info.get("ticks")) and began != info["ticks"]
 
 
-def is_alive(info: Mapping[str, Any]) -> bool:
+def is_alive(info: Mapping[str, object]) -> bool:
     """Whether the process that a run.json names is known to be there: on this machine, and not ended."""
     return info["host"] == socket.gethostname() and not is_gone(info)
 
@@ -42,7 +42,7 @@ def is_stopped(pid: int) -> bool:
     return _letter(pid) in ("T", "t")
 
 
-def describe_process(info: Mapping[str, Any]) -> str:
+def describe_process(info: Mapping[str, object]) -> str:
     """The process that a run.json names, and what to do about it."""
     elsewhere = "; if that process is gone, write killed in place of running into its run.json"
     hint = elsewhere if info["host"] != socket.gethostname() else ""

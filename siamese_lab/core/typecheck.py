@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is
 
 from siamese_lab.core.text import nearest
 
-WORDS: dict[Any, str] = {
+WORDS: dict[object, str] = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
@@ -23,7 +23,7 @@ LISTS = (list, tuple, set, frozenset, Sequence, Iterable)
 DICTS = (dict, Mapping)
 
 
-def parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+def parameters(target: Callable[..., object]) -> dict[str, inspect.Parameter]:
     """The parameters of a class's constructor or of a function, with annotations resolved where that can be done."""
     try:
         found = inspect.signature(target, eval_str=True)
@@ -33,12 +33,12 @@ def parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 @cache
-def hints(record: type) -> dict[str, Any]:
+def hints(record: type) -> dict[str, object]:
     """The annotations of a TypedDict, found once: `compare` checks the files of 1,000 runs."""
     return get_type_hints(record)
 
 
-def fit_type(value: Any, annotation: Any, key: str, misfits: list[str], infinite: bool = False) -> Any:
+def fit_type(value: object, annotation: object, key: str, misfits: list[str], infinite: bool = False) -> object:
     """Checks a value of the config against an annotation.
 
     Args:
@@ -71,7 +71,7 @@ def fit_type(value: Any, annotation: Any, key: str, misfits: list[str], infinite
     return value
 
 
-def describe_type(annotation: Any) -> str:
+def describe_type(annotation: object) -> str:
     """An annotation in words: `float | None` is "a number or null"."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
@@ -85,7 +85,7 @@ def describe_type(annotation: Any) -> str:
     return WORDS.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 
-def is_checkable(annotation: Any) -> bool:
+def is_checkable(annotation: object) -> bool:
     """Whether a value of a yaml can be checked against this annotation (it cannot against Tensor, Any, Callable
     ...).
     """
@@ -94,7 +94,7 @@ def is_checkable(annotation: Any) -> bool:
     return nested or annotation in (*WORDS, *LISTS, *DICTS)
 
 
-def shown_value(value: Any) -> str:
+def shown_value(value: object) -> str:
     """A value as the message shows it, with its kind where that is not plain."""
     spelled = {None: "null", True: "true", False: "false"}
     if value is None or isinstance(value, bool):
@@ -103,11 +103,11 @@ def shown_value(value: Any) -> str:
 
 
 @cache
-def _arms(annotation: Any) -> tuple[Any, ...]:
+def _arms(annotation: object) -> tuple[object, ...]:
     return tuple(arm for arm in get_args(annotation) if is_checkable(arm))
 
 
-def _fit_union(value: Any, annotation: Any, key: str, misfits: list[str], infinite: bool) -> Any:
+def _fit_union(value: object, annotation: object, key: str, misfits: list[str], infinite: bool) -> object:
     arms = _arms(annotation)
     if not arms or (type(value) in arms and not isinstance(value, float)):
         return value
@@ -126,7 +126,7 @@ def _fit_union(value: Any, annotation: Any, key: str, misfits: list[str], infini
     return value
 
 
-def _fit_record(value: Any, annotation: Any, key: str, misfits: list[str]) -> Any:
+def _fit_record(value: Any, annotation: Any, key: str, misfits: list[str]) -> object:
     if not isinstance(value, dict):
         misfits.append(f"{key} must be a mapping, got {shown_value(value)}")
         return value
@@ -142,14 +142,14 @@ def _fit_record(value: Any, annotation: Any, key: str, misfits: list[str]) -> An
     }
 
 
-def _fit_container(value: Any, annotation: Any, key: str, misfits: list[str]) -> Any:
+def _fit_container(value: object, annotation: object, key: str, misfits: list[str]) -> object:
     kind, arguments = get_origin(annotation) or annotation, get_args(annotation)
     wanted = dict if kind in DICTS else list
     if not isinstance(value, wanted):
         misfits.append(f"{key} must be {describe_type(annotation)}, got {shown_value(value)}")
         return value
     if isinstance(value, dict):
-        inner = arguments[1] if arguments else Any
+        inner = arguments[1] if arguments else object
         return {name: fit_type(one, inner, f"{key}.{name}", misfits) for name, one in value.items()}
     if kind is tuple and arguments and arguments[-1] is not Ellipsis:
         if len(value) != len(arguments):
@@ -159,11 +159,11 @@ def _fit_container(value: Any, annotation: Any, key: str, misfits: list[str]) ->
             fit_type(one, inner, f"{key}[{i}]", misfits)
             for i, (one, inner) in enumerate(zip(value, arguments, strict=True))
         ]
-    inner = arguments[0] if arguments else Any
+    inner = arguments[0] if arguments else object
     return [fit_type(one, inner, f"{key}[{i}]", misfits) for i, one in enumerate(value)]
 
 
-def _fit_scalar(value: Any, annotation: Any, key: str, misfits: list[str], infinite: bool) -> Any:
+def _fit_scalar(value: Any, annotation: object, key: str, misfits: list[str], infinite: bool) -> object:
     hint = ""
     if annotation is float and type(value) in (int, float):
         if math.isnan(value) or (math.isinf(value) and not infinite):

@@ -241,14 +241,14 @@ def _opened(file: Path) -> Stored | None:
         return None
 
 
-def _seal(index: dict[str, Any]) -> str:
+def _seal(index: dict[str, object]) -> str:
     return hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
 
 
 def _build(file: Path, chunks: Chunks) -> None:
     """Writes beside the target, then renames; the index comes last, so that what has one is whole."""
     part = file.with_suffix(".part")
-    extra: dict[str, Any] = {}
+    extra: dict[str, object] = {}
     pixels, count, shape = hashlib.sha256(), 0, ()
     try:
         part.unlink(missing_ok=True)  # of a killed process; were it a link, what it leads to would be overwritten

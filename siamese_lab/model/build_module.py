@@ -1,7 +1,6 @@
 """From a checked config to what trains a twin: loss, miner, memory and optimizers."""
 
 from collections.abc import Callable
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -58,12 +57,12 @@ def refuse_chunks(module: SiameseModule) -> None:
         )
 
 
-def optimizers(node: DictConfig, steps: int, trust: Trust) -> Callable[[SiameseModule], dict[str, Any]]:
+def optimizers(node: DictConfig, steps: int, trust: Trust) -> Callable[[SiameseModule], dict[str, object]]:
     """What Lightning's configure_optimizers returns, made when it asks: the optimizer of the config and its
     schedule.
     """
 
-    def make(module: SiameseModule) -> dict[str, Any]:
+    def make(module: SiameseModule) -> dict[str, object]:
         groups = OmegaConf.to_container(node.groups, resolve=True)
         try:
             optimizer = build(node, trust=trust, params=parameter_groups(module, groups))  # type: ignore[arg-type]

@@ -97,7 +97,7 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
             raise LabError(f"{path} is damaged: its part {altered} does not match its checksum")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch, about files that it then refuses
-            checkpoint: Any = torch.load(path, map_location=device, weights_only=True)
+            checkpoint: object = torch.load(path, map_location=device, weights_only=True)
         if not isinstance(checkpoint, dict):
             raise LabError(
                 f"{path} is no checkpoint: it holds a {type(checkpoint).__name__}, not what siamese-lab writes"

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 
-def parameter_groups(module: nn.Module, groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def parameter_groups(module: nn.Module, groups: Sequence[dict[str, Any]]) -> list[dict[str, object]]:
     """Sorts the parameters of a module into the optimizer's groups.
 
     The first pattern that matches a name takes it; parameters that no pattern matches form the last group.

@@ -54,7 +54,7 @@ class SiameseModule(pl.LightningModule):
         ema: float | None = None,
         memory: Memory | None = None,
         chunk: int | None = None,
-        make_optimizers: Callable[["SiameseModule"], Any] | None = None,
+        make_optimizers: Callable[["SiameseModule"], object] | None = None,
     ) -> None:
         super().__init__()
         if ema is not None and not 0 < ema < 1:

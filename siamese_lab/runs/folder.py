@@ -120,7 +120,7 @@ class RunFolder:
         finally:
             lock.release()
 
-    def reopen(self, decided: Mapping[str, Any], step: int) -> None:
+    def reopen(self, decided: Mapping[str, object], step: int) -> None:
         """Sets a run that was stopped or killed to "running" again, and notes in run.json that it was resumed.
 
         Args:
@@ -140,7 +140,7 @@ class RunFolder:
             reserve(self.path)
             self.update(state="running", **this_process(), ended=None, reason=None, resumed=[*before, now])
 
-    def create(self, decided: Mapping[str, Any] | None = None, force: bool = False, config: str = "") -> None:
+    def create(self, decided: Mapping[str, object] | None = None, force: bool = False, config: str = "") -> None:
         """Makes the folder and writes config.yaml, then run.json in state "running": a run that has one can be resumed.
 
         Args:
@@ -208,11 +208,11 @@ class RunFolder:
             f"the run {self.path} is running now, as a process that has only just begun: wait for it or stop it first"
         )
 
-    def update(self, **facts: Any) -> None:
+    def update(self, **facts: object) -> None:
         """Sets entries of run.json."""
         write_json(self.path / "run.json", self.info() | facts)
 
-    def finish(self, state: str, **facts: Any) -> int:
+    def finish(self, state: str, **facts: object) -> int:
         """Writes the final state, the end, the seconds taken and `facts`; returns the exit code that goes with the
         state.
 

@@ -22,7 +22,7 @@ def read_metrics(run: Path) -> dict[str, Any]:
     return check_metrics(metrics_file(run), read_json(metrics_file(run)))
 
 
-def write_metrics(run: Path, metrics: Mapping[str, Any]) -> None:
+def write_metrics(run: Path, metrics: Mapping[str, object]) -> None:
     """Writes the figures of a run, whole or not at all."""
     write_json(metrics_file(run), {"schema": SCHEMA_VERSION, **metrics})
 

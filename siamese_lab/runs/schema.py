@@ -111,7 +111,7 @@ class Classes(TypedDict):
     train: list[str]
 
 
-def check_run(path: Path, found: dict[str, Any]) -> dict[str, Any]:
+def check_run(path: Path, found: dict[str, Any]) -> dict[str, object]:
     """Checks what a run.json holds; entries of other names are left to whoever wrote them.
 
     Raises:
@@ -131,7 +131,7 @@ def check_run(path: Path, found: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def check_metrics(path: Path, found: dict[str, Any]) -> dict[str, Any]:
+def check_metrics(path: Path, found: dict[str, object]) -> dict[str, Any]:
     """Checks what a metrics.json holds, as `run` does."""
     refuse(path, _misfits(found, Metrics, Parts))
     return found
@@ -154,7 +154,7 @@ def refuse(path: Path, misfits: list[str]) -> None:
         )
 
 
-def _misfits(found: Mapping[str, Any], *records: type) -> list[str]:
+def _misfits(found: Mapping[str, object], *records: type) -> list[str]:
     misfits: list[str] = []
     for record in records:
         known = hints(record)
@@ -166,7 +166,7 @@ def _misfits(found: Mapping[str, Any], *records: type) -> list[str]:
     return misfits
 
 
-def _fit(value: Any, annotation: Any, key: str, misfits: list[str]) -> None:
+def _fit(value: object, annotation: object, key: str, misfits: list[str]) -> None:
     """As `signature.fit`, but entries that a record does not name are nobody's business here."""
     known = (
         hints(annotation)
