@@ -84,17 +84,17 @@ def find_class(part: str, name: str) -> Any:
         raise LabError(
             f"this needs the package {error.name}, which is not installed: pip install siamese-lab[pml]"
         ) from error
-    base = getattr(module, BASES[part])
+    base = vars(module)[BASES[part]]
     fitting = {
         key for key, one in vars(module).items() if inspect.isclass(one) and issubclass(one, base) and one is not base
     } - set(UNFIT)
-    if name in UNFIT and hasattr(module, name):
+    if name in UNFIT and name in vars(module):
         raise ValueError(f"name must be another one than {name}: {UNFIT[name]}")
     if name not in fitting:
         raise ValueError(
             f"name must be one of the {part} of pytorch-metric-learning, got {name!r}{nearest(str(name), fitting)}"
         )
-    return getattr(module, name)
+    return vars(module)[name]
 
 
 def accepted_parameters(target: type) -> dict[str, inspect.Parameter]:

@@ -42,7 +42,7 @@ class Conv4(nn.Sequential):
         trunk = nn.Sequential(*(block(a, b) for a, b in pairwise(channels)), nn.Flatten())
         head = Head(count_features(trunk, shape), dim, normalise)
         super().__init__(OrderedDict(trunk=trunk, head=head))
-        self.dim = dim
+        self.dim, self.normalise = dim, normalise
 
 
 def block(inputs: int, outputs: int) -> nn.Sequential:

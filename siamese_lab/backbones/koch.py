@@ -33,6 +33,7 @@ class Koch(nn.Sequential):
     """
 
     dim = 4096
+    normalise = False
 
     def __init__(self, *, shape: tuple[int, ...]) -> None:
         if tuple(shape) != SIZE:

@@ -46,4 +46,4 @@ class LeNet(nn.Sequential):
         features = count_features(nn.Sequential(*convolutions, nn.Flatten()), shape)
         trunk = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(features, hidden), nn.ReLU())
         super().__init__(OrderedDict(trunk=trunk, head=Head(hidden, dim, normalise)))
-        self.dim = dim
+        self.dim, self.normalise = dim, normalise

@@ -39,4 +39,4 @@ class MLP(nn.Sequential):
             raise ValueError(f"hidden must hold numbers > 0, got {hidden}: they are the units of the hidden layers")
         layers = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.ReLU())]
         super().__init__(OrderedDict(trunk=nn.Sequential(nn.Flatten(), *layers), head=Head(widths[-1], dim, normalise)))
-        self.dim = dim
+        self.dim, self.normalise = dim, normalise

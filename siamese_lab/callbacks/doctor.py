@@ -5,6 +5,7 @@ import statistics
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Literal, cast
 
 import pytorch_lightning as pl
@@ -264,4 +265,4 @@ def diagnoses(looks: list[Look], first: list[Look]) -> dict[str, str]:
 
 
 def _middle(looks: list[Look], name: str) -> float:
-    return float(statistics.median(getattr(look, name) for look in looks))
+    return float(statistics.median(map(attrgetter(name), looks)))

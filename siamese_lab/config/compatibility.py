@@ -12,6 +12,7 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.structures.contracts import Consumes, Distance, Loss, Memory, Miner, Produces, Property, Sampling
 
 STATED: dict[str, tuple[str, ...]] = {
+    "Backbone": ("dim", "normalise"),
     "Loss": ("consumes", "requires", "uses_memory"),
     "Miner": ("produces",),
     "Sampling": ("produces",),
@@ -32,7 +33,7 @@ def refuse_misfits(
         LabError: naming the two that do not fit and what to choose instead, or what an own option does not state.
     """
     for kind, thing in (("Loss", loss), ("Miner", miner), ("Sampling", sampling), ("Distance", distance)):
-        _refuse_silent(kind, thing)
+        refuse_silent(kind, thing)
     formed = sampling.produces if sampling.produces != "labels" else miner.produces
     _refuse_two_sources(loss, miner, sampling)
     _refuse_tuples(loss, sampling, formed)
@@ -56,7 +57,7 @@ def unstated(kind: str, thing: object) -> list[str]:
     return [name for name in STATED[kind] if not hasattr(thing, name)]
 
 
-def _refuse_silent(kind: str, thing: object) -> None:
+def refuse_silent(kind: str, thing: object) -> None:
     """Refuses an option of the user's own that does not state what its kind has to state."""
     silent = unstated(kind, thing)
     if silent:

@@ -215,7 +215,7 @@ def _refuse_names(plain: dict[str, object], misfits: list[str]) -> None:
             str(root).encode()  # as run folders are written
             data["root"] = str(root)
         except (OSError, RuntimeError, ValueError) as error:
-            why = getattr(error, "strerror", None) or error
+            why = error.strerror if isinstance(error, OSError) else error
             misfits.append(f"data.root must be the path of a folder, got {data['root'][:50]!r}: {why}")
 
 

@@ -11,6 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from siamese_lab.config.groups import no_group, no_option, option_file
 from siamese_lab.config.instantiate import TARGET
@@ -123,7 +124,7 @@ def first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     chatter = ("See https", "full_key", "object_type", "Config search path", "provider=")
     kept = [line for line in lines if not line.startswith(chatter)]
-    key = getattr(error, "full_key", None)
+    key = error.full_key if isinstance(error, OmegaConfBaseException) else None
     said = " ".join(kept[:3]) or type(error).__name__
     return f"{key}: {said}" if key and str(key) not in said else said
 

@@ -1,9 +1,10 @@
 """From the dotted path of a `_target_` to the class or function that it names."""
 
 import importlib
+import inspect
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any
+from pkgutil import resolve_name
 
 from siamese_lab.config.trust import EVERYTHING, Trust, package_of
 from siamese_lab.core.errors import LabError
@@ -37,7 +38,12 @@ def resolve_target(target: str, trust: Trust = EVERYTHING) -> Callable[..., obje
             if error.name and not f"{module}.".startswith(f"{error.name}."):
                 raise LabError(f"`{target}` needs the package {error.name}, which is not installed") from error
             continue
-        found = _member(found, parts[cut:])
+        try:
+            found = resolve_name(f"{module}:{'.'.join(parts[cut:])}")
+        except AttributeError as error:
+            home = vars(error.obj)
+            own = [name for name, thing in home.items() if not inspect.ismodule(thing)]
+            raise LabError(f"{module} has no {error.name}{nearest(str(error.name), own)}") from error
         break
     if not callable(found):
         raise LabError(
@@ -46,17 +52,6 @@ def resolve_target(target: str, trust: Trust = EVERYTHING) -> Callable[..., obje
         )
     if not trust.may_build(target, found):
         raise LabError(refused)
-    return found
-
-
-def _member(module: Any, names: list[str]) -> object:
-    """What a module, or a class in it, holds under these names."""
-    found = module
-    for name in names:
-        if not hasattr(found, name):
-            own = [n for n, thing in vars(module).items() if getattr(thing, "__module__", None) == module.__name__]
-            raise LabError(f"{module.__name__} has no {name}{nearest(name, own)}")
-        found = getattr(found, name)
     return found
 
 

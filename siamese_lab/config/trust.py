@@ -117,12 +117,14 @@ def is_defined_by_lab(target: str, found: Any) -> bool:
 
     Judged by the object itself, not by its spelling: an alias such as siamese_lab.runs.folder.os.system is not ours.
     """
-    module = str(getattr(found, "__module__", ""))
+    if not (inspect.isclass(found) or inspect.isfunction(found)):
+        return False
+    module = found.__module__
     if inspect.isclass(found) and module.startswith("torch.optim."):
         import torch
 
         return issubclass(found, torch.optim.Optimizer)
-    if not module.startswith("siamese_lab.") or target != f"{module}.{getattr(found, '__qualname__', '')}":
+    if not module.startswith("siamese_lab.") or target != f"{module}.{found.__qualname__}":
         return False
     if inspect.isclass(found):
         return True

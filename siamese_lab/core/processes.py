@@ -1,8 +1,11 @@
 """Which process a run belongs to, and whether it is still there."""
 
+import math
 import os
 import socket
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -75,3 +78,12 @@ def _letter(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
     except (OSError, IndexError):
         return ""
+
+
+def available_cores() -> int:
+    """Processors that this process may use: those it is bound to, no more than its control group has time on."""
+    there = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # no control groups, or no limit: "max"
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()
+        there = min(there, max(1, math.ceil(int(quota) / int(period))))
+    return there

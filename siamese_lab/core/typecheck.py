@@ -82,7 +82,7 @@ def describe_type(annotation: object) -> str:
         return f"a list of {PLURAL[arguments[0]]}" if arguments and arguments[0] in PLURAL else "a list"
     if (origin or annotation) in DICTS or is_typeddict(annotation):
         return "a mapping"
-    return WORDS.get(annotation, getattr(annotation, "__name__", str(annotation)))
+    return WORDS.get(annotation, annotation.__name__ if isinstance(annotation, type) else str(annotation))
 
 
 def is_checkable(annotation: object) -> bool:

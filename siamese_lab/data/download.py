@@ -161,7 +161,8 @@ def _fetch(url: str, part: Path, most: int, patience: float) -> None:
             raise _failed(url, f"the server answers {error.code} {error.reason}") from error
         raise _RetryError(f"the server answers {error.code} {error.reason}") from error
     except (urllib.error.URLError, http.client.HTTPException) as error:
-        raise _RetryError(str(getattr(error, "reason", error)) or type(error).__name__) from error
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise _RetryError(str(reason) or type(error).__name__) from error
     if total is not None and at != total:
         raise _RetryError(f"{at:,} of {total:,} bytes came")
 

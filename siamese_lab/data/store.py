@@ -25,6 +25,7 @@ from PIL import Image
 from torch import Tensor
 
 from siamese_lab.core.errors import LabError
+from siamese_lab.core.processes import available_cores
 from siamese_lab.core.text import printable
 from siamese_lab.data.cache import cache_folder, progress
 from siamese_lab.data.images import VERSION as DECODER
@@ -199,8 +200,7 @@ def _decode_all(
 
 
 def _threads() -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(16, cores)
+    return min(16, available_cores())
 
 
 def _sides(shape: tuple[int, ...]) -> str:

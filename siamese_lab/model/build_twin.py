@@ -5,6 +5,7 @@ import os
 import torch
 from omegaconf import DictConfig
 
+from siamese_lab.config.compatibility import refuse_silent
 from siamese_lab.config.instantiate import build
 from siamese_lab.config.trust import EVERYTHING, LAB_ONLY, Trust
 from siamese_lab.core.errors import LabError
@@ -23,6 +24,7 @@ def build_twin(cfg: DictConfig, shape: tuple[int, ...], *, trust: Trust = EVERYT
     """
     torch.manual_seed(cfg.seed)
     backbone = build(cfg.backbone, trust=trust, shape=shape)
+    refuse_silent("Backbone", backbone)
     distance = build(cfg.distance, trust=trust, dim=backbone.dim)
     augment = build(cfg.augment, trust=trust)
     try:

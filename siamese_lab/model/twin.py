@@ -109,5 +109,4 @@ class Twin(nn.Module):
                 part.training = True
         if self.views == 1:
             return z
-        head = getattr(self.backbone, "head", None)
-        return F.normalize(z, dim=1) if getattr(head, "normalise", False) else z / self.views
+        return F.normalize(z, dim=1) if self.backbone.normalise else z / self.views

@@ -68,7 +68,7 @@ def write_curves(path: Path, found: Mapping[str, Curve]) -> None:
     """
     arrays: dict[str, NDArray[np.float64]] = {}
     for protocol, curve in found.items():
-        arrays |= {f"{protocol}@{field}": getattr(curve, field) for field in FIELDS}
+        arrays |= {f"{protocol}@{field}": vars(curve)[field] for field in FIELDS}
         arrays[f"{protocol}@totals"] = np.array([curve.different_total, curve.same_total], dtype=np.float64)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type] # its stub takes `allow_pickle` for one of them

@@ -37,6 +37,9 @@ class Backbone(Protocol):
     dim: int
     """D."""
 
+    normalise: bool
+    """Whether every embedding has norm 1; the mean over several views is then put on the unit sphere again."""
+
     def forward(self, x: Tensor, /) -> Tensor:
         """Embeddings (B, D) of x (B, C, H, W)."""
 

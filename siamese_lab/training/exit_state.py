@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from siamese_lab.core.errors import INTERRUPTED, Lost, Stopped
+from siamese_lab.core.errors import INTERRUPTED, LabError, Lost, Stopped
 from siamese_lab.runs.folder import RunFolder
 from siamese_lab.runs.states import EXIT_CODES, state_of
 
@@ -75,7 +75,7 @@ def exit_state(error: BaseException, folder: RunFolder, step: int) -> ExitState:
             f"{goes_on}"
         )
         return ExitState("failed", EXIT_CODES["failed"], words)
-    code = getattr(error, "exit_code", EXIT_CODES["failed"])
+    code = error.exit_code if isinstance(error, LabError) else EXIT_CODES["failed"]
     return ExitState(state_of(code), code)
 
 

@@ -47,7 +47,7 @@ def test_the_precision_and_the_place_are_those_of_the_weights():
 
 def test_a_backbone_without_weights_is_a_twin_too():
     pixels = torch.nn.Flatten()
-    pixels.dim = 256
+    pixels.dim, pixels.normalise = 256, False
     twin = Twin(pixels, Euclidean())
     assert twin.embed(images()).shape == (6, 256)
     assert float(twin(images(), images()).max()) == 0.0

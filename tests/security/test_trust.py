@@ -57,7 +57,7 @@ class Tiny(nn.Sequential):
 
     def __init__(self, *, shape: tuple[int, ...], dim: int = 8) -> None:
         super().__init__(nn.Flatten(), nn.Linear(prod(shape), dim))
-        self.dim = dim
+        self.dim, self.normalise = dim, False
 ''',
     "letters.py": '''
 from siamese_lab.datasets.glyphs import Glyphs

@@ -1,7 +1,6 @@
 """`launcher=local`: jobs on this machine, each a fresh process."""
 
 import gc
-import math
 import multiprocessing
 import os
 import signal
@@ -14,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
-from siamese_lab.core.processes import is_alive, start_ticks, this_process
+from siamese_lab.core.processes import available_cores, is_alive, start_ticks, this_process
 from siamese_lab.runs.job import Job
 from siamese_lab.sweep.execution.forkserver import context
 
@@ -61,7 +60,7 @@ class Local:
         if not retries >= 0:
             raise ValueError(f"retries must be at least 0, got {retries}")
         self.gpus, self.gpu_share, self.timeout, self.retries = visible_gpus(), gpu_share, timeout, retries
-        self.cores = cores()
+        self.cores = available_cores()
         per_gpu = int(1 / gpu_share + 1e-9)
         self.slots = int(slots) if slots != "auto" else per_gpu * len(self.gpus) if self.gpus else self.cores
         self._free = list(range(self.slots))
@@ -234,17 +233,6 @@ def child(
 def gpus_of(slots: list[int], gpus: list[str], devices: int) -> list[str]:
     """The GPUs that a job in these slots uses: theirs, and where it needs more, the next ones."""
     return list(dict.fromkeys([*(gpus[slot % len(gpus)] for slot in slots), *gpus]))[:devices]
-
-
-def cores() -> int:
-    """Processors that this process may use: those it is bound to, and no more than its control group is given time
-    on.
-    """
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with suppress(OSError, ValueError):  # no control groups, or no limit: "max"
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()
-        there = min(there, max(1, math.ceil(int(quota) / int(period))))
-    return there
 
 
 def visible_gpus() -> list[str]:

@@ -12,11 +12,12 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from siamese_lab.core.errors import LabError
+from siamese_lab.core.processes import available_cores
 from siamese_lab.core.text import printable
 from siamese_lab.runs.job import Job
 from siamese_lab.sweep.launchers import _node
 from siamese_lab.sweep.launchers._ray_actor import AT_ONCE, Place, Placed
-from siamese_lab.sweep.launchers.local import cores, visible_gpus
+from siamese_lab.sweep.launchers.local import visible_gpus
 
 REACH = 15.0  # seconds for a cluster to answer
 LOOK = 2.0  # seconds between two looks at which nodes there are
@@ -101,7 +102,8 @@ class Ray:
         if self.asked != "auto":
             return int(self.asked)
         if time.monotonic() - self._looked > LOOK:
-            nodes = [{"CPU": float(cores()), "GPU": float(len(visible_gpus()))}] if self._ray is None else self._nodes()
+            here = {"CPU": float(available_cores()), "GPU": float(len(visible_gpus()))}
+            nodes = [here] if self._ray is None else self._nodes()
             self._rooms = max(1, rooms(nodes, self.cpus, self.gpus))  # none now: nodes may come
             self._looked = time.monotonic()
         return self._rooms
@@ -158,7 +160,7 @@ class Ray:
         import ray
 
         own: dict[str, Any] = (
-            {"num_cpus": cores(), "object_store_memory": STORE, "include_dashboard": False}
+            {"num_cpus": available_cores(), "object_store_memory": STORE, "include_dashboard": False}
             if self.address is None
             else {}
         )

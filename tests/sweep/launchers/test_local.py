@@ -50,7 +50,7 @@ def test_bad_values_on_the_command_line_are_one_message(outputs, capsys):
     (8, "-1", {}, 8, 1),
 ])  # fmt: skip
 def test_cores_and_gpus_are_shared_out(monkeypatch, cores, gpus, options, slots, threads):
-    monkeypatch.setattr(local, "cores", lambda: cores)
+    monkeypatch.setattr(local, "available_cores", lambda: cores)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
     made = Local(**options)
     assert (made.slots, made.threads) == (slots, threads)
@@ -74,15 +74,6 @@ def test_a_job_on_several_gpus_takes_slots_of_unlike_ones(monkeypatch):
     assert made._chosen(Job("s", "a", {}, devices=2)) == [1, 2]
     assert made._chosen(Job("s", "a", {}, devices=1)) == [1]
     assert made.takes(Job("s", "a", {}, devices=9)) == 4
-
-
-def test_no_more_cores_than_the_control_group_is_given_time_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)))
-    file = tmp_path / "cpu.max"
-    monkeypatch.setattr(local, "Path", lambda path: file)
-    for text, found in (("250000 100000", 3), ("max 100000", 16), ("5000 100000", 1), ("", 16)):
-        file.write_text(text)
-        assert local.cores() == found
 
 
 PRELOAD = """
