@@ -1,4 +1,4 @@
-"""Zips read without unpacking: their members go straight into the decoder, and a hostile one is refused whole."""
+"""Zip files read without unpacking; one with a hostile member is refused as a whole."""
 
 import lzma
 import re
@@ -15,11 +15,10 @@ from siamese_lab.data.source import Source
 
 MAX_MEMBERS = 2_000_000
 MAX_TOTAL = 1 << 36  # bytes unpacked
-HEADER = 30  # bytes before a member, at least
-MAX_RATIO = 200  # unpacked to packed; images are packed already, so that honest ones stay near 1
-AGAIN = "copy or download it again"
-# of zipfile
-BROKEN = (
+MIN_HEADER = 30  # bytes before a member
+MAX_RATIO = 200  # unpacked to packed; honest zips stay near 1, since images are compressed already
+REMEDY = "copy or download it again"
+BROKEN = (  # raised by zipfile
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
@@ -29,18 +28,18 @@ BROKEN = (
     OverflowError,
     RuntimeError,
 )
-SMALL = 1 << 20  # the ratio of what is smaller does no harm
+SMALL = 1 << 20  # bytes; below it any ratio is harmless
 
 
 class Archive:
-    """The regular files of a zip. Kept open: several threads may read members at once.
+    """The regular files of a zip, which stays open; several threads may read members at once.
 
     Args:
         path: of the zip.
 
     Raises:
-        LabError: if it is no zip, or a member is encrypted, a link, twice there, has a path that leads out of the
-            archive, shares its bytes with another, or unpacks to more than an honest file does.
+        LabError: if it is no zip, or a member is encrypted, a link, a duplicate, has a path that leads out of the
+            archive, shares its bytes with another, or unpacks to suspiciously many bytes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,9 +47,9 @@ class Archive:
         try:
             self._zip = zipfile.ZipFile(path)
         except (*BROKEN, OSError) as error:
-            raise LabError(f"{printable(path)} cannot be read as a zip ({printable(error)}): {AGAIN}") from error
+            raise LabError(f"{printable(path)} cannot be read as a zip ({printable(error)}): {REMEDY}") from error
         try:
-            self._members = self._checked()
+            self._members = self._check_members()
         except LabError:
             self._zip.close()
             raise
@@ -61,7 +60,7 @@ class Archive:
         return sorted(self._members)
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Closes the zip."""
         self._zip.close()
 
     def __enter__(self) -> "Archive":
@@ -85,42 +84,44 @@ class Archive:
             raise BrokenImageError(f"damaged within its zip ({printable(error)})") from error
 
     def source(self, name: str) -> Source:
-        """The file as a source; its stamp is size and CRC, so that a copy of the zip is as good as the zip."""
+        """The file as a source; its stamp is size and CRC, the same for any copy of the zip."""
         member = self._members[name]
         return Source(name, f"{member.file_size}:{member.CRC:08x}", lambda: self.read(name))
 
-    def _checked(self) -> dict[str, zipfile.ZipInfo]:
-        every = self._zip.infolist()
-        if len(every) > MAX_MEMBERS:
+    def _check_members(self) -> dict[str, zipfile.ZipInfo]:
+        members = self._zip.infolist()
+        if len(members) > MAX_MEMBERS:
             raise LabError(
-                f"refused {printable(self.path)}: {len(every):,} members, more than {MAX_MEMBERS:,}; {AGAIN}"
+                f"refused {printable(self.path)}: {len(members):,} members, more than {MAX_MEMBERS:,}; {REMEDY}"
             )
-        ordered = sorted(every, key=lambda member: member.header_offset)
+        ordered = sorted(members, key=lambda member: member.header_offset)
         ends = [*(member.header_offset for member in ordered), self._zip.start_dir][1:]
         shared = {
-            m.filename for m, end in zip(ordered, ends, strict=True) if m.header_offset + HEADER + m.compress_size > end
+            m.filename
+            for m, end in zip(ordered, ends, strict=True)
+            if m.header_offset + MIN_HEADER + m.compress_size > end
         }
         found: dict[str, zipfile.ZipInfo] = {}
         seen: set[str] = set()
-        for member in every:
-            reason = _objection(member)
+        for member in members:
+            reason = _defect(member)
             if not reason and member.filename in seen:
                 reason = "is there twice"
             if not reason and member.filename in shared:
                 reason = "shares its bytes with another"  # a bomb of a few kilobytes can give petabytes so
             if reason:
-                raise LabError(f"refused {printable(self.path)}: its member {member.filename!r} {reason}; {AGAIN}")
+                raise LabError(f"refused {printable(self.path)}: its member {member.filename!r} {reason}; {REMEDY}")
             seen.add(member.filename)
             if not member.is_dir():
                 found[member.filename] = member
         total, packed = sum(m.file_size for m in found.values()), sum(m.compress_size for m in found.values())
         if total > MAX_TOTAL or (total > 64 * SMALL and total > MAX_RATIO * packed):
-            raise LabError(f"refused {printable(self.path)}: {packed:,} bytes unpack to {total:,}; {AGAIN}")
+            raise LabError(f"refused {printable(self.path)}: {packed:,} bytes unpack to {total:,}; {REMEDY}")
         return found
 
 
-def _objection(member: zipfile.ZipInfo) -> str:
-    """What is wrong with a member, or nothing."""
+def _defect(member: zipfile.ZipInfo) -> str:
+    """What is wrong with a member; empty if nothing is."""
     name, kind = member.orig_filename, stat.S_IFMT(member.external_attr >> 16)
     if "\0" in name or "\\" in name or name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
         return "has a path that leads out of the archive"

@@ -1,4 +1,4 @@
-"""Where decoded images and downloads are kept, and the progress bar that making them shows."""
+"""The folder of decoded images and downloads, and the progress bar shown while they are made."""
 
 import os
 import sys
@@ -12,10 +12,10 @@ from siamese_lab.core.errors import LabError
 
 
 def cache_folder(*parts: str) -> Path:
-    """The cache folder (or one within), made if need be: `SIAMESE_LAB_CACHE`, else the user's cache folder.
+    """The cache folder (or one within), created if missing: `SIAMESE_LAB_CACHE`, else the user's cache folder.
 
     Raises:
-        LabError: if it cannot be made or written.
+        LabError: if it cannot be created or written.
     """
     folder = _root().joinpath(*parts)
     try:
@@ -39,7 +39,7 @@ def _root() -> Path:
 
 @contextmanager
 def progress(what: str, total: float | None, bytes_: bool = False) -> Iterator[Callable[[float], None]]:
-    """A bar on stderr that vanishes when done; nothing where stderr is no terminal. Gives `advance(amount)`.
+    """Shows a progress bar on stderr if that is a terminal, and yields `advance(amount)`.
 
     Args:
         what: shown before the bar.

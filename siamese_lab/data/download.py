@@ -1,4 +1,4 @@
-"""Files from their publishers: resumed, checked before they appear under their name."""
+"""Downloads of published files: resumed after a break, and checked before they get their name."""
 
 import hashlib
 import http.client
@@ -21,42 +21,44 @@ BLOCK = 1 << 18
 
 
 class _RetryError(Exception):
-    """Something that may go better next time."""
+    """A failure that another attempt may mend."""
 
 
 def download(
     url: str,
     target: Path,
     checksum: str,
-    most: int = 1 << 34,
+    max_bytes: int = 1 << 34,
     retries: int = 4,
-    patience: float = 30.0,
+    timeout: float = 30.0,
     backoff: float = 1.0,
 ) -> Path:
-    """Gives `target`, fetched from `url` unless it is there and right.
+    """Downloads `url` to `target`, unless the file is there with the right checksum.
 
-    What has come so far lies in `target`.part; the next attempt, or the next call, goes on from there where the server
-    can.
+    What has come so far lies in `target`.part; the next attempt, or the next call, resumes there if the server can.
 
     Args:
         url: http or https.
-        target: the file to make; its folder must exist.
+        target: its folder must exist.
         checksum: "sha256:<hex>" or "md5:<hex>" of the whole file.
-        most: bytes; a server that sends more is not listened to.
+        max_bytes: a download of more is broken off.
         retries: attempts after the first that failed.
-        patience: seconds without a byte after which an attempt is given up.
+        timeout: seconds without a byte after which an attempt is given up.
         backoff: seconds before the first retry, doubled for each one more.
 
     Raises:
-        LabError: if it cannot be had, or is not what was expected; nothing stands under `target` then.
+        LabError: if it cannot be downloaded, or has another checksum; `target` is not written then.
         ValueError: for another kind of address or checksum.
+
+    Returns:
+        `target`.
     """
-    refuse_address(url)
+    require_web_address(url)
     if checksum.partition(":")[0] not in ("sha256", "md5"):
         raise ValueError(f"checksum must be sha256:<hex> or md5:<hex>, got {checksum!r}")
     part = target.with_name(target.name + ".part")
     with FileLock(f"{target}.lock"):
-        if target.is_file() and _digest(target, checksum) == checksum:
+        if target.is_file() and _compute_checksum(target, checksum) == checksum:
             return target
         reason = ""
         for attempt in range(retries + 1):
@@ -64,11 +66,10 @@ def download(
                 time.sleep(backoff * 2 ** (attempt - 1))
             resumed = part.exists() and part.stat().st_size > 0
             try:
-                _fetch(url, part, most, patience)
-                came = _digest(part, checksum)
+                _fetch(url, part, max_bytes, timeout)
+                came = _compute_checksum(part, checksum)
                 if came == checksum:
-                    part.replace(target)
-                    return target
+                    return part.replace(target)
                 part.unlink()
             except _RetryError as error:
                 reason = str(error)
@@ -80,14 +81,14 @@ def download(
             reason = f"its checksum is {came}, expected {checksum}"
             if not resumed:  # a whole file, and a wrong one: asking again would give the same
                 break
-        raise _failed(url, reason)
+        raise _download_error(url, reason)
 
 
-def refuse_address(url: str) -> None:
-    """Sees to it that an address is one of the web: a file's or another program's is not for a config to name.
+def require_web_address(url: str) -> None:
+    """Refuses any address but http and https, so that a config can name no local file.
 
     Raises:
-        ValueError: for another one.
+        ValueError: for another address.
     """
     try:
         scheme = urlsplit(url).scheme
@@ -98,7 +99,7 @@ def refuse_address(url: str) -> None:
 
 
 class _WebOnly(urllib.request.HTTPRedirectHandler):
-    """Follows a server to another one, but not to ftp, which urllib's own would."""
+    """Follows redirects to http and https alone; urllib's own handler also follows them to ftp."""
 
     def redirect_request(
         self,
@@ -110,13 +111,13 @@ class _WebOnly(urllib.request.HTTPRedirectHandler):
         newurl: str,
     ) -> urllib.request.Request | None:
         try:
-            refuse_address(newurl)
+            require_web_address(newurl)
         except ValueError as error:
-            raise _failed(req.full_url, f"the server sends us elsewhere: {error}") from error
+            raise _download_error(req.full_url, f"the server sends us elsewhere: {error}") from error
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _failed(url: str, reason: str) -> LabError:
+def _download_error(url: str, reason: str) -> LabError:
     words = printable(" ".join(reason.split()))
     return LabError(
         f"cannot download {printable(url)}: {words}. Fetch it by hand and give its folder, e.g. data.root=FOLDER, or "
@@ -124,18 +125,18 @@ def _failed(url: str, reason: str) -> LabError:
     )
 
 
-def _fetch(url: str, part: Path, most: int, patience: float) -> None:
-    """Adds to `part` until the server says that it is whole."""
+def _fetch(url: str, part: Path, max_bytes: int, timeout: float) -> None:
+    """Appends to `part` what it lacks of the file."""
     have = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "siamese-lab", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the scheme was checked
     try:
-        with _opened(request, patience) as answer:
-            start, total = _extent(answer, part, have)
-            if total is not None and total > most:
-                raise _failed(url, f"the server announces {total:,} bytes, more than {most:,}")
+        with _open(request, timeout) as answer:
+            start, total = _content_range(answer, part, have)
+            if total is not None and total > max_bytes:
+                raise _download_error(url, f"the server announces {total:,} bytes, more than {max_bytes:,}")
             with (
                 part.open("r+b" if start else "wb") as out,
                 progress(f"downloading {part.stem}", total, bytes_=True) as advance,
@@ -144,11 +145,11 @@ def _fetch(url: str, part: Path, most: int, patience: float) -> None:
                 out.truncate()
                 advance(start)
                 at = start
-                for block in _blocks(answer):
+                for block in _read_blocks(answer):
                     at += len(block)
-                    if at > most:
+                    if at > max_bytes:
                         part.unlink()  # no part of the file that is wanted
-                        raise _failed(url, f"more than {most:,} bytes came")
+                        raise _download_error(url, f"more than {max_bytes:,} bytes came")
                     out.write(block)
                     advance(len(block))
     except urllib.error.HTTPError as error:
@@ -158,7 +159,7 @@ def _fetch(url: str, part: Path, most: int, patience: float) -> None:
             part.unlink(missing_ok=True)
             raise _RetryError("the part that was there did not fit the server's file") from error
         if error.code < 500 and error.code not in (408, 429):
-            raise _failed(url, f"the server answers {error.code} {error.reason}") from error
+            raise _download_error(url, f"the server answers {error.code} {error.reason}") from error
         raise _RetryError(f"the server answers {error.code} {error.reason}") from error
     except (urllib.error.URLError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
@@ -167,9 +168,9 @@ def _fetch(url: str, part: Path, most: int, patience: float) -> None:
         raise _RetryError(f"{at:,} of {total:,} bytes came")
 
 
-def _opened(request: urllib.request.Request, patience: float) -> http.client.HTTPResponse:
+def _open(request: urllib.request.Request, timeout: float) -> http.client.HTTPResponse:
     try:
-        answer = urllib.request.build_opener(_WebOnly).open(request, timeout=patience)
+        answer = urllib.request.build_opener(_WebOnly).open(request, timeout=timeout)
         return cast(http.client.HTTPResponse, answer)
     except (urllib.error.URLError, http.client.HTTPException):
         raise
@@ -177,24 +178,22 @@ def _opened(request: urllib.request.Request, patience: float) -> http.client.HTT
         raise _RetryError(str(error) or type(error).__name__) from error
 
 
-def _extent(answer: http.client.HTTPResponse, part: Path, have: int) -> tuple[int, int | None]:
-    """Where in the file the answer begins, and the length of the whole file; None for one that is not said, or is no
-    number.
-    """
+def _content_range(answer: http.client.HTTPResponse, part: Path, have: int) -> tuple[int, int | None]:
+    """Where in the file the answer begins, and the length of the whole file, None if unknown."""
     if answer.status == 206:
         extent, _, total = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
         if extent.partition("-")[0] == str(have):
-            return have, _number(total)
+            return have, _parse_length(total)
         part.unlink(missing_ok=True)  # the whole of it is asked for next
         raise _RetryError("the server answered with another part of the file than was asked")
-    return 0, _number(answer.headers.get("Content-Length", ""))
+    return 0, _parse_length(answer.headers.get("Content-Length", ""))
 
 
-def _number(text: str) -> int | None:
+def _parse_length(text: str) -> int | None:
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
 
 
-def _blocks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
+def _read_blocks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
     while True:
         try:
             block = answer.read1(BLOCK)
@@ -205,7 +204,8 @@ def _blocks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
         yield block
 
 
-def _digest(file: Path, checksum: str) -> str:
+def _compute_checksum(file: Path, checksum: str) -> str:
     kind = checksum.partition(":")[0]
     with file.open("rb") as data:
-        return f"{kind}:{hashlib.file_digest(data, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()}"
+        digest = hashlib.file_digest(data, lambda: hashlib.new(kind, usedforsecurity=False))
+    return f"{kind}:{digest.hexdigest()}"

@@ -1,4 +1,4 @@
-"""One image file -> one uint8 array: every format and mode that people have, and nothing that can hurt."""
+"""One image file of any common format and mode -> one uint8 array, with limits against hostile files."""
 
 import io
 import threading
@@ -73,40 +73,31 @@ class Fit:
         Raises:
             BrokenImageError: with the reason.
         """
-        return self.array(self.opened(data))
+        return self.to_array(self.decode(data))
 
-    def opened(self, data: bytes) -> Image.Image:
+    def decode(self, data: bytes) -> Image.Image:
         """Decodes the bytes of a file to an upright, opaque image of its own size, L or RGB.
 
         Raises:
             BrokenImageError: with the reason.
         """
-        with quiet():
+        with handle_pillow_warnings():
             try:
                 image = self._open(data)
                 image.load()
-                return self._plain(ImageOps.exif_transpose(image) if _turned(image) else image)
+                return self._to_opaque(ImageOps.exif_transpose(image) if _is_rotated(image) else image)
             except BrokenImageError:
                 raise
-            except (
-                Exception
-            ) as error:  # decoders fail in many ways: OSError, SyntaxError, zlib.error, struct.error, ...
-                reason = (
-                    "truncated"
-                    if "truncated" in str(error).lower()
-                    else f"cannot be decoded ({error or type(error).__name__})"
-                )
-                raise BrokenImageError(reason) from error
+            except Exception as error:  # decoders also raise SyntaxError, zlib.error, struct.error, ...
+                if "truncated" in str(error).lower():
+                    raise BrokenImageError("truncated") from error
+                raise BrokenImageError(f"cannot be decoded ({error or type(error).__name__})") from error
 
-    def array(self, image: Image.Image) -> NDArray[np.uint8]:
+    def to_array(self, image: Image.Image) -> NDArray[np.uint8]:
         """An opened image fitted to the size, (channels, height, width)."""
-        image = self._sized(image)
-        pixels = (
-            np.frombuffer(image.tobytes(), dtype=np.uint8)
-            .reshape(image.height, image.width, self.channels)
-            .transpose(2, 0, 1)
-        )
-        return np.ascontiguousarray(255 - pixels if self.invert else pixels)
+        image = self._resize_to_fit(image)
+        pixels = np.frombuffer(image.tobytes(), dtype=np.uint8).reshape(image.height, image.width, self.channels)
+        return np.ascontiguousarray((255 - pixels if self.invert else pixels).transpose(2, 0, 1))
 
     def _open(self, data: bytes) -> Image.Image:
         if not data:
@@ -125,19 +116,13 @@ class Fit:
         if (image.format, image.mode) == ("TIFF", "I"):
             raise BrokenImageError(WIDE)
         if isinstance(self.size, tuple) and image.format == "JPEG":
-            image.draft(None, self._enough(width, height))  # decodes large photographs at 1/2, 1/4 or 1/8
+            image.draft(None, _draft_size(self.size, width, height))  # decodes large photographs at 1/2, 1/4 or 1/8
         return image
 
-    def _enough(self, width: int, height: int) -> tuple[int, int]:
-        """Pixels (width, height) that still leave twice the wanted resolution, whichever way the image is turned."""
-        side = 2 * max(self.size)  # type: ignore[arg-type]
-        scale = side / min(width, height)
-        return int(np.ceil(width * scale)), int(np.ceil(height * scale))
-
-    def _sized(self, image: Image.Image) -> Image.Image:
-        if self.size is None or (image.height, image.width) == self.size:
+    def _resize_to_fit(self, image: Image.Image) -> Image.Image:
+        if not isinstance(self.size, tuple) or (image.height, image.width) == self.size:
             return image
-        height, width = self.size  # type: ignore[misc]
+        height, width = self.size
         if self.fit == "squash":
             return _resize(image, width, height)
         ratios = (width / image.width, height / image.height)
@@ -155,17 +140,15 @@ class Fit:
         canvas.paste(inner, (left, top))
         return canvas
 
-    def _plain(self, image: Image.Image) -> Image.Image:
-        """Any mode -> L or RGB, opaque."""
+    def _to_opaque(self, image: Image.Image) -> Image.Image:
+        """Any mode -> L or RGB, transparent pixels filled with the background."""
         wanted = "L" if self.channels == 1 else "RGB"
         if image.mode.startswith("I"):
-            image = _eight_bits(image)
+            image = _to_8_bits(image)
         elif image.mode == "P" and image.palette is None:
             raise BrokenImageError("its palette is missing")
         elif image.mode == "F":
-            raise BrokenImageError(
-                "pixels are floating-point numbers, whose range is unknown: save it with 8 or 16 bits"
-            )
+            raise BrokenImageError("pixels are floating-point numbers of unknown range: save it with 8 or 16 bits")
         if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
             image = image.convert("RGBA")
             ground = Image.new("RGBA", image.size, (self.background,) * 3 + (255,))
@@ -175,22 +158,26 @@ class Fit:
         return image.convert(wanted)
 
 
-def _turned(image: Image.Image) -> bool:
+def _draft_size(wanted: tuple[int, ...], width: int, height: int) -> tuple[int, int]:
+    """Pixels (width, height) that still leave twice the wanted resolution, whichever way the image is turned."""
+    scale = 2 * max(wanted) / min(width, height)
+    return int(np.ceil(width * scale)), int(np.ceil(height * scale))
+
+
+def _is_rotated(image: Image.Image) -> bool:
     try:
         return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
     except Exception as error:
-        raise BrokenImageError(
-            "its EXIF block, which would say how it is turned, cannot be read: save it without"
-        ) from error
+        raise BrokenImageError("its EXIF block (orientation) cannot be read: save it without") from error
 
 
 def _resize(image: Image.Image, width: int, height: int) -> Image.Image:
-    """With a filter that covers every source pixel where it reduces."""
+    # HAMMING covers every source pixel where it reduces
     reduces = width <= image.width and height <= image.height
     return image.resize((width, height), Image.Resampling.HAMMING if reduces else Image.Resampling.BICUBIC)
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def _to_8_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.int64)
     if values.size and (values.min() < 0 or values.max() > 65535):
         raise BrokenImageError(WIDE)
@@ -201,11 +188,11 @@ _lock, _guards, _entered = threading.Lock(), [warnings.catch_warnings()], 0
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Pillow's warnings silenced, its bomb warning made an error, while any thread decodes.
+def handle_pillow_warnings() -> Iterator[None]:
+    """Silences Pillow's warnings and makes its decompression-bomb warning an error while any thread decodes.
 
-    `warnings.catch_warnings` alone is not safe in a pool: the filters are the process's, so the first thread sets them
-    and the last one puts them back.
+    `warnings.catch_warnings` alone is not safe in a pool, since the filters belong to the process: the first thread
+    sets them, the last one restores them.
     """
     global _entered
     with _lock:

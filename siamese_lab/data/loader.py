@@ -1,4 +1,4 @@
-"""Batches out of memory: no collating, one indexing a batch."""
+"""Batches gathered from the decoded images by one indexing each, without collating."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -12,15 +12,14 @@ from siamese_lab.structures.batch import Batch, DrawnBatch
 from siamese_lab.structures.contracts import Sampling
 from siamese_lab.structures.samples import Samples
 
-AHEAD = 2  # batches that each worker has in hand
+AHEAD = 2  # batches that each worker gathers in advance
 
 
 class BatchLoader:
-    """What Lightning iterates: the sampling's batches of the training part, gathered whole.
+    """The train loader that Lightning iterates: the sampling's batches, gathered whole.
 
-    Nothing is drawn before the first `next`, so that a callback can still set the epoch and the mined table when an
-    epoch starts. A batch is a function of the epoch, the step and the table: neither the workers nor where an epoch is
-    entered changes it.
+    Nothing is drawn before the first `next`, so a callback can still set the epoch and the mined table when an epoch
+    starts. A batch is a function of epoch, step and table, whatever the workers and wherever a resumed epoch begins.
 
     Args:
         samples: the data set.
@@ -34,7 +33,7 @@ class BatchLoader:
     def __init__(self, samples: Samples, ids: Tensor, labels: Tensor, sampling: Sampling, workers: int = 0) -> None:
         self.samples, self.ids, self.labels, self.sampling, self.workers = samples, ids, labels, sampling, workers
         self.epoch = 0
-        self.start = 0  # batches of the epoch that a resumed run has behind it
+        self.start = 0  # batches of the epoch done before a resume
         self.table: Tensor | None = None
 
     def __len__(self) -> int:

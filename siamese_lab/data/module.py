@@ -1,4 +1,4 @@
-"""The data as Lightning wants them."""
+"""The training data as a LightningDataModule."""
 
 import pytorch_lightning as pl
 from torch import Tensor

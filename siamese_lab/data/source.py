@@ -14,7 +14,7 @@ from siamese_lab.data.images import MAX_BYTES, BrokenImageError
 
 @dataclass(frozen=True)
 class Source:
-    """One image's bytes, not read yet.
+    """The bytes of one image, not read yet.
 
     Args:
         name: shown to the user, and in `Samples.files`; "/" between folders.
@@ -28,8 +28,9 @@ class Source:
 
 
 def file_source(path: Path, name: str) -> Source:
-    """A file on disk; its bytes are read when they are wanted. A pipe or a device is never opened: it could block, or
-    give for ever.
+    """A file on disk, read when its bytes are asked for.
+
+    A pipe or a device is never opened: it could block, or never end.
 
     Raises:
         OSError: if there is none.
@@ -38,9 +39,8 @@ def file_source(path: Path, name: str) -> Source:
     try:
         about = path.stat()
         if not stat.S_ISREG(about.st_mode):
-            reason = (
-                "a folder" if stat.S_ISDIR(about.st_mode) else "not a regular file but a pipe, a socket or a device"
-            )
+            other = "not a regular file but a pipe, a socket or a device"
+            reason = "a folder" if stat.S_ISDIR(about.st_mode) else other
         elif about.st_size > MAX_BYTES:
             reason = f"a file of {about.st_size:,} bytes, more than {MAX_BYTES:,}"
     except OSError as error:
@@ -54,7 +54,7 @@ def file_source(path: Path, name: str) -> Source:
     return Source(name, f"{path.absolute()}:{about.st_size}:{about.st_mtime_ns}", read)
 
 
-def folder_at(root: str | Path, wanted: str) -> Path:
+def data_folder(root: str | Path, wanted: str) -> Path:
     """The folder that `data.root` names.
 
     Args:
@@ -78,6 +78,6 @@ def folder_at(root: str | Path, wanted: str) -> Path:
     raise LabError(f"data.root {printable(root)} {reason}: give {wanted}")
 
 
-def stamp(sources: Sequence[Source]) -> str:
+def joint_stamp(sources: Sequence[Source]) -> str:
     """One hash of the names and stamps of all sources, in their order."""
     return hashlib.sha256(json.dumps([[s.name, s.stamp] for s in sources]).encode()).hexdigest()

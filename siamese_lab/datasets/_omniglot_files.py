@@ -14,7 +14,7 @@ from siamese_lab.data.archive import Archive
 from siamese_lab.data.cache import cache_folder
 from siamese_lab.data.download import download
 from siamese_lab.data.images import BrokenImageError
-from siamese_lab.data.source import Source, file_source, folder_at, stamp
+from siamese_lab.data.source import Source, data_folder, file_source, joint_stamp
 
 PLACES = (
     "",
@@ -72,7 +72,7 @@ def locate(given: str | Path) -> dict[str, Path]:
     Raises:
         LabError: if it is not there, lacks one of the first two, or has neither a file nor a folder under their names.
     """
-    root = folder_at(
+    root = data_folder(
         given, "a folder with images_background and images_evaluation, as zips or unpacked, or null to download them"
     )
     found: dict[str, Path] = {}
@@ -105,7 +105,7 @@ def key(paths: Iterable[Path]) -> str:
     for path in paths:
         try:
             if path.is_dir():
-                every.append(stamp(list(_files(path))))
+                every.append(joint_stamp(list(_files(path))))
             else:
                 with path.open("rb") as data:
                     every.append(hashlib.file_digest(data, "sha256").hexdigest())

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import nearest, printable
+from siamese_lab.data.decode import decode_images
 from siamese_lab.data.images import Fit
-from siamese_lab.data.source import folder_at, stamp
-from siamese_lab.data.store import decoded
+from siamese_lab.data.source import data_folder, joint_stamp
 from siamese_lab.datasets._fingerprint import fingerprint
 from siamese_lab.datasets._image_tree import find_images
 from siamese_lab.datasets._split import refuse_overlap, split_by
@@ -102,9 +102,9 @@ class Folder:
                 refused, images of unlike sizes where no size is given, a link to nothing or round in a circle, or an
                 identity in two parts.
         """
-        root = folder_at(self.root, "the folder that holds one folder of images per identity")
+        root = data_folder(self.root, "the folder that holds one folder of images per identity")
         sources = find_images(root)
-        store = decoded("folder", lambda: sources, stamp(sources), self.fit, self.broken, printable(root))
+        store = decode_images("folder", lambda: sources, joint_stamp(sources), self.fit, self.broken, printable(root))
         files: list[str] = store.extra["names"]
         fixed = self._has_part_folders(files)
         homes = [name.rpartition("/")[0].partition("/")[2] if fixed else name.rpartition("/")[0] for name in files]

@@ -1,7 +1,6 @@
 """The embedded data set: letters of many scripts, drawn from matplotlib's own fonts, without a download."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +8,7 @@ from PIL import features
 
 from siamese_lab.data.cache import progress
 from siamese_lab.data.images import Fit
-from siamese_lab.data.store import Images, stored
+from siamese_lab.data.store import Extra, Images, open_store
 from siamese_lab.datasets._fingerprint import fingerprint
 from siamese_lab.datasets._glyph_hands import distort, soften
 from siamese_lab.datasets._glyph_shapes import font_files, letter_shapes
@@ -83,7 +82,7 @@ class Glyphs:
         fonts = [[file.name, file.stat().st_size] for file in font_files()]
         drawing = [VERSION, fonts, features.version_module("pil"), features.version("freetype2")]
         key = [*drawing, self.size, self.images_per_class, float(self.strength), self.parts, self.seed]
-        store = stored("glyphs", key, self._draw)
+        store = open_store("glyphs", key, self._draw)
         names, scripts = store.extra["names"], store.extra["scripts"]
         labels = torch.arange(len(names)).repeat_interleave(self.images_per_class)
         split = torch.tensor(store.extra["parts"], dtype=torch.int64)[labels]
@@ -100,7 +99,7 @@ class Glyphs:
             fingerprint=fingerprint(store.content, names, labels, split),
         )
 
-    def _draw(self, extra: dict[str, Any]) -> Iterator[Images]:
+    def _draw(self, extra: Extra) -> Iterator[Images]:
         extra |= {"names": [], "scripts": [], "parts": []}
         pictures: list[torch.Tensor] = []
         for part, found in zip((TRAIN, VAL, TEST), letter_shapes(self.parts), strict=True):

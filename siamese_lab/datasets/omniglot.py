@@ -8,9 +8,9 @@ from torch import Tensor
 
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import printable
-from siamese_lab.data.download import refuse_address
+from siamese_lab.data.decode import decode_images
+from siamese_lab.data.download import require_web_address
 from siamese_lab.data.images import Fit
-from siamese_lab.data.store import decoded
 from siamese_lab.datasets import _omniglot_files as omniglot_files
 from siamese_lab.datasets._fingerprint import fingerprint
 from siamese_lab.datasets._split import shuffled
@@ -91,7 +91,7 @@ class Omniglot:
         if not 0 <= validation_characters <= 1198:
             raise ValueError(f"validation_characters must be 0 to 1198 of the 1200, got {validation_characters}")
         if root is None:
-            refuse_address(address)
+            require_web_address(address)
         self.root, self.split, self.quarter_turns, self.address = root, split, quarter_turns, address
         self.fit = Fit(size if isinstance(size, int) else tuple(size), fit=fit, invert=True)
         self.validation_alphabets, self.validation_characters = validation_alphabets, validation_characters
@@ -106,7 +106,7 @@ class Omniglot:
         root = omniglot_files.fetch(self.address) if self.root is None else self.root
         paths = omniglot_files.locate(root)
         sets = {part: paths[part] for part in omniglot_files.CHARACTERS}
-        store = decoded(
+        store = decode_images(
             "omniglot",
             lambda: omniglot_files.drawings(sets),
             omniglot_files.key(sets.values()),
@@ -202,7 +202,7 @@ def _encode_turned(codes: Tensor, turn: Tensor, names: tuple[str, ...]) -> tuple
 
 def _official_runs(path: Path, row_of: dict[str, int]) -> Episodes:
     """The 20 runs, each image found among the drawings by its bits."""
-    images = decoded(
+    images = decode_images(
         "omniglot-runs",
         lambda: [source for name, source in sorted(omniglot_files.runs(path).items()) if name.endswith(".png")],
         omniglot_files.key([path]),

@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 
 from siamese_lab.core.errors import LabError
+from siamese_lab.data.decode import decode_images
 from siamese_lab.data.images import Fit
-from siamese_lab.data.source import Source, file_source, stamp
-from siamese_lab.data.store import decoded, stored
+from siamese_lab.data.source import Source, file_source, joint_stamp
+from siamese_lab.data.store import open_store
 from tests import _commands
 
 
@@ -36,7 +37,7 @@ def images(tmp_path):
 
 def opened(folder: Path, broken: str = "refuse", fit: Fit | None = None):
     sources = [file_source(path, path.name) for path in sorted(folder.iterdir())]
-    return decoded("test", lambda: sources, stamp(sources), fit or Fit(8), broken, str(folder))
+    return decode_images("test", lambda: sources, joint_stamp(sources), fit or Fit(8), broken, str(folder))
 
 
 def test_order_shape_and_content(images):
@@ -121,7 +122,7 @@ def test_a_failed_build_leaves_nothing(cache):
         raise RuntimeError("stopped")
 
     with pytest.raises(RuntimeError):
-        stored("test", 1, chunks)
+        open_store("test", 1, chunks)
     assert not [file for file in cache.glob("store/*") if file.suffix != ".lock"]
 
 
@@ -129,7 +130,7 @@ def test_unwritable_cache_is_said(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SIAMESE_LAB_CACHE", str(tmp_path / "file"))
     with pytest.raises(LabError, match="SIAMESE_LAB_CACHE"):
-        stored("test", 1, lambda extra: [])
+        open_store("test", 1, lambda extra: [])
 
 
 def test_tiny_and_large_images_give_the_same_in_threads(tmp_path):
@@ -138,7 +139,7 @@ def test_tiny_and_large_images_give_the_same_in_threads(tmp_path):
     for index, image in enumerate(pixels):
         Image.fromarray(image).save(tmp_path / f"{index:02}.png")
     sources = [file_source(path, path.name) for path in sorted(tmp_path.glob("*.png"))]
-    store = decoded("test", lambda: sources, stamp(sources), Fit(None), "refuse", "here")
+    store = decode_images("test", lambda: sources, joint_stamp(sources), Fit(None), "refuse", "here")
     assert (store.images[:, 0].numpy() == pixels).all()
 
 
@@ -148,7 +149,7 @@ LARGE = """
     from PIL import Image
     from siamese_lab.data.images import Fit
     from siamese_lab.data.source import Source
-    from siamese_lab.data.store import decoded
+    from siamese_lab.data.decode import decode_images
 
     def anonymous():
         line = next(line for line in open("/proc/self/status") if line.startswith("RssAnon"))
@@ -161,7 +162,7 @@ LARGE = """
     fit = Fit(512, channels=3)
     fit(data)
     before = anonymous()
-    store = decoded("large", lambda: sources, "key", fit, "refuse", "here")
+    store = decode_images("large", lambda: sources, "key", fit, "refuse", "here")
     most = anonymous()
     for ids in torch.arange(400).split(8):
         batch = store.images[ids]
@@ -182,12 +183,12 @@ def test_two_processes_build_once(tmp_path):
     code = """
         import sys, time
         import numpy as np
-        from siamese_lab.data.store import stored
+        from siamese_lab.data.store import open_store
         def chunks(extra):
             open(sys.argv[1], "w").close()
             time.sleep(1)
             yield np.ones((3, 1, 4, 4), np.uint8)
-        stored("twice", 1, chunks)
+        open_store("twice", 1, chunks)
     """
     building = tmp_path / "building"
     other = _commands.start(["-c", textwrap.dedent(code), str(building)])
@@ -198,7 +199,7 @@ def test_two_processes_build_once(tmp_path):
     def never(extra):
         raise AssertionError("built twice")
 
-    assert int(stored("twice", 1, never).images.sum()) == 48  # waited for the other
+    assert int(open_store("twice", 1, never).images.sum()) == 48  # waited for the other
     assert other.wait() == 0
 
 
@@ -206,5 +207,5 @@ def test_source_that_vanishes_is_named(images):
     sources = [file_source(path, path.name) for path in sorted(images.iterdir())]
     (images / "04.png").unlink()
     with pytest.raises(LabError, match=r"04\.png: No such file"):
-        decoded("test", lambda: sources, stamp(sources), Fit(8), "refuse", str(images))
+        decode_images("test", lambda: sources, joint_stamp(sources), Fit(8), "refuse", str(images))
     assert isinstance(sources[0], Source)

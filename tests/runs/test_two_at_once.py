@@ -54,7 +54,7 @@ def ended(process):
 STORE = """
 import sys, time
 import numpy as np
-from siamese_lab.data.store import stored
+from siamese_lab.data.store import open_store
 
 def chunks(extra):
     extra["by"] = sys.argv[1]
@@ -63,7 +63,7 @@ def chunks(extra):
         time.sleep(float(sys.argv[2]))
         yield np.full((8, 1, 4, 4), part, np.uint8)
 
-made = stored("both", "key", chunks)
+made = open_store("both", "key", chunks)
 print("got", made.content, made.extra["by"], tuple(made.images.shape), flush=True)
 """
 

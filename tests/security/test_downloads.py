@@ -195,9 +195,9 @@ def check(server, tmp_path, monkeypatch):
     def run(*behaviours, address=None):
         server.behaviours = list(behaviours)
         # seconds; a busy machine is no server that stalls
-        patience = 1.0 if {stalls, silent} & set(behaviours) else 30.0
+        timeout = 1.0 if {stalls, silent} & set(behaviours) else 30.0
         # else a server that is down is waited for, 15 s
-        quick = partial(download.download, retries=3, patience=patience, backoff=0.01)
+        quick = partial(download.download, retries=3, timeout=timeout, backoff=0.01)
         monkeypatch.setattr(omniglot_files, "download", quick)
         address = address or f"http://127.0.0.1:{server.server_port}/python"
         return command("check", "data=omniglot", f"data.address='{address}'", *QUICK, *SMALL_OMNIGLOT)
