@@ -1,5 +1,3 @@
-"""Augmentation of a whole batch on the device, with a transform of its own for each image."""
-
 import math
 from collections.abc import Mapping
 
@@ -7,17 +5,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from siamese_lab.core.checks import require_within
 from siamese_lab.core.random import generator
 
-VIEWS_SEED = 9001  # the views of an evaluation are the same in every run
+VIEWS_SEED = 9001  # of the views in evaluation: the same in every run
 
 
 class Affine:
-    """Random rotation, shear, scale and shift about the centre, each drawn on its own for each image, bilinear, zeros
-    outside.
+    """Random rotation, shear, scale and shift about the centre, drawn for each image; bilinear, zeros outside.
 
-    Parameters are drawn on the CPU for the whole global batch, so that they do not depend on the device or the number
-    of processes.
+    Parameters are drawn on the CPU for the whole global batch, independent of the device and the number of processes.
 
     Source: Koch, Zemel, Salakhutdinov, 2015, section 4.2: each component is kept with p = 0.5.
 
@@ -45,13 +42,10 @@ class Affine:
     def __init__(
         self, rotate: float = 10.0, shear: float = 0.3, scale: float = 0.2, shift: float = 0.02, p: float = 0.5
     ) -> None:
-        if not 0 <= rotate <= 180:
-            raise ValueError(f"rotate must lie in [0, 180] degrees, got {rotate}")
+        require_within("rotate", rotate, "[0, 180]", "it is the largest angle in degrees")
         for name, value in (("shear", shear), ("scale", scale), ("shift", shift)):
-            if not 0 <= value < 1:
-                raise ValueError(f"{name} must lie in [0, 1), got {value}")
-        if not 0 <= p <= 1:
-            raise ValueError(f"p must lie in [0, 1], got {p}: it is the chance of each component")
+            require_within(name, value, "[0, 1)", "it is the largest share")
+        require_within("p", p, "[0, 1]", "it is the chance of each component")
         self.rotate, self.shear, self.scale, self.shift, self.p = rotate, shear, scale, shift, p
 
     def draw(self, n: int, g: torch.Generator) -> dict[str, Tensor]:
@@ -61,7 +55,7 @@ class Affine:
         return {"maps": self._maps(u * kept)}
 
     def views(self, n: int) -> dict[str, Tensor]:
-        """`maps` (n, 2, 3): the identity, and n - 1 fixed ones of half the strength, the same in every run."""
+        """`maps` (n, 2, 3): the identity and n - 1 fixed maps of half the strength, the same in every run."""
         u = torch.rand(n, 7, generator=generator(VIEWS_SEED)) - 0.5
         u[0] = 0
         return {"maps": self._maps(u)}
@@ -79,6 +73,5 @@ class Affine:
         cos, sin, one = angle.cos(), angle.sin(), torch.ones_like(angle)
         turn = torch.stack([cos, -sin, sin, cos], 1).view(-1, 2, 2)
         shear = torch.stack([one, sx, sy, one], 1).view(-1, 2, 2)
-        # output to input: a larger image is read from a smaller window
-        scale = torch.diag_embed(torch.stack([1 / cx, 1 / cy], 1))
+        scale = torch.diag_embed(torch.stack([1 / cx, 1 / cy], 1))  # output to input: the inverse
         return torch.cat([turn @ shear @ scale, 2 * self.shift * u[:, 5:, None]], 2)

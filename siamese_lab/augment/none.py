@@ -1,5 +1,3 @@
-"""No augmentation."""
-
 from collections.abc import Mapping
 
 import torch

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from siamese_lab.core.checks import require_positive
+
 
 class Head(nn.Module):
     """A linear map to `dim` dimensions, then the unit sphere if `normalise`.
@@ -11,7 +13,7 @@ class Head(nn.Module):
     Args:
         features: length of the trunk's output.
         dim: dimensions of an embedding, >= 1.
-        normalise: divide each embedding by its norm; distances between embeddings are then bounded (Euclidean: by 2).
+        normalise: divide each embedding by its norm.
 
     Raises:
         ValueError: if dim is not positive.
@@ -19,8 +21,7 @@ class Head(nn.Module):
 
     def __init__(self, features: int, dim: int, normalise: bool) -> None:
         super().__init__()
-        if not dim > 0:
-            raise ValueError(f"dim must be > 0, got {dim}: it is the number of dimensions of an embedding")
+        require_positive("dim", dim, "it is the number of dimensions of an embedding")
         self.linear = nn.Linear(features, dim)
         self.normalise = normalise
 
@@ -34,23 +35,18 @@ class Head(nn.Module):
 
 
 def count_features(trunk: nn.Module, shape: tuple[int, ...]) -> int:
-    """Length of what `trunk` makes of one image of `shape` (C, H, W).
+    """The number of features that `trunk` makes of one image of `shape` (C, H, W).
 
     Raises:
         ValueError: if the image is too small for the trunk.
     """
-    training = trunk.training
+    size, training = "x".join(map(str, shape)), trunk.training
     try:
         with torch.no_grad():  # eval: a dry run must not count in the batch statistics
             features = int(trunk.eval()(torch.zeros(1, *shape)).shape[1])
     except RuntimeError as error:
-        raise ValueError(
-            f"images of {'x'.join(map(str, shape))} do not fit this backbone: {error}; a larger data.size may"
-        ) from error
+        raise ValueError(f"images of {size} do not fit this backbone: {error}; a larger data.size may") from error
     if features == 0:
-        raise ValueError(
-            f"images of {'x'.join(map(str, shape))} are too small for this backbone: nothing is left; set a larger "
-            "data.size"
-        )
+        raise ValueError(f"images of {size} are too small for this backbone: nothing is left; set a larger data.size")
     trunk.train(training)
     return features

@@ -1,5 +1,3 @@
-"""The convolutional siamese network of Koch et al."""
-
 from collections import OrderedDict
 
 from torch import nn
@@ -8,7 +6,7 @@ SIZE = (1, 105, 105)
 
 
 class Koch(nn.Sequential):
-    """Koch's network to the letter: 38,947,648 parameters, 4,096 sigmoid outputs, not normalised.
+    """The convolutional network of Koch et al.: 38,947,648 parameters, 4,096 sigmoid outputs, not normalised.
 
     With `distance=weighted_l1` (4,096 weights) and `loss=bce` (1 bias) it is the whole model of the paper: 38,951,745
     parameters.
@@ -39,8 +37,7 @@ class Koch(nn.Sequential):
         if tuple(shape) != SIZE:
             raise ValueError(
                 f"this network needs images of 1x105x105, got {'x'.join(map(str, shape))}: e.g. data=omniglot "
-                "data.size=105, or "
-                "data=folder data.size=105 data.channels=1"
+                "data.size=105, or data=folder data.size=105 data.channels=1"
             )
         trunk = nn.Sequential(
             nn.Conv2d(1, 64, 10),  # -> (64, 96, 96)

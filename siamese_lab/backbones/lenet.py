@@ -1,15 +1,15 @@
-"""LeNet with rectified units."""
-
 from collections import OrderedDict
 
 from torch import nn
 
 from siamese_lab.backbones._head import Head, count_features
+from siamese_lab.core.checks import require_positive
 
 
 class LeNet(nn.Sequential):
-    """Two convolutions 5x5 of 20 and 50 channels with maximum over 2x2, a hidden layer, a linear head. No batch
-    statistics.
+    """LeNet with ReLU: two convolutions 5x5 of 20 and 50 channels with maximum over 2x2, a hidden layer, a linear head.
+
+    It has no batch normalisation.
 
     Source: LeCun et al., Proceedings of the IEEE 86(11), 1998, in the widths that are usual for siamese digits.
 
@@ -33,16 +33,10 @@ class LeNet(nn.Sequential):
     """
 
     def __init__(self, *, shape: tuple[int, ...], hidden: int = 500, dim: int = 64, normalise: bool = True) -> None:
-        if not hidden > 0:
-            raise ValueError(f"hidden must be > 0, got {hidden}: it is the number of units of the hidden layer")
-        convolutions = [
-            nn.Conv2d(shape[0], 20, 5),
-            nn.MaxPool2d(2),
-            nn.ReLU(),
-            nn.Conv2d(20, 50, 5),
-            nn.MaxPool2d(2),
-            nn.ReLU(),
-        ]
+        require_positive("hidden", hidden, "it is the number of units of the hidden layer")
+        first = [nn.Conv2d(shape[0], 20, 5), nn.MaxPool2d(2), nn.ReLU()]
+        second = [nn.Conv2d(20, 50, 5), nn.MaxPool2d(2), nn.ReLU()]
+        convolutions = [*first, *second]
         features = count_features(nn.Sequential(*convolutions, nn.Flatten()), shape)
         trunk = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(features, hidden), nn.ReLU())
         super().__init__(OrderedDict(trunk=trunk, head=Head(hidden, dim, normalise)))

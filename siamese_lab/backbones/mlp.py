@@ -1,5 +1,3 @@
-"""Fully connected network."""
-
 from collections import OrderedDict
 from itertools import pairwise
 from math import prod

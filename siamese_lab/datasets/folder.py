@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from siamese_lab.core.checks import require_choice
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import nearest, printable
 from siamese_lab.data.decode import decode_images
@@ -76,12 +77,10 @@ class Folder:
         min_images: int = 2,
         broken: str = "refuse",
     ) -> None:
-        if disjoint not in ("label", "image"):
-            raise ValueError(f"disjoint must be label or image, got {disjoint!r}")
+        require_choice("disjoint", disjoint, ("label", "image"))
         if not min_images >= 1:
             raise ValueError(f"min_images must be at least 1, got {min_images}")
-        if broken not in ("refuse", "skip"):
-            raise ValueError(f"broken must be refuse or skip, got {broken!r}")
+        require_choice("broken", broken, ("refuse", "skip"))
         for name, share in (("val_share", val_share), ("test_share", test_share)):
             if not 0 <= share < 1:
                 raise ValueError(f"{name} must be a share of 0 to 1, got {share}")

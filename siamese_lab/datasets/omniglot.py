@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from siamese_lab.core.checks import require_choice
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import printable
 from siamese_lab.data.decode import decode_images
@@ -80,10 +81,8 @@ class Omniglot:
         split_seed: int = 0,
         address: str = ADDRESS,
     ) -> None:
-        if split not in ("lake", "koch", "vinyals"):
-            raise ValueError(f"split must be lake, koch or vinyals, got {split!r}")
-        if quarter_turns not in ("none", "train", "all"):
-            raise ValueError(f"quarter_turns must be none, train or all, got {quarter_turns!r}")
+        require_choice("split", split, ("lake", "koch", "vinyals"))
+        require_choice("quarter_turns", quarter_turns, ("none", "train", "all"))
         if isinstance(validation_alphabets, int) and not 0 <= validation_alphabets <= 28:
             raise ValueError(
                 f"validation_alphabets must be 0 to 28 of the 30, or their names, got {validation_alphabets}"

@@ -33,7 +33,7 @@ class Distance(Protocol):
         """Distances (N, M) of every row of a (N, D) to every row of b (M, D)."""
 
     def index(self) -> tuple[str, Callable[[Tensor], Tensor]] | None:
-        """How a nearest neighbour search can rank as this distance does, by matrix products alone.
+        """How a search by matrix products can rank as this distance does; None where none can.
 
-        "l2", "ip" or "cosine", and a map of embeddings (N, D) that comes first; None where there is none.
+        "l2", "ip" or "cosine", and a map of the embeddings (N, D) that comes first.
         """

@@ -12,8 +12,7 @@ TILE = 2**20  # numbers that a tile holds at once: 4 MiB in float32, which stay 
 def tiled(head: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor, width: int, tile: int = TILE) -> Tensor:
     """Distances (N, M) of the rows of a (N, D) to those of b (M, D), in memory of a few tiles beside the result.
 
-    Where there is more than one tile, each is computed again when its gradient is asked for, so that none of them is
-    kept.
+    Where there is more than one tile, each is computed again for its gradient, so that none is kept.
 
     Args:
         head: distances (n, m) of x (n, 1, D) to y (1, m, D).
@@ -28,13 +27,13 @@ def tiled(head: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor, width:
         return head(a[:, None], b[None])
     lines = []
     for x in a.split(rows):
-        line = [_again(head, x, y) for y in b.split(columns)]
+        line = [_checkpointed(head, x, y) for y in b.split(columns)]
         lines.append(torch.cat(line, 1) if len(line) > 1 else line[0])
     return torch.cat(lines)
 
 
-def _again(head: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
+def _checkpointed(head: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
     if not torch.is_grad_enabled():
         return head(x[:, None], y[None])
-    made: Tensor = checkpoint(head, x[:, None], y[None], use_reentrant=False, preserve_rng_state=False)
-    return made
+    distances: Tensor = checkpoint(head, x[:, None], y[None], use_reentrant=False, preserve_rng_state=False)
+    return distances

@@ -1,10 +1,9 @@
-"""Weighted chi-square distance."""
-
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from siamese_lab.core.checks import require_choice
 from siamese_lab.distances._contract import Property
 from siamese_lab.distances._tiled import tiled
 
@@ -12,17 +11,16 @@ from siamese_lab.distances._tiled import tiled
 class Chi2(nn.Module):
     """The chi-square distance with learned weights, the sum of w_k (f_k - g_k)^2 / (f_k + g_k), in (-inf, inf).
 
-    Its features f and g must not be negative, and an embedding's dimensions may be: they are made of the embeddings a
-    and b first. `relu` clamps at zero, which changes nothing behind a backbone that ends with a ReLU as DeepFace's
-    does; any other gives up what its embeddings hold below zero. `square` takes f = a^2: the features of a unit-norm
-    embedding then sum to 1, as a histogram's do, and a and -a are the same. Where both features are 0 a dimension adds
-    nothing. Weights start at 1 and may turn negative.
+    The features f and g of embeddings a and b must not be negative. `relu` clamps at zero, which changes nothing behind
+    a backbone that ends with a ReLU, as DeepFace's does. `square` takes f = a^2: the features of a unit-norm embedding
+    then sum to 1, as a histogram's do, and a and -a are the same. A dimension where both features are 0 adds nothing.
+    Weights start at 1 and may turn negative.
 
     Source: Taigman et al., CVPR 2014, section 4.1. Differs from it: the weights are learned with the network instead of
     by a linear SVM after it, and features are not divided by their largest value in the training set.
 
     Args:
-        dim: dimensions of an embedding (given by the backbone).
+        dim: dimensions of an embedding, given by the backbone.
         features: "relu" or "square".
 
     Raises:
@@ -42,10 +40,7 @@ class Chi2(nn.Module):
 
     def __init__(self, *, dim: int, features: Literal["relu", "square"] = "relu") -> None:
         super().__init__()
-        if features not in ("relu", "square"):
-            raise ValueError(
-                f"features must be relu or square, got {features!r}: chi-square compares numbers that are not negative"
-            )
+        require_choice("features", features, ("relu", "square"), "chi-square compares numbers that are not negative")
         self.features = features
         self.weight = nn.Parameter(torch.ones(dim))
 

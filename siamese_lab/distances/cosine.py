@@ -1,5 +1,3 @@
-"""Cosine distance."""
-
 from collections.abc import Callable
 
 from torch import Tensor, nn
@@ -9,8 +7,7 @@ from siamese_lab.distances._contract import Property
 
 
 class Cosine(nn.Module):
-    """The cosine distance 1 - cos(a, b), in [0, 2] everywhere (never [0, 1], never a similarity). A zero vector is at 1
-    from all.
+    """The cosine distance 1 - cos(a, b), in [0, 2]; a zero vector is at 1 from all.
 
     Examples:
         >>> import torch
@@ -25,7 +22,7 @@ class Cosine(nn.Module):
     properties: tuple[Property, ...] = (Property.NON_NEGATIVE, Property.COSINE)
 
     def index(self) -> tuple[str, Callable[[Tensor], Tensor]]:
-        """In whose order a search by matrix products finds neighbours: "cosine" of the mapped embeddings."""
+        """A search by "cosine" of the embeddings ranks as this distance does."""
         return "cosine", lambda z: z
 
     def pairwise(self, a: Tensor, b: Tensor) -> Tensor:

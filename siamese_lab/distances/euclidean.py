@@ -1,11 +1,8 @@
-"""Euclidean distance."""
-
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch.autograd.function import BackwardCFunction, FunctionCtx, once_differentiable
 from torch.nn import functional as F
 
 from siamese_lab.distances._contract import Property
@@ -14,8 +11,7 @@ from siamese_lab.distances._contract import Property
 class Euclidean(nn.Module):
     """The Euclidean distance ||a - b||, in [0, inf); at most 2 between unit-norm embeddings.
 
-    Where two embeddings are equal the gradient is zero, not NaN: the root of a squared distance below the smallest
-    normal number is not taken.
+    Where two embeddings are equal the gradient is zero, not NaN: squares below the smallest normal number count as 0.
 
     Examples:
         >>> import torch
@@ -30,7 +26,7 @@ class Euclidean(nn.Module):
     properties: tuple[Property, ...] = (Property.NON_NEGATIVE,)
 
     def index(self) -> tuple[str, Callable[[Tensor], Tensor]]:
-        """In whose order a search by matrix products finds neighbours: "l2" of the mapped embeddings."""
+        """A search by "l2" of the embeddings ranks as this distance does."""
         return "l2", lambda z: z
 
     def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
@@ -43,13 +39,16 @@ class Euclidean(nn.Module):
 
 
 def squared_matrix(a: Tensor, b: Tensor) -> Tensor:
-    """Squared Euclidean distances (N, M) by one matrix product; never below 0, and exactly 0 for the same object
-    against itself.
-    """
+    """Squared Euclidean distances (N, M) by one matrix product; >= 0, and exactly 0 of each row to itself if b is a."""
     squared = torch.addmm(a.square().sum(1)[:, None] + b.square().sum(1)[None, :], a, b.T, alpha=-2.0).clamp(min=0.0)
-    if a.data_ptr() == b.data_ptr() and a.stride() == b.stride():
+    if same_memory(a, b):
         squared = squared.fill_diagonal_(0.0)  # a distance to itself is not a rounding error
     return squared
+
+
+def same_memory(a: Tensor, b: Tensor) -> bool:
+    """Whether the rows of one are the first rows of the other."""
+    return a.data_ptr() == b.data_ptr() and a.stride() == b.stride()
 
 
 def root(squared: Tensor) -> Tensor:
@@ -59,19 +58,16 @@ def root(squared: Tensor) -> Tensor:
 
 
 class _Root(torch.autograd.Function):
-    """In fewer passes over the distances than masks before and after a root would take: they are what a loss on all
-    pairs waits for.
-    """
+    """Fewer passes over the distances than masks before and after a root: a loss on all pairs waits for them."""
 
     @staticmethod
-    def forward(ctx: Any, squared: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, squared: Tensor) -> Tensor:
         result = F.threshold(squared, torch.finfo(squared.dtype).tiny, 0.0).sqrt_()
         ctx.save_for_backward(result)
         return result
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        result: Tensor
+    def backward(ctx: BackwardCFunction, gradient: Tensor) -> Tensor:
         (result,) = ctx.saved_tensors
         return (gradient / result).mul_(0.5).masked_fill_(result == 0, 0.0)

@@ -1,9 +1,8 @@
-"""L1 distance through a hidden layer."""
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from siamese_lab.core.checks import require_positive
 from siamese_lab.distances._contract import Property
 from siamese_lab.distances._tiled import tiled
 
@@ -12,14 +11,13 @@ class HiddenL1(nn.Module):
     """The vector |a - b| through one hidden layer: d = v . relu(W |a - b| + c), in (-inf, inf).
 
     It starts near the L1 distance: every hidden unit begins as an L1 distance with random weights in [0, 2], and d as
-    their mean. Weights may turn negative in training. A constant that would shift every distance is the loss's:
-    `loss=bce` owns the bias of the logit.
+    their mean. Weights may turn negative in training. There is no bias on d: `loss=bce` owns the bias of the logit.
 
     Source: the head of Koch, Zemel, Salakhutdinov, ICML deep learning workshop 2015, section 3.1, with a hidden layer
     before its sum.
 
     Args:
-        dim: dimensions of an embedding (given by the backbone).
+        dim: dimensions of an embedding, given by the backbone.
         hidden: units of the hidden layer, >= 1.
 
     Raises:
@@ -40,10 +38,7 @@ class HiddenL1(nn.Module):
 
     def __init__(self, *, dim: int, hidden: int = 32) -> None:
         super().__init__()
-        if not hidden > 0:
-            raise ValueError(
-                f"hidden must be > 0, got {hidden}: it is how many units lie between the L1 vector and the distance"
-            )
+        require_positive("hidden", hidden, "it is the number of hidden units")
         self.weight = nn.Parameter(2.0 * torch.rand(hidden, dim))  # W
         self.bias = nn.Parameter(torch.zeros(hidden))  # c
         self.out = nn.Parameter(torch.full((hidden,), 1.0 / hidden))  # v

@@ -1,5 +1,3 @@
-"""City-block distance."""
-
 import torch
 from torch import Tensor, nn
 

@@ -1,24 +1,21 @@
-"""Learned Mahalanobis distance of low rank."""
-
 import torch
 from torch import Tensor, nn
 
 from siamese_lab.distances._contract import Property
-from siamese_lab.distances.euclidean import root, squared_matrix
+from siamese_lab.distances.euclidean import root, same_memory, squared_matrix
 
 
 class Mahalanobis(nn.Module):
     """The Euclidean distance after a learned linear map, ||L (a - b)||, in [0, inf): Mahalanobis with the matrix L^T L.
 
-    L starts as the identity where it has full rank; else its rows are random directions at right angles, of a length
-    that keeps squared distances what they were on average. Where two embeddings are equal the gradient is zero, as the
-    Euclidean distance's.
+    L starts as the identity where it has full rank; else its rows are random orthogonal directions, of a length that
+    keeps squared distances the same on average. Where two embeddings are equal the gradient is zero.
 
     Source: Weinberger, Saul, JMLR 2009, eq. 2 and 3. Differs from it: L is learned with the network, by any loss, and
     starts as above.
 
     Args:
-        dim: dimensions of an embedding (given by the backbone).
+        dim: dimensions of an embedding, given by the backbone.
         rank: rows of L, from 1 to dim; None = half of dim, rounded up.
         squared: ||L (a - b)||^2 instead.
 
@@ -42,9 +39,7 @@ class Mahalanobis(nn.Module):
         super().__init__()
         rank = (dim + 1) // 2 if rank is None else rank
         if not 0 < rank <= dim:
-            raise ValueError(
-                f"rank must lie in [1, {dim}], got {rank}: it is how many of the {dim} dimensions the distance keeps"
-            )
+            raise ValueError(f"rank must lie in [1, {dim}], got {rank}: it is the number of dimensions kept of {dim}")
         self.squared = squared
         rows = torch.eye(dim) if rank == dim else torch.linalg.qr(torch.randn(dim, rank)).Q.T * (dim / rank) ** 0.5
         self.map = nn.Parameter(rows.contiguous())  # L (rank, D)
@@ -54,15 +49,15 @@ class Mahalanobis(nn.Module):
 
     def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
         """Distances (P,) of the rows of a (P, D) to those of b (P, D)."""
-        return self._taken(((a - b) @ self.map.to(a.dtype).T).square().sum(-1))
+        return self._root(((a - b) @ self.map.to(a.dtype).T).square().sum(-1))
 
     def matrix(self, a: Tensor, b: Tensor) -> Tensor:
         """Distances (N, M) of the rows of a (N, D) to those of b (M, D), by one matrix product."""
         line = self.map.to(a.dtype).T
         squared = squared_matrix(a @ line, b @ line)
-        if a.data_ptr() == b.data_ptr() and a.stride() == b.stride():
-            squared = squared.fill_diagonal_(0.0)  # a begins b: a distance to itself is not a rounding error
-        return self._taken(squared)
+        if same_memory(a, b):
+            squared = squared.fill_diagonal_(0.0)  # a distance to itself is not a rounding error
+        return self._root(squared)
 
-    def _taken(self, squared: Tensor) -> Tensor:
+    def _root(self, squared: Tensor) -> Tensor:
         return squared if self.squared else root(squared)

@@ -1,27 +1,23 @@
-"""A learned comparison of two embeddings, dimension by dimension."""
-
 import torch
 from torch import Tensor, nn
 
+from siamese_lab.core.checks import require_positive
 from siamese_lab.distances._contract import Property
 from siamese_lab.distances._tiled import tiled
 
 
 class PairMLP(nn.Module):
-    """Each dimension's product, sum, absolute and squared difference through one small network that all dimensions
-    share.
+    """Product, sum, absolute and squared difference of each dimension through one small network that all share.
 
     d = sum over dimensions k of g_k * v . relu(W [a_k b_k, a_k + b_k, |a_k - b_k|, (a_k - b_k)^2] + c), in (-inf, inf).
-    Each of the four is symmetric in a and b, so d is. It starts as a distance: with a_k + b_k given, every hidden unit
-    rises with |a_k - b_k| at first, and g and v are positive. Constants that shift every distance are the loss's:
-    `loss=bce` owns the bias of the logit.
-
+    Each of the four is symmetric in a and b, so d is. It starts as a distance: for a fixed a_k + b_k every hidden unit
+    rises with |a_k - b_k|, and g and v are positive. There is no bias on d: `loss=bce` owns the bias of the logit.
     Unlike with a Euclidean distance, an embedding may be far from itself.
 
     Source: martinpiotte, "Whale recognition model with score 0.78563", Kaggle 2018, the head model.
 
     Args:
-        dim: dimensions of an embedding (given by the backbone).
+        dim: dimensions of an embedding, given by the backbone.
         hidden: units of the shared network, >= 1; the time and the memory of a matrix grow with dim x hidden.
 
     Raises:
@@ -42,10 +38,7 @@ class PairMLP(nn.Module):
 
     def __init__(self, *, dim: int, hidden: int = 32) -> None:
         super().__init__()
-        if not hidden > 0:
-            raise ValueError(
-                f"hidden must be > 0, got {hidden}: it is how many units compare the two values of a dimension"
-            )
+        require_positive("hidden", hidden, "it is the number of hidden units")
         signs = torch.tensor([-1.0, 1.0, 1.0, 1.0])  # a product falls where a difference grows
         random = torch.rand(hidden, 4)
         random[:, 1] = 2.0 * random[:, 1] - 1.0

@@ -1,5 +1,3 @@
-"""Squared Euclidean distance."""
-
 from collections.abc import Callable
 
 from torch import Tensor, nn
@@ -9,8 +7,7 @@ from siamese_lab.distances.euclidean import squared_matrix
 
 
 class SquaredEuclidean(nn.Module):
-    """The squared Euclidean distance ||a - b||^2, in [0, inf); 2 - 2 cos(a, b), so at most 4, between unit-norm
-    embeddings.
+    """The squared Euclidean distance ||a - b||^2, in [0, inf); 2 - 2 cos(a, b) <= 4 between unit-norm embeddings.
 
     Source: Schroff et al., CVPR 2015, section 3.1; Snell et al., NeurIPS 2017, section 2.4.
 
@@ -27,7 +24,7 @@ class SquaredEuclidean(nn.Module):
     properties: tuple[Property, ...] = (Property.NON_NEGATIVE,)
 
     def index(self) -> tuple[str, Callable[[Tensor], Tensor]]:
-        """In whose order a search by matrix products finds neighbours: "l2" of the mapped embeddings."""
+        """A search by "l2" of the embeddings ranks as this distance does."""
         return "l2", lambda z: z
 
     def pairwise(self, a: Tensor, b: Tensor) -> Tensor:

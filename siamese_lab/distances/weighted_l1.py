@@ -1,24 +1,22 @@
-"""L1 distance with learned weights."""
-
 import torch
 from torch import Tensor, nn
 
+from siamese_lab.core.checks import require_at_least
 from siamese_lab.distances._contract import Property
 
 
 class WeightedL1(nn.Module):
-    """The L1 distance with a learned weight for each dimension, the sum of w_k |a_k - b_k|, in (-inf, inf): weights may
-    turn negative.
+    """The L1 distance with a learned weight for each dimension, the sum of w_k |a_k - b_k|, in (-inf, inf).
 
-    Together with `loss=bce`, which owns the bias, this is the head of Koch et al.: p(same) = sigmoid(bias - distance).
-    Their alphas are our -w.
+    Weights may turn negative. With `loss=bce`, which owns the bias, this is the head of Koch et al.:
+    p(same) = sigmoid(bias - distance). Their alphas are our -w.
 
     Source: Koch, Zemel, Salakhutdinov, ICML deep learning workshop 2015, section 3.1; Taigman et al., CVPR 2014,
     section 4.2.
 
     Args:
-        dim: dimensions of an embedding (given by the backbone).
-        mean: what the weights start at, on average; any number (> 0 for a distance).
+        dim: dimensions of an embedding, given by the backbone.
+        mean: of the starting weights; any number (> 0 for a distance).
         std: standard deviation of the starting weights, >= 0; Koch: mean 0, std 0.2.
 
     Raises:
@@ -38,12 +36,9 @@ class WeightedL1(nn.Module):
 
     def __init__(self, *, dim: int, mean: float = 1.0, std: float = 0.0) -> None:
         super().__init__()
-        if not std >= 0:
-            raise ValueError(f"std must be >= 0, got {std}: it is the spread of the starting weights")
+        require_at_least("std", std, 0, "it is the spread of the starting weights")
         if mean == 0 and std == 0:
-            raise ValueError(
-                "mean and std are both 0: every distance would be 0 and the backbone would get no gradient"
-            )
+            raise ValueError("mean and std are both 0: every distance would be 0, without a gradient for the backbone")
         self.weight = nn.Parameter(torch.full((dim,), float(mean)) + std * torch.randn(dim))
 
     def index(self) -> None:
@@ -54,9 +49,7 @@ class WeightedL1(nn.Module):
         return (a - b).abs() @ self.weight.to(a.dtype)
 
     def matrix(self, a: Tensor, b: Tensor) -> Tensor:
-        """Distances (N, M), without an N x M x D tensor: w is moved into the embeddings, the two signs are
-        subtracted.
-        """
+        """Distances (N, M) without an N x M x D tensor: w scales the embeddings, negative weights on their own."""
         weight = self.weight.to(a.dtype)
         gain, loss = weight.clamp(min=0.0), weight.clamp(max=0.0)
         distances = torch.cdist(a * gain, b * gain, p=1.0)

@@ -1,26 +1,28 @@
-"""ArcFace, the additive angular margin loss."""
-
-import math
-
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.losses._class_weights import batch, cosines, cross_entropy, directions, own_class, with_margin
+from siamese_lab.losses._class_weights import (
+    add_angular_margin,
+    check_angular_margin,
+    class_cosines,
+    class_cross_entropy,
+    random_directions,
+)
 from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
 
 class ArcFaceLoss(nn.Module):
-    """`norm_softmax` in which the own class has to win although its angle is counted as larger by a margin, in radians.
+    """`norm_softmax` with an additive angular margin: the own class must win although its angle is counted as larger.
 
     loss = mean over images of - log softmax at the image's class of scale * (cos(theta + margin) for the own class,
     cos(theta) for the others). Beyond theta = pi - margin, where cos(theta + margin) would rise again, the own class
-    counts cos(theta) - margin sin(margin): lower than all before, so that the cost grows with the angle over all of [0,
-    pi]. Weights start as random directions, of norm 0.1.
+    counts cos(theta) - margin sin(margin), so that the cost grows with the angle over all of [0, pi]. Weights start as
+    random directions, of norm 0.1.
 
-    Source: Deng et al., CVPR 2019, eq. 3 (margin 0.5; scale 64, which takes longer to begin to learn); beyond pi -
-    margin as in the authors' program, the paper is silent.
+    Source: Deng et al., CVPR 2019, eq. 3 (margin 0.5; scale 64, which takes longer to begin to learn). The case beyond
+    pi - margin is from the authors' code.
 
     Args:
         dim: dimensions of an embedding, given by the backbone.
@@ -50,25 +52,12 @@ class ArcFaceLoss(nn.Module):
 
     def __init__(self, *, dim: int, classes: int, margin: float = 0.5, scale: float = 32.0) -> None:
         super().__init__()
-        check(margin, scale)
+        check_angular_margin(margin, scale)
         self.margin, self.scale = margin, scale
-        self.weight = directions(classes, dim)
+        self.weight = random_directions(classes, dim)
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss over the labels, whatever the `tuples`; `active` images are nearest another class than theirs."""
-        z, labels = batch(e)
-        cosine = cosines(z, self.weight)  # (B, C)
-        own = own_class(labels, len(self.weight))
-        return cross_entropy(e, self.scale * torch.where(own, with_margin(cosine, self.margin), cosine), cosine)
-
-
-def check(margin: float, scale: float) -> None:
-    """Refuses a margin that is no angle in radians, and a scale that is not positive.
-
-    Raises:
-        ValueError: for either.
-    """
-    if not 0 <= margin <= math.pi / 2:
-        raise ValueError(f"margin must lie in [0, pi / 2], got {margin}: it is an angle in radians, 0.5 = 28.6 degrees")
-    if not scale > 0:
-        raise ValueError(f"scale must be > 0, got {scale}: cosines are multiplied by it")
+        """The loss; counts images, `active` if nearest another class than theirs."""
+        cosine, own = class_cosines(e, self.weight)  # (B, C) each
+        shifted = torch.where(own, add_angular_margin(cosine, self.margin), cosine)
+        return class_cross_entropy(e, self.scale * shifted, cosine)

@@ -1,10 +1,8 @@
-"""Binary cross-entropy on a distance."""
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siamese_lab.losses._reductions import each_kind
+from siamese_lab.losses._reductions import pair_loss
 from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples, pair_distances
@@ -46,6 +44,6 @@ class BCELoss(nn.Module):
         """The loss, and how many of the pairs are `active` (on the wrong side)."""
         d, same, pairs = pair_distances(e, tuples)  # (P,) or (A, R)
         logit = self.bias - d
-        loss = each_kind(F.softplus(torch.where(same, -logit, logit)), same, pairs) / 2
-        wrong = (((logit > 0) != same) & pairs).count_nonzero()
-        return e.zero() + loss, {"active": wrong, "tuples": pairs.count_nonzero()}
+        cost = F.softplus(torch.where(same, -logit, logit))
+        loss, facts = pair_loss(e, cost, (logit > 0) != same, same, pairs)
+        return loss / 2, facts

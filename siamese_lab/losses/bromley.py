@@ -1,28 +1,25 @@
-"""The loss of the first siamese network."""
-
-import math
-
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.losses._reductions import each_kind
+from siamese_lab.core.checks import require_within
+from siamese_lab.losses._reductions import pair_loss
 from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples, pair_distances
 
 
 class BromleyLoss(nn.Module):
-    """Brings the cosine of each pair to a target, one for same-label pairs, another for all others.
+    """Moves the cosine of each pair towards a target: one for same-label pairs, another for all others.
 
     A pair with the cosine c costs (c - target)^2. Each kind is averaged on its own.
 
-    Source: Bromley et al., NIPS 1993, section 4 (targets +1 for two genuine signatures, -0.9 or -1 for one and a
-    forgery). Differs from it: two averages; a squared error, which the paper does not spell out. Many classes cannot
-    all be at -1 from each other: the mean cosine of C classes is at least -1 / (C - 1).
+    Source: Bromley et al., NIPS 1993, section 4, the first siamese network (targets +1 for two genuine signatures, -0.9
+    or -1 for one and a forgery). Differs from it: two averages; a squared error, which the paper does not spell out.
+    Many classes cannot all be at -1 from each other: the mean cosine of C classes is at least -1 / (C - 1).
 
     Args:
-        same: the cosine that same-label pairs are brought to, in [-1, 1], above `different`.
-        different: the cosine that other pairs are brought to, in [-1, 1].
+        same: target of same-label pairs, in [-1, 1], above `different`.
+        different: target of other pairs, in [-1, 1].
 
     Raises:
         ValueError: if not -1 <= different < same <= 1.
@@ -46,18 +43,14 @@ class BromleyLoss(nn.Module):
     def __init__(self, same: float = 1.0, different: float = -0.9) -> None:
         super().__init__()
         for name, value in (("same", same), ("different", different)):
-            if not math.isfinite(value) or abs(value) > 1:
-                raise ValueError(f"{name} must be in [-1, 1], got {value}: it is a cosine")
+            require_within(name, value, "[-1, 1]", "it is a cosine")
         if not different < same:
-            raise ValueError(
-                f"different must be < same, got {different} and {same}: they are the cosines that pairs are brought to"
-            )
+            raise ValueError(f"different must be < same, got {different} and {same}: they are the target cosines")
         self.same, self.different = same, different
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and how many of the pairs are `active` (nearer to the other target)."""
         d, same, pairs = pair_distances(e, tuples)  # (P,) or (A, R)
         cosine = 1.0 - d
-        wrong = (((cosine > (self.same + self.different) / 2) != same) & pairs).count_nonzero()
-        loss = each_kind(torch.where(same, cosine - self.same, cosine - self.different).square(), same, pairs)
-        return e.zero() + loss, {"active": wrong, "tuples": pairs.count_nonzero()}
+        cost = torch.where(same, cosine - self.same, cosine - self.different).square()
+        return pair_loss(e, cost, (cosine > (self.same + self.different) / 2) != same, same, pairs)

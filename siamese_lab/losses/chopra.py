@@ -1,9 +1,8 @@
-"""The exponential energy loss of the first siamese network for faces."""
-
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.losses._reductions import each_kind
+from siamese_lab.core.checks import require_positive
+from siamese_lab.losses._reductions import pair_loss
 from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples, pair_distances
@@ -17,8 +16,8 @@ class ChopraLoss(nn.Module):
     A same-label pair at distance d costs (2 / Q) d^2, any other pair 2 Q exp(-2.77 d / Q), where Q is the largest
     distance there is. The two cost the same at Q / 2. Each kind is averaged on its own.
 
-    Source: Chopra, Hadsell, LeCun, CVPR 2005, section 2 (the energy is the L1 distance, Q its upper bound). Differs
-    from it: two averages.
+    Source: Chopra, Hadsell, LeCun, CVPR 2005, section 2, the exponential energy loss (the energy is the L1 distance, Q
+    its upper bound). Differs from it: two averages.
 
     Args:
         bound: Q, the largest distance that two embeddings can have, in units of the distance, > 0: 2 sqrt(D) for the L1
@@ -45,16 +44,11 @@ class ChopraLoss(nn.Module):
 
     def __init__(self, bound: float = 16.0) -> None:
         super().__init__()
-        if not bound > 0:
-            raise ValueError(f"bound must be > 0, got {bound}: it is the largest distance that two embeddings can have")
+        require_positive("bound", bound, "it is the largest distance that two embeddings can have")
         self.bound = bound
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and how many of the pairs are `active` (on the wrong side of Q / 2)."""
         d, same, pairs = pair_distances(e, tuples)  # (P,) or (A, R)
         pull, push = (2.0 / self.bound) * d.square(), 2.0 * self.bound * (-DECAY / self.bound * d).exp()
-        wrong = (((d < self.bound / 2) != same) & pairs).count_nonzero()
-        return e.zero() + each_kind(torch.where(same, pull, push), same, pairs), {
-            "active": wrong,
-            "tuples": pairs.count_nonzero(),
-        }
+        return pair_loss(e, torch.where(same, pull, push), (d < self.bound / 2) != same, same, pairs)

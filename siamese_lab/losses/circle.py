@@ -1,17 +1,15 @@
-"""Circle loss."""
-
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.losses._log_sums import log_sum
+from siamese_lab.core.checks import require_positive, require_within
+from siamese_lab.losses._reductions import masked_logsumexp
 from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
 
 class CircleLoss(nn.Module):
-    """Wants positives more similar than 1 - margin and negatives less similar than margin, each pair the more the
-    farther off it is.
+    """Wants positives more similar than 1 - margin and negatives less than margin; the worst pairs weigh the most.
 
     With the similarity s = 1 - d, an anchor costs log(1 + sum over negatives of exp(scale a_n (s_n - margin)) * sum
     over positives of exp(-scale a_p (s_p - 1 + margin))), where a_n = max(0, s_n + margin) and a_p = max(0, 1 + margin
@@ -45,25 +43,17 @@ class CircleLoss(nn.Module):
 
     def __init__(self, margin: float = 0.4, scale: float = 80.0) -> None:
         super().__init__()
-        if not 0 < margin < 1:
-            raise ValueError(
-                f"margin must lie in (0, 1), got {margin}: positives aim at a similarity of 1 - margin, negatives at "
-                "margin"
-            )
-        if not scale > 0:
-            raise ValueError(f"scale must be > 0, got {scale}: similarities are multiplied by it")
+        require_within("margin", margin, "(0, 1)", "positives aim at a similarity of 1 - margin, negatives at margin")
+        require_positive("scale", scale, "similarities are multiplied by it")
         self.margin, self.scale = margin, scale
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss over the labels, whatever the `tuples`; the facts count anchors.
-
-        `active`: those with a pair on the wrong side of its margin; `tuples`: those with a positive and a negative.
-        """
+        """The loss; counts anchors with both kinds of pairs, `active` where a pair is beyond its margin."""
         similarity, positives, negatives = 1.0 - e.matrix(), e.positives(), e.negatives()
         slack = similarity.detach()
         pull = (1.0 + self.margin - slack).clamp(min=0.0) * (1.0 - self.margin - similarity)  # (A, R)
         push = (slack + self.margin).clamp(min=0.0) * (similarity - self.margin)
-        both = log_sum(self.scale * pull, positives) + log_sum(self.scale * push, negatives)  # (A,)
+        both = masked_logsumexp(self.scale * pull, positives) + masked_logsumexp(self.scale * push, negatives)  # (A,)
         anchors = positives.any(1) & negatives.any(1)
         cost = torch.logaddexp(both.masked_fill(~anchors, 0.0), torch.zeros_like(both)).masked_fill(~anchors, 0.0)
         missed = anchors & ((positives & (pull > 0)) | (negatives & (push > 0))).any(1)

@@ -1,9 +1,8 @@
-"""Contrastive loss."""
-
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.losses._reductions import each_kind
+from siamese_lab.core.checks import require_positive
+from siamese_lab.losses._reductions import pair_loss
 from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples, pair_distances
@@ -41,15 +40,11 @@ class ContrastiveLoss(nn.Module):
 
     def __init__(self, margin: float = 1.0) -> None:
         super().__init__()
-        if not margin > 0:
-            raise ValueError(
-                f"margin must be > 0, got {margin}: it is the distance beyond which a negative pair costs nothing"
-            )
+        require_positive("margin", margin, "it is the distance beyond which a negative pair costs nothing")
         self.margin = margin
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and how many of the pairs were `active` (have a gradient)."""
         d, same, pairs = pair_distances(e, tuples)  # (P,) or (A, R)
         short = torch.where(same, d, (self.margin - d).clamp(min=0.0))
-        active = ((same | (short > 0)) & pairs).count_nonzero()
-        return e.zero() + each_kind(short.square(), same, pairs), {"active": active, "tuples": pairs.count_nonzero()}
+        return pair_loss(e, short.square(), same | (short > 0), same, pairs)

@@ -1,9 +1,8 @@
-"""CosFace, the large-margin cosine loss."""
-
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.losses._class_weights import batch, cosines, cross_entropy, directions, own_class
+from siamese_lab.core.checks import require_positive, require_within
+from siamese_lab.losses._class_weights import class_cosines, class_cross_entropy, random_directions
 from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
@@ -45,16 +44,12 @@ class CosFaceLoss(nn.Module):
 
     def __init__(self, *, dim: int, classes: int, margin: float = 0.35, scale: float = 32.0) -> None:
         super().__init__()
-        if not 0 <= margin < 2:
-            raise ValueError(f"margin must lie in [0, 2), got {margin}: it is a difference of two cosines")
-        if not scale > 0:
-            raise ValueError(f"scale must be > 0, got {scale}: cosines are multiplied by it")
+        require_within("margin", margin, "[0, 2)", "it is a difference of two cosines")
+        require_positive("scale", scale, "cosines are multiplied by it")
         self.margin, self.scale = margin, scale
-        self.weight = directions(classes, dim)
+        self.weight = random_directions(classes, dim)
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss over the labels, whatever the `tuples`; `active` images are nearest another class than theirs."""
-        z, labels = batch(e)
-        cosine = cosines(z, self.weight)  # (B, C)
-        own = own_class(labels, len(self.weight))
-        return cross_entropy(e, self.scale * torch.where(own, cosine - self.margin, cosine), cosine)
+        """The loss; counts images, `active` if nearest another class than theirs."""
+        cosine, own = class_cosines(e, self.weight)  # (B, C) each
+        return class_cross_entropy(e, self.scale * torch.where(own, cosine - self.margin, cosine), cosine)

@@ -1,9 +1,8 @@
-"""Contrastive loss with two margins."""
-
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.losses._reductions import each_kind
+from siamese_lab.core.checks import require_at_least
+from siamese_lab.losses._reductions import pair_loss
 from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples, pair_distances
@@ -43,10 +42,7 @@ class DoubleMarginLoss(nn.Module):
 
     def __init__(self, inner: float = 0.2, outer: float = 1.0) -> None:
         super().__init__()
-        if not inner >= 0:
-            raise ValueError(
-                f"inner must be >= 0, got {inner}: it is the distance up to which a positive pair costs nothing"
-            )
+        require_at_least("inner", inner, 0, "it is the distance up to which a positive pair costs nothing")
         if not outer > inner:
             raise ValueError(f"outer must be > inner, got {outer} and {inner}: beyond it a negative pair costs nothing")
         self.inner, self.outer = inner, outer
@@ -55,5 +51,4 @@ class DoubleMarginLoss(nn.Module):
         """The loss, and how many of the pairs were `active` (have a gradient)."""
         d, same, pairs = pair_distances(e, tuples)  # (P,) or (A, R)
         excess = torch.where(same, d - self.inner, self.outer - d).clamp(min=0.0)
-        active = ((excess > 0) & pairs).count_nonzero()
-        return e.zero() + each_kind(excess.square(), same, pairs), {"active": active, "tuples": pairs.count_nonzero()}
+        return pair_loss(e, excess.square(), excess > 0, same, pairs)

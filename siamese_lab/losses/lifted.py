@@ -1,10 +1,10 @@
-"""Lifted structure loss."""
-
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from siamese_lab.core.checks import require_choice, require_positive
+from siamese_lab.losses._reductions import masked_logsumexp
 from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
@@ -20,11 +20,10 @@ class LiftedLoss(nn.Module):
     generalised: mean over anchors a of  max(0, J),
     J = log( sum over positives p of exp d(a, p) ) + log( sum over negatives n of exp(margin - d(a, n)) ).
 
-    Takes memory of the order of the distance matrix. Rows of a memory serve the first form as negatives only: their own
-    negatives are not compared.
+    Memory grows with the distance matrix. Rows of a memory serve the first form as negatives only.
 
-    Source: Oh Song et al., CVPR 2016, eq. 4; Hermans, Beyer, Leibe, 2017, eq. 8. Differs from them: a mean over anchors
-    in the second, where they add up.
+    Source: Oh Song et al., CVPR 2016, eq. 4; Hermans, Beyer, Leibe, 2017, eq. 8. Differs from them: the
+    second is a mean over anchors, theirs a sum.
 
     Args:
         margin: how much farther negatives have to be, in units of the distance, > 0; the paper's is 1.
@@ -50,29 +49,20 @@ class LiftedLoss(nn.Module):
 
     def __init__(self, margin: float = 1.0, form: Literal["lifted", "generalised"] = "lifted") -> None:
         super().__init__()
-        if not margin > 0:
-            raise ValueError(
-                f"margin must be > 0, got {margin}: it is how much farther than positives the negatives have to be"
-            )
-        if form not in ("lifted", "generalised"):
-            raise ValueError(f"form must be lifted or generalised, got {form!r}")
+        require_positive("margin", margin, "it is how much farther than positives the negatives have to be")
+        require_choice("form", form, ("lifted", "generalised"))
         self.margin, self.form = margin, form
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss over the labels, whatever the `tuples`; the facts count pairs of one label (lifted) or anchors
-        (generalised).
-
-        `active`: those that cost something; `tuples`: those with a negative, and for anchors a positive.
-        """
+        """The loss; counts pairs of one label with a negative (lifted) or anchors, `active` if they cost something."""
         d, positives, negatives = e.matrix(), e.positives(), e.negatives()
-        none = torch.finfo(d.dtype).min  # finite: an anchor without a negative gives no NaN
-        push = (self.margin - d).masked_fill(~negatives, none).logsumexp(1)  # (A,)
+        push = masked_logsumexp(self.margin - d, negatives)  # (A,)
         if self.form == "lifted":
-            # (P,) each
-            i, j = (positives & negatives.any(1, keepdim=True))[:, : e.anchors].triu().nonzero(as_tuple=True)
+            pairs = (positives & negatives.any(1, keepdim=True))[:, : e.anchors].triu()
+            i, j = pairs.nonzero(as_tuple=True)  # (P,) each
             cost = (torch.logaddexp(push[i], push[j]) + d[i, j]).clamp(min=0.0).square() / 2
         else:
             anchor = (positives.any(1) & negatives.any(1)).nonzero().flatten()
-            cost = (d.masked_fill(~positives, none).logsumexp(1)[anchor] + push[anchor]).clamp(min=0.0)
+            cost = (masked_logsumexp(d, positives)[anchor] + push[anchor]).clamp(min=0.0)
         active = (cost > 0).sum()
         return e.zero() + cost.sum() / max(1, len(cost)), {"active": active, "tuples": active.new_tensor(len(cost))}

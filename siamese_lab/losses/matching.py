@@ -1,10 +1,8 @@
-"""The loss of matching networks."""
-
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.losses._log_sums import log_sum
-from siamese_lab.losses.prototypical import classified
+from siamese_lab.core.checks import require_positive
+from siamese_lab.losses._reductions import masked_logsumexp, query_loss
 from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples, as_episode
@@ -13,16 +11,15 @@ from siamese_lab.structures.tuples import Tuples, as_episode
 class MatchingLoss(nn.Module):
     """Classifies the queries of an episode by attention over all support images.
 
-    A support image i gets the attention softmax(-d(query, i) / temperature) and gives it to its class; loss = mean over
-    queries of
-    - log(sum of the attention on the support of the query's class).
+    A support image i gets the attention softmax(-d(query, i) / temperature);
+    loss = mean over queries of - log(sum of the attention on the support of the query's class).
 
-    Source: Vinyals et al., NeurIPS 2016, eq. 1 with the kernel of section 2.1.1 (the softmax of the cosine, as ours is
-    with the cosine distance: a constant cancels). Differs from it: no full context embeddings; the temperature (theirs
-    is 1).
+    Source: Vinyals et al., NeurIPS 2016, eq. 1 with the kernel of section 2.1.1 (the softmax of the cosine; the same
+    with the cosine distance, where a constant cancels). Differs from it: no full context embeddings; the temperature
+    (theirs is 1).
 
     Args:
-        temperature: divides the distances, > 0. Cosines lie in [-1, 1], where 1 tells too little apart.
+        temperature: divides the distances, > 0; the paper's 1 separates cosines in [-1, 1] too little.
 
     Raises:
         ValueError: if temperature is not positive.
@@ -45,15 +42,13 @@ class MatchingLoss(nn.Module):
 
     def __init__(self, temperature: float = 0.1) -> None:
         super().__init__()
-        if not temperature > 0:
-            raise ValueError(f"temperature must be > 0, got {temperature}: distances are divided by it")
+        require_positive("temperature", temperature, "distances are divided by it")
         self.temperature = temperature
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss; without `tuples`, the first row of each class is its support. The facts count queries.
+        """The loss; without `tuples`, the first row of each class is its support.
 
-        `active`: those whose class does not get the most attention of a single image; `tuples`: those of a class that
-        has a support.
+        Counts queries whose class has a support, `active` if the nearest support image is of another class.
         """
         support, query = as_episode(e, tuples)
         if not len(query) or not len(support):
@@ -61,4 +56,4 @@ class MatchingLoss(nn.Module):
         with torch.autocast(e.z.device.type, enabled=False):
             logits = -e.distance.matrix(e.z[query], e.z[support]) / self.temperature  # (Q, S)
         own = e.labels[query][:, None] == e.labels[support][None, :]
-        return classified(e, log_sum(logits, own) - logits.logsumexp(1), own, logits)
+        return query_loss(e, masked_logsumexp(logits, own) - logits.logsumexp(1), own, logits)

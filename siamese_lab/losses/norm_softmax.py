@@ -1,8 +1,7 @@
-"""Normalised softmax."""
-
 from torch import Tensor, nn
 
-from siamese_lab.losses._class_weights import batch, cosines, cross_entropy, directions
+from siamese_lab.core.checks import require_positive
+from siamese_lab.losses._class_weights import class_cosines, class_cross_entropy, random_directions
 from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
@@ -43,12 +42,11 @@ class NormSoftmaxLoss(nn.Module):
 
     def __init__(self, *, dim: int, classes: int, temperature: float = 0.05) -> None:
         super().__init__()
-        if not temperature > 0:
-            raise ValueError(f"temperature must be > 0, got {temperature}: cosines are divided by it")
+        require_positive("temperature", temperature, "cosines are divided by it")
         self.temperature = temperature
-        self.weight = directions(classes, dim)
+        self.weight = random_directions(classes, dim)
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss over the labels, whatever the `tuples`; `active` images are nearest another class than theirs."""
-        cosine = cosines(batch(e)[0], self.weight)  # (B, C)
-        return cross_entropy(e, cosine / self.temperature, cosine)
+        """The loss; counts images, `active` if nearest another class than theirs."""
+        cosine, _ = class_cosines(e, self.weight)  # (B, C)
+        return class_cross_entropy(e, cosine / self.temperature, cosine)

@@ -1,16 +1,15 @@
-"""Normalised temperature-scaled cross-entropy."""
-
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.losses._log_sums import log_sum
+from siamese_lab.core.checks import require_positive
+from siamese_lab.losses._reductions import masked_logsumexp
 from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
 
 class NTXentLoss(nn.Module):
-    """A softmax for each positive pair, in which the anchor has to find this one positive among all of its negatives.
+    """A softmax for each positive pair, in which the anchor has to find this positive among all of its negatives.
 
     loss = - mean over all pairs (i, p) of one label of  log( exp(-d(i, p) / t) / (exp(-d(i, p) / t) + sum over
     negatives n of exp(-d(i, n) / t)) ). Other positives are in no denominator. With the cosine distance and two images
@@ -44,18 +43,14 @@ class NTXentLoss(nn.Module):
 
     def __init__(self, temperature: float = 0.1) -> None:
         super().__init__()
-        if not temperature > 0:
-            raise ValueError(f"temperature must be > 0, got {temperature}: distances are divided by it")
+        require_positive("temperature", temperature, "distances are divided by it")
         self.temperature = temperature
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss over the labels, whatever the `tuples`; the facts count positive pairs, from each end.
-
-        `active`: those that are farther apart than their anchor's nearest negative; `tuples`: all.
-        """
+        """The loss; counts positive pairs from each end, `active` if farther than the anchor's nearest negative."""
         logits, positives, negatives = -e.matrix() / self.temperature, e.positives(), e.negatives()
-        strangers = log_sum(logits, negatives)[:, None]  # (A, 1)
-        cost = torch.logaddexp(logits, strangers) - logits  # (A, R)
+        total = masked_logsumexp(logits, negatives)[:, None]  # (A, 1)
+        cost = torch.logaddexp(logits, total) - logits  # (A, R)
         count = positives.sum()
         nearest = logits.masked_fill(~negatives, -torch.inf).amax(1, keepdim=True)
         loss = cost.masked_fill(~positives, 0.0).sum() / count.clamp(min=1)

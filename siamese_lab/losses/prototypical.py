@@ -1,9 +1,9 @@
-"""The loss of prototypical networks."""
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from siamese_lab.core.checks import require_positive
+from siamese_lab.losses._reductions import query_loss
 from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples, as_episode
@@ -12,15 +12,14 @@ from siamese_lab.structures.tuples import Tuples, as_episode
 class PrototypicalLoss(nn.Module):
     """Classifies the queries of an episode by their distances to the mean of each class's support.
 
-    loss = mean over queries of - log softmax(-d(query, mean of the support of class c) / temperature) at the query's
-    class.
+    loss = mean over queries of - log softmax(-d(query, mean of class c's support) / temperature) at the query's class.
 
     Source: Snell, Swersky, Zemel, NeurIPS 2017, eq. 1 and 2, with the squared Euclidean distance (section 2.4). Differs
     from it: works on any distance; the temperature (theirs is 1, on embeddings that are not normalised).
 
     Args:
-        temperature: divides the distances, > 0. Squared distances of unit-norm embeddings lie in [0, 4], where 1 tells
-            too little apart.
+        temperature: divides the distances, > 0; 1 separates squared distances of unit-norm embeddings, in [0, 4],
+            too little.
 
     Raises:
         ValueError: if temperature is not positive.
@@ -42,14 +41,13 @@ class PrototypicalLoss(nn.Module):
 
     def __init__(self, temperature: float = 0.2) -> None:
         super().__init__()
-        if not temperature > 0:
-            raise ValueError(f"temperature must be > 0, got {temperature}: distances are divided by it")
+        require_positive("temperature", temperature, "distances are divided by it")
         self.temperature = temperature
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss; without `tuples`, the first row of each class is its support. The facts count queries.
+        """The loss; without `tuples`, the first row of each class is its support.
 
-        `active`: those that are nearest the mean of another class; `tuples`: those of a class that has a support.
+        Counts queries whose class has a support, `active` if nearest the mean of another class.
         """
         support, query = as_episode(e, tuples)
         if not len(query) or not len(support):
@@ -60,19 +58,4 @@ class PrototypicalLoss(nn.Module):
             prototypes = member / member.sum(1, keepdim=True) @ e.z[support]  # (W, D)
             logits = -e.distance.matrix(e.z[query], prototypes) / self.temperature  # (Q, W)
         own = e.labels[query][:, None] == classes[None, :]
-        return classified(e, F.log_softmax(logits, 1).masked_fill(~own, 0.0).sum(1), own, logits)
-
-
-def classified(e: Embedded, log_share: Tensor, own: Tensor, logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """The mean of - log_share (Q,) over the queries whose class has a support, by the mask `own` (Q, W), and the facts.
-
-    Args:
-        e: the batch.
-        log_share: (Q,) of the query's own class.
-        own: (Q, W), the class of each query.
-        logits: (Q, W), the largest is the class that a query is taken for.
-    """
-    known = own.any(1)
-    wrong = known & ~own.gather(1, logits.argmax(1, keepdim=True)).squeeze(1)
-    loss = -log_share.masked_fill(~known, 0.0).sum() / known.sum().clamp(min=1)
-    return e.zero() + loss, {"active": wrong.sum(), "tuples": known.sum()}
+        return query_loss(e, F.log_softmax(logits, 1).masked_fill(~own, 0.0).sum(1), own, logits)

@@ -1,17 +1,15 @@
-"""Proxy-Anchor loss."""
-
 from torch import Tensor, nn
 
-from siamese_lab.losses._class_weights import batch, cosines, directions, facts, own_class
-from siamese_lab.losses._log_sums import log_one_plus_sum
+from siamese_lab.core.checks import require_positive, require_within
+from siamese_lab.losses._class_weights import class_cosines, count_wrong, random_directions
+from siamese_lab.losses._reductions import masked_log1p_sum_exp
 from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
 
 class ProxyAnchorLoss(nn.Module):
-    """Each class's proxy is an anchor: it draws the images of its class, and pushes all others out, the worst of them
-    the hardest.
+    """Each class's proxy is an anchor that pulls the images of its class and pushes all others, the worst the hardest.
 
     loss = mean over the proxies of classes in the batch of log(1 + sum over their images of exp(-scale (cos - margin)))
     + mean over all proxies of log(1 + sum over the images of other classes of exp(scale (cos + margin))). Proxies start
@@ -47,19 +45,14 @@ class ProxyAnchorLoss(nn.Module):
 
     def __init__(self, *, dim: int, classes: int, margin: float = 0.1, scale: float = 32.0) -> None:
         super().__init__()
-        if not 0 <= margin < 1:
-            raise ValueError(f"margin must lie in [0, 1), got {margin}: it is a cosine")
-        if not scale > 0:
-            raise ValueError(f"scale must be > 0, got {scale}: cosines are multiplied by it")
+        require_within("margin", margin, "[0, 1)", "it is a cosine")
+        require_positive("scale", scale, "cosines are multiplied by it")
         self.margin, self.scale = margin, scale
-        self.proxies = directions(classes, dim)
+        self.proxies = random_directions(classes, dim)
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss over the labels, whatever the `tuples`; `active` images are nearest another proxy than theirs."""
-        z, labels = batch(e)
-        cosine = cosines(z, self.proxies)  # (B, C)
-        own = own_class(labels, len(self.proxies))
-        # (C,), 0 for a class that is not in the batch
-        pull = log_one_plus_sum(self.scale * (self.margin - cosine), own, dim=0)
-        push = log_one_plus_sum(self.scale * (cosine + self.margin), ~own, dim=0)
-        return e.zero() + pull.sum() / own.any(0).sum().clamp(min=1) + push.mean(), facts(cosine, labels)
+        """The loss; counts images, `active` if nearest another proxy than theirs."""
+        cosine, own = class_cosines(e, self.proxies)  # (B, C) each
+        pull = masked_log1p_sum_exp(self.scale * (self.margin - cosine), own, dim=0)  # (C,), 0 for an absent class
+        push = masked_log1p_sum_exp(self.scale * (cosine + self.margin), ~own, dim=0)
+        return e.zero() + pull.sum() / own.any(0).sum().clamp(min=1) + push.mean(), count_wrong(e, cosine)

@@ -1,11 +1,10 @@
-"""Proxy-NCA loss."""
-
 from typing import Literal
 
 from torch import Tensor, nn
 
-from siamese_lab.losses._class_weights import batch, cosines, directions, facts, own_class
-from siamese_lab.losses._log_sums import log_sum
+from siamese_lab.core.checks import require_choice, require_positive
+from siamese_lab.losses._class_weights import class_cosines, count_wrong, random_directions
+from siamese_lab.losses._reductions import masked_logsumexp
 from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
@@ -24,8 +23,7 @@ class ProxyNCALoss(nn.Module):
     Args:
         dim: dimensions of an embedding, given by the backbone.
         classes: of the training part, given by the data, >= 2; labels are 0 .. classes - 1.
-        scale: multiplies the distances, > 0; with the paper's 1 hardly anything is learned from embeddings of unit
-            norm.
+        scale: multiplies the distances, > 0; the paper's 1 hardly learns anything from unit-norm embeddings.
         denominator: "others", the paper's, or "all": the own proxy too, so that the loss is that of a probability.
 
     Raises:
@@ -52,19 +50,15 @@ class ProxyNCALoss(nn.Module):
         self, *, dim: int, classes: int, scale: float = 9.0, denominator: Literal["others", "all"] = "others"
     ) -> None:
         super().__init__()
-        if not scale > 0:
-            raise ValueError(f"scale must be > 0, got {scale}: distances are multiplied by it")
-        if denominator not in ("others", "all"):
-            raise ValueError(f"denominator must be others or all, got {denominator!r}: which proxies are summed")
+        require_positive("scale", scale, "distances are multiplied by it")
+        require_choice("denominator", denominator, ("others", "all"), "which proxies are summed")
         self.scale, self.denominator = scale, denominator
-        self.proxies = directions(classes, dim)
+        self.proxies = random_directions(classes, dim)
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss over the labels, whatever the `tuples`; `active` images are nearest another proxy than theirs."""
-        z, labels = batch(e)
-        cosine = cosines(z, self.proxies)  # (B, C)
-        own = own_class(labels, len(self.proxies))
+        """The loss; counts images, `active` if nearest another proxy than theirs."""
+        cosine, own = class_cosines(e, self.proxies)  # (B, C) each
         logits = self.scale * (2.0 * cosine - 2.0)  # -scale D
-        total = log_sum(logits, ~own) if self.denominator == "others" else logits.logsumexp(1)
-        loss = (total - logits.masked_fill(~own, 0.0).sum(1)).sum() / max(1, len(labels))
-        return e.zero() + loss, facts(cosine, labels)
+        total = masked_logsumexp(logits, ~own) if self.denominator == "others" else logits.logsumexp(1)
+        loss = (total - logits.masked_fill(~own, 0.0).sum(1)).sum() / max(1, len(cosine))
+        return e.zero() + loss, count_wrong(e, cosine)

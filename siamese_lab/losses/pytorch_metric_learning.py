@@ -1,7 +1,4 @@
-"""Any loss of pytorch-metric-learning, by its name."""
-
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -17,13 +14,13 @@ GIVEN = ("num_classes", "embedding_size", "descriptors_dim")
 
 
 class PytorchMetricLearning(nn.Module):
-    """A loss of the library pytorch-metric-learning, as it is called there.
+    """A loss of the library pytorch-metric-learning, by its name there.
 
-    It compares embeddings by the library's default distance for it, mostly the cosine or the Euclidean distance of
-    normalised embeddings; the run's own distance only evaluates, so choose the like: both rank unit-norm embeddings
-    alike. Rows of a memory are its reference embeddings. A loss that owns class weights (its signature names
-    num_classes) or ranks a whole batch consumes labels, one that forms triplets consumes triplets, all others pairs;
-    what labels imply is handed over as pairs from both ends, without pairs of one image.
+    It compares embeddings by its default distance in the library, mostly the cosine or the Euclidean distance of
+    normalised embeddings; the run's own distance only evaluates, so choose one that ranks alike. Rows of a memory are
+    its reference embeddings. A loss that owns class weights (its signature names num_classes) or ranks a whole batch
+    consumes labels, one that forms triplets consumes triplets, all others pairs; what labels imply is passed as pairs
+    from both ends, without pairs of one image.
 
     Source: Musgrave, Belongie, Lim, "PyTorch Metric Learning", 2020; version 2.9 and later, `pip install
     siamese-lab[pml]`.
@@ -51,42 +48,48 @@ class PytorchMetricLearning(nn.Module):
         (1.131, 12)
     """
 
-    # those of conf/loss/pytorch_metric_learning.yaml; an object's own follow from the name
+    # of conf/loss/pytorch_metric_learning.yaml; an object's own follow from the name
     consumes: Consumes = "pairs"
     requires: tuple[Property, ...] = ()
     uses_memory: bool = True
 
     def __init__(
-        self, *, dim: int, classes: int, name: str = "MultiSimilarityLoss", arguments: Mapping[str, Any] | None = None
+        self,
+        *,
+        dim: int,
+        classes: int,
+        name: str = "MultiSimilarityLoss",
+        arguments: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__()
         arguments = dict(arguments or {})
         given = {"num_classes": classes, "embedding_size": dim, "descriptors_dim": dim}
         self.loss = adapter.build_component("losses", name, arguments, given)
-        asks = adapter.accepted_parameters(type(self.loss))
-        owns = any(key in asks and asks[key].default is asks[key].empty for key in GIVEN)
+        accepted, settings = adapter.accepted_parameters(type(self.loss)), vars(self.loss)
+        owns = any(key in accepted and accepted[key].default is accepted[key].empty for key in GIVEN)
         self.consumes = "labels" if owns or name in OF_LABELS else "triplets" if name in OF_TRIPLETS else "pairs"
-        self.draws = getattr(self.loss, "triplets_per_anchor", "all") != "all"  # it draws its own triplets
-        self.uses_memory = name in with_references() and self.consumes != "labels" and not self.draws
-        # of references it takes the wrong rows
-        self.uses_memory = self.uses_memory and not getattr(self.loss, "swap", False)
+        self.draws = settings.get("triplets_per_anchor", "all") != "all"  # it draws its own triplets
+        self.uses_memory = (
+            name in losses_with_references()
+            and self.consumes != "labels"
+            and not self.draws
+            and not settings.get("swap", False)  # with swap the library takes the wrong rows of the references
+        )
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss; the facts count what it was handed (pairs from both ends): the library does not say how many were
-        active.
-        """
-        handed, count = self._handed(e, tuples)
+        """The loss; both facts count the tuples passed (pairs from both ends), as the library counts no active ones."""
+        indices, count = self._indices(e, tuples)
         z, labels = e.z[: e.anchors], e.labels[: e.anchors]
         references = {"ref_emb": e.z, "ref_labels": e.labels} if self.uses_memory and len(z) < len(e.z) else {}
         if not count:
             value = e.zero()
         else:
             with adapter.seeded(e.z.device, Stream.PYTORCH_METRIC_LEARNING_LOSS, *e.where):
-                value = self.loss(z, labels, handed, **references).sum()  # a few give it as (1,)
+                value = self.loss(z, labels, indices, **references).sum()  # a few give it as (1,)
         number = labels.new_tensor(count)
         return e.zero() + value, {"active": number, "tuples": number}
 
-    def _handed(self, e: Embedded, tuples: Tuples) -> tuple[tuple[Tensor, ...] | None, int]:
+    def _indices(self, e: Embedded, tuples: Tuples) -> tuple[tuple[Tensor, ...] | None, int]:
         """The library's indices_tuple, and how many tuples those are."""
         if self.consumes == "labels" or (self.draws and tuples is None):
             return None, len(e.z[: e.anchors])
@@ -106,8 +109,8 @@ class PytorchMetricLearning(nn.Module):
         return (*positives, *negatives), len(positives[0]) + len(negatives[0])
 
 
-def with_references() -> list[str]:
-    """The names of the losses that the library says take reference embeddings."""
-    from pytorch_metric_learning.losses import CrossBatchMemory
+def losses_with_references() -> list[str]:
+    """The losses that take reference embeddings, by what the library says."""
+    from pytorch_metric_learning.losses import CrossBatchMemory  # here: an optional dependency
 
     return list(CrossBatchMemory.supported_losses())

@@ -1,10 +1,9 @@
-"""SoftTriple loss."""
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siamese_lab.losses._class_weights import batch, cosines, cross_entropy, directions, own_class
+from siamese_lab.core.checks import require_at_least, require_positive, require_within
+from siamese_lab.losses._class_weights import class_cosines, class_cross_entropy, count_wrong, random_directions
 from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
@@ -27,7 +26,7 @@ class SoftTripleLoss(nn.Module):
         scale: the paper's lambda, > 0.
         gamma: temperature over the centers of a class, > 0; small = only the nearest center counts.
         margin: a difference of cosines, in [0, 2).
-        tau: weight of what draws the centers of a class together, >= 0.
+        tau: weight of the penalty on the spread of a class's centers, >= 0.
 
     Raises:
         ValueError: if a value is out of its range.
@@ -61,34 +60,27 @@ class SoftTripleLoss(nn.Module):
         tau: float = 0.2,
     ) -> None:
         super().__init__()
-        for name, value in (("centers", centers), ("scale", scale), ("gamma", gamma)):
-            if not value > 0:
-                raise ValueError(f"{name} must be > 0, got {value}")
-        if not 0 <= margin < 2:
-            raise ValueError(f"margin must lie in [0, 2), got {margin}: it is a difference of two cosines")
-        if not tau >= 0:
-            raise ValueError(
-                f"tau must be >= 0, got {tau}: it is the weight of what draws the centers of a class together"
-            )
+        require_positive("centers", centers, "it is how many weight vectors a class has")
+        require_positive("scale", scale, "similarities are multiplied by it")
+        require_positive("gamma", gamma, "cosines are divided by it")
+        require_within("margin", margin, "[0, 2)", "it is a difference of two cosines")
+        require_at_least("tau", tau, 0, "it is the weight of the spread of a class's centers")
         self.scale, self.gamma, self.margin, self.tau = scale, gamma, margin, tau
-        self.weight = directions(classes, centers, dim)
+        self.weight = random_directions(classes, centers, dim)
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss over the labels, whatever the `tuples`; `active` images are nearest another class than theirs."""
-        z, labels = batch(e)
-        if not len(labels):
-            return e.zero(), cross_entropy(e, *[z.new_zeros(0, len(self.weight))] * 2)[1]
-        cosine = cosines(z, self.weight.flatten(0, 1)).unflatten(1, self.weight.shape[:2])  # (B, C, K)
+        """The loss; counts images, `active` if nearest another class than theirs."""
+        cosine, own = class_cosines(e, self.weight)  # (B, C, K), (B, C)
         similarity = ((cosine / self.gamma).softmax(2) * cosine).sum(2)  # (B, C)
-        own = own_class(labels, len(self.weight))
-        loss, facts = cross_entropy(e, self.scale * torch.where(own, similarity - self.margin, similarity), similarity)
-        return loss + self.tau * spread(self.weight.to(z.dtype)), facts
+        if not len(cosine):
+            return e.zero(), count_wrong(e, similarity)
+        shifted = torch.where(own, similarity - self.margin, similarity)
+        loss, facts = class_cross_entropy(e, self.scale * shifted, similarity)
+        return loss + self.tau * center_spread(self.weight.to(cosine.dtype)), facts
 
 
-def spread(weight: Tensor) -> Tensor:
-    """Half of the mean Euclidean distance of two directions of one class, of weights (C, K, D); 0 where a class has
-    one.
-    """
+def center_spread(weight: Tensor) -> Tensor:
+    """Half of the mean Euclidean distance of two centers of one class, of weights (C, K, D); 0 if K is 1."""
     classes, centers, _ = weight.shape
     if centers == 1:
         return weight.sum() * 0.0
@@ -96,7 +88,5 @@ def spread(weight: Tensor) -> Tensor:
         w = F.normalize(weight, dim=2)
         first, second = torch.triu_indices(centers, centers, 1, device=weight.device)
         squared = 2.0 - 2.0 * (w @ w.mT)[:, first, second]  # (C, K (K - 1) / 2)
-        distance = squared.clamp(
-            min=torch.finfo(squared.dtype).eps
-        ).sqrt()  # no infinite gradient where two are the same
+        distance = squared.clamp(min=torch.finfo(squared.dtype).eps).sqrt()  # no infinite gradient at 0
     return distance.sum() / (classes * centers * (centers - 1))

@@ -1,21 +1,24 @@
-"""Sub-center ArcFace."""
-
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.losses._class_weights import batch, cosines, cross_entropy, directions, own_class, with_margin
-from siamese_lab.losses.arcface import check
+from siamese_lab.core.checks import require_positive
+from siamese_lab.losses._class_weights import (
+    add_angular_margin,
+    check_angular_margin,
+    class_cosines,
+    class_cross_entropy,
+    random_directions,
+)
 from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
 
 class SubCenterArcFaceLoss(nn.Module):
-    """`arcface` with several weight vectors a class, of which the nearest one counts: a class may be of several kinds,
-    or mislabelled.
+    """`arcface` with several weight vectors (centers) a class, of which the nearest one counts.
 
-    The cosine of an image to a class is the largest of those to the class's centers; all else is `arcface`, with its
-    margin in radians.
+    So a class may have several modes, or mislabelled images. The cosine of an image to a class is the largest of those
+    to the class's centers; all else is `arcface`.
 
     Source: Deng et al., ECCV 2020 (3 centers, margin 0.5, scale 64).
 
@@ -48,15 +51,14 @@ class SubCenterArcFaceLoss(nn.Module):
 
     def __init__(self, *, dim: int, classes: int, centers: int = 3, margin: float = 0.5, scale: float = 32.0) -> None:
         super().__init__()
-        check(margin, scale)
-        if not centers > 0:
-            raise ValueError(f"centers must be > 0, got {centers}: it is how many weight vectors a class has")
+        check_angular_margin(margin, scale)
+        require_positive("centers", centers, "it is how many weight vectors a class has")
         self.margin, self.scale = margin, scale
-        self.weight = directions(classes, centers, dim)
+        self.weight = random_directions(classes, centers, dim)
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss over the labels, whatever the `tuples`; `active` images are nearest another class than theirs."""
-        z, labels = batch(e)
-        cosine = cosines(z, self.weight.flatten(0, 1)).unflatten(1, self.weight.shape[:2]).amax(2)  # (B, C)
-        own = own_class(labels, len(self.weight))
-        return cross_entropy(e, self.scale * torch.where(own, with_margin(cosine, self.margin), cosine), cosine)
+        """The loss; counts images, `active` if nearest another class than theirs."""
+        cosine, own = class_cosines(e, self.weight)  # (B, C, K), (B, C)
+        cosine = cosine.amax(2)
+        shifted = torch.where(own, add_angular_margin(cosine, self.margin), cosine)
+        return class_cross_entropy(e, self.scale * shifted, cosine)

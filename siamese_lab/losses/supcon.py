@@ -1,11 +1,10 @@
-"""Supervised contrastive loss."""
-
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from siamese_lab.losses._log_sums import log_sum
+from siamese_lab.core.checks import require_choice, require_positive
+from siamese_lab.losses._reductions import masked_logsumexp
 from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
@@ -47,30 +46,23 @@ class SupConLoss(nn.Module):
 
     def __init__(self, temperature: float = 0.1, sum: Literal["out", "in"] = "out") -> None:
         super().__init__()
-        if not temperature > 0:
-            raise ValueError(f"temperature must be > 0, got {temperature}: distances are divided by it")
-        if sum not in ("out", "in"):
-            raise ValueError(f"sum must be out or in, got {sum!r}: of the logarithm")
+        require_positive("temperature", temperature, "distances are divided by it")
+        require_choice("sum", sum, ("out", "in"), "where the sum over the positives stands")
         self.temperature, self.sum = temperature, sum
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss over the labels, whatever the `tuples`; the facts count anchors.
-
-        `active`: those whose nearest neighbour has another label; `tuples`: those with a positive.
-        """
+        """The loss; counts anchors with a positive, `active` if their nearest neighbour has another label."""
         positives, negatives = e.positives(), e.negatives()
         others = positives | negatives
         logits = -e.matrix() / self.temperature  # (A, R)
-        # finite: an anchor alone in its batch gives no NaN
-        logits = logits.masked_fill(~others, torch.finfo(logits.dtype).min)
+        logits = logits.masked_fill(~others, torch.finfo(logits.dtype).min)  # finite: no NaN without others
         count, total = positives.sum(1), logits.logsumexp(1)
         anchors = count > 0
         if self.sum == "out":
             log_share = (logits - total[:, None]).masked_fill(~positives, 0.0).sum(1) / count.clamp(min=1)
         else:
-            log_share = (log_sum(logits, positives) - total - count.clamp(min=1).to(total.dtype).log()).masked_fill(
-                ~anchors, 0.0
-            )
+            mean = masked_logsumexp(logits, positives) - total - count.clamp(min=1).to(total.dtype).log()
+            log_share = mean.masked_fill(~anchors, 0.0)
         loss = -log_share.sum() / anchors.sum().clamp(min=1)
         missed = anchors & ~positives.gather(1, logits.argmax(1, keepdim=True)).squeeze(1)
         return e.zero() + loss, {"active": missed.sum(), "tuples": anchors.sum()}

@@ -1,10 +1,9 @@
-"""Triplet loss."""
-
 from typing import Literal
 
 from torch import Tensor, nn
 
-from siamese_lab.losses import _all_triplets as all_triplets
+from siamese_lab.core.checks import require_choice, require_positive
+from siamese_lab.losses._all_triplets import Form, triplet_costs
 from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
@@ -13,11 +12,10 @@ from siamese_lab.structures.tuples import Tuples
 class TripletLoss(nn.Module):
     """Wants each negative farther from the anchor than each positive, by a margin.
 
-    With x = d(anchor, positive) - d(anchor, negative), the hinge is max(0, x + margin), the soft form is log(1 +
-    exp(x)).
+    With x = d(anchor, positive) - d(anchor, negative), the hinge is max(0, x + margin), the soft form log(1 + exp(x)).
 
     Source: Schroff et al., CVPR 2015, eq. 2 (hinge; theirs is on squared distances: `distance=squared_euclidean`);
-    Hermans et al., 2017, section 2 (soft; and the average over active triplets, "non-zero mean"). All triplets of a
+    Hermans et al., 2017, section 2 (soft; and the average over active triplets, "non-zero mean"). The triplets of a
     batch are never listed, see `_all_triplets`.
 
     Args:
@@ -46,23 +44,18 @@ class TripletLoss(nn.Module):
     def __init__(
         self,
         margin: float = 0.2,
-        form: Literal["hinge", "soft"] = "hinge",
+        form: Form = "hinge",
         average: Literal["active", "all"] = "active",
     ) -> None:
         super().__init__()
-        if not margin > 0:
-            raise ValueError(
-                f"margin must be > 0, got {margin}: it is how much farther than the positive the negative has to be"
-            )
-        if form not in ("hinge", "soft"):
-            raise ValueError(f"form must be hinge or soft, got {form!r}")
-        if average not in ("active", "all"):
-            raise ValueError(f"average must be active or all, got {average!r}")
+        require_positive("margin", margin, "it is how much farther than the positive the negative has to be")
+        require_choice("form", form, ("hinge", "soft"))
+        require_choice("average", average, ("active", "all"))
         self.margin, self.average = margin, average
-        self.form: Literal["hinge", "soft"] = form
+        self.form: Form = form
 
     def forward(self, e: Embedded, tuples: Tuples = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and how many of the triplets were `active` (violate the margin)."""
-        cost, active, count = all_triplets.costs(e, tuples, self.margin, self.form)
+        cost, active, count = triplet_costs(e, tuples, self.margin, self.form)
         counted = active if self.average == "active" and self.form == "hinge" else count
         return e.zero() + cost / counted.clamp(min=1), {"active": active, "tuples": count}

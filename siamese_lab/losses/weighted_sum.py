@@ -1,5 +1,3 @@
-"""A weighted sum of losses."""
-
 from collections.abc import Mapping
 
 from torch import Tensor, nn
@@ -8,15 +6,14 @@ from siamese_lab.structures.contracts import Consumes, Loss, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
 
-DEMANDING = ("labels", "pairs", "triplets", "episodes")
+MOST_DEMANDING_LAST: tuple[Consumes, ...] = ("labels", "pairs", "triplets", "episodes")
 
 
 class WeightedSum(nn.Module):
     """Several losses on the same batch: the sum of weight times value.
 
-    It consumes what its most demanding part consumes. Parts that consume labels go with any others and work on the
-    labels whatever the sampling or the miner produces; triplets serve a part that consumes pairs as pairs. Episodes go
-    with nothing but labels.
+    It consumes what its most demanding part consumes. Parts that consume labels go with any others and ignore tuples;
+    a part that consumes pairs takes triplets as pairs. Episodes go with nothing but labels.
 
     Args:
         parts: the losses by name.
@@ -38,7 +35,7 @@ class WeightedSum(nn.Module):
         (7.6375, 6.6875, 1.9)
     """
 
-    # those of conf/loss/weighted_sum.yaml; an object's own follow from its parts
+    # of conf/loss/weighted_sum.yaml; an object's own follow from its parts
     consumes: Consumes = "labels"
     requires: tuple[Property, ...] = ()
     uses_memory: bool = True
@@ -47,14 +44,13 @@ class WeightedSum(nn.Module):
         super().__init__()
         if not parts or set(parts) != set(weights):
             raise ValueError(
-                f"weights must name the same losses as parts, got weights for {listed(weights)}: the parts are "
-                f"{listed(parts)}; "
-                "there must be at least one"
+                f"weights must name the same losses as parts, got weights for {list_names(weights)}: the parts are "
+                f"{list_names(parts)}; there must be at least one"
             )
         for name, weight in weights.items():
             if not 0 <= weight < float("inf"):
                 raise ValueError(f"weights.{name} must be >= 0, got {weight}: the loss is multiplied by it")
-            if not name.isidentifier() or hasattr(nn.ModuleDict(), name):
+            if not name.isidentifier() or name in dir(nn.ModuleDict()):
                 raise ValueError(f"parts cannot hold {name!r}: choose another name, of letters, digits and underscores")
         if not any(weights.values()):
             raise ValueError("weights are all 0: nothing would be learned")
@@ -64,7 +60,7 @@ class WeightedSum(nn.Module):
             raise ValueError(
                 f"parts do not go together: {kinds}, and of an episode neither pairs nor triplets can be made"
             )
-        self.consumes = max(consumed.values(), key=DEMANDING.index)
+        self.consumes = max(consumed.values(), key=MOST_DEMANDING_LAST.index)
         self.uses_memory = any(part.uses_memory for part in parts.values())
         self.requires = tuple(dict.fromkeys(one for part in parts.values() for one in part.requires))
         self.parts, self.weights = nn.ModuleDict(parts), dict(weights)  # type: ignore[arg-type] # they are modules
@@ -82,6 +78,6 @@ class WeightedSum(nn.Module):
         return total, facts
 
 
-def listed(names: Mapping[str, object]) -> str:
-    """Names as a message shows them."""
+def list_names(names: Mapping[str, object]) -> str:
+    """Names for a message."""
     return ", ".join(names) or "none"

@@ -1,22 +1,19 @@
-"""Cross-batch memory."""
-
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from siamese_lab.core.checks import require_at_least, require_positive
 from siamese_lab.structures.embedded import Embedded
 
 
 class XBM(nn.Module):
-    """The embeddings of the last batches, as further rows that every anchor is compared with.
+    """Cross-batch memory: the embeddings of the last batches as further rows that every anchor is compared with.
 
-    Rows of the memory carry no gradient; they are as the network saw them when they came, which is close to what it
-    would see now once training has slowed down. The oldest are written over. All of it is in the checkpoint, the place
-    to write next too.
+    Rows of the memory carry no gradient; once training has slowed down they are close to what the network would embed
+    now. The oldest are overwritten. The checkpoint holds the memory and the place to write next.
 
-    Source: Wang et al., CVPR 2020, algorithm 1. Differs from it: the batch is compared with itself directly, and enters
-    afterwards.
+    Source: Wang et al., CVPR 2020, algorithm 1. Differs from it: the batch enters after it was compared.
 
     Args:
         dim: dimensions of an embedding, given by the backbone.
@@ -42,15 +39,13 @@ class XBM(nn.Module):
 
     def __init__(self, *, dim: int, size: int = 1024, warmup: int = 100) -> None:
         super().__init__()
-        if not size > 0:
-            raise ValueError(f"size must be > 0, got {size}: it is how many rows the memory keeps")
-        if not warmup >= 0:
-            raise ValueError(f"warmup must be >= 0, got {warmup}: it is how many steps go by before the memory is used")
+        require_positive("size", size, "it is how many rows the memory keeps")
+        require_at_least("warmup", warmup, 0, "it is how many steps go by before the memory is used")
         self.warmup = warmup
         self.register_buffer("z", torch.zeros(size, dim))
         self.register_buffer("labels", torch.zeros(size, dtype=torch.long))
         self.register_buffer("ids", torch.zeros(size, dtype=torch.long))
-        self.steps = self.written = 0  # plain numbers: a look at a tensor would wait for the device
+        self.steps = self.written = 0  # plain numbers: reading a tensor would wait for the device
 
     def forward(self, e: Embedded) -> Embedded:
         """The batch with the memory's rows behind its own; the batch then enters the memory, in training."""
@@ -79,8 +74,7 @@ class XBM(nn.Module):
     @torch.no_grad()
     def _keep(self, e: Embedded) -> None:
         size = len(self.z)
-        # of a batch larger than the memory, the end
-        new = torch.arange(max(0, len(e.z) - size), len(e.z), device=self.z.device)
+        new = torch.arange(max(0, len(e.z) - size), len(e.z), device=self.z.device)  # the last rows that fit
         place = (self.written + new) % size
         self.z[place] = e.z[new].detach().to(self.z)
         self.labels[place], self.ids[place] = e.labels[new], e.rows()[new]

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from siamese_lab.core.checks import require_at_least
 from siamese_lab.core.errors import LabError
 from siamese_lab.structures.samples import Episodes
 
@@ -82,8 +83,7 @@ def check_episode_sizes(way: int, shot: int, queries: int, episodes: int) -> Non
     Raises:
         ValueError: if way is below 2, or another below 1.
     """
-    if not way >= 2:
-        raise ValueError(f"way must be >= 2, got {way}: among fewer classes there is nothing to choose")
+    require_at_least("way", way, 2, "among fewer classes there is nothing to choose")
     for name, number in (("shot", shot), ("queries", queries), ("episodes", episodes)):
         if not number >= 1:
             raise ValueError(f"{name} must be >= 1, got {number}")

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from siamese_lab.core.checks import require_at_least
 from siamese_lab.metrics.episodes import check_episode_sizes, draw_episodes
 from siamese_lab.metrics.module_states import add_states, append_rows, evaluate_rows
 from siamese_lab.metrics.pairs import Pairs
@@ -140,8 +141,7 @@ class RecallAtK(Metric):
 
     def __init__(self, k: int = 1, distance: Distance | None = None, tile: int = TILE, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not k >= 1:
-            raise ValueError(f"k must be >= 1, got {k}: it is the number of neighbours that are looked at")
+        require_at_least("k", k, 1, "it is the number of neighbours that are looked at")
         self.k, self.tile = k, check_tile(tile)
         add_states(self, distance)
 

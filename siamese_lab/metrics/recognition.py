@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from siamese_lab.core.checks import require_choice
 from siamese_lab.core.errors import LabError
 from siamese_lab.metrics.tiles import finite_embeddings
 from siamese_lab.statistics.influence import Figure, influences, interval
@@ -135,8 +136,5 @@ def check_compare(compare: Compare) -> Compare:
     Raises:
         ValueError: if it is neither "nearest" nor "mean".
     """
-    if compare not in ("nearest", "mean"):
-        raise ValueError(
-            f"compare must be nearest or mean, got {compare!r}: how the shots of a class make one distance"
-        )
+    require_choice("compare", compare, ("nearest", "mean"), "how the shots of a class make one distance")
     return compare

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from siamese_lab.core.checks import require_positive
 from siamese_lab.core.errors import LabError
 from siamese_lab.structures.embedded_set import EmbeddedSet
 
@@ -81,6 +82,5 @@ def check_tile(tile: int) -> int:
     Raises:
         ValueError: if it is not positive.
     """
-    if not tile > 0:
-        raise ValueError(f"tile must be > 0, got {tile}: it is the number of rows that are compared at once")
+    require_positive("tile", tile, "it is the number of rows that are compared at once")
     return tile

@@ -1,11 +1,9 @@
-"""No mining."""
-
 from siamese_lab.structures.contracts import Produces
 from siamese_lab.structures.embedded import Embedded
 
 
 class AllTuples:
-    """Leaves the choice to the labels: the loss sees all tuples that they imply, or those that the sampling gave.
+    """No mining: the loss takes all tuples that the labels imply, or those of the sampling.
 
     Examples:
         >>> import torch

@@ -1,5 +1,3 @@
-"""Angular mining."""
-
 import math
 from typing import Literal
 
@@ -7,23 +5,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from siamese_lab.miners._strips import Strip, joined, pairs
+from siamese_lab.core.checks import require_choice, require_within
+from siamese_lab.miners._strips import Strip, mine_strips, positive_pairs
 from siamese_lab.structures.contracts import Produces
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Triplets
 
-PORTION = 2**21  # triplets that are looked at at once
+PORTION = 2**21  # triplets compared at once
 
 
 class Angular:
-    """Triplets whose negative sees anchor and positive under a large angle: atan(|a - p| / (2 |n - c|)) > angle, c
-    midway between them.
+    """Triplets with a large angle at the negative: atan(|a - p| / (2 |n - c|)) > angle, with c midway of a and p.
 
-    Between unit-norm embeddings, whatever the distance of the run: all are divided by their norm first. For each
-    anchor-positive pair the negative with the largest angle is given, which is the one nearest to c, or all that exceed
-    it. Pairs without one are left out.
-
-    Time grows with pairs x rows; memory does not, but for the triplets that are given.
+    Embeddings are divided by their norm first, whatever the distance of the run. Each anchor-positive pair gets the
+    negative with the largest angle, the one nearest to c, or all above the bound. Pairs without one are left out.
+    Time grows with pairs x rows; memory does not, but for the triplets found.
 
     Source: Wang et al., ICCV 2017, section 3.2: the angle n' that their loss bounds from above.
 
@@ -47,38 +43,32 @@ class Angular:
     produces: Produces = "triplets"
 
     def __init__(self, angle: float = 20.0, negatives: Literal["hardest", "all"] = "hardest") -> None:
-        if not 0 < angle < 90:
-            raise ValueError(
-                f"angle must lie in (0, 90) degrees, got {angle}: it is what a triplet's angle must exceed"
-            )
-        if negatives not in ("hardest", "all"):
-            raise ValueError(f"negatives must be hardest or all, got {negatives!r}")
+        require_within("angle", angle, "(0, 90)", "it is what a triplet's angle must exceed, in degrees")
+        require_choice("negatives", negatives, ("hardest", "all"))
         self.tangent, self.all = math.tan(math.radians(angle)), negatives == "all"
 
     @torch.no_grad()
     def __call__(self, e: Embedded) -> Triplets:
         """Triplets, anchor by anchor."""
         z = F.normalize(e.z.detach(), dim=1)  # (R, D)
-        return joined(e, lambda strip: self._mine(strip, z))
+        return mine_strips(e, lambda strip: self._mine(strip, z))
 
     def _mine(self, strip: Strip, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         found = [
-            self._portion(strip, z, *part)
-            for part in zip(*(x.split(max(1, PORTION // len(z))) for x in pairs(strip)), strict=True)
+            self._mine_pairs(strip, z, *part)
+            for part in zip(*(x.split(max(1, PORTION // len(z))) for x in positive_pairs(strip)), strict=True)
         ]
         if not found:
-            nothing = torch.zeros(0, dtype=torch.long, device=z.device)
-            return nothing, nothing, nothing
+            empty = torch.zeros(0, dtype=torch.long, device=z.device)
+            return empty, empty, empty
         anchor, positive, negative = (torch.cat(column) for column in zip(*found, strict=True))
         return anchor, positive, negative
 
-    def _portion(self, strip: Strip, z: Tensor, anchor: Tensor, positive: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _mine_pairs(self, strip: Strip, z: Tensor, anchor: Tensor, positive: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         a, p = z[anchor + strip.first], z[positive]  # (P, D)
         centre = (a + p) / 2
-        # (P, R)
-        far = torch.addmm(centre.square().sum(1)[:, None] + z.square().sum(1)[None, :], centre, z.T, alpha=-2.0).clamp(
-            min=0.0
-        )
+        norms = centre.square().sum(1)[:, None] + z.square().sum(1)[None, :]
+        far = torch.addmm(norms, centre, z.T, alpha=-2.0).clamp(min=0.0)  # (P, R)
         base = (a - p).square().sum(1)[:, None]  # |a - p|^2, tangent = |a - p| / (2 |n - c|)
         wide = strip.negatives[anchor] & (base > 4 * self.tangent**2 * far)
         if self.all:

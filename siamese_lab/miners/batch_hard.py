@@ -1,9 +1,7 @@
-"""Batch-hard mining."""
-
 import torch
 from torch import Tensor
 
-from siamese_lab.miners._strips import Strip, joined
+from siamese_lab.miners._strips import Strip, mine_strips
 from siamese_lab.structures.contracts import Produces
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Triplets
@@ -28,7 +26,7 @@ class BatchHard:
     @torch.no_grad()
     def __call__(self, e: Embedded) -> Triplets:
         """At most one triplet an anchor."""
-        return joined(e, _mine)
+        return mine_strips(e, _mine)
 
 
 def _mine(strip: Strip) -> tuple[Tensor, Tensor, Tensor]:

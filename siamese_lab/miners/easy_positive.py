@@ -1,19 +1,17 @@
-"""Easy-positive mining."""
-
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from siamese_lab.miners._strips import Strip, joined
+from siamese_lab.core.checks import require_choice
+from siamese_lab.miners._strips import Strip, mine_strips
 from siamese_lab.structures.contracts import Produces
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Triplets
 
 
 class EasyPositive:
-    """For each anchor its nearest positive and a hard or semi-hard negative, so that a class need not shrink to a
-    point.
+    """For each anchor its nearest positive and a hard or semi-hard negative: a class need not shrink to a point.
 
     The hard negative is the nearest of all, the semi-hard one the nearest of those that are farther than the positive.
     Anchors without such a positive and negative are left out.
@@ -38,14 +36,13 @@ class EasyPositive:
     produces: Produces = "triplets"
 
     def __init__(self, negative: Literal["hard", "semi_hard"] = "semi_hard") -> None:
-        if negative not in ("hard", "semi_hard"):
-            raise ValueError(f"negative must be hard or semi_hard, got {negative!r}")
+        require_choice("negative", negative, ("hard", "semi_hard"))
         self.semi = negative == "semi_hard"
 
     @torch.no_grad()
     def __call__(self, e: Embedded) -> Triplets:
         """At most one triplet an anchor."""
-        return joined(e, self._mine)
+        return mine_strips(e, self._mine)
 
     def _mine(self, strip: Strip) -> tuple[Tensor, Tensor, Tensor]:
         near, positive = strip.d.masked_fill(~strip.positives, torch.inf).min(1)

@@ -1,7 +1,4 @@
-"""Any miner of pytorch-metric-learning, by its name."""
-
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
@@ -13,12 +10,11 @@ from siamese_lab.structures.tuples import Pairs, Triplets
 
 
 class PytorchMetricLearning:
-    """A miner of the library pytorch-metric-learning, as it is called there.
+    """A miner of the library pytorch-metric-learning, by its name there.
 
-    It compares embeddings by the library's default distance for it, not by the run's. Of what it finds, pairs of one
-    image are left out. What it draws at random is a function of (seed, epoch, step). With a memory it mines among all
-    rows, and what it finds for the batch's own counts: the time and the memory that this takes grow with the square of
-    all rows, for miners of all triplets with the cube.
+    It compares embeddings by its default distance in the library, not by the run's. Pairs of one image are left out.
+    Random draws are a function of (seed, epoch, step). With a memory it mines among all rows and keeps the tuples of
+    the batch's own anchors: time and memory grow with the square of all rows, for miners of all triplets with the cube.
 
     Source: Musgrave, Belongie, Lim, "PyTorch Metric Learning", 2020; version 2.9 and later, `pip install
     siamese-lab[pml]`.
@@ -42,12 +38,11 @@ class PytorchMetricLearning:
         [[0, 1, 2, 3, 4], [1, 0, 4, 0, 2], [2, 2, 1, 2, 1]]
     """
 
-    produces: Produces = (
-        "triplets"  # that of conf/miner/pytorch_metric_learning.yaml; an object's own follows from the name
-    )
+    # of conf/miner/pytorch_metric_learning.yaml; an object's own follows from the name
+    produces: Produces = "triplets"
 
     def __init__(
-        self, *, seed: int = 0, name: str = "BatchHardMiner", arguments: Mapping[str, Any] | None = None
+        self, *, seed: int = 0, name: str = "BatchHardMiner", arguments: Mapping[str, object] | None = None
     ) -> None:
         self.miner = adapter.build_component("miners", name, dict(arguments or {}), {})
         self.seed = seed

@@ -1,20 +1,18 @@
-"""Negatives of a middle rank."""
-
 import torch
 from torch import Tensor
 
+from siamese_lab.core.checks import require_at_least
 from siamese_lab.core.random import Stream, generator
-from siamese_lab.miners._strips import Strip, joined, pairs
+from siamese_lab.miners._strips import Strip, mine_strips, positive_pairs
 from siamese_lab.structures.contracts import Produces
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Triplets
 
 
 class RankWindow:
-    """For each anchor-positive pair a negative drawn from those that rank from `first` to `last` among the anchor's
-    nearest.
+    """For each anchor-positive pair a negative drawn from the ranks `first` to `last` of the anchor's nearest.
 
-    The very nearest are left to mislabelled images and to noise. An anchor with fewer negatives than `first` takes its
+    The very nearest are often noise or mislabelled images. An anchor with fewer negatives than `first` takes its
     farthest one.
 
     Args:
@@ -37,31 +35,22 @@ class RankWindow:
     produces: Produces = "triplets"
 
     def __init__(self, first: int = 2, last: int = 10, *, seed: int = 0) -> None:
-        if not first >= 1:
-            raise ValueError(f"first must be >= 1, got {first}: it is a rank, 1 = the nearest negative")
+        require_at_least("first", first, 1, "it is a rank, 1 = the nearest negative")
         if not last >= first:
-            raise ValueError(
-                f"last must be >= first = {first}, got {last}: negatives are drawn from the ranks first to last"
-            )
+            raise ValueError(f"last must be >= first = {first}, got {last}: negatives are drawn from these ranks")
         self.first, self.last, self.seed = first, last, seed
 
     @torch.no_grad()
     def __call__(self, e: Embedded) -> Triplets:
-        """One triplet for each pair of an anchor (with a negative) and a positive: a function of the seed, the epoch
-        and the step.
-        """
+        """One triplet for each anchor-positive pair with a negative: a function of the seed, the epoch and the step."""
         g = generator(self.seed, Stream.RANK_WINDOW_MINER, *e.where)
-        return joined(e, lambda strip: self._mine(strip, g))
+        return mine_strips(e, lambda strip: self._mine(strip, g))
 
     def _mine(self, strip: Strip, g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        anchor, positive = pairs(strip)
+        anchor, positive = positive_pairs(strip)
         near = strip.d.masked_fill(~strip.negatives, torch.inf)
         nearest = near.topk(min(self.last, near.shape[1]), largest=False).indices  # (a, last), nearest first
         count = strip.negatives.sum(1)[anchor]  # (P,)
-        # places in `nearest`, from first up to last
-        first, last = (
-            count.clamp(max=self.first) - 1,
-            count.clamp(max=self.last),
-        )
+        first, last = count.clamp(max=self.first) - 1, count.clamp(max=self.last)  # columns of `nearest`
         drawn = torch.rand(len(anchor), generator=g, dtype=torch.float64).to(near.device)
         return anchor, positive, nearest[anchor, first + (drawn * (last - first)).long()]

@@ -1,23 +1,18 @@
-"""Semi-hard mining."""
-
 import torch
 from torch import Tensor
 
-from siamese_lab.miners._strips import Strip, joined, pairs, table
+from siamese_lab.miners._strips import Strip, mine_strips, positive_pairs, tabulate
 from siamese_lab.structures.contracts import Produces
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Triplets
 
-# positives of an anchor up to which one look at all negatives for each of them is faster than sorting the negatives
-FEW = 16
+FEW = 16  # positives of an anchor up to which comparing each with all negatives is faster than sorting the negatives
 
 
 class SemiHard:
-    """For each anchor-positive pair the nearest negative that is farther than the positive; where none is, the farthest
-    negative.
+    """For each anchor-positive pair the nearest negative farther than the positive; if there is none, the farthest.
 
-    Source: Schroff et al., CVPR 2015, eq. 4. The fallback is that of the authors' public re-implementations; the paper
-    names none.
+    Source: Schroff et al., CVPR 2015, eq. 4. The fallback is that of public re-implementations; the paper names none.
 
     Examples:
         >>> import torch
@@ -32,21 +27,19 @@ class SemiHard:
 
     @torch.no_grad()
     def __call__(self, e: Embedded) -> Triplets:
-        """One triplet for each pair of an anchor (with a negative) and a positive."""
-        return joined(e, _mine)
+        """One triplet for each anchor-positive pair with a negative."""
+        return mine_strips(e, _mine)
 
 
 def _mine(strip: Strip) -> tuple[Tensor, Tensor, Tensor]:
-    anchor, positive = pairs(strip)
-    near, column = table(anchor, strip.d[anchor, positive], len(strip.d), torch.inf)  # (a, K)
-    negative = _looked_up(strip, near) if near.shape[1] <= FEW else _sorted(strip, near)  # (a, K)
+    anchor, positive = positive_pairs(strip)
+    near, column = tabulate(anchor, strip.d[anchor, positive], len(strip.d), torch.inf)  # (a, K)
+    negative = _by_comparison(strip, near) if near.shape[1] <= FEW else _by_sorting(strip, near)  # (a, K)
     return anchor, positive, negative[anchor, column]
 
 
-def _looked_up(strip: Strip, near: Tensor) -> Tensor:
-    """The negative (a, K) for each positive's distance `near` (a, K), by one look at all negatives for each of the K
-    columns.
-    """
+def _by_comparison(strip: Strip, near: Tensor) -> Tensor:
+    """The negative (a, K) for each positive's distance `near` (a, K), by K passes over all negatives."""
     d = strip.d.masked_fill(~strip.negatives, torch.inf)
     chosen = [d.masked_fill(d <= column[:, None], torch.inf).min(1) for column in near.unbind(1)]
     if not chosen:
@@ -56,10 +49,9 @@ def _looked_up(strip: Strip, near: Tensor) -> Tensor:
     return torch.where(distances < torch.inf, negative, farthest)
 
 
-def _sorted(strip: Strip, near: Tensor) -> Tensor:
+def _by_sorting(strip: Strip, near: Tensor) -> Tensor:
     """The same, by sorting each anchor's negatives once."""
     ranked, order = strip.d.masked_fill(~strip.negatives, torch.inf).sort(dim=1)  # (a, R), an anchor's negatives first
-    # how many of its negatives are no farther than the positive: the next one is semi-hard
-    rank = torch.searchsorted(ranked, near, right=True)
+    rank = torch.searchsorted(ranked, near, right=True)  # negatives no farther than the positive: the next is semi-hard
     last = (strip.negatives.sum(1, keepdim=True) - 1).clamp(min=0)
     return order.gather(1, rank.minimum(last))

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from siamese_lab.core.checks import require_within
+
 
 class Classes:
     """The images of each class, as one array sorted by class.
@@ -114,10 +116,7 @@ def check_per_class(per_class: int, images: int) -> None:
     Raises:
         ValueError: if per_class is not in [2, images].
     """
-    if not 2 <= per_class <= images:
-        raise ValueError(
-            f"per_class must lie in [2, {images}], got {per_class}: a class needs two images to form a positive pair"
-        )
+    require_within("per_class", per_class, f"[2, {images}]", "a class needs two images to form a positive pair")
 
 
 def steps_per_epoch(images: int, batch_size: int, steps: int | None) -> int:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from siamese_lab.core.checks import require_within
 from siamese_lab.metrics.neighbours import nearest_others
 from siamese_lab.sampling._class_index import Classes
 from siamese_lab.sampling._mining_schedule import MiningSchedule
@@ -25,10 +26,7 @@ class HardNegatives:
     """
 
     def __init__(self, classes: Classes, share: float, neighbours: int, every: int, warmup: int) -> None:
-        if not 0 <= share <= 1:
-            raise ValueError(
-                f"share_hard must lie in [0, 1], got {share}: it is the share of the negatives that are hard"
-            )
+        require_within("share_hard", share, "[0, 1]", "it is the share of the negatives that are hard")
         most = len(classes.order) - int(classes.count.max())
         if not 0 < neighbours <= most:
             raise ValueError(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from siamese_lab.core.checks import require_within
 from siamese_lab.sampling._class_index import Classes, check_batch, steps_per_epoch
 from siamese_lab.structures.batch import DrawnBatch
 from siamese_lab.structures.tuples import Pairs, Triplets
@@ -59,8 +60,7 @@ def check_share_same(share_same: float) -> None:
     Raises:
         ValueError: if it lies outside, or is NaN.
     """
-    if not 0 <= share_same <= 1:
-        raise ValueError(f"share_same must lie in [0, 1], got {share_same}: it is the share of same-class pairs")
+    require_within("share_same", share_same, "[0, 1]", "it is the share of same-class pairs")
 
 
 def drawn_pairs(left: Tensor, right: Tensor, same: Tensor) -> DrawnBatch:

@@ -1,10 +1,9 @@
-"""Batches of P classes x K images where classes are of very unlike size."""
-
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
+from siamese_lab.core.checks import require_within
 from siamese_lab.core.random import Stream, generator
 from siamese_lab.sampling._class_index import Classes, check_batch, check_per_class, steps_per_epoch
 from siamese_lab.structures.batch import DrawnBatch
@@ -58,10 +57,7 @@ class Balanced:
         steps: int | None = None,
     ) -> None:
         check_per_class(per_class, len(labels))
-        if not 0 <= alpha <= 1:
-            raise ValueError(
-                f"alpha must lie in [0, 1], got {alpha}: 0 draws classes equally often, 1 in proportion to their images"
-            )
+        require_within("alpha", alpha, "[0, 1]", "0 draws classes equally often, 1 in proportion to their images")
         self.classes = Classes(labels)
         self.classes.with_pairs()
         check_batch(batch_size, per_class, min(len(self.classes), len(labels) // per_class) * per_class, steps)

@@ -1,5 +1,3 @@
-"""Batches that are N-way K-shot problems."""
-
 from collections.abc import Iterator
 
 import torch

@@ -1,5 +1,3 @@
-"""Pairs whose negatives are mined from the whole training set."""
-
 from collections.abc import Iterator
 
 import torch

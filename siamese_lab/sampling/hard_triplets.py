@@ -1,5 +1,3 @@
-"""Triplets whose negatives are mined from the whole training set."""
-
 from collections.abc import Iterator
 
 from torch import Tensor

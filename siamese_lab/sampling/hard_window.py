@@ -1,5 +1,3 @@
-"""Triplets whose negatives are mined offline from a window of ranks."""
-
 from collections.abc import Iterator
 
 import torch

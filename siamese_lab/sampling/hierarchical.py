@@ -1,5 +1,3 @@
-"""Batches of P classes x K images within one group of classes."""
-
 from collections.abc import Iterator, Mapping
 
 import torch

@@ -1,11 +1,10 @@
-"""Pairs by linear assignment: the hardest negatives with every image used equally often."""
-
 from collections.abc import Iterator
 
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from siamese_lab.core.checks import require_at_least
 from siamese_lab.core.random import Stream, generator
 from siamese_lab.sampling._class_index import Classes, check_batch
 from siamese_lab.sampling._mining_schedule import MiningSchedule
@@ -83,8 +82,7 @@ class LAPPairs:
             raise ValueError(f"partition must be >= 2 images, got {partition}: partners are assigned within it")
         if not (0 < noise_end <= noise or noise == noise_end == 0):
             raise ValueError(f"noise must fall to noise_end > 0, or both be 0, got {noise} and {noise_end}")
-        if not noise_epochs >= 1:
-            raise ValueError(f"noise_epochs must be >= 1, got {noise_epochs}: the noise falls in that many epochs")
+        require_at_least("noise_epochs", noise_epochs, 1, "the noise falls in that many epochs")
         self.schedule = MiningSchedule(every, warmup)
         self.seed, self.partition, self.noise, self.noise_end, self.noise_epochs = (
             seed,

@@ -1,5 +1,3 @@
-"""Batches of P classes x K images."""
-
 from collections.abc import Iterator
 
 from torch import Tensor

@@ -1,5 +1,3 @@
-"""Random pairs."""
-
 from collections.abc import Iterator
 
 import torch

@@ -1,5 +1,3 @@
-"""Random triplets."""
-
 from collections.abc import Iterator
 
 from torch import Tensor

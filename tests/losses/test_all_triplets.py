@@ -85,7 +85,7 @@ def test_by_hand_on_a_line():
     )
     # positives at 1 and 3, negatives at 1.5 and 2.5, margin 1: 1-1.5 costs 0.5, 1-2.5 nothing, 3-1.5 costs 2.5, 3-2.5
     # costs 1.5
-    cost, active, count = all_triplets.over_all(d, positives, negatives, 1.0)
+    cost, active, count = all_triplets.all_triplet_costs(d, positives, negatives, 1.0)
     cost.backward()
     assert (float(cost.detach()), int(active), int(count)) == (4.5, 3, 4)
     assert d.grad.tolist() == [[0, 1, 2, -2, -1]]

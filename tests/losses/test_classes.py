@@ -6,13 +6,13 @@ import pytest
 import torch
 from pytorch_metric_learning import losses as pml_losses
 
-from siamese_lab.losses._class_weights import cosines, with_margin
+from siamese_lab.losses._class_weights import add_angular_margin, cosines
 from siamese_lab.losses.arcface import ArcFaceLoss
 from siamese_lab.losses.cosface import CosFaceLoss
 from siamese_lab.losses.norm_softmax import NormSoftmaxLoss
 from siamese_lab.losses.proxy_anchor import ProxyAnchorLoss
 from siamese_lab.losses.proxy_nca import ProxyNCALoss
-from siamese_lab.losses.soft_triple import SoftTripleLoss, spread
+from siamese_lab.losses.soft_triple import SoftTripleLoss, center_spread
 from siamese_lab.losses.sub_center_arcface import SubCenterArcFaceLoss
 from siamese_lab.structures.embedded import Embedded
 from tests.losses._references import GRID, circle, plain, problem, tolerance
@@ -110,7 +110,7 @@ def test_soft_triple_by_hand():
 def test_arcfaces_margin_beyond_pi_minus_margin():
     margin = 0.5
     angle = torch.linspace(0.0, math.pi, 2001, dtype=torch.float64)
-    turned = with_margin(angle.cos(), margin)
+    turned = add_angular_margin(angle.cos(), margin)
     near = angle < math.pi - margin
     torch.testing.assert_close(turned[near], (angle[near] + margin).cos(), rtol=0, atol=1e-7)
     torch.testing.assert_close(turned[~near], angle[~near].cos() - margin * math.sin(margin))
@@ -124,7 +124,7 @@ def test_arcfaces_margin_beyond_pi_minus_margin():
 @pytest.mark.parametrize("margin", [0.0, 0.5, math.pi / 2])
 def test_arcfaces_gradient_is_finite_at_cosines_of_one(dtype, margin):
     cosine = torch.tensor([-1.0, -1.0 + 1e-7, 0.0, 1.0 - 1e-7, 1.0], dtype=dtype, requires_grad=True)
-    with_margin(cosine, margin).sum().backward()
+    add_angular_margin(cosine, margin).sum().backward()
     assert cosine.grad.isfinite().all()
     z = circle(0, 180, 90, dtype=dtype).requires_grad_()
     loss = ArcFaceLoss(dim=2, classes=2, margin=margin)
@@ -270,7 +270,7 @@ def test_a_class_that_is_not_there_is_an_error(kind):
 
 def test_coinciding_centers_have_a_finite_gradient():
     weight = torch.eye(5)[0].repeat(3, 4, 1).requires_grad_()  # their cosine is 1 to the last digit
-    value = spread(weight)
+    value = center_spread(weight)
     value.backward()
     assert float(value.detach()) < 1e-3
     assert weight.grad.isfinite().all()

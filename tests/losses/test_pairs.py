@@ -17,7 +17,7 @@ from siamese_lab.distances.cosine import Cosine
 from siamese_lab.distances.euclidean import Euclidean
 from siamese_lab.distances.l1 import L1
 from siamese_lab.distances.weighted_l1 import WeightedL1
-from siamese_lab.losses._reductions import each_kind
+from siamese_lab.losses._reductions import sum_of_means
 from siamese_lab.losses.bromley import BromleyLoss
 from siamese_lab.losses.chopra import ChopraLoss
 from siamese_lab.losses.contrastive import ContrastiveLoss
@@ -45,10 +45,10 @@ def written_out(d, labels, pull, push):
 def test_each_kind_is_averaged_on_its_own():
     cost, same = torch.tensor([1.0, 2.0, 40.0, 5.0]), torch.tensor([True, True, False, True])
     pairs = torch.tensor([True, True, True, False])
-    assert float(each_kind(cost, same, pairs)) == 1.5 + 40
-    assert float(each_kind(cost, same | ~same, pairs)) == pytest.approx(43 / 3)
-    assert float(each_kind(cost, same & ~same, pairs)) == pytest.approx(43 / 3)
-    assert float(each_kind(cost, same, pairs & ~pairs)) == 0
+    assert float(sum_of_means(cost, same, pairs)) == 1.5 + 40
+    assert float(sum_of_means(cost, same | ~same, pairs)) == pytest.approx(43 / 3)
+    assert float(sum_of_means(cost, same & ~same, pairs)) == pytest.approx(43 / 3)
+    assert float(sum_of_means(cost, same, pairs & ~pairs)) == 0
 
 
 # chopra
@@ -277,8 +277,8 @@ def test_margin_adds_up_as_pytorch_metric_learnings(size, margin, boundary, dtyp
     ("kind", "values", "words"),
     [
         *((ChopraLoss, {"bound": bad}, "bound must be > 0, got") for bad in (0.0, -1.0, math.nan)),
-        *((BromleyLoss, {"same": bad}, r"same must be in \[-1, 1\], got") for bad in (1.1, -1.1, math.nan)),
-        *((BromleyLoss, {"different": bad}, r"different must be in \[-1, 1\], got") for bad in (1.1, -1.1, math.nan)),
+        *((BromleyLoss, {"same": bad}, r"same must lie in \[-1, 1\], got") for bad in (1.1, -1.1, math.nan)),
+        *((BromleyLoss, {"different": bad}, r"different must lie in \[-1, 1\], got") for bad in (1.1, -1.1, math.nan)),
         (BromleyLoss, {"same": 0.0, "different": 0.0}, "different must be < same, got 0.0 and 0.0"),
         *((DoubleMarginLoss, {"inner": bad}, "inner must be >= 0, got") for bad in (-0.1, math.nan)),
         *(

@@ -412,7 +412,7 @@ def test_fast_ap_is_pytorch_metric_learnings(size, bins, dtype):
             for bad in (0.0, -1.0, math.nan)
         ),
         (QuadrupletLoss, {"average": "mean"}, "average must be active or all, got 'mean'"),
-        *((AngularLoss, {"angle": bad}, r"angle must be in \(0, 90\), got") for bad in (0.0, -1.0, 90.0, math.nan)),
+        *((AngularLoss, {"angle": bad}, r"angle must lie in \(0, 90\), got") for bad in (0.0, -1.0, 90.0, math.nan)),
         *((LiftedLoss, {"margin": bad}, "margin must be > 0, got") for bad in (0.0, -1.0, math.nan)),
         (LiftedLoss, {"form": "general"}, "form must be lifted or generalised, got 'general'"),
         *(

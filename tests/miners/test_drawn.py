@@ -217,7 +217,7 @@ def test_distance_weighted_weighs_as_pytorch_metric_learning(monkeypatch):
     monkeypatch.setattr(loss_and_miner_utils, "get_random_triplet_indices", draw)
     miner = pml_miners.DistanceWeightedMiner()
     miner.mine(e.z.detach(), e.labels, e.z.detach(), e.labels)
-    (strip,) = strips.strips(e)
+    (strip,) = strips.split_anchors(e)
     ours = DistanceWeighted().weights(F.normalize(e.z.detach(), dim=1), strip)
     torch.testing.assert_close(ours / ours.sum(1, keepdim=True), theirs[0])
 
