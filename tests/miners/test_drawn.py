@@ -255,7 +255,7 @@ def test_rows_of_a_memory_are_drawn_too():
     ("kind", "values", "message"),
     [
         (EasyPositive, {"negative": "easy"}, "negative must be hard or semi_hard, got 'easy'"),
-        (Angular, {"angle": 0.0}, r"angle must lie in \(0, 90\) degrees, got 0.0"),
+        (Angular, {"angle": 0.0}, r"angle must lie in \(0, 90\), got 0.0"),
         (Angular, {"angle": 90.0}, r"angle must lie in \(0, 90\)"),
         (Angular, {"angle": float("nan")}, r"angle must lie in \(0, 90\)"),
         (Angular, {"negatives": "some"}, "negatives must be hardest or all, got 'some'"),
