@@ -6,7 +6,7 @@ A verb's module is imported once its words are parsed, so that help answers at o
     train       cfg: the composed config, force: bool
     check       cfg: the composed config
     resume      run: str, max_time: str | None, devices: int | None
-    evaluate    run: str, data: list[str] (overrides of the data set), protocols: list[str] | None
+    evaluate    run: str, data: list[str] (overrides of the data set), protocols: list[str] | None, config_dirs: list[Path]
     verify      run: str, left: Path, right: Path
     show        group: str | None, name: str | None, config_dirs: list[Path]
     status      study: str, once: bool

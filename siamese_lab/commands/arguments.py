@@ -110,6 +110,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--protocol", dest="protocols", nargs="+", metavar="NAME", help="other protocols; default: the run's own"
     )
+    _config_dir(parser)
 
 
 def _verify(parser: argparse.ArgumentParser) -> None:

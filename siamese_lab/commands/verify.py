@@ -34,7 +34,7 @@ def command(run: str, left: Path, right: Path, trust: Sequence[str] = ()) -> int
     chosen = folder.metrics()["chosen"].get(
         "verification", {}
     )  # first: says what is wrong with a run of another version
-    cfg = read_config(folder.path / "config.yaml", EVALUATED, allowed)
+    cfg = read_config(folder.path / "config.yaml", EVALUATED - {"protocol"}, allowed)
     if "threshold" not in chosen:
         raise LabError(f"{folder.path} chose no threshold: train with protocol=[verification] and a validation part")
     reader: Fit = build(cfg.data, trust=allowed).fit

@@ -26,8 +26,8 @@ from siamese_lab.core.paths import config_dir, refuse_study
 NEEDED = ("data", "augment", "backbone", "distance", "sampling", "miner", "loss", "optimizer")
 """Sections that every run builds."""
 
-EVALUATED = ("data", "augment", "backbone", "distance", "protocol", "optimizer")
-"""Groups that are checked in full where a run is only evaluated; the others would import Lightning, or much else."""
+EVALUATED = frozenset({"data", "backbone", "distance", "protocol"})
+"""Groups that are checked in full where a run is only evaluated; of the others nothing is imported."""
 
 OF_A_RUN = (*NEEDED, "protocol", "seed", "trainer", "evaluation", "choices")
 """Keys that the config of every run has."""
@@ -109,8 +109,8 @@ def read_config(path: Path, built: Collection[str] | None = None, trust: Trust =
 
     Args:
         path: of its config.yaml.
-        built: the groups that will be built; of the others the targets' names are checked, and nothing is imported for
-            them. None = all.
+        built: the groups that will be built; nothing is imported for the others, whose targets may be of any package
+            that `trust` could name. None = all.
         trust: whose code the config, which may come from elsewhere, may build from.
 
     Raises:

@@ -14,7 +14,7 @@ from siamese_lab.config.named_targets import is_ours
 from siamese_lab.config.ranges import check_ranges
 from siamese_lab.config.schema import ASIDE, GIVEN, Root
 from siamese_lab.config.targets import resolve_target
-from siamese_lab.config.trust import EVERYTHING, Trust
+from siamese_lab.config.trust import EVERYTHING, Trust, can_be_allowed
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import nearest
 from siamese_lab.core.typecheck import fit_type, parameters
@@ -78,7 +78,7 @@ def check_config(
             result[key] = check_section(value, key, misfits, trust)
         elif key in groups:
             result[key] = value
-            _check_names(value, key, misfits, trust)
+            _check_names(value, key, misfits)
         else:
             misfits.append(f"no key {key}{nearest(key, [*hints, *groups])}")
     check_ranges(plain, misfits)
@@ -112,20 +112,21 @@ def check_section(value: object, key: str, misfits: list[str], trust: Trust = EV
     return _check_target(value, target, key, misfits, trust)
 
 
-def _check_names(value: object, key: str, misfits: list[str], trust: Trust) -> None:
-    """Checks the targets of a section that is not built, by their names alone."""
+def _check_names(value: object, key: str, misfits: list[str]) -> None:
+    """Checks the targets of a section that is not built by their names alone: the lab's, or of a user's package."""
     if isinstance(value, list):
         for i, one in enumerate(value):
-            _check_names(one, f"{key}[{i}]", misfits, trust)
+            _check_names(one, f"{key}[{i}]", misfits)
     elif isinstance(value, dict):
         group = re.split(r"[.\[]", key)[0]
-        target = value.get(TARGET)
-        if TARGET in value and not (is_ours(target, HOMES.get(group, "siamese_lab.")) or trust.names(target)):
-            misfits.append(f"{key}: `{target}` is refused: it is no {group} of siamese_lab's{trust.hint(target)}")
+        target, home = value.get(TARGET), HOMES.get(group, "siamese_lab.")
+        known = str(target).startswith(home) if group == "optimizer" else is_ours(target, home)
+        if TARGET in value and not (known or can_be_allowed(target)):
+            misfits.append(f"{key}: `{target}` is refused: it is no {group} of siamese_lab's")
         for name, one in value.items():
             if name != TARGET and re.fullmatch(r"_\w+_", str(name)):
                 misfits.append(f"no key {key}.{name}")
-            _check_names(one, f"{key}.{name}", misfits, trust)
+            _check_names(one, f"{key}.{name}", misfits)
 
 
 def is_given(p: inspect.Parameter) -> bool:

@@ -58,9 +58,9 @@ class Trust:
 
     def hint(self, target: object) -> str:
         """What a refusal of a `_target_` adds: how its package is allowed; "" where no flag allows it."""
-        name = package_of(target) if isinstance(target, str) else ""
-        if not _is_package(name) or self.names(target) or name in LIBRARIES or name == "siamese_lab":
+        if not can_be_allowed(target) or self.names(target):
             return ""
+        name = package_of(str(target))
         return f"; if you trust the code of {name}, allow it with --trust {name}, or for good with {VARIABLE}={name}"
 
 
@@ -94,6 +94,12 @@ def allowed_packages(names: Sequence[str] = ()) -> Trust:
             shown = printable(name[:100]) or "an empty word"
             raise LabError(f"{source} takes the top-level name of a package, such as mylab, got {shown}")
     return Trust(tuple(dict.fromkeys(name for _, name in found)))
+
+
+def can_be_allowed(target: object) -> bool:
+    """Whether a `_target_` is of a package that --trust takes: no part of Python, no library, not the lab itself."""
+    name = package_of(target) if isinstance(target, str) else ""
+    return _is_package(name) and name not in LIBRARIES and name.lower() != "siamese_lab"
 
 
 def needed_packages(plain: object) -> list[str]:

@@ -134,8 +134,8 @@ def test_words_reach_the_verb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert seen == [
         {"force": True},
         {},
-        {"run": "3f", "data": ["data=omniglot", "data.root=x"], "protocols": ["one_shot"], "trust": []},
-        {"run": "3f", "data": [], "protocols": ["one_shot"], "trust": ["mylab"]},
+        {"run": "3f", "data": ["data=omniglot", "data.root=x"], "protocols": ["one_shot"], "trust": [], "config_dirs": []},
+        {"run": "3f", "data": [], "protocols": ["one_shot"], "trust": ["mylab"], "config_dirs": []},
         {"run": "3f", "left": Path("a.png"), "right": Path("b.png"), "trust": []},
         {"group": "loss", "name": None, "config_dirs": []},
     ]

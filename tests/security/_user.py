@@ -67,7 +67,7 @@ def composed_once(chosen, dirs):
     """Hydra takes three times as long as everything else, and the words of most cases are the same: each is composed
     once.
     """
-    words = tuple(o.input_line for o in chosen)
+    words = (*(o.input_line for o in chosen), *dirs)
     if words not in COMPOSED_ONCE:
         COMPOSED_ONCE[words] = real_compose(chosen, dirs)
     return copy.deepcopy(COMPOSED_ONCE[words])

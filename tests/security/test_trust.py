@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,25 @@ class Letters:
     def load(self):
         return self.inner.load()
 ''',
+    "parts.py": """
+import torch
+
+from siamese_lab.augment.affine import Affine
+from siamese_lab.callbacks.doctor import Doctor
+from siamese_lab.distances.euclidean import Euclidean
+from siamese_lab.miners.batch_hard import BatchHard
+from siamese_lab.protocols.verification import Verification
+from siamese_lab.sampling.pk import PK
+
+
+class Moves(Affine): pass
+class Diagnosis(Doctor): pass
+class Straight(Euclidean): pass
+class Hardest(BatchHard): pass
+class Pairs(Verification): pass
+class Classes(PK): pass
+class Steps(torch.optim.AdamW): pass
+""",
 }
 OPTIONS = {
     "loss/plain.yaml": "_target_: mylab.Plain\nmargin: 1.0\n",
@@ -170,6 +190,89 @@ def test_the_setting_lasts(copied, single, monkeypatch, setting):
     assert command(*words_of("verify", copied, single)).code == 0
 
 
+def in_package(run: Path, *parts: str, views: int = 1) -> None:
+    """Lets a run of the lab's own parts have these parts from mylab."""
+    cfg = OmegaConf.load(run / "config.yaml")
+    for key in parts:
+        OmegaConf.update(cfg, f"{key}._target_", OWN[key])
+    cfg.evaluation.views = views
+    OmegaConf.save(cfg, run / "config.yaml")
+
+
+OWN = {
+    "loss": "mylab.losses.Plain",
+    "miner": "mylab.parts.Hardest",
+    "sampling": "mylab.parts.Classes",
+    "optimizer": "mylab.parts.Steps",
+    "augment": "mylab.parts.Moves",
+    "backbone": "mylab.nets.Tiny",
+    "distance": "mylab.parts.Straight",
+    "data": "mylab.letters.Letters",
+    "protocol.verification": "mylab.parts.Pairs",
+}
+UNUSED = [["loss"], ["miner"], ["sampling"], ["optimizer"], ["loss", "miner", "sampling", "optimizer", "augment"]]
+
+
+@pytest.fixture
+def victim(done, home, tmp_path, monkeypatch):
+    """A copy of a run of the lab's own parts, in a process that has not imported mylab."""
+    monkeypatch.setenv("SIAMESE_LAB_OUTPUTS", str(tmp_path / "outputs"))
+    monkeypatch.delenv("SIAMESE_LAB_TRUST", raising=False)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mylab"]:
+        monkeypatch.delitem(sys.modules, name)
+    return Path(shutil.copytree(done[0].path, tmp_path / "outputs" / "single" / done[0].run_id))
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "verify"])
+@pytest.mark.parametrize("parts", UNUSED, ids="+".join)
+def test_what_is_not_built_needs_no_trust(victim, verb, parts):
+    in_package(victim, *parts)
+    said = command(*words_of(verb, victim.parents[1], victim))
+    assert said.code == 0, said
+    assert "mylab" not in sys.modules
+
+
+@pytest.mark.parametrize("parts", UNUSED, ids="+".join)
+def test_resume_needs_it(victim, parts):
+    in_package(victim, *parts)
+    said = command(*words_of("resume", victim.parents[1], victim))
+    assert said.code == 2, said
+    assert "allow it with --trust mylab" in said.err
+    assert "mylab" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("verb", "part", "views"),
+    [
+        *((verb, part, 1) for verb in ("evaluate", "verify") for part in ("backbone", "distance", "data")),
+        *((verb, "augment", 3) for verb in ("evaluate", "verify")),
+        ("evaluate", "protocol.verification", 1),
+    ],
+)
+def test_what_is_built_needs_trust(victim, verb, part, views):
+    in_package(victim, part, views=views)
+    words = words_of(verb, victim.parents[1], victim)
+    said = command(*words)
+    assert said.code == 2, said
+    assert "allow it with --trust mylab" in said.err
+    assert "mylab" not in sys.modules
+    if part in ("distance", "augment", "protocol.verification"):  # the others do not fit the weights or the config
+        assert command(*words, "--trust", "mylab").code == 0
+
+
+def test_verify_builds_no_protocol(victim):
+    in_package(victim, "protocol.verification")
+    assert command(*words_of("verify", victim.parents[1], victim)).code == 0
+    assert "mylab" not in sys.modules
+
+
+def test_what_other_data_and_protocols_replace_needs_no_trust(victim):
+    in_package(victim, "data", "protocol.verification")
+    words = ["evaluate", str(victim), "--data", "data=glyphs", "data.size=16", "--protocol", "retrieval"]
+    assert command(*words).code == 0
+    assert "mylab" not in sys.modules
+
+
 def test_a_run_records_which_packages_it_needs(trained):
     files = list(trained.glob("*/*/run.json"))
     assert len(files) == 3
@@ -184,6 +287,31 @@ def test_the_test_part_stays_sealed_where_the_data_are_gone(copied):
     said = command("compare", "mine", "--open-test", "--trust", "mylab", "--force")
     assert said.code == 2, said
     assert not (copied / "mine" / "openings.json").exists()
+
+
+def test_own_data_are_evaluated_with_other_values(home, copied, single):
+    """The run's own data set, with the keys that are given; its option need not be there."""
+    refused = command("evaluate", str(single), "--data", "data.size=16")
+    assert refused.code == 2
+    assert "allow it with --trust mylab" in refused.err
+    said = command("evaluate", str(single), "--data", "data.size=16", "--trust", "mylab")
+    assert said.code == 0, said
+    assert command("evaluate", str(single), "--trust", "mylab").out.splitlines()[-1] in said.out
+    said = command("evaluate", str(single), "--data", "data.size=24", "--trust", "mylab")
+    assert said.code == 2
+    assert "these are [1, 24, 24]" in said.err
+    said = command("evaluate", str(single), "--data", "data.sice=24", "--trust", "mylab")
+    assert said.code == 2
+    assert "no key data.sice" in said.err
+    assert "size" in said.err.partition("data.sice")[2]
+
+
+def test_own_options_are_evaluated_by_config_dir(home, done, single):
+    words = ["evaluate", str(done[0].path), "--data", "data=letters"]
+    assert "letters" in command(*words).err
+    said = command(*words, "--config-dir", str(home / "conf"))
+    assert said.code == 0, said
+    assert "verification/eer" in said.out
 
 
 def changed(run, **loss):
