@@ -6,7 +6,8 @@ A verb's module is imported once its words are parsed, so that help answers at o
     train       cfg: the composed config, force: bool
     check       cfg: the composed config
     resume      run: str, max_time: str | None, devices: int | None
-    evaluate    run: str, data: list[str] (overrides of the data set), protocols: list[str] | None, config_dirs: list[Path]
+    evaluate    run: str, data: list[str] (overrides of the data set), protocols: list[str] | None,
+                config_dirs: list[Path]
     verify      run: str, left: Path, right: Path
     show        group: str | None, name: str | None, config_dirs: list[Path]
     status      study: str, once: bool
@@ -35,7 +36,8 @@ import time
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NoReturn
+from types import ModuleType
+from typing import NoReturn
 
 from siamese_lab.commands.arguments import VERBS, Verb
 from siamese_lab.core.errors import INTERRUPTED, LabError
@@ -74,9 +76,7 @@ def _answered(words: list[str]) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (
-        OSError
-    ) as error:  # not within a run, which says how it ended: a file that cannot be read, or output that nobody takes
+    except OSError as error:  # a file that cannot be read, or output that nobody takes; a run says itself how it ended
         file = _plain(f"{error.filename}: ") if error.filename else ""
         log.error("%s%s", file, error.strerror or error, exc_info=log.isEnabledFor(logging.DEBUG))
         return 2 if error.filename else 1
@@ -101,13 +101,13 @@ def _run(words: list[str]) -> int:
         raise LabError(f"no verb {name or repr(name)}{hint} (verbs: {', '.join(VERBS)})")
     verb = VERBS[name]
     try:
-        arguments = vars(_parser(name, verb).parse_intermixed_args(words[1:]))
+        given = _parser(verb).parse_intermixed_args(words[1:])
     except SystemExit as stop:  # argparse has printed its help
         return int(stop.code or 0)
-    level = arguments.pop("level")
-    if level is not None:
-        LOGGER.setLevel(level)
-    return _do(verb, arguments)
+    if given.level is not None:
+        LOGGER.setLevel(given.level)
+    del given.level
+    return _do(verb, given)
 
 
 def _plain(text: str) -> str:
@@ -126,29 +126,28 @@ def _warn_of_repeats(words: Sequence[str]) -> None:
         log.warning("%s is given %d times, the last one counts: %s", _plain(key), keys.count(key), _plain(last))
 
 
-def _do(verb: Verb, arguments: dict[str, Any]) -> int:
-    if "zips" in arguments:
-        several = arguments.pop("multirun", None)
-        if several is None or several or arguments["zips"] or arguments["cases"] or _is_study(arguments):
-            return _sweep(verb, arguments)
-        for key in ("zips", "cases", "skip_unfit"):
-            del arguments[key]
-    if "overrides" in arguments:
+def _do(verb: Verb, given: argparse.Namespace) -> int:
+    if "zips" in given:
+        several = vars(given).pop("multirun", None)
+        if several is None or several or given.zips or given.cases or _is_study(given):
+            return _sweep(verb, given)
+        del given.zips, given.cases, given.skip_unfit
+    if "overrides" in given:
         from siamese_lab.config.compose import compose, config_text
 
-        given = arguments.pop("overrides")
         began = time.perf_counter()
-        cfg = compose(given, arguments.pop("config_dirs"))  # a misspelt key does not wait for torch
+        cfg = compose(given.overrides, given.config_dirs)  # a misspelt key does not wait for torch
         log.debug("composing the config took %.2f s", time.perf_counter() - began)
-        _warn_of_repeats(given)
-        if arguments.pop("cfg") == "job":
+        _warn_of_repeats(given.overrides)
+        if given.cfg == "job":
             print(config_text(cfg), end="")
             return 0
-        arguments["cfg"] = cfg
-    return _imported(verb.module).command(**arguments) or 0
+        del given.overrides, given.config_dirs
+        given.cfg = cfg
+    return _imported(verb.module).command(**vars(given)) or 0
 
 
-def _imported(module: str) -> Any:
+def _imported(module: str) -> ModuleType:
     """A module. Nothing that is imported is garbage, and looking for it takes a sixth of the time."""
     gc.disable()
     began = time.perf_counter()
@@ -159,26 +158,27 @@ def _imported(module: str) -> Any:
         log.debug("importing %s took %.2f s", module, time.perf_counter() - began)
 
 
-def _is_study(arguments: dict[str, Any]) -> bool:
+def _is_study(given: argparse.Namespace) -> bool:
     from siamese_lab.sweep.planning.study_file import find_study_file
 
-    return find_study_file(arguments["overrides"], arguments["config_dirs"]) is not None
+    return find_study_file(given.overrides, given.config_dirs) is not None
 
 
-def _sweep(verb: Verb, arguments: dict[str, Any]) -> int:
-    if arguments.pop("cfg"):
+def _sweep(verb: Verb, given: argparse.Namespace) -> int:
+    if given.cfg:
         raise LabError(
             "--cfg prints the config of one run: leave the -m out, or see what a sweep would do with `siamese-lab plan`"
         )
-    words = arguments.pop("overrides")
-    _warn_of_repeats(words)
-    module = "siamese_lab.commands.sweep" if verb.module == "siamese_lab.commands.train" else verb.module
-    return _imported(module).command(words=words, **arguments) or 0
+    _warn_of_repeats(given.overrides)
+    given.words = given.overrides
+    del given.overrides, given.cfg
+    module = "siamese_lab.commands.sweep" if verb.name == "train" else verb.module
+    return _imported(module).command(**vars(given)) or 0
 
 
-def _parser(name: str, verb: Verb) -> argparse.ArgumentParser:
+def _parser(verb: Verb) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=f"siamese-lab {name}",
+        prog=f"siamese-lab {verb.name}",
         description=f"{verb.help[0].upper()}{verb.help[1:]}{'' if verb.help.endswith('?') else '.'}",
         epilog="examples:\n" + "\n".join(f"  {line}" for line in verb.examples),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -190,7 +190,7 @@ def _parser(name: str, verb: Verb) -> argparse.ArgumentParser:
         loudness.add_argument(short, long, dest="level", action="store_const", const=level, help=text)
 
     def refuse(message: str) -> NoReturn:
-        raise LabError(f"{message[:1000]}: `siamese-lab {name} --help` says what it takes")
+        raise LabError(f"{message[:1000]}: `siamese-lab {verb.name} --help` says what it takes")
 
     parser.error = refuse  # type: ignore[method-assign]  # one message, as every other
     return parser

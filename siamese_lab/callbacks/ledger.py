@@ -1,7 +1,7 @@
 """Notes which images a training finds hard, and lists at its end whose label is likely wrong."""
 
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import pytorch_lightning as pl
 import torch
@@ -12,6 +12,7 @@ from siamese_lab.audit.csv_files import write_audit
 from siamese_lab.audit.label_noise import audit_labels
 from siamese_lab.audit.plots import draw_duplicates, draw_suspects
 from siamese_lab.core.errors import Stopped
+from siamese_lab.core.mappings import StateDict
 from siamese_lab.distributed import collectives
 from siamese_lab.evaluation.evaluator import embed_ids
 from siamese_lab.model.siamese import SiameseModule
@@ -114,11 +115,11 @@ class Ledger(pl.Callback):
         if isinstance(exception, Stopped) and exception.reason == "max_time":
             self._write(trainer, cast(SiameseModule, pl_module))
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> StateDict:
         """For the checkpoint."""
         return {} if self.notes is None else {name: values.cpu() for name, values in self.notes._asdict().items()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: StateDict) -> None:
         """From the checkpoint."""
         self.notes = Notes(**state) if state else None
 

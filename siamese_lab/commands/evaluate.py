@@ -62,7 +62,7 @@ def command(
     shape, wanted = list(samples.images.shape[1:]), folder.info()["network"]["shape"]
     if shape != wanted:
         raise LabError(
-            f"the network was trained on images of {wanted}, these are {shape}: set data.size and data.channels to match"
+            f"the network was trained on images of {wanted}, these are {shape}: set data.size and data.channels so"
         )
     if data:
         _refuse_trained_on(folder, cfg, own, samples)
@@ -75,9 +75,7 @@ def command(
         log.warning("this opens the sealed test part of the study %s; the opening is logged", folder.study)
     figures = evaluate_part(twin, samples, "test", evaluated_by, chosen, size)
     if not figures:
-        raise LabError(
-            "there is nothing to evaluate: the test part of these data is empty, or the protocol's trials are not in them"
-        )
+        raise LabError("there is nothing to evaluate: these data have no test part, or none of the protocol's trials")
     beside, console = {}, Console(highlight=False, soft_wrap=True)
     if not data:
         if metrics["data"]["fingerprint"] == samples.fingerprint:

@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from siamese_lab.config.groups import folders, group_names, option_file, option_names
@@ -49,7 +49,7 @@ def _print_option(group: str, name: str, path: Path) -> None:
         _print_table(title, ("parameter", "type", "default", "meaning"), rows)
 
 
-def _given(target: Callable[..., object], content: dict[str, object]) -> list[str]:
+def _given(target: Callable[..., object], content: Collection[str]) -> list[str]:
     return [p.name for p in parameters(target).values() if p.name not in content and is_given(p)]
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 
@@ -31,9 +30,8 @@ def command(run: str, left: Path, right: Path, trust: Sequence[str] = ()) -> int
     """
     allowed = allowed_packages(trust)
     folder = find_run(run)
-    chosen = folder.metrics()["chosen"].get(
-        "verification", {}
-    )  # first: says what is wrong with a run of another version
+    # first: says what is wrong with a run of another version
+    chosen = folder.metrics()["chosen"].get("verification", {})
     cfg = read_config(folder.path / "config.yaml", EVALUATED - {"protocol"}, allowed)
     if "threshold" not in chosen:
         raise LabError(f"{folder.path} chose no threshold: train with protocol=[verification] and a validation part")
@@ -42,7 +40,7 @@ def command(run: str, left: Path, right: Path, trust: Sequence[str] = ()) -> int
     twin = load_twin(folder, cfg, trust=allowed)
     a, b = twin.embed(x)
     with torch.no_grad():
-        distance = float(cast(Any, twin.distance).pairwise(a[None], b[None]))
+        distance = float(twin.distance.pairwise(a[None], b[None]))
     threshold = chosen["threshold"]
     print(f"distance {distance:.4f}, threshold {threshold:.4f}: {'same' if distance <= threshold else 'different'}")
     return 0

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim import Optimizer
 
 from siamese_lab.config.instantiate import build
 from siamese_lab.config.trust import EVERYTHING, Trust
@@ -51,21 +53,19 @@ def refuse_chunks(module: SiameseModule) -> None:
     normalising = [part for part in module.twin.backbone.modules() if isinstance(part, _BatchNorm) and part.training]
     if module.chunk is not None and normalising:
         raise LabError(
-            f"trainer.chunk={module.chunk} would give {len(normalising)} batch normalisations the statistics of "
-            "chunks instead of those of "
-            "the batch: choose a backbone without them, e.g. backbone=lenet, freeze them, or set trainer.chunk=null"
+            f"trainer.chunk={module.chunk} would give {len(normalising)} batch normalisations the statistics of chunks "
+            "instead of those of the batch: choose a backbone without them, e.g. backbone=lenet, freeze them, or set "
+            "trainer.chunk=null"
         )
 
 
-def optimizers(node: DictConfig, steps: int, trust: Trust) -> Callable[[SiameseModule], dict[str, object]]:
-    """What Lightning's configure_optimizers returns, made when it asks: the optimizer of the config and its
-    schedule.
-    """
+def optimizers(node: DictConfig, steps: int, trust: Trust) -> Callable[[SiameseModule], OptimizerLRSchedulerConfig]:
+    """Makes the optimizer of the config and its schedule when Lightning asks for them."""
 
-    def make(module: SiameseModule) -> dict[str, object]:
-        groups = OmegaConf.to_container(node.groups, resolve=True)
+    def make(module: SiameseModule) -> OptimizerLRSchedulerConfig:
+        groups = [dict(group) for group in node.groups]
         try:
-            optimizer = build(node, trust=trust, params=parameter_groups(module, groups))  # type: ignore[arg-type]
+            optimizer: Optimizer = build(node, trust=trust, params=parameter_groups(module, groups))
             scheduler = schedule(optimizer, node.schedule.name, node.schedule.warmup, steps)
         except ValueError as error:
             raise LabError(str(error)) from error

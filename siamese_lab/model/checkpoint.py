@@ -4,14 +4,15 @@ import os
 import re
 import warnings
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from siamese_lab.core.errors import LabError
+from siamese_lab.core.mappings import StateDict
 from siamese_lab.core.text import printable
 from siamese_lab.model.twin import Twin
 
@@ -64,18 +65,12 @@ def newest_checkpoint(folder: Path) -> Start:
         except LabError as error:
             broken.append(str(error))
     if broken:
-        raise LabError(
-            "\n".join(
-                [
-                    "no checkpoint of this run is whole, so that it cannot be resumed: train it anew with --force",
-                    *broken,
-                ]
-            )
-        )
+        head = "no checkpoint of this run is whole, so that it cannot be resumed: train it anew with --force"
+        raise LabError("\n".join([head, *broken]))
     return Start()
 
 
-def _refuse_partial(checkpoint: dict[str, Any], path: Path) -> None:
+def _refuse_partial(checkpoint: Mapping[str, object], path: Path) -> None:
     wrong = [key for key, kind in RESUMED.items() if not isinstance(checkpoint.get(key), kind)]
     callbacks = checkpoint.get("callbacks")
     if not isinstance(callbacks, dict) or not all(isinstance(state, dict) for state in callbacks.values()):
@@ -84,7 +79,7 @@ def _refuse_partial(checkpoint: dict[str, Any], path: Path) -> None:
         raise LabError(f"{path} is no checkpoint that a run can go on from: {', '.join(wrong)} is lacking or odd")
 
 
-def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> StateDict:
     """Reads a checkpoint; every byte is first checked against the file's own checksums, which torch does not do.
 
     Raises:
@@ -153,7 +148,7 @@ def restore_twin(twin: Twin, path: Path) -> int:
     return _load(twin, checkpoint, AVERAGED if averaged else TRAINED, path)
 
 
-def _load(module: nn.Module, checkpoint: dict[str, Any], prefix: str, path: Path) -> int:
+def _load(module: nn.Module, checkpoint: StateDict, prefix: str, path: Path) -> int:
     try:
         weights = checkpoint["state_dict"]
         if not isinstance(weights, dict):

@@ -1,16 +1,16 @@
 """Which parameters are trained at which rate, and how the rate runs over the training."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Literal
 
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 
-def parameter_groups(module: nn.Module, groups: Sequence[dict[str, Any]]) -> list[dict[str, object]]:
+def parameter_groups(module: nn.Module, groups: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
     """Sorts the parameters of a module into the optimizer's groups.
 
     The first pattern that matches a name takes it; parameters that no pattern matches form the last group.
@@ -26,13 +26,13 @@ def parameter_groups(module: nn.Module, groups: Sequence[dict[str, Any]]) -> lis
     """
     named = ((name.removeprefix("twin."), parameter) for name, parameter in module.named_parameters())
     free = {name: parameter for name, parameter in named if parameter.requires_grad}
-    made = []
+    made: list[dict[str, object]] = []
     for group in groups:
         if "match" not in group:
             raise ValueError(
                 f"each of optimizer.groups needs a key match, got {group}: e.g. {{match: 'backbone.trunk.*', lr: 1e-4}}"
             )
-        names = [name for name in free if fnmatchcase(name, group["match"])]
+        names = [name for name in free if fnmatchcase(name, str(group["match"]))]
         if not names:
             raise ValueError(
                 f"optimizer.groups: {group['match']!r} matches no parameter that is trained and in no earlier group; "

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from pytorch_lightning.utilities.types import OptimizerConfig, OptimizerLRSchedulerConfig
 from torch import Tensor
+from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.checkpoint import checkpoint
 
@@ -54,7 +57,7 @@ class SiameseModule(pl.LightningModule):
         ema: float | None = None,
         memory: Memory | None = None,
         chunk: int | None = None,
-        make_optimizers: Callable[["SiameseModule"], object] | None = None,
+        make_optimizers: Callable[["SiameseModule"], OptimizerLRSchedulerConfig] | None = None,
     ) -> None:
         super().__init__()
         if ema is not None and not 0 < ema < 1:
@@ -111,14 +114,20 @@ class SiameseModule(pl.LightningModule):
         """Brings the gradients of several processes together."""
         collectives.average_gradients(self)
 
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Optimizer | LightningOptimizer,
+        optimizer_closure: Callable[[], object] | None = None,
+    ) -> None:
         """Steps, and moves the average of the weights: here, so that a checkpoint at the batch's end holds both."""
-        super().optimizer_step(*args, **kwargs)
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         if self.average is not None:
             self.average.update_parameters(self.twin)
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerConfig | OptimizerLRSchedulerConfig:
         """The optimizer over the twin and the loss, with its schedule."""
         if self.make_optimizers is not None:
             return self.make_optimizers(self)
-        return torch.optim.AdamW(self.parameters(), lr=1e-3)
+        return {"optimizer": torch.optim.AdamW(self.parameters(), lr=1e-3)}

@@ -49,9 +49,7 @@ class Twin(nn.Module):
     ) -> None:
         super().__init__()
         if not views > 0:
-            raise ValueError(
-                f"evaluation.views must be > 0, got {views}: an embedding is the mean over that many views"
-            )
+            raise ValueError(f"evaluation.views must be > 0, got {views}: an embedding is the mean over as many views")
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.backbone, self.distance = backbone.to(memory_format=self.layout), distance
         self.augment: Augmentation = augment if augment is not None else Unchanged()

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from siamese_lab.callbacks.doctor import Doctor, Look, diagnoses, in_order
+from siamese_lab.callbacks._diagnoses import Look, diagnoses
+from siamese_lab.callbacks.doctor import Doctor, share_in_order
 from siamese_lab.cli import main
 from siamese_lab.config.compose import compose
 from siamese_lab.config.groups import option_names
@@ -47,7 +48,7 @@ def trained(path, *words, shuffled=False):
 ], ids=lambda value: value if isinstance(value, str) else " ".join(value))  # fmt: skip
 def test_an_illness_is_seen(tmp_path, caplog, words, illness):
     doctor = trained(tmp_path, *words)
-    assert illness in doctor.said
+    assert illness in doctor.reported
     err = caplog.text
     assert f"doctor, step {doctor.looks.maxlen * 10 + 10}" in err
     assert "Try " in err or "try " in err
@@ -66,7 +67,7 @@ def test_labels_that_say_nothing_are_seen(tmp_path, caplog, loss):
 def test_a_sound_training_is_left_in_peace(tmp_path, caplog, loss):
     doctor = trained(tmp_path, f"loss={loss}")
     assert len(doctor.looks) == doctor.looks.maxlen
-    assert doctor.said == set(), caplog.text
+    assert doctor.reported == set(), caplog.text
 
 
 @pytest.mark.slow
@@ -119,19 +120,19 @@ def test_signs(values, illness):
 def test_order_by_hand():
     z = torch.tensor([[0.0], [1.0], [3.0], [3.5]])
     # same: 0-1 at 1, 2-3 at 0.5; others: 3, 3.5, 2, 2.5
-    assert in_order(Embedded(z, torch.tensor([0, 0, 1, 1]))) == 1.0
+    assert share_in_order(Embedded(z, torch.tensor([0, 0, 1, 1]))) == 1.0
     # same: 0-2 at 3, 1-3 at 2.5; others 0-1 at 1, 0-3 at 3.5, 1-2 at 2, 2-3 at 0.5
-    assert in_order(Embedded(z, torch.tensor([0, 1, 0, 1]))) == 2 / 8
-    assert in_order(Embedded(torch.zeros(4, 1), torch.tensor([0, 0, 1, 1]))) == 0.5
-    assert in_order(Embedded(z, torch.tensor([0, 0, 0, 0]))) == 1.0
+    assert share_in_order(Embedded(z, torch.tensor([0, 1, 0, 1]))) == 2 / 8
+    assert share_in_order(Embedded(torch.zeros(4, 1), torch.tensor([0, 0, 1, 1]))) == 0.5
+    assert share_in_order(Embedded(z, torch.tensor([0, 0, 0, 0]))) == 1.0
 
 
 def test_what_was_said_is_not_said_again_by_a_resumed_run():
     doctor, other = Doctor(), Doctor()
-    doctor.said.add("collapse")
+    doctor.reported.add("collapse")
     doctor.looks.extend(looks())
     other.load_state_dict(doctor.state_dict())
-    assert (other.said, list(other.looks)) == (doctor.said, looks())
+    assert (other.reported, list(other.looks)) == (doctor.reported, looks())
 
 
 @pytest.mark.parametrize(

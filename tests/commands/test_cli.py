@@ -131,11 +131,12 @@ def test_words_reach_the_verb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     composed = [given.pop("cfg") for given in seen[:2]]
     assert [cfg.choices.loss for cfg in composed] == ["triplet", "contrastive"]
     assert [cfg.seed for cfg in composed] == [2, 0]
+    own = {"config_dirs": []}
     assert seen == [
         {"force": True},
         {},
-        {"run": "3f", "data": ["data=omniglot", "data.root=x"], "protocols": ["one_shot"], "trust": [], "config_dirs": []},
-        {"run": "3f", "data": [], "protocols": ["one_shot"], "trust": ["mylab"], "config_dirs": []},
+        {"run": "3f", "data": ["data=omniglot", "data.root=x"], "protocols": ["one_shot"], "trust": []} | own,
+        {"run": "3f", "data": [], "protocols": ["one_shot"], "trust": ["mylab"]} | own,
         {"run": "3f", "left": Path("a.png"), "right": Path("b.png"), "trust": []},
         {"group": "loss", "name": None, "config_dirs": []},
     ]
