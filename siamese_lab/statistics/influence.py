@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import sqrt
+from math import copysign, inf, sqrt
 from statistics import NormalDist
 from typing import Literal
 
@@ -78,8 +78,15 @@ def interval(
     """The 95 % interval of a figure over identities drawn anew.
 
     From the influences where at least 50 identities stand behind the figure and 10 of them with an error; else Wilson's
-    where the trials are independent; else none. The quantile is Student's with C - 1 degrees of freedom: in simulations
-    from 60 identities on it covered 92 to 97 %; the normal one covered some 0.5 points less.
+    where the trials are independent; else none. Near the ceiling a few identities make most of the figure's scatter,
+    and to one side: both are accounted for. With C influences u, the standard error s, the skewness
+    a = sum u^3 / (6 (sum u^2)^1.5) and the effective number of identities n = (sum u^2)^2 / sum u^4 (C / 3 where they
+    are normal), the ends are those of Efron's accelerated interval for a mean (DiCiccio and Efron, Stat. Sci. 1996,
+    section 4) with Student's quantile in place of the normal one:
+
+        value + s w / (1 - a w)^2,    w = a -+ t(1.5 n degrees of freedom)
+
+    `docs/statistics.md` says what it covers.
 
     Args:
         value: the figure.
@@ -93,11 +100,27 @@ def interval(
         low, high, note: low = high = None with the note "too few identities" where no interval can be given.
     """
     if len(influence) >= LEAST_IDENTITIES and erring >= LEAST_ERRING:
-        half = student_quantile(0.975, len(influence) - 1) * standard_error(influence)
-        return max(span[0], value - half), min(span[1], value + half), ""
+        low, high = (value + end for end in _accelerated_ends(list(influence.values())))
+        return max(span[0], low), min(span[1], high), ""
     if independent:
         return *wilson(value, independent), ""
     return None, None, TOO_FEW
+
+
+def _accelerated_ends(influence: Sequence[float]) -> tuple[float, float]:
+    """How far the ends of the interval lie from the value, see `interval`."""
+    u = np.asarray(influence, dtype=np.float64)
+    squares = float((u**2).sum())
+    if not squares > 0:
+        return 0.0, 0.0
+    error = sqrt(squares / (len(u) * (len(u) - 1)))
+    skewness = float((u**3).sum()) / (6 * squares**1.5)
+    quantile = student_quantile(0.975, 1.5 * squares**2 / float((u**4).sum()))
+    low, high = (
+        error * w / (1 - skewness * w) ** 2 if skewness * w < 1 else copysign(inf, w)
+        for w in (skewness - quantile, skewness + quantile)
+    )
+    return low, high
 
 
 def wilson(share: float, trials: int, level: float = 0.95) -> tuple[float, float]:
@@ -110,8 +133,8 @@ def wilson(share: float, trials: int, level: float = 0.95) -> tuple[float, float
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def student_quantile(probability: float, freedom: int) -> float:
-    """The quantile of Student's t distribution: P(T <= result) = `probability`, with `freedom` >= 1 degrees of freedom.
+def student_quantile(probability: float, freedom: float) -> float:
+    """The quantile of Student's t distribution: P(T <= result) = `probability`, with `freedom` > 0 degrees of freedom.
 
     The same number as `scipy.stats.t.ppf`.
     """

@@ -31,8 +31,11 @@ def test_interval_needs_fifty_identities_and_ten_with_an_error():
     x = np.random.default_rng(0).random(50)
     influence = dict(zip(map(str, range(50)), x - x.mean(), strict=True))
     low, high, note = interval(0.5, influence, erring=10)
-    half = scipy_stats.t.ppf(0.975, 49) * x.std(ddof=1) / np.sqrt(50)
-    assert (low, high, note) == (pytest.approx(0.5 - half, abs=1e-12), pytest.approx(0.5 + half, abs=1e-12), "")
+    u = x - x.mean()
+    error, skewness = np.sqrt((u**2).sum() / (50 * 49)), (u**3).sum() / (6 * (u**2).sum() ** 1.5)
+    quantile = scipy_stats.t.ppf(0.975, 1.5 * (u**2).sum() ** 2 / (u**4).sum())
+    ends = [0.5 + error * w / (1 - skewness * w) ** 2 for w in (skewness - quantile, skewness + quantile)]
+    assert (low, high, note) == (pytest.approx(ends[0], abs=1e-12), pytest.approx(ends[1], abs=1e-12), "")
     assert interval(0.5, influence, erring=9) == (None, None, "too few identities")
     assert interval(0.5, dict(list(influence.items())[:49]), erring=49) == (None, None, "too few identities")
     assert interval(0.99, influence, erring=3, independent=400) == (*wilson(0.99, 400), "")
@@ -123,3 +126,20 @@ def test_coverage_of_figures_through_the_protocols():
         "one_shot/error",
     } <= covered.keys()
     assert not {name: share for name, share in covered.items() if not 0.92 <= share <= 0.98}
+
+
+def test_an_interval_leans_to_the_side_where_few_identities_err():
+    most = {str(c): 0.001 for c in range(90)}
+    few = {str(c): -0.009 for c in range(90, 100)}  # these are why the figure is below 1
+    low, high, _ = interval(0.99, most | few, erring=10)
+    assert 0.99 - low > 1.2 * (high - 0.99) > 0
+    mirrored = interval(0.01, {name: -u for name, u in (most | few).items()}, erring=10)
+    assert mirrored[:2] == pytest.approx((1 - high, 1 - low), abs=1e-12)
+
+
+def test_one_identity_that_makes_all_the_scatter_gives_no_narrow_interval():
+    influence = {"odd": -0.5} | {str(c): 0.5 / 99 for c in range(99)}
+    low, high, _ = interval(0.9, influence, erring=10)
+    assert low < 0.8
+    assert 0.9 < high <= 1
+    assert interval(0.9, dict.fromkeys(map(str, range(60)), 0.0), erring=10)[:2] == (0.9, 0.9)
