@@ -18,18 +18,18 @@ import threading
 import traceback
 import types
 import warnings
+from multiprocessing import util
+
+spawnv_passfds = util.spawnv_passfds
 
 
 def preload() -> None:
     """Imports what the commands use. Nothing of it starts a thread."""
     gc.disable()
-    import siamese_lab.commands.compare
-    import siamese_lab.commands.evaluate
-    import siamese_lab.commands.resume
-    import siamese_lab.commands.sweep
-    import siamese_lab.commands.train
-    import siamese_lab.sweep.execution.forkserver_preload  # noqa: F401
+    from siamese_lab.config.compose import compose
 
+    compose()  # Hydra looks for its plugins, and the defaults are read
+    compose(["protocol=[verification]"])  # as `tests.conftest.SMALL` has it
     gc.collect()
     gc.freeze()  # the forked processes share these pages
     gc.enable()
@@ -74,6 +74,7 @@ def become(request: dict, streams: list[int]) -> None:
     """Makes of this forked process what a fresh interpreter would be."""
     import torch
 
+    util.spawnv_passfds = fork_forkserver
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if request["session"]:
         os.setsid()
@@ -86,6 +87,27 @@ def become(request: dict, streams: list[int]) -> None:
     os.chdir(request["cwd"])
     sys.path[0:1] = [request["cwd"], *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 0)) or len(os.sched_getaffinity(0)))
+
+
+def fork_forkserver(path: bytes, words: list[str], kept: list[int]) -> int:
+    """In place of `multiprocessing.util.spawnv_passfds`: the server of a sweep is forked as well, and imports nothing
+    anew. Other programs are started as ever. Sweeps in a process of pytest itself have a server as users have it.
+    """
+    if not words[-1].startswith("from multiprocessing.forkserver import"):
+        return spawnv_passfds(path, words, kept)
+    if (pid := os.fork()) == 0:
+        with contextlib.suppress(BaseException):
+            for number in signal.valid_signals():
+                if callable(signal.getsignal(number)):
+                    signal.signal(number, signal.SIG_DFL)
+            signal.set_wakeup_fd(-1)
+            low = 3
+            for descriptor in [*sorted(kept), os.sysconf("SC_OPEN_MAX")]:
+                os.closerange(low, descriptor)
+                low = descriptor + 1
+            exec(words[-1], {})  # noqa: S102 - the call of the server's main that multiprocessing wrote
+        os._exit(0)
+    return pid
 
 
 def execute(words: list[str]) -> None:

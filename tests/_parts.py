@@ -1,5 +1,7 @@
 """Options of conf/ as objects, without a whole config."""
 
+import functools
+
 import torch
 from omegaconf import OmegaConf
 
@@ -7,15 +9,23 @@ from siamese_lab.config.groups import option_file
 from siamese_lab.config.instantiate import build
 
 
-def made(group, name, given=None, **values):
-    """made("loss", "triplet", margin=0.5): an option with other values; `given` is what a run gives to constructors."""
+@functools.cache
+def option_content(group, name):
+    """The section of an option's yaml, which nobody changes."""
     content = OmegaConf.to_container(OmegaConf.load(option_file(group, name)))
     content.pop("defaults", None)
+    return content
+
+
+def made(group, name, given=None, **values):
+    """made("loss", "triplet", margin=0.5): an option with other values; `given` is what a run gives to constructors."""
+    content = option_content(group, name)
     if group == "sampling" and isinstance(given and given.get("labels"), torch.Tensor):
         given = {"groups": {"half": (given["labels"] % 2, ("even", "odd"))}} | given  # classes lie in two groups
     return build(OmegaConf.create({group: content | values})[group], **{"dim": 5, "classes": 4, **(given or {})})
 
 
+@functools.cache
 def own_distance(loss):
     """own_distance("supcon"): the name of the distance that a loss runs with where the user chooses none."""
     for entry in OmegaConf.load(option_file("loss", loss)).get("defaults", []):

@@ -1,6 +1,8 @@
 """What all tests share: their own cache and outputs, and a small real problem."""
 
+import gc
 import os
+import random
 from collections import Counter
 from pathlib import Path
 
@@ -50,12 +52,60 @@ def mostly_slow(names, quick):
     return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
-def pytest_collection_modifyitems(items):
-    """Files with few tests first, which are the ones with long tests: a worker that begins one at the end would keep
-    all others waiting.
-    """
+gc.disable()  # until all tests are collected: nothing of that is garbage
+
+LONGEST = [
+    "test_documents.py",
+    "test_ranks.py",
+    "test_kills.py",
+    "test_collectives.py",
+    "test_cli.py",
+    "test_sweep.py",
+    "test_ledger.py",
+    "test_trainings.py",
+    "test_doctor.py",
+    "test_train.py",
+    "test_resume.py",
+    "test_resume_everything.py",
+    "test_two_at_once.py",
+    "test_limits.py",
+    "test_run_folders.py",
+    "test_full_disk.py",
+    "test_scheduler.py",
+    "test_planner.py",
+    "test_omniglot.py",
+    "test_contracts.py",
+    "test_imports.py",
+    "test_local.py",
+    "test_loop.py",
+]
+"""Files whose tests take longest."""
+
+
+def pytest_addoption(parser):
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="run the tests in a random order, file by file")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Long files first: a worker that begins one at the end would keep all others waiting."""
     number = Counter(item.path for item in items)
-    items.sort(key=lambda item: (number[item.path], item.path))
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (rank.get(item.path.name, len(rank)), number[item.path], item.path))
+    if (seed := config.getoption("shuffle")) is not None:
+        draw = random.Random(seed)
+        draw.shuffle(items)
+        place = {path: draw.random() for path in number}
+        items.sort(key=lambda item: place[item.path])
+
+
+def pytest_collection_finish():
+    gc.collect()
+    gc.freeze()  # what is there now stays to the end, and is looked through no more
+    gc.enable()
+
+
+def pytest_unconfigure():
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

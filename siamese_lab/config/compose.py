@@ -1,5 +1,6 @@
 """From overrides to a checked config: composing with Hydra, checking, the run's hash."""
 
+import functools
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -154,7 +155,25 @@ def config_text(cfg: DictConfig) -> str:
 
 
 def _compose(chosen: Sequence[Override], dirs: Sequence[Path]) -> DictConfig:
-    words = [o.input_line for o in chosen if o.input_line is not None]
+    """The composed config, which nobody may change: the same words and files are composed once."""
+    words = tuple(o.input_line for o in chosen if o.input_line is not None)
+    files = [entry for folder in dirs for path in folder.rglob("*.yaml") if (entry := _file_stamp(path))]
+    return _compose_by_hydra(words, tuple(dirs), tuple(sorted(files)))
+
+
+def _file_stamp(path: Path) -> tuple[str, int, int, int] | None:
+    """What changes when a file does; None for a link to nothing."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return str(path), found.st_ino, found.st_mtime_ns, found.st_size
+
+
+@functools.lru_cache(maxsize=64)  # the jobs of a sweep choose the same options, and differ in values
+def _compose_by_hydra(
+    words: tuple[str, ...], dirs: tuple[Path, ...], files: tuple[tuple[str, int, int, int], ...]
+) -> DictConfig:
     search = (
         [f"hydra.searchpath=[{','.join(json.dumps(f'file://{folder}') for folder in dirs[1:])}]"] if dirs[1:] else []
     )

@@ -1,6 +1,7 @@
 """Every loss of conf/loss: values by hand, references, and what holds for all of them."""
 
 import math
+from copy import deepcopy
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from siamese_lab.losses.supcon import SupConLoss
 from siamese_lab.losses.triplet import TripletLoss
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Episode, Pairs, Triplets, as_episode, as_pairs, as_triplets
+from tests._each import each
 from tests.losses._references import GRID, LABELS, NONE, plain, points, problem, tolerance
 
 
@@ -111,12 +113,13 @@ def test_steps_along_the_gradient_lower_it(loss, distance):
     assert values[-1] < 0.6 * values[0]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(
+@each("dtype", [torch.float32, torch.float64])
+@each(
     "labels", [[0, 0, 0, 0, 1, 1, 2, 2], [0, 0, 0, 0, 0, 0, 0, 0], [0, 1, 2, 3, 4, 5, 6, 7], [0, 0, 0, 1, 1, 1, 1, 1]]
 )
-@pytest.mark.parametrize("kind", ["random", "duplicates", "all equal", "all zero", "far"])
+@each("kind", ["random", "duplicates", "all equal", "all zero", "far"])
 def test_nothing_is_ever_nan(loss, distance, dtype, labels, kind):
+    loss, distance = deepcopy(loss), deepcopy(distance)  # without the gradients of the case before
     z = points(dtype=dtype).detach()
     z = {
         "random": z,
@@ -293,7 +296,7 @@ def test_supcon_by_hand_on_the_circle():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("margin", [0.1, 1.0, 4.0])
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_contrastive_is_the_written_out_one(size, margin, dtype):
     z, labels = problem(*size, dtype)
     pull, push = [], []
@@ -309,7 +312,7 @@ def test_contrastive_is_the_written_out_one(size, margin, dtype):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("bias", [-1.0, 2.0])
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_bce_is_the_written_out_one(size, bias, dtype):
     z, labels = problem(*size, dtype)
     cost = {True: [], False: []}
@@ -324,7 +327,7 @@ def test_bce_is_the_written_out_one(size, bias, dtype):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("margin", [0.05, 0.5, 3.0])
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_triplet_is_pytorch_metric_learnings(size, margin, dtype):
     z, labels = problem(*size, dtype)
     for form, average, reducer in (
@@ -345,7 +348,7 @@ def test_triplet_is_pytorch_metric_learnings(size, margin, dtype):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("temperature", [0.05, 0.5, 3.0])
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_supcon_is_pytorch_metric_learnings(size, temperature, dtype):
     z, labels = problem(*size, dtype)
     ours, _ = SupConLoss(temperature)(Embedded(z, labels, distance=Cosine()))

@@ -11,6 +11,7 @@ from siamese_lab.losses import _all_triplets as all_triplets
 from siamese_lab.losses.triplet import TripletLoss
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import as_triplets
+from tests._each import each
 from tests.conftest import ROOT
 from tests.training.test_resume import ENV
 
@@ -48,9 +49,9 @@ def problem(n, classes, dtype, kind):
 )
 @pytest.mark.parametrize("form", ["hinge", "soft"])
 @pytest.mark.parametrize("average", ["active", "all"])
-@pytest.mark.parametrize("kind", ["random", "duplicates", "grid"])
+@each("kind", ["random", "duplicates", "grid"])
 @pytest.mark.parametrize(("n", "classes", "anchors"), [(40, 3, 40), (64, 20, 64), (150, 2, 150), (64, 8, 17)])
-@pytest.mark.parametrize("margin", [0.2, 1.0])
+@each("margin", [0.2, 1.0])
 def test_it_is_the_listed_form(monkeypatch, dtype, allowed, form, average, kind, n, classes, anchors, margin):
     monkeypatch.setattr(all_triplets, "TILE", 1000)  # several tiles, the last one short
     monkeypatch.setattr(all_triplets, "FEW", 12)  # both ways of counting

@@ -15,6 +15,7 @@ from siamese_lab.losses.proxy_nca import ProxyNCALoss
 from siamese_lab.losses.soft_triple import SoftTripleLoss, center_spread
 from siamese_lab.losses.sub_center_arcface import SubCenterArcFaceLoss
 from siamese_lab.structures.embedded import Embedded
+from tests._each import each
 from tests.losses._references import GRID, circle, plain, problem, tolerance
 
 E = math.exp
@@ -158,7 +159,7 @@ def same(ours, theirs, name, weights, z, labels, dtype):
 
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-SIZES = pytest.mark.parametrize("size", GRID)
+SIZES = each("size", GRID)
 
 
 @DTYPES

@@ -16,6 +16,7 @@ from siamese_lab.losses.multi_similarity import MultiSimilarityLoss
 from siamese_lab.losses.nt_xent import NTXentLoss
 from siamese_lab.losses.supcon import SupConLoss
 from siamese_lab.structures.embedded import Embedded
+from tests._each import each
 from tests.losses._references import GRID, LABELS, circle, plain, points, problem, tolerance
 
 E = math.exp
@@ -132,7 +133,7 @@ def test_circles_gradient_is_that_with_its_weights_held():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("temperature", [0.05, 0.5, 3.0])
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_nt_xent_is_pytorch_metric_learnings(size, temperature, dtype):
     z, labels = problem(*size, dtype)
     theirs = pml_losses.NTXentLoss(temperature)(z, labels)
@@ -141,7 +142,7 @@ def test_nt_xent_is_pytorch_metric_learnings(size, temperature, dtype):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("temperature", [0.05, 0.5, 3.0])
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_supcon_with_the_sum_inside_is_the_written_out_one(size, temperature, dtype):
     z, labels = problem(*size, dtype)
     s, expected = cosine(z), []
@@ -159,7 +160,7 @@ def test_supcon_with_the_sum_inside_is_the_written_out_one(size, temperature, dt
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("base", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("epsilon", [None, 0.0, 0.1, 0.7])
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_multi_similarity_is_pytorch_metric_learnings(size, epsilon, base, dtype):
     z, labels = problem(*size, dtype)
     miner = pml_miners.MultiSimilarityMiner(epsilon) if epsilon is not None else None
@@ -171,7 +172,7 @@ def test_multi_similarity_is_pytorch_metric_learnings(size, epsilon, base, dtype
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("margin", "scale"), [(0.4, 80.0), (0.25, 256.0), (0.1, 1.0)])
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_circle_is_pytorch_metric_learnings(size, margin, scale, dtype):
     z, labels = problem(*size, dtype)
     # by default without zeros by underflow

@@ -25,6 +25,7 @@ from siamese_lab.losses.double_margin import DoubleMarginLoss
 from siamese_lab.losses.margin import MarginLoss
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Pairs, Triplets, as_pairs, as_triplets
+from tests._each import each
 from tests.losses._references import DTYPES, GRID, chords, circle, cosines, facts, line, mean, plain, problem, tolerance
 
 LP = pml_distances.LpDistance(normalize_embeddings=False)
@@ -78,7 +79,7 @@ def test_chopra_costs_the_same_for_both_kinds_at_half_the_bound():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("bound", [0.5, 4.0, 30.0])
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_chopra_is_the_written_out_one(size, bound, dtype):
     z, labels = problem(*size, dtype)
     d = [[sum(abs(a - b) for a, b in zip(x, y, strict=True)) for y in z.double().tolist()] for x in z.double().tolist()]
@@ -110,7 +111,7 @@ def test_bromley_costs_nothing_at_its_targets():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("same", "different"), [(1.0, -0.9), (1.0, -1.0), (0.5, 0.0)])
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_bromley_is_the_written_out_one(size, same, different, dtype):
     z, labels = problem(*size, dtype)
     expected = written_out(
@@ -153,7 +154,7 @@ def test_double_margin_lets_positives_be_within_the_inner_margin():
     assert facts(result) == (0, 3)
 
 
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_double_margin_without_an_inner_one_is_contrastive(size):
     z, labels = problem(*size, torch.float64)
     e = Embedded(z, labels)
@@ -162,7 +163,7 @@ def test_double_margin_without_an_inner_one_is_contrastive(size):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("inner", "outer"), [(0.1, 0.5), (1.0, 2.0), (2.0, 6.0)])
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_double_margin_is_the_squares_of_pytorch_metric_learnings(size, inner, outer, dtype):
     z, labels = problem(*size, dtype)
     theirs = pml_losses.ContrastiveLoss(
@@ -235,7 +236,7 @@ def test_margin_does_not_ask_which_of_a_pair_is_the_anchor():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("margin", "boundary"), [(0.2, 1.2), (1.0, 3.0), (0.1, 4.0)])
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_margin_is_the_written_out_one(size, margin, boundary, dtype):
     z, labels = problem(*size, dtype)
     loss = MarginLoss(margin, boundary, "per_class", classes=5)
@@ -252,7 +253,7 @@ def test_margin_is_the_written_out_one(size, margin, boundary, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("margin", "boundary"), [(0.2, 1.2), (1.0, 3.0), (0.1, 4.0)])
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_margin_adds_up_as_pytorch_metric_learnings(size, margin, boundary, dtype):
     """It divides the sum over triplets by the violations of both kinds together."""
     z, labels = problem(*size, dtype)

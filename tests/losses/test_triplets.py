@@ -22,6 +22,7 @@ from siamese_lab.losses.smooth_ap import SmoothAPLoss
 from siamese_lab.losses.triplet import TripletLoss
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Triplets, as_triplets
+from tests._each import each
 from tests.losses._references import DTYPES, GRID, chords, circle, cosines, facts, line, mean, plain, problem, tolerance
 
 EACH = pml_reducers.DoNothingReducer()
@@ -98,7 +99,7 @@ def hinge(excess, margin, average):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("share", ANCHORS)
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_quadruplet_is_the_written_out_one(size, share, dtype):
     z, labels = problem(*size, dtype)
     e = Embedded(z, labels, anchors=len(rows_of(z, share)[0]))
@@ -111,7 +112,7 @@ def test_quadruplet_is_the_written_out_one(size, share, dtype):
             assert facts(result)[1] == len(first) + len(second)
 
 
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_quadruplet_of_given_triplets_is_the_written_out_one(size):
     z, labels = problem(*size, torch.float64)
     triplets = Triplets(*(index[::3] for index in as_triplets(Embedded(z, labels), None)))
@@ -162,7 +163,7 @@ def test_angular_is_active_where_the_angle_at_the_negative_is_too_large():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("angle", [20.0, 45.0, 70.0])
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_angular_is_pytorch_metric_learnings(size, angle, dtype):
     z, labels = problem(*size, dtype)
     theirs = pml_losses.AngularLoss(angle)(F.normalize(z), labels)  # it does not normalise the negatives itself
@@ -172,7 +173,7 @@ def test_angular_is_pytorch_metric_learnings(size, angle, dtype):
 
 
 @pytest.mark.parametrize("share", ANCHORS)
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_angular_is_the_written_out_one(size, share):
     z, labels = problem(*size, torch.float64)
     (anchors, rows), unit, square = rows_of(z, share), F.normalize(z), math.tan(math.radians(40)) ** 2
@@ -212,7 +213,7 @@ def test_lifted_costs_nothing_where_all_negatives_are_far():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("margin", [0.2, 1.0, 4.0])
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_lifted_is_pytorch_metric_learnings(size, margin, dtype):
     z, labels = problem(*size, dtype)
     e = Embedded(z, labels)
@@ -227,7 +228,7 @@ def test_lifted_is_pytorch_metric_learnings(size, margin, dtype):
 
 
 @pytest.mark.parametrize("share", ANCHORS)
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_lifted_is_the_written_out_one(size, share):
     z, labels = problem(*size, torch.float64)
     (anchors, rows), d = rows_of(z, share), chords(z)
@@ -286,7 +287,7 @@ def test_n_pair_is_pytorch_metric_learnings_on_one_pair_a_class(classes, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("share", ANCHORS)
 @pytest.mark.parametrize("temperature", [0.05, 0.5, 3.0])
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_n_pair_is_the_written_out_one(size, temperature, share, dtype):
     z, labels = problem(*size, dtype)
     (anchors, rows), d, names = rows_of(z, share), cosines(z), labels.tolist()
@@ -344,7 +345,7 @@ def average_precision(z, labels, share):
 
 
 @pytest.mark.parametrize("share", ANCHORS)
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_smooth_ap_comes_near_the_average_precision(size, share):
     z, labels = problem(*size, torch.float64)
     exact = average_precision(z, labels, share)
@@ -356,7 +357,7 @@ def test_smooth_ap_comes_near_the_average_precision(size, share):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("temperature", [0.05, 0.5, 3.0])
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_smooth_ap_is_the_written_out_one(size, temperature, dtype):
     z, labels = problem(*size, dtype)
     d, found = cosines(z), []
@@ -391,7 +392,7 @@ def test_smooth_ap_is_pytorch_metric_learnings(each, temperature, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("bins", [1, 4, 10, 25])
-@pytest.mark.parametrize("size", GRID)
+@each("size", GRID)
 def test_fast_ap_is_pytorch_metric_learnings(size, bins, dtype):
     z, labels = problem(*size, dtype)
     theirs = pml_losses.FastAPLoss(bins)(z, labels)

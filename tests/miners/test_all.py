@@ -14,6 +14,7 @@ from siamese_lab.miners.easy_positive import EasyPositive
 from siamese_lab.miners.semi_hard import SemiHard
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Pairs, Triplets
+from tests._each import each
 
 SELECTIVE = (Angular, EasyPositive)
 SIZES = [(n, classes) for n in (2, 5, 12, 40) for classes in (1, 2, 5)]
@@ -47,7 +48,7 @@ def written_semi_hard(e, anchors):
     return found
 
 
-@pytest.mark.parametrize("size", SIZES)
+@each("size", SIZES)
 @pytest.mark.parametrize("anchors", ["all", "half"])
 def test_what_is_mined_is_valid(miner, size, anchors):
     ids = torch.arange(size[0]) // 2 if anchors == "half" else None  # some images stand in the batch twice
@@ -78,7 +79,7 @@ def test_what_is_mined_is_valid(miner, size, anchors):
     assert e.matrix().requires_grad  # the loss reads the same matrix
 
 
-@pytest.mark.parametrize("size", SIZES)
+@each("size", SIZES)
 def test_batch_hard_is_pytorch_metric_learnings(size):
     e = problem(*size)
     theirs = pml_miners.BatchHardMiner(distance=pml_distances.LpDistance(normalize_embeddings=False))(
@@ -93,7 +94,7 @@ def test_batch_hard_by_hand():
 
 
 @pytest.mark.parametrize("anchors", [None, 3])
-@pytest.mark.parametrize("size", SIZES)
+@each("size", SIZES)
 def test_semi_hard_is_the_written_out_one(size, anchors):
     anchors = min(anchors or size[0], size[0])
     e = problem(*size, seed=3, anchors=anchors)

@@ -96,4 +96,4 @@ def figures(job):
 def servers(pid):
     """The numbers of the processes that a sweep forks its jobs from."""
     children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-    return [child for child in children if b"forkserver" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [child for child in children if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()]

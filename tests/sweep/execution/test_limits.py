@@ -27,7 +27,7 @@ def swept(jobs):
 
 
 @pytest.mark.parametrize("room", [0, 8, 40, 100, 400])
-def test_a_full_disk_ends_no_sweep_and_room_again_finishes_it(disk, capfd, room):
+def test_a_full_disk_ends_no_sweep_and_room_again_finishes_it(disk, capfd, caplog, room):
     """KB that are left when the first job begins: for no note of it, no folder of the run, no checkpoint, no figures of
     the second.
     """
@@ -41,7 +41,11 @@ def test_a_full_disk_ends_no_sweep_and_room_again_finishes_it(disk, capfd, room)
     assert "failed" in states
     assert set(states) <= {"failed", "ok"}
     assert "No space left" in "".join(
-        [capfd.readouterr().err, *(job.file("log").read_text() for job in jobs if job.file("log").exists())]
+        [
+            capfd.readouterr().err,
+            caplog.text,
+            *(job.file("log").read_text() for job in jobs if job.file("log").exists()),
+        ]
     )
     filler.unlink()
     assert swept(jobs) == ["ok", "ok"]
