@@ -1,4 +1,4 @@
-"""What samplings share: classes as one array, and draws from them without a loop."""
+"""The images of each class, and draws from them without a loop."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,7 @@ from torch import Tensor
 from siamese_lab.core.checks import require_within
 
 
-class Classes:
+class ClassIndex:
     """The images of each class, as one array sorted by class.
 
     Args:
@@ -15,16 +15,14 @@ class Classes:
 
     def __init__(self, labels: Tensor) -> None:
         self.order = labels.argsort(stable=True)  # (N,) positions, class by class
-        _, self.of, self.count = torch.unique(labels, return_inverse=True, return_counts=True)  # (N,), (C,)
+        _, self.class_of, self.count = torch.unique(labels, return_inverse=True, return_counts=True)  # (N,), (C,)
         self.first = self.count.cumsum(0) - self.count
 
     def __len__(self) -> int:
         return len(self.count)
 
-    def images(self, classes: Tensor, k: int, g: torch.Generator) -> Tensor:
-        """k images of each of `classes` (P,): (P, k) positions, all different where the class has k, else repeated in
-        turn.
-        """
+    def draw_images(self, classes: Tensor, k: int, g: torch.Generator) -> Tensor:
+        """k images (P, k) of each of `classes` (P,): all different where the class has k, else repeated in turn."""
         count = self.count[classes]
         keys = torch.rand(len(classes), int(count.max()), generator=g)
         keys[torch.arange(keys.shape[1]) >= count[:, None]] = 2.0  # places that the class does not have come last
@@ -32,39 +30,38 @@ class Classes:
         turn = torch.arange(k)[None, :] % count[:, None]  # (P, k)
         return self.order[self.first[classes][:, None] + shuffled.gather(1, turn)]
 
-    def pair(self, classes: Tensor, g: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw_pairs(self, classes: Tensor, g: torch.Generator) -> tuple[Tensor, Tensor]:
         """Two different images (P,), (P,) of each of `classes` (P,), which have at least two."""
         count = self.count[classes]
         a = (torch.rand(len(classes), generator=g) * count).long()
         b = (a + 1 + (torch.rand(len(classes), generator=g) * (count - 1)).long()) % count
         return self.order[self.first[classes] + a], self.order[self.first[classes] + b]
 
-    def partner(self, g: torch.Generator) -> Tensor:
+    def draw_partners(self, g: torch.Generator) -> Tensor:
         """For each image another one of its class (N,), drawn equally; itself where it is alone."""
-        count = self.count[self.of[self.order]]  # (N,) in the order of the classes
-        first = self.first[self.of[self.order]]
+        count = self.count[self.class_of[self.order]]  # (N,) in the order of the classes
+        first = self.first[self.class_of[self.order]]
         step = 1 + (torch.rand(len(count), generator=g) * (count - 1)).long()
         found = torch.empty_like(self.order)
         found[self.order] = self.order[first + (torch.arange(len(count)) - first + step) % count]
         return found
 
-    def cycle(self, g: torch.Generator) -> Tensor:
-        """For each image the next one (N,) in a random circle of its class: no image is its own next, unless it is
-        alone.
-        """
-        shuffled = (self.of + torch.rand(len(self.of), generator=g, dtype=torch.float64)).argsort()  # class by class
-        count, first = self.count[self.of[shuffled]], self.first[self.of[shuffled]]
+    def draw_cycle(self, g: torch.Generator) -> Tensor:
+        """For each image the next one (N,) in a random cycle of its class; itself only where it is alone."""
+        jitter = torch.rand(len(self.class_of), generator=g, dtype=torch.float64)
+        shuffled = (self.class_of + jitter).argsort()  # class by class
+        count, first = self.count[self.class_of[shuffled]], self.first[self.class_of[shuffled]]
         found = torch.empty_like(shuffled)
         found[shuffled] = shuffled[first + (torch.arange(len(count)) - first + 1) % count]
         return found
 
-    def other(self, images: Tensor, g: torch.Generator) -> Tensor:
+    def draw_others(self, images: Tensor, g: torch.Generator) -> Tensor:
         """An image of another class for each of `images` (P,): first the class is drawn, then the image."""
         shift = 1 + (torch.rand(len(images), generator=g) * (len(self) - 1)).long()
-        classes = (self.of[images] + shift) % len(self)
+        classes = (self.class_of[images] + shift) % len(self)
         return self.order[self.first[classes] + (torch.rand(len(images), generator=g) * self.count[classes]).long()]
 
-    def with_pairs(self) -> Tensor:
+    def with_two_images(self) -> Tensor:
         """The classes that have at least two images.
 
         Raises:
@@ -74,24 +71,24 @@ class Classes:
         if len(self) < 2 or len(chosen) == 0:
             raise ValueError(
                 f"training needs at least two classes and a class of two images, the training data have {len(self)} "
-                "classes, "
-                f"{len(chosen)} of them with two images or more"
+                f"classes, {len(chosen)} of them with two images or more"
             )
         return chosen
 
 
-def distinct(n: int, k: int, rows: int, g: torch.Generator) -> Tensor:
-    """(rows, k) numbers below n, all different within a row; every n // k rows come from one shuffled list of all n."""
+def draw_distinct(n: int, k: int, rows: int, g: torch.Generator) -> Tensor:
+    """(rows, k) numbers below n, different within a row; every n // k rows come from one shuffled list of all n."""
     lists = -(-rows // (n // k))
     shuffled = torch.rand(lists, n, generator=g).argsort(1)[:, : n // k * k]
     return shuffled.reshape(-1, k)[:rows]
 
 
-def check_batch(batch_size: int, unit: int, most: int, steps: int | None) -> None:
-    """Refuses a batch that cannot be cut into units, or that the data cannot fill.
+def steps_per_epoch(images: int, batch_size: int, unit: int, most: int, steps: int | None) -> int:
+    """`steps`, or where it is None as many batches as hold the training images once, at least one.
 
     Args:
-        batch_size: images.
+        images: of the training part.
+        batch_size: images in a batch.
         unit: images that belong together: K of a class, 2 of a pair, 3 of a triplet.
         most: images that the training data can fill a batch with; at least one unit.
         steps: batches an epoch, or None.
@@ -103,22 +100,13 @@ def check_batch(batch_size: int, unit: int, most: int, steps: int | None) -> Non
         near = min(max(1, round(batch_size / unit)), most // unit) * unit
         raise ValueError(
             f"batch_size must be a positive multiple of {unit} images, at most {most} with these training data, got "
-            f"{batch_size}: "
-            f"{near} would do"
+            f"{batch_size}: {near} would do"
         )
     if steps is not None and not steps > 0:
         raise ValueError(f"steps must be > 0 or null, got {steps}: it is the number of batches an epoch")
+    return steps or max(1, images // batch_size)
 
 
 def check_per_class(per_class: int, images: int) -> None:
-    """Refuses a number K of images of a class that no positive pair, or not the training part, can have.
-
-    Raises:
-        ValueError: if per_class is not in [2, images].
-    """
+    """Raises a ValueError unless per_class, K images of a class, lies in [2, images]."""
     require_within("per_class", per_class, f"[2, {images}]", "a class needs two images to form a positive pair")
-
-
-def steps_per_epoch(images: int, batch_size: int, steps: int | None) -> int:
-    """`steps`, or where it is None as many batches as hold the training images once, at least one."""
-    return steps or max(1, images // batch_size)

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from siamese_lab.core.checks import require_at_least, require_positive
+
 
 @dataclass(frozen=True)
 class MiningSchedule:
-    """Before every n-th epoch, from the end of the warm-up on.
+    """A table before every n-th epoch from the end of the warm-up on.
 
     Args:
         every: epochs between two minings, >= 1.
@@ -19,10 +21,8 @@ class MiningSchedule:
     warmup: int
 
     def __post_init__(self) -> None:
-        if not self.every > 0:
-            raise ValueError(f"every must be > 0 epochs, got {self.every}: the training set is mined that often")
-        if not self.warmup >= 0:
-            raise ValueError(f"warmup must be >= 0 epochs, got {self.warmup}: the first mining comes after them")
+        require_positive("every", self.every, "it is the number of epochs between two minings")
+        require_at_least("warmup", self.warmup, 0, "it is the number of epochs before the first mining")
 
     def wants(self, epoch: int) -> bool:
         """Whether a new table is due before this epoch."""

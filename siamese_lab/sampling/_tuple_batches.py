@@ -1,4 +1,4 @@
-"""What the samplings that draw pairs or triplets share: the size of a batch, its positives, and its rows."""
+"""Batches of pairs or triplets: their size, their positives, and their rows."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from siamese_lab.core.checks import require_within
-from siamese_lab.sampling._class_index import Classes, check_batch, steps_per_epoch
+from siamese_lab.sampling._class_index import ClassIndex, steps_per_epoch
 from siamese_lab.structures.batch import DrawnBatch
 from siamese_lab.structures.tuples import Pairs, Triplets
 
@@ -18,26 +18,26 @@ class TupleBatches:
     Args:
         classes: the images of each class.
         paired: (C,) the classes that have at least two images.
-        tuples: pairs or triplets in a batch.
+        count: pairs or triplets in a batch.
         steps: batches an epoch.
     """
 
-    classes: Classes
+    classes: ClassIndex
     paired: Tensor
-    tuples: int
+    count: int
     steps: int
 
-    def positives(self, g: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw_positives(self, g: torch.Generator) -> tuple[Tensor, Tensor]:
         """Two different images (T,), (T,) of one class for each tuple; classes are drawn equally often."""
-        return self.classes.pair(self.paired[(torch.rand(self.tuples, generator=g) * len(self.paired)).long()], g)
+        return self.classes.draw_pairs(self.paired[(torch.rand(self.count, generator=g) * len(self.paired)).long()], g)
 
-    def same(self, share: float) -> Tensor:
-        """Which pairs (T,) of a batch are of one class: the first ones, a `share` of all."""
-        return torch.arange(self.tuples) < round(self.tuples * share)
+    def same_class(self, share: float) -> Tensor:
+        """Mask (T,) of the same-class pairs of a batch: the first ones, a `share` of all."""
+        return torch.arange(self.count) < round(self.count * share)
 
 
 def tuple_batches(labels: Tensor, batch_size: int, unit: int, steps: int | None) -> TupleBatches:
-    """The batches of `batch_size` images, cut into tuples of `unit` images.
+    """Batches of `batch_size` images, cut into tuples of `unit` images.
 
     Args:
         labels: (N,) of the training part.
@@ -48,28 +48,24 @@ def tuple_batches(labels: Tensor, batch_size: int, unit: int, steps: int | None)
     Raises:
         ValueError: if the data cannot fill such a batch, or have no positive or no negative pair.
     """
-    classes = Classes(labels)
-    paired = classes.with_pairs()
-    check_batch(batch_size, unit, len(labels), steps)
-    return TupleBatches(classes, paired, batch_size // unit, steps_per_epoch(len(labels), batch_size, steps))
+    classes = ClassIndex(labels)
+    paired = classes.with_two_images()
+    steps = steps_per_epoch(len(labels), batch_size, unit, len(labels), steps)
+    return TupleBatches(classes, paired, batch_size // unit, steps)
 
 
 def check_share_same(share_same: float) -> None:
-    """Refuses a share of same-class pairs outside [0, 1].
-
-    Raises:
-        ValueError: if it lies outside, or is NaN.
-    """
+    """Raises a ValueError unless the share of same-class pairs lies in [0, 1]."""
     require_within("share_same", share_same, "[0, 1]", "it is the share of same-class pairs")
 
 
-def drawn_pairs(left: Tensor, right: Tensor, same: Tensor) -> DrawnBatch:
+def pair_batch(left: Tensor, right: Tensor, same: Tensor) -> DrawnBatch:
     """A batch of the images `left` (P,) then `right` (P,), and the pairs over its rows."""
     rows = torch.arange(len(left))
     return DrawnBatch(torch.cat([left, right]), Pairs(rows, rows + len(left), same))
 
 
-def drawn_triplets(anchor: Tensor, positive: Tensor, negative: Tensor) -> DrawnBatch:
+def triplet_batch(anchor: Tensor, positive: Tensor, negative: Tensor) -> DrawnBatch:
     """A batch of the images `anchor`, `positive`, `negative`, (T,) each, and the triplets over its rows."""
     rows, t = torch.arange(len(anchor)), len(anchor)
     return DrawnBatch(torch.cat([anchor, positive, negative]), Triplets(rows, rows + t, rows + 2 * t))

@@ -5,20 +5,18 @@ from torch import Tensor
 
 from siamese_lab.core.checks import require_within
 from siamese_lab.core.random import Stream, generator
-from siamese_lab.sampling._class_index import Classes, check_batch, check_per_class, steps_per_epoch
+from siamese_lab.sampling._class_index import ClassIndex, check_per_class, steps_per_epoch
 from siamese_lab.structures.batch import DrawnBatch
 from siamese_lab.structures.contracts import Produces
 
 
 class Balanced:
-    """P classes with K images each, P = batch_size / K; a class of n images is drawn with a probability in proportion
-    to n^alpha.
+    """P classes with K images each, P = batch_size / K; a class of n images is drawn in proportion to n^alpha.
 
-    alpha = 0 draws all classes equally often, as `pk` does: the few images of a small class then come again and again.
-    alpha = 1 draws them in proportion to their images: small classes are hardly seen. Within an epoch the images of a
-    class come in a random order, all of them before one comes again (so a batch may hold an image twice where its class
-    begins anew; two rows of one image form no pair). No class comes twice in a batch, which draws the classes that many
-    batches have no room for somewhat more evenly than n^alpha.
+    alpha = 0 draws all classes equally often, as `pk` does: the images of a small class then come again and again.
+    alpha = 1 draws them in proportion to their images: small classes are rare. Within an epoch all images of a class
+    come in random order before one comes again (so a batch may hold an image twice; two rows of one image form no
+    pair). No class comes twice in a batch, so large classes are drawn somewhat less often than n^alpha.
 
     Source: Kang et al., ICLR 2020, eq. 1 (alpha is their q; 1/2 is their square-root sampling).
 
@@ -58,46 +56,36 @@ class Balanced:
     ) -> None:
         check_per_class(per_class, len(labels))
         require_within("alpha", alpha, "[0, 1]", "0 draws classes equally often, 1 in proportion to their images")
-        self.classes = Classes(labels)
-        self.classes.with_pairs()
-        check_batch(batch_size, per_class, min(len(self.classes), len(labels) // per_class) * per_class, steps)
+        self.classes = ClassIndex(labels)
+        self.classes.with_two_images()
+        most = min(len(self.classes), len(labels) // per_class) * per_class
+        self.steps = steps_per_epoch(len(labels), batch_size, per_class, most, steps)
         self.weight = self.classes.count.double() ** alpha  # (C,)
         self.per_batch, self.per_class, self.seed = batch_size // per_class, per_class, seed
-        self.steps = steps_per_epoch(len(labels), batch_size, steps)
 
     def __len__(self) -> int:
         return self.steps
 
-    def wants(self, epoch: int) -> bool:
-        """No table of embeddings is needed."""
-        return False
-
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed and the epoch."""
-        drawn = [
-            torch.multinomial(
-                self.weight, self.per_batch, generator=generator(self.seed, Stream.BALANCED_CLASSES, epoch, s)
-            )
-            for s in range(self.steps)
-        ]
-        ids = self._dealt(torch.cat(drawn), generator(self.seed, Stream.BALANCED_IMAGES, epoch))  # (steps x P, K)
+        streams = (generator(self.seed, Stream.BALANCED_CLASSES, epoch, step) for step in range(self.steps))
+        drawn = [torch.multinomial(self.weight, self.per_batch, generator=g) for g in streams]
+        ids = self._deal(torch.cat(drawn), generator(self.seed, Stream.BALANCED_IMAGES, epoch))  # (steps x P, K)
         for batch in ids.view(self.steps, -1):
             yield DrawnBatch(batch, None)
 
-    def _dealt(self, classes: Tensor, g: torch.Generator) -> Tensor:
-        """K images (M, K) for each of `classes` (M,): every class's images in shuffled lists, dealt in the order of
-        `classes`.
-        """
+    def _deal(self, classes: Tensor, g: torch.Generator) -> Tensor:
+        """K images (M, K) for each of `classes` (M,), dealt from shuffled lists of every class's images."""
         count, k = self.classes.count, self.per_class
         times = classes.bincount(minlength=len(count))  # (C,)
         lists = -(-times * k // count)  # (C,) shuffles of all images that a class needs
         length = lists * count
         start = length.cumsum(0) - length
-        of = torch.arange(len(count)).repeat_interleave(length)  # (L,) all lists, one after the other
-        place = torch.arange(len(of)) - start[of]
-        number = (lists.cumsum(0) - lists)[of] + place // count[of]  # of the list; its images are shuffled within it
-        shuffled = (number + torch.rand(len(of), generator=g, dtype=torch.float64)).argsort()
-        images = self.classes.order[(self.classes.first[of] + place % count[of])[shuffled]]
+        owner = torch.arange(len(count)).repeat_interleave(length)  # (L,) all lists, one after the other
+        place = torch.arange(len(owner)) - start[owner]
+        number = (lists.cumsum(0) - lists)[owner] + place // count[owner]  # of the list; shuffled within it
+        shuffled = (number + torch.rand(len(owner), generator=g, dtype=torch.float64)).argsort()
+        images = self.classes.order[(self.classes.first[owner] + place % count[owner])[shuffled]]
         order = classes.argsort(stable=True)
         turn = torch.empty_like(classes)  # how often the class has come before
         turn[order] = torch.arange(len(classes)) - (times.cumsum(0) - times)[classes[order]]

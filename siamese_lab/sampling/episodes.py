@@ -3,16 +3,16 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from siamese_lab.core.checks import require_at_least
 from siamese_lab.core.random import Stream, generator
-from siamese_lab.sampling._class_index import Classes, check_batch, distinct
+from siamese_lab.sampling._class_index import ClassIndex, draw_distinct, steps_per_epoch
 from siamese_lab.structures.batch import DrawnBatch
 from siamese_lab.structures.contracts import Produces
 from siamese_lab.structures.tuples import Episode
 
 
 class Episodes:
-    """Each batch is one episode: of each of `way` classes `shot` support images and `queries` other images to be
-    recognised.
+    """Each batch is one episode: `shot` support images and `queries` query images of each of `way` classes.
 
     Each class is drawn equally often. A class with fewer than shot + queries images is never drawn (`siamese-lab check`
     names it).
@@ -46,39 +46,29 @@ class Episodes:
     def __init__(
         self, *, labels: Tensor, seed: int = 0, way: int = 20, shot: int = 1, queries: int = 5, steps: int | None = None
     ) -> None:
-        self.classes = Classes(labels)
-        self.classes.with_pairs()
-        for name, number, least in (("way", way, 2), ("shot", shot, 1), ("queries", queries, 1)):
-            if not number >= least:
-                raise ValueError(f"{name} must be >= {least}, got {number}")
+        self.classes = ClassIndex(labels)
+        self.classes.with_two_images()
+        require_at_least("way", way, 2, "it is the number of classes in an episode")
+        require_at_least("shot", shot, 1, "it is the number of support images of a class")
+        require_at_least("queries", queries, 1, "it is the number of query images of a class")
         self.able = (self.classes.count >= shot + queries).nonzero().flatten()  # (C,) classes
         if way > len(self.able):
             raise ValueError(
                 f"way must be at most {len(self.able)}, got {way}: so many classes of the training data have "
-                f"{shot + queries} images, "
-                "shot + queries"
+                f"{shot + queries} images, shot + queries"
             )
-        check_batch(way * (shot + queries), 1, len(labels), steps)
         self.way, self.shot, self.each, self.seed = way, shot, shot + queries, seed
-        self.steps = steps or max(1, len(labels) // (way * self.each))
+        self.steps = steps_per_epoch(len(labels), way * self.each, 1, len(labels), steps)
 
     def __len__(self) -> int:
         return self.steps
 
-    def wants(self, epoch: int) -> bool:
-        """No table of embeddings is needed."""
-        return False
-
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed and the epoch."""
-        # (steps, way)
-        classes = self.able[
-            distinct(len(self.able), self.way, self.steps, generator(self.seed, Stream.EPISODES_CLASSES, epoch))
-        ]
+        g = generator(self.seed, Stream.EPISODES_CLASSES, epoch)
+        classes = self.able[draw_distinct(len(self.able), self.way, self.steps, g)]  # (steps, way)
         rows = torch.arange(self.way * self.each).view(self.way, self.each)
         for step in range(self.steps):
-            # (way, shot + queries)
-            ids = self.classes.images(
-                classes[step], self.each, generator(self.seed, Stream.EPISODES_IMAGES, epoch, step)
-            )
+            g = generator(self.seed, Stream.EPISODES_IMAGES, epoch, step)
+            ids = self.classes.draw_images(classes[step], self.each, g)  # (way, shot + queries)
             yield DrawnBatch(ids.flatten(), Episode(rows[:, : self.shot].flatten(), rows[:, self.shot :].flatten()))

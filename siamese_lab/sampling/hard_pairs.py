@@ -5,14 +5,13 @@ from torch import Tensor
 
 from siamese_lab.core.random import Stream, generator
 from siamese_lab.sampling._hard_negatives import HardNegatives
-from siamese_lab.sampling._tuple_batches import check_share_same, drawn_pairs, tuple_batches
+from siamese_lab.sampling._tuple_batches import check_share_same, pair_batch, tuple_batches
 from siamese_lab.structures.batch import DrawnBatch
 from siamese_lab.structures.contracts import Distance, Produces
 
 
 class HardPairs:
-    """Random pairs, but a share of the different-class pairs joins an image to one of its nearest images of other
-    classes.
+    """Random pairs, but a share of the different-class pairs joins an image to one of its nearest of other classes.
 
     The nearest are exact, over the whole training set, from the embeddings at the start of the epoch.
 
@@ -57,12 +56,12 @@ class HardPairs:
         steps: int | None = None,
     ) -> None:
         check_share_same(share_same)
-        self.drawn = tuple_batches(labels, batch_size, 2, steps)
-        self.negatives = HardNegatives(self.drawn.classes, share_hard, neighbours, every, warmup)
+        self.tuples = tuple_batches(labels, batch_size, 2, steps)
+        self.negatives = HardNegatives(self.tuples.classes, share_hard, neighbours, every, warmup)
         self.share_same, self.seed = share_same, seed
 
     def __len__(self) -> int:
-        return self.drawn.steps
+        return self.tuples.steps
 
     def wants(self, epoch: int) -> bool:
         """Whether a new table is due before this epoch."""
@@ -74,8 +73,8 @@ class HardPairs:
 
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed, the epoch and the table."""
-        for step in range(self.drawn.steps):
+        for step in range(self.tuples.steps):
             g = generator(self.seed, Stream.HARD_PAIRS, epoch, step)
-            same = self.drawn.same(self.share_same)  # (P,)
-            left, right = self.drawn.positives(g)
-            yield drawn_pairs(left, torch.where(same, right, self.negatives.draw(left, table, g)), same)
+            same = self.tuples.same_class(self.share_same)  # (P,)
+            left, right = self.tuples.draw_positives(g)
+            yield pair_batch(left, torch.where(same, right, self.negatives.draw(left, table, g)), same)

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from siamese_lab.core.random import Stream, generator
 from siamese_lab.sampling._hard_negatives import HardNegatives
-from siamese_lab.sampling._tuple_batches import drawn_triplets, tuple_batches
+from siamese_lab.sampling._tuple_batches import triplet_batch, tuple_batches
 from siamese_lab.structures.batch import DrawnBatch
 from siamese_lab.structures.contracts import Distance, Produces
 
@@ -54,12 +54,12 @@ class HardTriplets:
         warmup: int = 1,
         steps: int | None = None,
     ) -> None:
-        self.drawn = tuple_batches(labels, batch_size, 3, steps)
-        self.negatives = HardNegatives(self.drawn.classes, share_hard, neighbours, every, warmup)
+        self.tuples = tuple_batches(labels, batch_size, 3, steps)
+        self.negatives = HardNegatives(self.tuples.classes, share_hard, neighbours, every, warmup)
         self.seed = seed
 
     def __len__(self) -> int:
-        return self.drawn.steps
+        return self.tuples.steps
 
     def wants(self, epoch: int) -> bool:
         """Whether a new table is due before this epoch."""
@@ -71,7 +71,7 @@ class HardTriplets:
 
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed, the epoch and the table."""
-        for step in range(self.drawn.steps):
+        for step in range(self.tuples.steps):
             g = generator(self.seed, Stream.HARD_TRIPLETS, epoch, step)
-            anchor, positive = self.drawn.positives(g)
-            yield drawn_triplets(anchor, positive, self.negatives.draw(anchor, table, g))
+            anchor, positive = self.tuples.draw_positives(g)
+            yield triplet_batch(anchor, positive, self.negatives.draw(anchor, table, g))

@@ -6,22 +6,21 @@ from torch import Tensor
 from siamese_lab.core.random import Stream, generator
 from siamese_lab.metrics.neighbours import nearest_others
 from siamese_lab.sampling._hard_negatives import HardNegatives
-from siamese_lab.sampling._tuple_batches import drawn_triplets, tuple_batches
+from siamese_lab.sampling._tuple_batches import triplet_batch, tuple_batches
 from siamese_lab.structures.batch import DrawnBatch
 from siamese_lab.structures.contracts import Distance, Produces
 
-ROWS = 1024  # images whose candidates are compared at once
+ROWS = 1024  # images compared with their candidates at once
 
 
 class HardWindow:
-    """Random triplets, but a share of the negatives rank from `first` to `last` among the anchor's nearest images of
-    other classes, and are farther than its positive by a margin: what is nearer is more often a mislabelled image than
-    a hard one.
+    """Random triplets, but a share of the negatives rank from `first` to `last` and keep a margin to the positive.
 
-    At each mining every image is given one positive, drawn at random, and the ranks that pass: those with
-    d(a, n) >= d(a, p) + absolute_margin and d(a, n) >= d(a, p) + relative_margin |d(a, p)|. An anchor of which none
-    passes gets a random negative. The nearest are exact, over the whole training set, from the embeddings at the start
-    of the epoch.
+    Ranks are among the anchor's nearest images of other classes: exact, over the whole training set, from the
+    embeddings at the start of the epoch. What is nearer is more often mislabelled than hard. At each mining every image
+    gets one random positive and the ranks that pass: those with
+    d(a, n) >= d(a, p) + absolute_margin and d(a, n) >= d(a, p) + relative_margin |d(a, p)|.
+    An anchor without such a rank gets a random negative.
 
     Source: Moreira et al., 2024 (NV-Retriever), section 3 (margins to the positive), with the window of
     sentence-transformers' `mine_hard_negatives`.
@@ -71,25 +70,23 @@ class HardWindow:
         warmup: int = 1,
         steps: int | None = None,
     ) -> None:
-        self.drawn = tuple_batches(labels, batch_size, 3, steps)
-        most = len(labels) - int(self.drawn.classes.count.max())
+        self.tuples = tuple_batches(labels, batch_size, 3, steps)
+        most = len(labels) - int(self.tuples.classes.count.max())
         if not 1 <= first <= last <= most:
             raise ValueError(
                 f"first and last must be ranks with 1 <= first <= last <= {most}, got {first} and {last}: the largest "
-                f"class leaves {most} "
-                "images of others"
+                f"class leaves {most} other images"
             )
         if relative_margin is not None and not relative_margin > -1:
             raise ValueError(
-                f"relative_margin must be > -1 or null, got {relative_margin}: it is a share of the distance to the "
-                "positive"
+                f"relative_margin must be > -1 or null, got {relative_margin}: it is a share of the positive's distance"
             )
         self.first, self.last, self.absolute, self.relative = first, last, absolute_margin, relative_margin
-        self.negatives = HardNegatives(self.drawn.classes, share_hard, last, every, warmup)
+        self.negatives = HardNegatives(self.tuples.classes, share_hard, last, every, warmup)
         self.share, self.seed = share_hard, seed
 
     def __len__(self) -> int:
-        return self.drawn.steps
+        return self.tuples.steps
 
     def wants(self, epoch: int) -> bool:
         """Whether a new table is due before this epoch."""
@@ -97,11 +94,10 @@ class HardWindow:
 
     @torch.no_grad()
     def mine(self, z: Tensor, distance: Distance, epoch: int = 0) -> Tensor:
-        """The table (N, 1 + ranks): a positive of each image, and its negatives of these ranks, -1 for those that do
-        not pass.
-        """
-        positive = self.drawn.classes.partner(generator(self.seed, Stream.HARD_WINDOW_POSITIVES, epoch))  # (N,)
-        near = nearest_others(z, self.drawn.classes.of.to(z.device), distance, self.last)[:, self.first - 1 :]  # (N, W)
+        """The table (N, 1 + ranks): a positive of each image and its negatives of these ranks, -1 where one fails."""
+        classes = self.tuples.classes
+        positive = classes.draw_partners(generator(self.seed, Stream.HARD_WINDOW_POSITIVES, epoch))  # (N,)
+        near = nearest_others(z, classes.class_of.to(z.device), distance, self.last)[:, self.first - 1 :]  # (N, W)
         for rows in torch.split(torch.arange(len(z)), ROWS):
             a = z[rows]
             d = torch.stack([distance.pairwise(a, z[column]) for column in (positive[rows], *near[rows].unbind(1))], 1)
@@ -119,15 +115,15 @@ class HardWindow:
 
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed, the epoch and the table."""
-        for step in range(self.drawn.steps):
+        for step in range(self.tuples.steps):
             g = generator(self.seed, Stream.HARD_WINDOW_NEGATIVES, epoch, step)
-            anchor, positive = self.drawn.positives(g)
-            negative = self.drawn.classes.other(anchor, g)
+            anchor, positive = self.tuples.draw_positives(g)
+            negative = self.tuples.classes.draw_others(anchor, g)
             if table is not None:
                 row = table[anchor]  # (T, 1 + W)
                 passing = row[:, 1:] >= 0
                 drawn = torch.rand(passing.shape, generator=g).masked_fill(~passing, -1.0).argmax(1)
-                hard = (torch.rand(self.drawn.tuples, generator=g) < self.share) & passing.any(1)
+                hard = (torch.rand(self.tuples.count, generator=g) < self.share) & passing.any(1)
                 positive = torch.where(hard, row[:, 0], positive)
                 negative = torch.where(hard, row[:, 1:].gather(1, drawn[:, None]).squeeze(1), negative)
-            yield drawn_triplets(anchor, positive, negative)
+            yield triplet_batch(anchor, positive, negative)

@@ -6,9 +6,9 @@ from torch import Tensor
 
 from siamese_lab.core.checks import require_at_least
 from siamese_lab.core.random import Stream, generator
-from siamese_lab.sampling._class_index import Classes, check_batch
+from siamese_lab.sampling._class_index import ClassIndex, steps_per_epoch
 from siamese_lab.sampling._mining_schedule import MiningSchedule
-from siamese_lab.sampling._tuple_batches import drawn_pairs
+from siamese_lab.sampling._tuple_batches import pair_batch
 from siamese_lab.structures.batch import DrawnBatch
 from siamese_lab.structures.contracts import Distance, Produces
 
@@ -21,13 +21,12 @@ class LAPPairs:
     distance + K s u; u is uniform in [0, 1], s the standard deviation of the distances, and K falls from `noise` to
     `noise_end`. Large K makes partners random, small K hard.
 
-    An assignment of n images takes time of the order of n^3, so the images are dealt at random into partitions of at
-    most `partition`, and all classes evenly over them: N x partition^2 for each epoch, in memory of a few partition^2.
-    A mining solves the next `every` epochs at once, with the pairs of those before blocked, either way round: so a
-    table says all, and a resumed run needs nothing else.
+    Assigning n images takes time of order n^3, so the images are dealt at random, each class evenly, into partitions of
+    at most `partition` images: time N x partition^2 for each epoch, memory of a few partition^2. A mining solves the
+    next `every` epochs at once, never repeating a pair, so a resumed run needs nothing but the table.
 
     An image that is alone in its class stands in different-class pairs only. Where one class fills more than half of a
-    partition no assignment keeps to other classes, and its surplus gets random partners.
+    partition, its surplus gets random partners.
 
     Source: martinpiotte, "Whale recognition model with score 0.78563", Kaggle 2018. Differs from it: K is in units of s
     and falls in equal ratios, partitions are drawn anew at each mining.
@@ -35,8 +34,7 @@ class LAPPairs:
     Args:
         labels: (N,) of the training part, given by the data.
         seed: given by the run.
-        batch_size: images in a batch; a multiple of 4, half of them in same-class pairs where no class has a single
-            image.
+        batch_size: images in a batch; a multiple of 4, half of them in same-class pairs if every class has two images.
         partition: images in one assignment, >= 2.
         noise: K at the first mining, >= 0.
         noise_end: K from `noise_epochs` after it on, > 0 and at most `noise`, unless both are 0.
@@ -75,27 +73,19 @@ class LAPPairs:
         warmup: int = 1,
         steps: int | None = None,
     ) -> None:
-        self.classes = Classes(labels)
-        self.classes.with_pairs()
-        check_batch(batch_size, 4, len(labels), steps)
-        if not partition >= 2:
-            raise ValueError(f"partition must be >= 2 images, got {partition}: partners are assigned within it")
+        self.classes = ClassIndex(labels)
+        self.classes.with_two_images()
+        steps_per_epoch(len(labels), batch_size, 4, len(labels), steps)  # checks both
+        require_at_least("partition", partition, 2, "it is the number of images that partners are assigned among")
         if not (0 < noise_end <= noise or noise == noise_end == 0):
             raise ValueError(f"noise must fall to noise_end > 0, or both be 0, got {noise} and {noise_end}")
         require_at_least("noise_epochs", noise_epochs, 1, "the noise falls in that many epochs")
         self.schedule = MiningSchedule(every, warmup)
-        self.seed, self.partition, self.noise, self.noise_end, self.noise_epochs = (
-            seed,
-            partition,
-            noise,
-            noise_end,
-            noise_epochs,
-        )
-        self.every, self.warmup = every, warmup
-        # (n,) images that have another of their class
-        self.paired = (self.classes.count[self.classes.of] > 1).nonzero().flatten()
+        self.seed, self.partition, self.every, self.warmup = seed, partition, every, warmup
+        self.noise, self.noise_end, self.noise_epochs = noise, noise_end, noise_epochs
+        self.paired = (self.classes.count[self.classes.class_of] > 1).nonzero().flatten()  # (n,) not alone in a class
         pairs, n = batch_size // 2, len(self.paired)
-        self.same = min(max(1, round(pairs * n / (n + len(labels)))), pairs - 1)  # of a batch's pairs
+        self.same = min(max(1, round(pairs * n / (n + len(labels)))), pairs - 1)  # same-class pairs in a batch
         self.different = pairs - self.same
         self.steps = steps or max(1, min(n // self.same, len(labels) // self.different))
 
@@ -110,68 +100,62 @@ class LAPPairs:
     def mine(self, z: Tensor, distance: Distance, epoch: int = 0) -> Tensor:
         """The table (N, every): each image's partner of another class in the next epochs."""
         g = generator(self.seed, Stream.LAP_PAIRS_MINING, epoch)
-        order = self._by_class(g)
+        order = self._shuffle_by_class(g)
         parts = -(-len(order) // self.partition)
         table = torch.empty(len(order), self.every, dtype=torch.long)
         for part in range(parts):
             rows = order[part::parts]  # (n,) a class's images go to different partitions
             d = distance.matrix(z[rows], z[rows]).double().cpu()
-            table[rows] = self._partners(rows, d, self.amount(epoch), g)
+            table[rows] = self._assign(rows, d, self.noise_at(epoch), g)
         return table
 
-    def amount(self, epoch: int) -> float:
+    def noise_at(self, epoch: int) -> float:
         """K in an epoch."""
         done = min(1.0, max(0, epoch - self.warmup) / self.noise_epochs)
         return self.noise * (self.noise_end / self.noise) ** done if self.noise else 0.0
 
-    def _partners(self, rows: Tensor, d: Tensor, amount: float, g: torch.Generator) -> Tensor:
-        """(n, every) images, partners of the images `rows` (n,) with distances d (n, n) to one another."""
-        of, n = self.classes.of[rows], len(rows)
-        own = of[:, None] == of[None, :]
+    def _assign(self, rows: Tensor, d: Tensor, noise: float, g: torch.Generator) -> Tensor:
+        """Partners (n, every) of the images `rows` (n,) with distances d (n, n) to one another."""
+        classes, n = self.classes.class_of[rows], len(rows)
+        own = classes[:, None] == classes[None, :]
         spread = d[~own].std() if int((~own).sum()) > 1 else d.new_zeros(())
-        cost = d + amount * spread * torch.rand(n, n, generator=g, dtype=torch.float64)
-        # a used pair is worse than any n others,
-        worst, gap = (
-            float(cost.max()),
-            n * (float(cost.max() - cost.min()) + 1.0),
-        )
-        cost[own] = worst + (n + 1) * gap  # and one of its own class worse than n used ones
+        cost = d + noise * spread * torch.rand(n, n, generator=g, dtype=torch.float64)
+        worst, gap = float(cost.max()), n * (float(cost.max() - cost.min()) + 1.0)  # a used pair: worse than n others
+        cost[own] = worst + (n + 1) * gap  # a same-class pair: worse than n used ones
         found = []
         for _ in range(self.every):
             partner = torch.from_numpy(linear_sum_assignment(cost.numpy())[1])  # (n,)
             line, left = torch.arange(n), ~own[torch.arange(n), partner]
             cost[line[left], partner[left]] = cost[partner[left], line[left]] = worst + gap
-            found.append(torch.where(left, rows[partner], self.classes.other(rows, g)))
+            found.append(torch.where(left, rows[partner], self.classes.draw_others(rows, g)))
         return torch.stack(found, 1)
 
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed, the epoch and the table."""
         g = generator(self.seed, Stream.LAP_PAIRS_BATCHES, epoch)
-        twin = self.classes.cycle(g)
-        other = self._random(g) if table is None else table[:, (epoch - self.warmup) % self.every]
-        same = _endless(self.paired, self.steps * self.same, g).view(self.steps, self.same)
-        different = _endless(torch.arange(len(other)), self.steps * self.different, g).view(self.steps, self.different)
+        twin = self.classes.draw_cycle(g)
+        other = self._random_partners(g) if table is None else table[:, (epoch - self.warmup) % self.every]
+        same = _draw_in_rounds(self.paired, self.steps * self.same, g).view(self.steps, -1)
+        different = _draw_in_rounds(torch.arange(len(other)), self.steps * self.different, g).view(self.steps, -1)
         kind = torch.arange(self.same + self.different) < self.same
         for a, b in zip(same, different, strict=True):
-            yield drawn_pairs(torch.cat([a, b]), torch.cat([twin[a], other[b]]), kind)
+            yield pair_batch(torch.cat([a, b]), torch.cat([twin[a], other[b]]), kind)
 
-    def _random(self, g: torch.Generator) -> Tensor:
-        """Random partners (N,) of other classes: the images in a random order of classes, moved on by the size of the
-        largest.
-        """
-        order = self._by_class(g)
+    def _random_partners(self, g: torch.Generator) -> Tensor:
+        """Random partners (N,) of other classes: a random order of classes, shifted by the size of the largest."""
+        order = self._shuffle_by_class(g)
         partner = torch.empty_like(order)
         partner[order] = order.roll(-int(self.classes.count.max()))
-        clash = self.classes.of[partner] == self.classes.of
-        return torch.where(clash, self.classes.other(torch.arange(len(order)), g), partner)
+        clash = self.classes.class_of[partner] == self.classes.class_of
+        return torch.where(clash, self.classes.draw_others(torch.arange(len(order)), g), partner)
 
-    def _by_class(self, g: torch.Generator) -> Tensor:
+    def _shuffle_by_class(self, g: torch.Generator) -> Tensor:
         """All images (N,), class by class, classes and their images in a random order."""
-        place = torch.randperm(len(self.classes), generator=g)[self.classes.of]
+        place = torch.randperm(len(self.classes), generator=g)[self.classes.class_of]
         return (place + torch.rand(len(place), generator=g, dtype=torch.float64)).argsort()
 
 
-def _endless(images: Tensor, count: int, g: torch.Generator) -> Tensor:
+def _draw_in_rounds(images: Tensor, count: int, g: torch.Generator) -> Tensor:
     """`count` of the images, shuffled; all of them before one comes again."""
     rounds = -(-count // len(images))
     return torch.cat([images[torch.randperm(len(images), generator=g)] for _ in range(rounds)])[:count]

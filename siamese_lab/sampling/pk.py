@@ -3,13 +3,13 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from siamese_lab.core.random import Stream, generator
-from siamese_lab.sampling._class_index import Classes, check_batch, check_per_class, distinct, steps_per_epoch
+from siamese_lab.sampling._class_index import ClassIndex, check_per_class, draw_distinct, steps_per_epoch
 from siamese_lab.structures.batch import DrawnBatch
 from siamese_lab.structures.contracts import Produces
 
 
 class PK:
-    """P classes with K images each; P = batch_size / K. All tuples that the labels imply are the loss's.
+    """P classes with K images each, P = batch_size / K; the labels imply the tuples.
 
     Each class is drawn equally often: an epoch runs through shuffled lists of all classes. A class of fewer than K
     images repeats them (two rows of one image form no pair).
@@ -43,30 +43,19 @@ class PK:
         self, *, labels: Tensor, seed: int = 0, batch_size: int = 256, per_class: int = 4, steps: int | None = None
     ) -> None:
         check_per_class(per_class, len(labels))
-        self.classes = Classes(labels)
-        self.classes.with_pairs()
-        check_batch(batch_size, per_class, min(len(self.classes), len(labels) // per_class) * per_class, steps)
+        self.classes = ClassIndex(labels)
+        self.classes.with_two_images()
+        most = min(len(self.classes), len(labels) // per_class) * per_class
+        self.steps = steps_per_epoch(len(labels), batch_size, per_class, most, steps)
         self.per_batch, self.per_class, self.seed = batch_size // per_class, per_class, seed
-        self.steps = steps_per_epoch(len(labels), batch_size, steps)
 
     def __len__(self) -> int:
         return self.steps
 
-    def wants(self, epoch: int) -> bool:
-        """No table of embeddings is needed."""
-        return False
-
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed and the epoch."""
-        classes = self._classes(epoch)  # (steps, P)
+        g = generator(self.seed, Stream.PK_CLASSES, epoch)
+        classes = draw_distinct(len(self.classes), self.per_batch, self.steps, g)  # (steps, P)
         for step in range(self.steps):
-            ids = self.classes.images(
-                classes[step], self.per_class, generator(self.seed, Stream.PK_IMAGES, epoch, step)
-            )  # (P, K)
-            yield DrawnBatch(ids.flatten(), None)
-
-    def _classes(self, epoch: int) -> Tensor:
-        """(steps, P) classes, no class twice in a batch: the last batch that a shuffled list cannot fill is left
-        out.
-        """
-        return distinct(len(self.classes), self.per_batch, self.steps, generator(self.seed, Stream.PK_CLASSES, epoch))
+            g = generator(self.seed, Stream.PK_IMAGES, epoch, step)
+            yield DrawnBatch(self.classes.draw_images(classes[step], self.per_class, g).flatten(), None)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from siamese_lab.core.random import Stream, generator
-from siamese_lab.sampling._tuple_batches import check_share_same, drawn_pairs, tuple_batches
+from siamese_lab.sampling._tuple_batches import check_share_same, pair_batch, tuple_batches
 from siamese_lab.structures.batch import DrawnBatch
 from siamese_lab.structures.contracts import Produces
 
@@ -41,21 +41,17 @@ class RandomPairs:
         self, *, labels: Tensor, seed: int = 0, batch_size: int = 256, share_same: float = 0.5, steps: int | None = None
     ) -> None:
         check_share_same(share_same)
-        self.drawn = tuple_batches(labels, batch_size, 2, steps)
+        self.tuples = tuple_batches(labels, batch_size, 2, steps)
         self.share_same, self.seed = share_same, seed
 
     def __len__(self) -> int:
-        return self.drawn.steps
-
-    def wants(self, epoch: int) -> bool:
-        """No table of embeddings is needed."""
-        return False
+        return self.tuples.steps
 
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed and the epoch."""
-        for step in range(self.drawn.steps):
+        for step in range(self.tuples.steps):
             g = generator(self.seed, Stream.RANDOM_PAIRS, epoch, step)
-            same = self.drawn.same(self.share_same)  # (P,)
-            left, right = self.drawn.positives(g)
-            right = torch.where(same, right, self.drawn.classes.other(left, g))
-            yield drawn_pairs(left, right, same)
+            same = self.tuples.same_class(self.share_same)  # (P,)
+            left, right = self.tuples.draw_positives(g)
+            right = torch.where(same, right, self.tuples.classes.draw_others(left, g))
+            yield pair_batch(left, right, same)

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from siamese_lab.core.random import Stream, generator
-from siamese_lab.sampling._tuple_batches import drawn_triplets, tuple_batches
+from siamese_lab.sampling._tuple_batches import triplet_batch, tuple_batches
 from siamese_lab.structures.batch import DrawnBatch
 from siamese_lab.structures.contracts import Produces
 
@@ -33,19 +33,15 @@ class RandomTriplets:
     produces: Produces = "triplets"
 
     def __init__(self, *, labels: Tensor, seed: int = 0, batch_size: int = 192, steps: int | None = None) -> None:
-        self.drawn = tuple_batches(labels, batch_size, 3, steps)
+        self.tuples = tuple_batches(labels, batch_size, 3, steps)
         self.seed = seed
 
     def __len__(self) -> int:
-        return self.drawn.steps
-
-    def wants(self, epoch: int) -> bool:
-        """No table of embeddings is needed."""
-        return False
+        return self.tuples.steps
 
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch: a function of the seed and the epoch."""
-        for step in range(self.drawn.steps):
+        for step in range(self.tuples.steps):
             g = generator(self.seed, Stream.RANDOM_TRIPLETS, epoch, step)
-            anchor, positive = self.drawn.positives(g)
-            yield drawn_triplets(anchor, positive, self.drawn.classes.other(anchor, g))
+            anchor, positive = self.tuples.draw_positives(g)
+            yield triplet_batch(anchor, positive, self.tuples.classes.draw_others(anchor, g))

@@ -91,9 +91,6 @@ class Sampling(Protocol):
     def __len__(self) -> int:
         """Batches an epoch; the same in every epoch."""
 
-    def wants(self, epoch: int) -> bool:
-        """Whether the embeddings of the training part are to be mined before this epoch (from 0)."""
-
     def batches(self, epoch: int, table: Tensor | None = None) -> Iterator[DrawnBatch]:
         """The batches of an epoch; `table` is what was mined last, None before that."""
 
@@ -101,6 +98,9 @@ class Sampling(Protocol):
 @runtime_checkable
 class MinedSampling(Sampling, Protocol):
     """A sampling that draws from a table of hard examples, mined between epochs."""
+
+    def wants(self, epoch: int) -> bool:
+        """Whether the embeddings of the training part are to be mined before this epoch (from 0)."""
 
     def mine(self, z: Tensor, distance: Distance, epoch: int = 0) -> Tensor:
         """The table, of the embeddings z (N, D) of the training part."""

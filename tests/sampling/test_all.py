@@ -11,7 +11,7 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.core.random import generator
 from siamese_lab.distances.euclidean import Euclidean
 from siamese_lab.metrics.neighbours import nearest_others
-from siamese_lab.sampling._class_index import Classes, distinct
+from siamese_lab.sampling._class_index import ClassIndex, draw_distinct
 from siamese_lab.sampling.hard_pairs import HardPairs
 from siamese_lab.sampling.hard_triplets import HardTriplets
 from siamese_lab.sampling.pk import PK
@@ -237,15 +237,15 @@ def test_classes_of_random_tuples_are_drawn_equally_often(kind):
 
 
 def test_pair_draws_each_ordered_pair_equally_often():
-    classes = Classes(torch.tensor([0, 0, 0, 1]))
-    left, right = classes.pair(torch.zeros(6000, dtype=torch.long), torch.Generator().manual_seed(0))
+    classes = ClassIndex(torch.tensor([0, 0, 0, 1]))
+    left, right = classes.draw_pairs(torch.zeros(6000, dtype=torch.long), torch.Generator().manual_seed(0))
     counts = Counter(zip(left.tolist(), right.tolist(), strict=True))
     assert set(counts) == {(a, b) for a in range(3) for b in range(3) if a != b}
     assert all(abs(count - 1000) < 150 for count in counts.values())
 
 
 def test_distinct_numbers():
-    drawn = distinct(10, 3, 300, torch.Generator().manual_seed(0))
+    drawn = draw_distinct(10, 3, 300, torch.Generator().manual_seed(0))
     assert drawn.shape == (300, 3)
     assert all(len(row) == 3 for row in map(set, drawn.tolist()))
     assert all(len(set(drawn[i : i + 3].flatten().tolist())) == 9 for i in range(0, 300, 3))

@@ -243,7 +243,7 @@ def test_a_class_of_more_than_half_gets_random_partners_for_its_surplus():
 
 def test_the_noise_falls_in_equal_ratios():
     sampling = LAPPairs(labels=EVEN, batch_size=24, noise=100.0, noise_end=1.0, noise_epochs=4, warmup=2)
-    found = [sampling.amount(epoch) for epoch in range(9)]
+    found = [sampling.noise_at(epoch) for epoch in range(9)]
     assert found == pytest.approx([100, 100, 100, 10**1.5, 10, 10**0.5, 1, 1, 1])
     d = torch.cdist(Z, Z)
     hardness = [float(d[torch.arange(120), sampling.mine(Z, Euclidean(), epoch)[:, 0]].mean()) for epoch in (2, 4, 8)]
@@ -255,7 +255,7 @@ def test_the_noise_falls_in_equal_ratios():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"partition": 1}, "partition must be >= 2 images, got 1"),
+        ({"partition": 1}, "partition must be >= 2, got 1"),
         ({"noise": -1.0}, "noise must fall to noise_end > 0, or both be 0, got -1.0 and 0.25"),
         ({"noise": 0.1}, "got 0.1 and 0.25"),
         ({"noise_end": 0.0}, "got 100.0 and 0.0"),
