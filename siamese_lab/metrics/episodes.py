@@ -19,7 +19,7 @@ def draw_episodes(
     generator: torch.Generator,
     groups: tuple[Tensor, tuple[str, ...]] | None = None,
 ) -> Episodes:
-    """Episodes of `way` classes, each with `shot` support images and `queries` query images each.
+    """Draws episodes of `way` classes with `shot` support images and `queries` query images each.
 
     Classes are drawn without replacement, uniformly over those with enough images; images without replacement, so that
     no support set holds a query. With `groups`, each episode lies within one group, drawn uniformly over those with
@@ -31,7 +31,7 @@ def draw_episodes(
         way: classes in an episode.
         shot: support images of each class, >= 1.
         queries: query images of each class, >= 1.
-        generator: on the CPU; its state and the arguments decide everything.
+        generator: on the CPU.
         groups: (codes (N,), names), or None to draw across all classes.
 
     Returns:
@@ -78,12 +78,8 @@ def draw_episodes(
 
 
 def check_episode_sizes(way: int, shot: int, queries: int, episodes: int) -> None:
-    """Refuses sizes that make no episode.
-
-    Raises:
-        ValueError: if way is below 2, or another below 1.
-    """
+    """Raises a ValueError if way is below 2, or another below 1."""
     require_at_least("way", way, 2, "among fewer classes there is nothing to choose")
-    for name, number in (("shot", shot), ("queries", queries), ("episodes", episodes)):
-        if not number >= 1:
-            raise ValueError(f"{name} must be >= 1, got {number}")
+    require_at_least("shot", shot, 1, "it is the number of support images of a class")
+    require_at_least("queries", queries, 1, "it is the number of query images of a class")
+    require_at_least("episodes", episodes, 1, "it is the number that is drawn")

@@ -1,4 +1,4 @@
-"""A part of a data set with everything that its evaluation gave."""
+"""A part of a data set with the results of its evaluation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class EvaluatedPart:
         figures: {"<protocol>/<figure>": Figure}.
         chosen: by protocol, what was chosen on validation, such as a threshold.
         embedded: its N embeddings; None where the part has no images.
-        samples: where its images and names are; None where they are not at hand.
+        samples: its images and names; None where they are not loaded.
         ids: (N,) the sample behind each embedding.
         curves: of the protocols that have error curves.
         confusions: of the protocols that recognise: what each query was taken for.

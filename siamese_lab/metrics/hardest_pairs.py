@@ -36,7 +36,7 @@ def find_hardest_pairs(
         tile: rows compared at once.
         rows: at most about this many are compared, whole identities drawn with a fixed seed.
     """
-    kept = _thinned(sort_by_label(embedded), rows)
+    kept = _draw_identities(sort_by_label(embedded), rows)
     found = {kind: (kept.z.new_empty(0), kept.order.new_empty(2, 0)) for kind in ("same", "different")}
     for first, last in spans(len(kept.z), check_tile(tile)):
         ends = int(kept.start[kept.identity[last - 1] + 1])
@@ -44,18 +44,17 @@ def find_hardest_pairs(
             left, right = left + first, right + first
             d = embedded.distance.matrix(kept.z[first:last], kept.z[left:right])
             a, b = kept.identity[first:last, None], kept.identity[None, left:right]
-            # rows are sorted by identity: a pair of two identities has column > row, and one of one identity lies next
-            # to the diagonal
-            found["different"] = _merged(found["different"], d, a < b if left < ends else None, first, left, top)
+            # rows are sorted by identity: negative pairs have column > row, positive ones lie next to the diagonal
+            negative = a < b if left < ends else None  # None: the whole tile
+            found["different"] = _merge_smallest(found["different"], d, negative, first, left, top)
             if left < ends:
-                same = (a == b).triu_(first + 1 - left)
-                # so that the hardest is the smallest
-                found["same"] = _merged(found["same"], -d, same, first, left, top)
-    farthest, nearest = (_pairs(embedded, kept, places) for _, places in found.values())
+                same = (a == b).triu_(first + 1 - left)  # -d: the hardest is the smallest
+                found["same"] = _merge_smallest(found["same"], -d, same, first, left, top)
+    farthest, nearest = (_measure_pairs(embedded, kept, places) for _, places in found.values())
     return HardestPairs(*(column.flip(0) for column in farthest)), nearest
 
 
-def _merged(
+def _merge_smallest(
     best: tuple[Tensor, Tensor], d: Tensor, counts: Tensor | None, row: int, column: int, top: int
 ) -> tuple[Tensor, Tensor]:
     """The `top` smallest values (n,), ascending, and their places (2, n): of those so far and of a tile `d`.
@@ -68,9 +67,8 @@ def _merged(
         wanted &= counts
     if not bool(wanted.any()):
         return best
-    if int(wanted.sum()) > 64 * top:  # the first tiles: sorting out the few saves the places of the many
-        limit = d[wanted].kthvalue(top).values
-        wanted &= d <= limit
+    if int(wanted.sum()) > 64 * top:  # the first tiles: saves the places of the many
+        wanted &= d <= d[wanted].kthvalue(top).values
     i, j = wanted.nonzero(as_tuple=True)
     values = torch.cat([value, d[i, j]])
     places = torch.cat([place, torch.stack([i + row, j + column])], 1)
@@ -78,14 +76,14 @@ def _merged(
     return values[order], places[:, order]
 
 
-def _pairs(embedded: EmbeddedSet, rows: SortedByLabel, place: Tensor) -> HardestPairs:
+def _measure_pairs(embedded: EmbeddedSet, rows: SortedByLabel, place: Tensor) -> HardestPairs:
     """Pairs as rows of `embedded`, the nearest first; compared by `pairwise`, as a matrix product rounds."""
     left, right = place
     exact, order = embedded.distance.pairwise(rows.z[left], rows.z[right]).sort(stable=True)
     return HardestPairs(rows.order[left[order]].cpu(), rows.order[right[order]].cpu(), exact.cpu())
 
 
-def _thinned(rows: SortedByLabel, most: int) -> SortedByLabel:
+def _draw_identities(rows: SortedByLabel, most: int) -> SortedByLabel:
     """Randomly drawn whole identities with at most `most` rows in all, but at least two; all rows if they are few."""
     if len(rows.z) <= most:
         return rows

@@ -41,7 +41,7 @@ def count_erring_identities(grid: IdentityCounts, column: int) -> tuple[int, int
 
     Args:
         grid: counts by identity.
-        column: the threshold's; -1 = a threshold that accepts nothing.
+        column: of the threshold; -1 = one that accepts nothing.
     """
     if column < 0:
         return int((grid.same[:, -1] > 0).sum()), 0, 0
@@ -60,17 +60,19 @@ def far_column(grid: IdentityCounts, limit: float) -> int:
     return int((grid.different_sum <= limit * grid.different_sum[-1]).sum()) - 1
 
 
-def with_interval(figure: Figure, without: Tensor, names: Sequence[str], erring: int) -> Figure:
+def with_interval(
+    figure: Figure, without: Tensor, names: Sequence[str], erring: int, independent: int | None = None
+) -> Figure:
     """The figure with its influences and interval.
 
     Args:
-        figure: the value; a figure with a note (such as "too few negatives") gets no interval.
+        figure: the value; one with a note (such as "too few negatives") gets no interval.
         without: (C,) its leave-one-out values.
         names: of the C identities.
-        erring: how many identities have an error, see `influence.interval`.
+        erring, independent: see `influence.interval`.
     """
     influence = influences(without.numpy(), names)
-    low, high, note = interval(figure.value, influence, erring)
+    low, high, note = interval(figure.value, influence, erring, independent)
     if figure.note:
         low, high, note = None, None, figure.note
     return replace(figure, low=low, high=high, influence=influence, note=note)

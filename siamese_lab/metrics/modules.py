@@ -1,26 +1,22 @@
 """The figures as `torchmetrics.Metric` classes, for `self.log` in any LightningModule.
 
 `update(z, labels)` keeps embeddings z (N, D) and labels (N,); torchmetrics gathers them over the processes. `compute()`
-evaluates them exactly, in tiles and on their device, and gives a float64 scalar in [0, 1]: the protocols' number. In a
-`torchmetrics.MetricCollection` these metrics share the embeddings.
+evaluates them exactly, in tiles and on their device, and returns the protocols' number, a float64 scalar in [0, 1]. In
+a `torchmetrics.MetricCollection` these metrics share the embeddings.
 
-`update(z, labels, ids)` also takes the rows' numbers in the data set (N,). Each id then counts once, so samples that a
-DistributedSampler repeats do no harm, and rows are put into the order of their ids, so the number of processes changes
-nothing. Every process must call `update` at least once; one without rows passes tensors of length 0.
+`update(z, labels, ids)` also takes the rows' numbers in the data set (N,). Each id then counts once, whatever a
+DistributedSampler repeats, and rows are sorted by id, so the number of processes changes nothing. Every process must
+call `update` at least once; one without rows passes tensors of length 0.
 
 `compute` raises a LabError where the figure is undefined, as without a positive pair. Lightning's sanity check sees few
 batches and may meet this: set `Trainer(num_sanity_val_steps=0)`.
 """
 
-from typing import Any
-
 import torch
-from torch import Tensor
-from torchmetrics import Metric
 
 from siamese_lab.core.checks import require_at_least
+from siamese_lab.metrics.embedding_metric import EmbeddingMetric
 from siamese_lab.metrics.episodes import check_episode_sizes, draw_episodes
-from siamese_lab.metrics.module_states import add_states, append_rows, evaluate_rows
 from siamese_lab.metrics.pairs import Pairs
 from siamese_lab.metrics.recognition import Compare, check_compare, recognition_error
 from siamese_lab.metrics.retrieval import recall_at, retrieval_figures
@@ -30,7 +26,7 @@ from siamese_lab.structures.contracts import Distance
 from siamese_lab.structures.embedded_set import EmbeddedSet
 
 
-class EqualErrorRate(Metric):
+class EqualErrorRate(EmbeddingMetric):
     """EER of verification: the rate at which false accepts and false rejects are equal. Lower is better.
 
     It lies on the straight line between the two nearest thresholds, a distance each. A positive and a negative pair at
@@ -53,25 +49,20 @@ class EqualErrorRate(Metric):
     0.2143
     """
 
-    is_differentiable, higher_is_better, full_state_update = False, False, False
+    higher_is_better = False
 
     def __init__(
-        self, distance: Distance | None = None, pairs: Pairs = "all", seed: int = 0, tile: int = TILE, **kwargs: Any
+        self, distance: Distance | None = None, pairs: Pairs = "all", seed: int = 0, tile: int = TILE, **kwargs: object
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(distance, **kwargs)
         self.selection = PairSelection(pairs, seed, tile)
-        add_states(self, distance)
 
-    def update(self, z: Tensor, labels: Tensor, ids: Tensor | None = None) -> None:
-        """Keeps z (N, D), labels (N,) and ids (N,)."""
-        append_rows(self, z, labels, ids)
-
-    def compute(self) -> Tensor:
+    def evaluate(self, embedded: EmbeddedSet) -> float:
         """The EER; raises a LabError if there is no positive or no negative pair."""
-        return evaluate_rows(self, lambda e: verification_figures(e, self.selection)["eer"].value)
+        return verification_figures(embedded, self.selection)["eer"].value
 
 
-class TrueAcceptRate(Metric):
+class TrueAcceptRate(EmbeddingMetric):
     """TAR@FAR of verification: the share of positive pairs that are accepted. Higher is better.
 
     The threshold is the largest that accepts at most the share `far` of the negative pairs. With fewer than 10 / far
@@ -91,7 +82,7 @@ class TrueAcceptRate(Metric):
     0.75
     """
 
-    is_differentiable, higher_is_better, full_state_update = False, True, False
+    higher_is_better = True
 
     def __init__(
         self,
@@ -100,24 +91,18 @@ class TrueAcceptRate(Metric):
         pairs: Pairs = "all",
         seed: int = 0,
         tile: int = TILE,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(distance, **kwargs)
         (self.far,) = check_far([far])
         self.selection = PairSelection(pairs, seed, tile)
-        add_states(self, distance)
 
-    def update(self, z: Tensor, labels: Tensor, ids: Tensor | None = None) -> None:
-        """Keeps z (N, D), labels (N,) and ids (N,)."""
-        append_rows(self, z, labels, ids)
-
-    def compute(self) -> Tensor:
+    def evaluate(self, embedded: EmbeddedSet) -> float:
         """The TAR; raises a LabError if there is no positive or no negative pair."""
-        name = tar_name(self.far)
-        return evaluate_rows(self, lambda e: verification_figures(e, self.selection, far=[self.far])[name].value)
+        return verification_figures(embedded, self.selection, far=[self.far])[tar_name(self.far)].value
 
 
-class RecallAtK(Metric):
+class RecallAtK(EmbeddingMetric):
     """Recall@k: the share of queries with an image of their class among the k nearest others. Higher is better.
 
     Every row is a query against all others; a row that is the only one of its class is no query, but stays in the
@@ -137,24 +122,19 @@ class RecallAtK(Metric):
     0.6
     """
 
-    is_differentiable, higher_is_better, full_state_update = False, True, False
+    higher_is_better = True
 
-    def __init__(self, k: int = 1, distance: Distance | None = None, tile: int = TILE, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        require_at_least("k", k, 1, "it is the number of neighbours that are looked at")
+    def __init__(self, k: int = 1, distance: Distance | None = None, tile: int = TILE, **kwargs: object) -> None:
+        super().__init__(distance, **kwargs)
+        require_at_least("k", k, 1, "it is the number of neighbours")
         self.k, self.tile = k, check_tile(tile)
-        add_states(self, distance)
 
-    def update(self, z: Tensor, labels: Tensor, ids: Tensor | None = None) -> None:
-        """Keeps z (N, D), labels (N,) and ids (N,)."""
-        append_rows(self, z, labels, ids)
-
-    def compute(self) -> Tensor:
+    def evaluate(self, embedded: EmbeddedSet) -> float:
         """The recall; raises a LabError if no class has two rows."""
-        return evaluate_rows(self, lambda e: recall_at(e, self.k, self.tile))
+        return recall_at(embedded, self.k, self.tile)
 
 
-class MeanAveragePrecisionAtR(Metric):
+class MeanAveragePrecisionAtR(EmbeddingMetric):
     """MAP@R: the mean over the queries of (sum of the precision at each hit among the R nearest) / R. Higher is better.
 
     R is the number of other rows of the query's class. Queries, gallery and ties are those of `RecallAtK`.
@@ -174,23 +154,18 @@ class MeanAveragePrecisionAtR(Metric):
     0.65
     """
 
-    is_differentiable, higher_is_better, full_state_update = False, True, False
+    higher_is_better = True
 
-    def __init__(self, distance: Distance | None = None, tile: int = TILE, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, distance: Distance | None = None, tile: int = TILE, **kwargs: object) -> None:
+        super().__init__(distance, **kwargs)
         self.tile = check_tile(tile)
-        add_states(self, distance)
 
-    def update(self, z: Tensor, labels: Tensor, ids: Tensor | None = None) -> None:
-        """Keeps z (N, D), labels (N,) and ids (N,)."""
-        append_rows(self, z, labels, ids)
-
-    def compute(self) -> Tensor:
+    def evaluate(self, embedded: EmbeddedSet) -> float:
         """The MAP@R; raises a LabError if no class has two rows."""
-        return evaluate_rows(self, lambda e: retrieval_figures(e, self.tile, intervals=False)["map@r"].value)
+        return retrieval_figures(embedded, self.tile, intervals=False)["map@r"].value
 
 
-class OneShotError(Metric):
+class OneShotError(EmbeddingMetric):
     """N-way K-shot error: the share of queries whose own class is not strictly the nearest one. Lower is better.
 
     Episodes are drawn with a seed from the classes with enough rows. They depend on the order of the rows within a
@@ -215,7 +190,7 @@ class OneShotError(Metric):
     0.2
     """
 
-    is_differentiable, higher_is_better, full_state_update = False, False, False
+    higher_is_better = False
 
     def __init__(
         self,
@@ -226,23 +201,15 @@ class OneShotError(Metric):
         compare: Compare = "nearest",
         seed: int = 0,
         distance: Distance | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(distance, **kwargs)
         check_episode_sizes(way, shot, queries, episodes)
         self.way, self.shot, self.queries, self.episodes = way, shot, queries, episodes
         self.compare, self.seed = check_compare(compare), seed
-        add_states(self, distance)
 
-    def update(self, z: Tensor, labels: Tensor, ids: Tensor | None = None) -> None:
-        """Keeps z (N, D), labels (N,) and ids (N,)."""
-        append_rows(self, z, labels, ids)
-
-    def compute(self) -> Tensor:
+    def evaluate(self, embedded: EmbeddedSet) -> float:
         """The error; raises a LabError if fewer than `way` classes have `shot + queries` rows."""
-        return evaluate_rows(self, self._error)
-
-    def _error(self, embedded: EmbeddedSet) -> float:
         generator = torch.Generator().manual_seed(self.seed)
         drawn = draw_episodes(embedded.labels, self.episodes, self.way, self.shot, self.queries, generator)
         return recognition_error(embedded, drawn, self.compare, intervals=False, independent=False).value

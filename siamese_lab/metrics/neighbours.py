@@ -18,9 +18,8 @@ Score = Callable[[Tensor, Tensor], Tensor]
 def nearest_others(z: Tensor, labels: Tensor, distance: Distance, k: int, queries: Tensor | None = None) -> Tensor:
     """For each query the k rows of other labels that lie nearest, nearest first.
 
-    Exact. Beside z and the result it takes some 20 MB: a tile of distances, and k candidates for each of its rows.
-    After the first tile only distances below that of a query's k-th candidate are sorted, so most of the time goes into
-    the matrix products.
+    Exact, in some 20 MB beside z and the result: a tile of distances, and k candidates for each of its rows. After the
+    first tile only distances below a query's k-th candidate are sorted, so matrix products take most of the time.
 
     Args:
         z: (N, D).
@@ -38,16 +37,15 @@ def nearest_others(z: Tensor, labels: Tensor, distance: Distance, k: int, querie
     most = int(labels.bincount(minlength=1).max()) if len(labels) else 0
     if len(labels) - most < k:
         raise ValueError(
-            f"neighbours must be at most {len(labels) - most}, got {k}: the largest class leaves no more images of "
-            "others"
+            f"neighbours must be at most {len(labels) - most}, got {k}: the largest class leaves no more other images"
         )
-    z, score = ranking(distance, z)
+    z, score = ranking_score(distance, z)
     rows = queries if queries is not None else torch.arange(len(z), device=z.device)
     found = [_nearest(z, labels, score, some, k) for some in rows.split(ROWS)]
     return torch.cat(found) if found else torch.zeros(0, k, dtype=torch.long)
 
 
-def ranking(distance: Distance, z: Tensor) -> tuple[Tensor, Score]:
+def ranking_score(distance: Distance, z: Tensor) -> tuple[Tensor, Score]:
     """Mapped embeddings (N, D), and a score (n, m) of two sets of them that orders as the distance does.
 
     The score is one matrix product where the distance has an `index`, else the distance itself.
@@ -60,8 +58,7 @@ def ranking(distance: Distance, z: Tensor) -> tuple[Tensor, Score]:
         return F.normalize(map_(z), dim=1), lambda a, b: (a @ b.T).neg_()
     if name == "ip":
         return map_(z), lambda a, b: (a @ b.T).neg_()
-    # without |a|^2, which all of a row have
-    return map_(z), lambda a, b: torch.addmm(b.square().sum(1), a, b.T, alpha=-2.0)
+    return map_(z), lambda a, b: torch.addmm(b.square().sum(1), a, b.T, alpha=-2.0)  # |a|^2 is the same in a row
 
 
 def _nearest(z: Tensor, labels: Tensor, score: Score, rows: Tensor, k: int) -> Tensor:
@@ -72,38 +69,35 @@ def _nearest(z: Tensor, labels: Tensor, score: Score, rows: Tensor, k: int) -> T
     for begin in range(0, len(z), COLUMNS):
         d = score(a, z[begin : begin + COLUMNS])  # (r, c)
         if begin == 0:
-            near, at = d.masked_fill(labels[: d.shape[1]] == own[:, None], torch.inf).topk(
-                min(k, d.shape[1]), largest=False
-            )
+            others = d.masked_fill(labels[: d.shape[1]] == own[:, None], torch.inf)
+            near, at = others.topk(min(k, d.shape[1]), largest=False)
             best[:, : near.shape[1]], who[:, : near.shape[1]] = near, at
             continue
-        row, column = _near(d, best[:, -1:])
+        row, column = _places_below(d, best[:, -1:])
         fits = labels[begin + column] != own[row]
         row, column = row[fits], column[fits]
         if len(row):
-            near, at = _packed(d[row, column], column + begin, row, len(rows))
+            near, at = _tabulate(d[row, column], column + begin, row, len(rows))
             best, pick = torch.cat([best, near], 1).topk(k, largest=False)
             who = torch.cat([who, at], 1).gather(1, pick)
     return who.cpu()
 
 
-def _near(d: Tensor, worst: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows and columns (n,) where d (r, c) is below worst (r, 1).
-
-    The minimum of each group of columns is looked at first, then only the groups whose minimum is below.
-    """
+def _places_below(d: Tensor, worst: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and columns (n,) where d (r, c) is below worst (r, 1), by the minimum of each group of columns first."""
     if d.shape[1] % GROUP:  # the last columns of all
         row, column = (d < worst).nonzero(as_tuple=True)
         return row, column
     groups = d.shape[1] // GROUP
-    # (n,): every `groups`-th column
-    row, group = (d.view(len(d), GROUP, groups).amin(1) < worst).nonzero(as_tuple=True)
+    row, group = (d.view(len(d), GROUP, groups).amin(1) < worst).nonzero(
+        as_tuple=True
+    )  # (n,): every `groups`-th column
     columns = group[:, None] + groups * torch.arange(GROUP, device=d.device)
     inner, place = (d[row[:, None], columns] < worst[row]).nonzero(as_tuple=True)
     return row[inner], columns[inner, place]
 
 
-def _packed(values: Tensor, columns: Tensor, row: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+def _tabulate(values: Tensor, columns: Tensor, row: Tensor, rows: int) -> tuple[Tensor, Tensor]:
     """Values and columns (n,) of the rows `row` (n,), in any order, as tables (rows, m) padded with infinity."""
     order = row.argsort(stable=True)
     row = row[order]

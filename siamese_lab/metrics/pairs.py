@@ -19,7 +19,7 @@ CHUNK = 1 << 16  # listed pairs compared at once
 
 @dataclass(frozen=True)
 class Portion:
-    """Some of the different-label pairs.
+    """A portion of the different-label pairs.
 
     Args:
         distance: of any shape.
@@ -92,8 +92,7 @@ class AllPairs:
                 if int(rows.identity[left]) > final:  # no identity stands on both sides: the whole tile counts
                     yield Portion(d, a[:, None], b[None, :])
                 else:
-                    # sorted by label: a different pair has column > row
-                    i, j = (a[:, None] < b[None, :]).nonzero(as_tuple=True)
+                    i, j = (a[:, None] < b[None, :]).nonzero(as_tuple=True)  # sorted by label: column > row
                     if len(i):
                         yield Portion(d[i, j], a[i], b[j])
 
@@ -148,10 +147,9 @@ def draw_same(start: Tensor, count: int, generator: torch.Generator) -> tuple[Te
     """
     sizes = start.diff()
     ends = (sizes * (sizes - 1) // 2).cumsum(0)
-    chosen = distinct(int(ends[-1]) if len(ends) else 0, count, generator)
+    chosen = draw_distinct(int(ends[-1]) if len(ends) else 0, count, generator)
     owner = torch.searchsorted(ends, chosen, right=True)
-    # pairs of an identity are numbered (0,1) (0,2) (1,2) (0,3) ...
-    place = chosen - torch.where(owner > 0, ends[owner - 1], 0)
+    place = chosen - torch.where(owner > 0, ends[owner - 1], 0)  # pairs of an identity: (0,1) (0,2) (1,2) (0,3) ...
     high = ((1 + (1 + 8 * place.double()).sqrt()) / 2).long()
     # the root may round
     high = high - (high * (high - 1) // 2 > place).long() + ((high + 1) * high // 2 <= place).long()
@@ -163,22 +161,22 @@ def draw_different(start: Tensor, count: int, generator: torch.Generator) -> tup
     """At most `count` different pairs of rows of two identities, uniformly; arguments and result as for `draw_same`."""
     before = start[:-1].repeat_interleave(start.diff())  # (N,) rows of earlier identities: each of them is a partner
     ends = before.cumsum(0)
-    chosen = distinct(int(ends[-1]) if len(ends) else 0, count, generator)
+    chosen = draw_distinct(int(ends[-1]) if len(ends) else 0, count, generator)
     right = torch.searchsorted(ends, chosen, right=True)
     return chosen - (ends[right] - before[right]), right
 
 
-def distinct(available: int, count: int, generator: torch.Generator) -> Tensor:
+def draw_distinct(available: int, count: int, generator: torch.Generator) -> Tensor:
     """`count` different numbers below `available` in random order, or all of them."""
     if available <= 4 * count:
         return torch.randperm(available, generator=generator)[:count]
     chosen = torch.empty(0, dtype=torch.int64)
     while len(chosen) < count:
-        chosen = first_seen(torch.cat([chosen, torch.randint(available, (count,), generator=generator)]))
+        chosen = drop_repeated(torch.cat([chosen, torch.randint(available, (count,), generator=generator)]))
     return chosen[:count]
 
 
-def first_seen(keys: Tensor) -> Tensor:
+def drop_repeated(keys: Tensor) -> Tensor:
     """`keys` without repetitions, in the order of their first occurrence."""
     ordered, place = keys.sort(stable=True)
     fresh = torch.ones_like(ordered, dtype=torch.bool)

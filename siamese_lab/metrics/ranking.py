@@ -101,9 +101,9 @@ def rank_queries(rows: SortedByLabel, distance: Distance, tile: int, spare: int)
 def leave_out_others(block: Block, identities: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """How each query's measures change when one other identity is left out.
 
-    Only identities among the first max(R, 10) others can change what is counted up to there, and `others` holds as many
-    more as one identity has images, so the changes are exact but for MRR: changes beyond these ranks, where 1 / rank is
-    small, are left out.
+    Only identities among the first max(R, 10) others change what is counted up to there, and `others` holds as many
+    more as one identity has images. So the changes are exact, but for those of MRR beyond these ranks, where 1 / rank
+    is small.
 
     Yields:
         (queries (q,), identity (q,), change (q, 6)): every query with every such identity, in portions.
@@ -126,9 +126,7 @@ def leave_out_others(block: Block, identities: int) -> Iterator[tuple[Tensor, Te
         if not len(chosen):
             continue
         gone = (others[chosen] == who[chosen, None]).cumsum(1)
-        # (q, H) of it before each hit
-        gone = torch.cat([torch.zeros_like(gone[:, :1]), gone], 1).gather(1, count[chosen])
-        ranks = Ranks(
-            block.ranks.position[chosen] - gone, block.ranks.first[chosen] - gone[:, 0], block.ranks.relevant[chosen]
-        )
+        gone = torch.cat([torch.zeros_like(gone[:, :1]), gone], 1).gather(1, count[chosen])  # (q, H) before each hit
+        position, first = block.ranks.position[chosen] - gone, block.ranks.first[chosen] - gone[:, 0]
+        ranks = Ranks(position, first, block.ranks.relevant[chosen])
         yield chosen, who[chosen], ranking_measures(ranks) - base[chosen]

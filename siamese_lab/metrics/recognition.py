@@ -8,12 +8,13 @@ from torch import Tensor
 
 from siamese_lab.core.checks import require_choice
 from siamese_lab.core.errors import LabError
+from siamese_lab.metrics.leave_one_out import with_interval
 from siamese_lab.metrics.tiles import finite_embeddings
-from siamese_lab.statistics.influence import Figure, influences, interval
+from siamese_lab.statistics.influence import Figure
 from siamese_lab.structures.embedded_set import EmbeddedSet
 from siamese_lab.structures.samples import Episodes
 
-ENTRIES = 1 << 24  # embedding components gathered at once: 64 MB of float32 on each side
+ENTRIES = 1 << 24  # components of embeddings gathered at once: 64 MB of float32 on each side
 
 Compare = Literal["nearest", "mean"]
 
@@ -99,22 +100,21 @@ def recognition_error(
 ) -> Figure:
     """The share of wrong trials, in [0, 1]; with `intervals`, its influences and interval too.
 
-    Leaving an identity out removes the trials with its queries, and makes right those that it alone made wrong, so its
-    influence holds both its roles: query and alternative.
+    Leaving an identity out removes the trials with its queries and corrects those that it alone made wrong.
 
     Args:
         embedded: the embeddings.
         episodes: what is evaluated.
         compare: see `classify_queries`.
         intervals: also the influences and the interval.
-        independent: whether the trials may be taken as independent, which allows Wilson's interval where errors are
-            few.
+        independent: whether the trials are taken as independent, for Wilson's interval where errors are few.
     """
     seen = classify_queries(embedded, episodes, compare)
     trials = len(seen.wrong)
     value = float(seen.wrong.double().mean())
+    figure = Figure(value, n=trials, better="low")
     if not intervals:
-        return Figure(value, n=trials, better="low")
+        return figure
     classes = len(embedded.classes)
     there = torch.zeros(classes, dtype=torch.bool)
     there[embedded.labels.cpu()[episodes.support.flatten().cpu()]] = True
@@ -124,17 +124,11 @@ def recognition_error(
     freed = torch.bincount(seen.blocker[seen.blocker >= 0], minlength=classes)
     without = ((missed.sum() - missed - freed).double() / (trials - asked).double())[there]
     names = [embedded.classes[c] for c in there.nonzero().flatten().tolist()]
-    influence = influences(without.numpy(), names)
     erring = min(int((missed > 0).sum()), int((missed < asked).sum()))
-    low, high, note = interval(value, influence, erring, independent=trials if independent else None)
-    return Figure(value, low, high, trials, better="low", influence=influence, note=note)
+    return with_interval(figure, without, names, erring, trials if independent else None)
 
 
 def check_compare(compare: Compare) -> Compare:
-    """`compare` itself.
-
-    Raises:
-        ValueError: if it is neither "nearest" nor "mean".
-    """
+    """`compare` itself; raises a ValueError if it is neither "nearest" nor "mean"."""
     require_choice("compare", compare, ("nearest", "mean"), "how the shots of a class make one distance")
     return compare

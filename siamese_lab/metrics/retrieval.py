@@ -1,14 +1,13 @@
 """Figures of retrieval: each embedding is a query against all others."""
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
 from siamese_lab.core.errors import LabError
+from siamese_lab.metrics.leave_one_out import with_interval
 from siamese_lab.metrics.ranking import MEASURE_NAMES, leave_out_others, rank_queries, ranking_measures
 from siamese_lab.metrics.tiles import TILE, SortedByLabel, sort_by_label
-from siamese_lab.statistics.influence import Figure, influences, interval
+from siamese_lab.statistics.influence import Figure
 from siamese_lab.structures.embedded_set import EmbeddedSet
 
 
@@ -33,7 +32,8 @@ def retrieval_figures(embedded: EmbeddedSet, tile: int = TILE, *, intervals: boo
     for k, name in enumerate(MEASURE_NAMES):
         figure = Figure(float(values[:, k].mean()), n=len(values))
         if without is not None:
-            figure = _with_interval(figure, without[:, k], values[:, k], owner, rows.names)
+            right, wrong = owner[values[:, k] > 0].unique(), owner[values[:, k] < 1].unique()
+            figure = with_interval(figure, without[:, k], rows.names, min(len(wrong), len(right)))
         figures[name] = figure
     return figures
 
@@ -48,16 +48,14 @@ def recall_at(embedded: EmbeddedSet, k: int, tile: int = TILE) -> float:
 
 
 def query_rows(rows: SortedByLabel) -> Tensor:
-    """The rows (Q,) that another row shares the identity with: these are the queries.
+    """The queries (Q,): the rows whose identity has another row.
 
     Raises:
         LabError: if there is none.
     """
     queries = (rows.sizes[rows.identity] > 1).nonzero().flatten()
     if not len(queries):
-        raise LabError(
-            f"retrieval needs an identity with two images, but {len(rows.z):,} images have none: use other data"
-        )
+        raise LabError(f"retrieval needs an identity with two images, but {len(rows.z):,} images have none: use others")
     return queries
 
 
@@ -76,15 +74,15 @@ def _values(rows: SortedByLabel, embedded: EmbeddedSet, tile: int, leave_out: bo
             for queries, other, change in leave_out_others(block, identities):
                 who, mine, change = other.cpu(), owner[queries.cpu()], change.cpu()
                 freed.index_add_(0, who, change)
-                couples.append(_by_key(torch.minimum(who, mine) * identities + torch.maximum(who, mine), change))
-            couples = [_by_key(*(torch.cat(x) for x in zip(*couples, strict=True)))] if couples else []
+                couples.append(_sum_by_key(torch.minimum(who, mine) * identities + torch.maximum(who, mine), change))
+            couples = [_sum_by_key(*(torch.cat(x) for x in zip(*couples, strict=True)))] if couples else []
     if not leave_out:
         return torch.cat(parts), None
     without = (total.sum(0) - total + freed) / (asked.sum() - asked)[:, None]
     return torch.cat(parts), _count_couples_once(without, couples[0][1] / asked.sum() if couples else freed[:0])
 
 
-def _by_key(keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+def _sum_by_key(keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     """Unique keys (U,) and the sums (U, 6) of the `values` (P, 6) that belong to each."""
     unique, place = keys.unique(return_inverse=True)
     return unique, values.new_zeros(len(unique), values.shape[1]).index_add_(0, place, values)
@@ -93,10 +91,9 @@ def _by_key(keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
 def _count_couples_once(without: Tensor, couples: Tensor) -> Tensor:
     """Leave-one-out values (C, 6) drawn towards their mean, so that their variance is that of the figures.
 
-    What two identities do to each other goes when either is left out, so leaving one out counts its variance twice
-    (Efron and Stein, Ann. Stat. 1981); in retrieval, where nearest neighbours are often mutual, that is much of the
-    whole. It is taken out once: `couples` (P, 6) are the changes of the figures that each two identities make for each
-    other.
+    What two identities do to each other disappears when either is left out, so its variance counts twice (Efron and
+    Stein, Ann. Stat. 1981); in retrieval, where nearest neighbours are often mutual, that is much of the whole. It is
+    subtracted once: `couples` (P, 6) are the changes of the figures that each two identities make for each other.
     """
     count = len(without)
     middle = without.mean(0)
@@ -104,10 +101,3 @@ def _count_couples_once(without: Tensor, couples: Tensor) -> Tensor:
     once = twice - couples.square().sum(0)
     share = (once / twice.clamp(min=1e-300)).clamp(0.5, 1.0)  # one half if there were nothing else
     return middle + (without - middle) * share.sqrt()
-
-
-def _with_interval(figure: Figure, without: Tensor, values: Tensor, owner: Tensor, names: tuple[str, ...]) -> Figure:
-    influence = influences(without.numpy(), names)
-    erring = min(len(owner[values < 1].unique()), len(owner[values > 0].unique()))
-    low, high, note = interval(figure.value, influence, erring)
-    return replace(figure, low=low, high=high, influence=influence, note=note)

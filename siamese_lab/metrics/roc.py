@@ -43,12 +43,9 @@ def vertices(counts: Counts) -> tuple[Tensor, Tensor]:
     Between two edges there are only different-label pairs, so straight lines join the vertices; pairs of both kinds at
     one distance give a slope, which is what counting ties as one half means.
     """
-    far = (
-        torch.stack([counts.different_below, counts.different_upto], 1).flatten().double().cpu()
-        / counts.different_total
-    )
+    accepted = torch.stack([counts.different_below, counts.different_upto], 1).flatten().double().cpu()
     tar = torch.stack([counts.same_below, counts.same_upto], 1).flatten().double().cpu() / counts.same_total
-    return with_end_points(far, tar)
+    return with_end_points(accepted / counts.different_total, tar)
 
 
 def with_end_points(far: Tensor, tar: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,8 +74,8 @@ def eer(far: Tensor, tar: Tensor) -> Tensor:
 def tar_at(far: Tensor, tar: Tensor, limit: float, smooth: bool = False) -> Tensor:
     """The largest tar of the curves (..., V) at a vertex with far <= limit.
 
-    With `smooth`, it is interpolated at far = limit on the line to the next vertex. A threshold reaches vertices alone,
-    so the figure takes those; leave-one-out values are smooth, since they would otherwise move by whole vertices only.
+    A threshold reaches vertices alone. With `smooth`, tar is interpolated at far = limit on the line to the next
+    vertex: leave-one-out values would otherwise move by whole vertices only.
     """
     last = (far <= limit).sum(-1, keepdim=True) - 1
     t0 = tar.gather(-1, last)
@@ -97,8 +94,7 @@ def best_threshold(counts: Counts) -> float:
     balanced = counts.same_upto.double() / counts.same_total - counts.different_upto.double() / counts.different_total
     best = int((balanced == balanced.max()).nonzero()[0])
     below, upto = counts.same_below + counts.different_below, counts.same_upto + counts.different_upto
-    # the last edge with no further pair below it
-    following = int(torch.searchsorted(below, upto[best], right=True)) - 1
+    following = int(torch.searchsorted(below, upto[best], right=True)) - 1  # the last edge with no further pair below
     edge = counts.edges[best]
     if following <= best:
         return float(edge)
@@ -110,8 +106,7 @@ def best_threshold(counts: Counts) -> float:
 def curves(counts: Counts, bins: Tensor, points: int = 2000) -> Curves:
     """The curve at no more than `points` edges and the histograms over `bins`, which must be among the edges.
 
-    The points kept are those nearest to even steps along the curve, where far is taken both as it is and as a
-    logarithm.
+    The points kept lie nearest to even steps along the curve, with far both linear and logarithmic.
     """
     far, tar = counts.different_upto.double() / counts.different_total, counts.same_upto.double() / counts.same_total
     decades = (far.clamp(min=1 / counts.different_total).log10() / 8).diff().abs()
@@ -120,9 +115,7 @@ def curves(counts: Counts, bins: Tensor, points: int = 2000) -> Curves:
     kept = torch.searchsorted(way, torch.linspace(0, float(way[-1]), points - 1, dtype=way.dtype, device=way.device))
     kept = torch.cat([kept.clamp(max=len(way) - 1), kept.new_tensor([len(way) - 1])]).unique()
     place = torch.searchsorted(counts.edges, bins.to(counts.edges))
-    numpy = {
-        name: x[kept].cpu().numpy() for name, x in (("far", far), ("tar", tar), ("threshold", counts.edges.double()))
-    }
+    threshold, far_kept, tar_kept = (x[kept].cpu().numpy() for x in (counts.edges.double(), far, tar))
 
     def histogram(below: Tensor, total: int) -> NDArray[np.int64]:
         cumulative = below[place].cpu()
@@ -130,9 +123,9 @@ def curves(counts: Counts, bins: Tensor, points: int = 2000) -> Curves:
         return cumulative.diff().numpy()
 
     return Curves(
-        numpy["threshold"],
-        numpy["far"],
-        numpy["tar"],
+        threshold,
+        far_kept,
+        tar_kept,
         counts.different_upto[kept].cpu().numpy(),
         counts.same_upto[kept].cpu().numpy(),
         counts.different_total,

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from siamese_lab.metrics.pairs import Portion, SamePairs
 
-# the grid's thresholds are multiples of (range of the distances) / CELLS: a lookup is faster than a search
-CELLS = 1 << 16
+CELLS = 1 << 16  # of the range of the distances; thresholds lie between cells: a lookup is faster than a search
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,7 @@ class GridCounter:
     """Counts by identity, a portion at a time.
 
     Args:
-        same, different: distances that say where the thresholds are needed: all same-label ones, a sample of the
-            others.
+        same, different: distances that place the thresholds: all same-label ones, a sample of the others.
         identities: C.
         size: most thresholds.
         threshold: one that must be among them, or None.
@@ -88,9 +86,8 @@ class GridCounter:
         cells = cells[cells < CELLS - 1].unique().long()  # at the last cell everything is accepted
         self.threshold_column = None if threshold is None else int(torch.searchsorted(cells, chosen.long())[0])
         self.columns = len(cells) + 1
-        self.lookup = torch.searchsorted(
-            cells, torch.arange(CELLS, device=cells.device)
-        ).int()  # cell -> thresholds below it
+        every_cell = torch.arange(CELLS, device=cells.device)
+        self.lookup = torch.searchsorted(cells, every_cell).int()  # cell -> thresholds below it
         self.same = torch.zeros(identities, self.columns, dtype=torch.int64, device=same.device)
         self.different = torch.zeros_like(self.same)
         self.different_sum = torch.zeros(self.columns, dtype=torch.int64, device=same.device)
@@ -123,13 +120,12 @@ class GridCounter:
             return
         first, last = int(identity.min()), int(identity.max()) + 1  # a tile touches few identities
         place = (identity - first).to(torch.int32) * self.columns + column
-        table[first:last] += torch.bincount(place.flatten(), minlength=(last - first) * self.columns).view(
-            last - first, -1
-        )
+        counts = torch.bincount(place.flatten(), minlength=(last - first) * self.columns)
+        table[first:last] += counts.view(last - first, -1)
 
 
 def count_pairs(same: Tensor, different: Iterator[Portion], extra: Tensor, grid: GridCounter | None = None) -> Counts:
-    """Counts all pairs in one pass over the different-label ones, which are never held in memory together.
+    """Counts all pairs in one pass over the different-label ones, a portion in memory at a time.
 
     Args:
         same: (P,) all same-label distances.
@@ -148,15 +144,8 @@ def count_pairs(same: Tensor, different: Iterator[Portion], extra: Tensor, grid:
         total += len(distances)
         if grid is not None:
             grid.add(portion)
-    return Counts(
-        edges,
-        torch.searchsorted(ordered, edges),
-        torch.searchsorted(ordered, edges, right=True),
-        below,
-        upto,
-        len(same),
-        total,
-    )
+    same_below, same_upto = torch.searchsorted(ordered, edges), torch.searchsorted(ordered, edges, right=True)
+    return Counts(edges, same_below, same_upto, below, upto, len(same), total)
 
 
 def ascending(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from siamese_lab.core.checks import require_positive
 from siamese_lab.core.errors import LabError
 from siamese_lab.structures.embedded_set import EmbeddedSet
 
-TILE = 2048  # rows compared at once, if nothing else is asked for: some 200 MB
+TILE = 2048  # rows compared at once by default: some 200 MB
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,6 @@ def spans(rows: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def check_tile(tile: int) -> int:
-    """The tile size itself.
-
-    Raises:
-        ValueError: if it is not positive.
-    """
-    require_positive("tile", tile, "it is the number of rows that are compared at once")
+    """The tile size itself; raises a ValueError if it is not positive."""
+    require_positive("tile", tile, "it is the number of rows compared at once")
     return tile

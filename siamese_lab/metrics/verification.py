@@ -16,7 +16,7 @@ from siamese_lab.statistics.influence import Figure
 from siamese_lab.structures.embedded_set import EmbeddedSet
 
 FEW = 10  # false accepts that must be expected at a FAR for it to be resolved
-SAMPLE = 2048  # rows whose different-label distances say where thresholds are needed
+SAMPLE = 2048  # rows whose different-label distances place the thresholds
 ENTRIES = 1 << 24  # of a table identity x threshold: 128 MB of int64
 
 
@@ -125,11 +125,7 @@ def error_curves(embedded: EmbeddedSet, selection: PairSelection = ALL_PAIRS, bi
 
 
 def check_far(far: Sequence[float]) -> tuple[float, ...]:
-    """The false accept rates.
-
-    Raises:
-        ValueError: if one is not in (0, 1).
-    """
+    """The false accept rates themselves; raises a ValueError if one is not in (0, 1)."""
     if not all(0 < rate < 1 for rate in far):
         raise ValueError(f"far must lie in (0, 1), got {list(far)}: they are shares of the different-label pairs")
     return tuple(far)
@@ -172,7 +168,7 @@ def _count_pairs(
     """Counts of pairs below thresholds; by identity at `grid` thresholds where it is given; the identities' names."""
     rows = sort_by_label(embedded)
     source, same, sample = _prepare(rows, embedded, selection)
-    extra = landmarks(sample, 512, low_end=True)  # no more than where `best_threshold` looks for a gap
+    extra = landmarks(sample, 512, low_end=True)  # where `best_threshold` looks for a gap
     if threshold is not None:
         extra = torch.cat([extra, extra.new_tensor([threshold])])
     counter = None

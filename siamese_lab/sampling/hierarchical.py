@@ -54,7 +54,7 @@ class Hierarchical:
         steps: int | None = None,
     ) -> None:
         if not groups:
-            raise ValueError("these data have no groups that a batch could come from: choose sampling=pk")
+            raise ValueError("these data have no groups of classes that a batch could come from: choose sampling=pk")
         if within is not None and within not in groups:
             raise ValueError(
                 f"within must be one of {', '.join(groups)} or null, got {within}: these data have no such groups"
