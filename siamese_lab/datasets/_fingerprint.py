@@ -8,8 +8,7 @@ from torch import Tensor
 
 
 def fingerprint(content: str, classes: Sequence[str], *columns: Tensor) -> str:
-    """SHA-256 of decoded content, the classes' names and the columns (row, turn, labels, split, trials), in their
-    order.
+    """SHA-256 of decoded content, the classes' names and the columns (row, turn, labels, split, trials), in order.
 
     Args:
         content: hash of the pixels.

@@ -1,4 +1,4 @@
-"""Random distortions of glyphs: each image differs as if another person had drawn it."""
+"""Random distortions of glyphs, as if each image was drawn by another person."""
 
 import math
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-WAVES = 3  # cosines a side of the warp: no wave, half a one, a whole one
+WAVES = 3  # cosines along each side of the warp: constant, half a wave, a whole wave
 
 
 def distort(pictures: Tensor, size: int, strength: float, generator: torch.Generator) -> Tensor:
-    """Each picture with a stroke width, an affine map and a warp of its own.
+    """Gives each picture a stroke width, an affine map and a warp of its own.
 
     At strength 1: turned by up to 20 degrees, sheared by up to 0.35, each side scaled by 0.7 to 1.2, shifted by up to
     10 % of the picture, warped by a field of a few waves of 2 % each (standard deviation), and its strokes made thinner
@@ -20,7 +20,7 @@ def distort(pictures: Tensor, size: int, strength: float, generator: torch.Gener
         pictures: float32 (B, 1, S, S) in 0 to 1, from `soften`.
         size: of the result in pixels.
         strength: 0 (only scaled down) to 1.5.
-        generator: on the CPU; the only source of chance.
+        generator: on the CPU.
 
     Returns:
         uint8 (B, 1, size, size).
@@ -41,7 +41,7 @@ def distort(pictures: Tensor, size: int, strength: float, generator: torch.Gener
     a, b = (cos - shear_y * sin) / scale_x, (sin + shear_y * cos) / scale_x
     c, d = (shear_x * cos - sin) / scale_y, (shear_x * sin + cos) / scale_y
     theta = torch.stack([torch.stack([a, b, shift_x], 1), torch.stack([c, d, shift_y], 1)], 1)  # (B, 2, 3)
-    side = 2 * size  # drawn at twice the size and averaged: smooth edges
+    side = 2 * size  # twice the size, then averaged: smooth edges
     grid = functional.affine_grid(theta, [count, 1, side, side], align_corners=False)
     x = torch.linspace(0, math.pi, side)
     basis = torch.stack([(k * x).cos() for k in range(WAVES)], 1)  # (side, WAVES)
@@ -54,9 +54,6 @@ def distort(pictures: Tensor, size: int, strength: float, generator: torch.Gener
 
 
 def soften(pictures: Tensor) -> Tensor:
-    """Pictures uint8 (n, S, S) -> float32 (n, 1, S, S), blurred, the darkest spot of each 1.
-
-    Cut at a threshold they give strokes of any width.
-    """
+    """Pictures uint8 (n, S, S) -> float32 (n, 1, S, S), blurred, at most 1: a threshold then sets the stroke width."""
     blurred = functional.avg_pool2d(functional.avg_pool2d(pictures[:, None].float(), 5, 1, 2), 3, 1, 1)
     return blurred / blurred.amax((1, 2, 3), keepdim=True).clamp(min=1e-6)

@@ -19,9 +19,10 @@ from siamese_lab.core.text import nearest
 
 CANVAS, EXTENT = 64, 44  # pixels: a shape's longer side is EXTENT, centred on a square of CANVAS
 LEAST_FACES, MOST_FACES = 4, 8  # of a class
-# cosine above which two shapes are one to the eye (c and C, the O of four scripts); read off a sorted list of pairs
-ALIKE = 0.94
-SAME = 0.99  # cosine above which two pictures are one outline but for rounding
+ALIKE = (
+    0.94  # cosine above which two shapes look the same (c and C, the O of four scripts); from a sorted list of pairs
+)
+SAME = 0.99  # cosine above which two pictures have one outline but for rounding
 Picture = NDArray[np.uint8]  # (CANVAS, CANVAS), ink = 255
 FACES = (  # in this order; DejaVu and STIX alone: the other fonts there draw boxes or Latin only
     "DejaVuSans",
@@ -40,9 +41,7 @@ FACES = (  # in this order; DejaVu and STIX alone: the other fonts there draw bo
 
 
 class Shapes(NamedTuple):
-    """K characters: `names` and `scripts` (K,), and for each the pictures of its faces, uint8 (faces, CANVAS,
-    CANVAS).
-    """
+    """K characters: `names` and `scripts` (K,), and each one's `pictures`, uint8 (faces, CANVAS, CANVAS)."""
 
     names: list[str]
     scripts: list[str]
@@ -63,8 +62,7 @@ def font_files() -> list[Path]:
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise LabError(
-            f"data=glyphs needs {', '.join(missing)} in {folder}: this matplotlib comes without its fonts; install it "
-            "with pip"
+            f"data=glyphs needs {', '.join(missing)} in {folder}: this matplotlib lacks its fonts; install it with pip"
         )
     return files
 
@@ -72,9 +70,9 @@ def font_files() -> list[Path]:
 def letter_shapes(parts: Sequence[Sequence[str]]) -> list[Shapes]:
     """The classes of each part, in the order of the code points.
 
-    A class is a letter without a Unicode decomposition (no accented ones), in at least LEAST_FACES faces. Letters of a
-    part that look alike on average of their faces, or have one outline in any, are one class: the first one's, with its
-    pictures alone. A letter that looks like one of an earlier part, in any face, is dropped.
+    A class is a letter without a Unicode decomposition (no accents), in at least LEAST_FACES faces. Of letters of a
+    part that look alike on average of their faces, or have one outline in any, the first is kept. A letter that looks
+    like one of an earlier part, in any face, is dropped.
 
     Args:
         parts: the scripts of each part, as they begin the letters' Unicode names ("GREEK").
@@ -83,9 +81,8 @@ def letter_shapes(parts: Sequence[Sequence[str]]) -> list[Shapes]:
         LabError: if a script has no such letter.
     """
     kept: list[Shapes] = []
-    # features of what stands in earlier parts
-    earlier: dict[int, list[Tensor]] = {face: [] for face in range(len(FACES))}
-    prints: set[bytes] = set()  # and their very pixels, whatever the face
+    earlier: dict[int, list[Tensor]] = {face: [] for face in range(len(FACES))}  # features of earlier parts
+    prints: set[bytes] = set()  # and their pixels, whatever the face
     for scripts in parts:
         drawn = _draw_letters(scripts)
         chars = list(drawn)
@@ -106,7 +103,7 @@ def _script(char: str) -> str:
 
 def _draw_letters(scripts: Sequence[str]) -> dict[str, dict[int, Picture]]:
     """Pictures by character and face."""
-    from matplotlib.ft2font import FT2Font  # Pillow cannot say which characters a font has
+    from matplotlib.ft2font import FT2Font  # here: only drawing needs it (Pillow does not list a font's characters)
 
     found: dict[str, dict[int, Picture]] = {}
     for face, file in enumerate(font_files()):
@@ -122,8 +119,7 @@ def _draw_letters(scripts: Sequence[str]) -> dict[str, dict[int, Picture]]:
         known = Counter(_script(chr(code)) for code in FT2Font(str(font_files()[0])).get_charmap())
         raise LabError(
             f"data=glyphs has no letters of {unknown[0]} in {LEAST_FACES} faces{nearest(unknown[0].upper(), known)}: "
-            "scripts are named as "
-            "their letters' Unicode names begin, e.g. GREEK"
+            "scripts are named as their letters' Unicode names begin, e.g. GREEK"
         )
     return kept
 
@@ -138,26 +134,19 @@ def _draw_letter(font: ImageFont.FreeTypeFont, char: str) -> Picture | None:
     scale = EXTENT / max(box[2] - box[0], box[3] - box[1])
     size = max(1, round((box[2] - box[0]) * scale)), max(1, round((box[3] - box[1]) * scale))
     canvas = Image.new("L", (CANVAS, CANVAS))
-    canvas.paste(
-        ink.resize(size, Image.Resampling.BILINEAR, box=box), ((CANVAS - size[0]) // 2, (CANVAS - size[1]) // 2)
-    )
+    letter = ink.resize(size, Image.Resampling.BILINEAR, box=box)
+    canvas.paste(letter, ((CANVAS - size[0]) // 2, (CANVAS - size[1]) // 2))
     return np.asarray(canvas)
 
 
 def _unit_features(pictures: Sequence[Picture | None]) -> tuple[Tensor, Tensor]:
-    """Which are there (n,), and those, blurred, as unit vectors (n, CANVAS^2 / 4)."""
-    there = torch.tensor([index for index, picture in enumerate(pictures) if picture is not None], dtype=torch.int64)
-    every = (
-        np.stack([picture for picture in pictures if picture is not None])
-        if len(there)
-        else np.zeros((0, CANVAS, CANVAS), np.uint8)
-    )
-    small = (
-        functional.avg_pool2d(torch.from_numpy(every).float()[:, None], 3, stride=2, padding=1)
-        if len(there)
-        else torch.zeros(0, 1)
-    )
-    return there, functional.normalize(small.flatten(1)) if len(there) else torch.zeros(0, (CANVAS // 2) ** 2)
+    """Indices (n,) of the pictures that exist, and those, blurred, as unit vectors (n, CANVAS^2 / 4)."""
+    existing = {index: picture for index, picture in enumerate(pictures) if picture is not None}
+    if not existing:
+        return torch.zeros(0, dtype=torch.int64), torch.zeros(0, (CANVAS // 2) ** 2)
+    every = torch.from_numpy(np.stack(list(existing.values()))).float()[:, None]
+    small = functional.avg_pool2d(every, 3, stride=2, padding=1)
+    return torch.tensor(list(existing), dtype=torch.int64), functional.normalize(small.flatten(1))
 
 
 def _looks_known(
@@ -166,10 +155,7 @@ def _looks_known(
     features: dict[int, tuple[Tensor, Tensor]],
     earlier: dict[int, list[Tensor]],
 ) -> list[bool]:
-    """Whether each character looks like one of an earlier part in any face, or like one kept before it.
-
-    The latter on average of their faces, or with the same outline in any.
-    """
+    """Whether each character looks like one of an earlier part, or like one kept before it: see `letter_shapes`."""
     count = len(prints)
     total, faces, most = torch.zeros(count, count), torch.zeros(count, count), torch.zeros(count, count)
     dropped = torch.tensor([bool(own & old) for own in prints], dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""Which files of a user's tree are images, and what else lies there."""
+"""Finds the images in a user's folder tree."""
 
 import os
 import warnings
@@ -12,15 +12,15 @@ from siamese_lab.data.source import Source, file_source
 
 
 def find_images(root: Path) -> list[Source]:
-    """Every image below a folder, in the order of their names; a warning counts the files with other suffixes.
+    """Every image below a folder, sorted by name; a warning counts the files with other suffixes.
 
     Raises:
-        LabError: if there is none, one lies in `root` itself or too deep, a folder cannot be read, a link leads to
-            nothing or to a folder that has a place already, or a name is no UTF-8.
+        LabError: if there is none, one lies in `root` itself or too deep, a folder cannot be read, a link is broken or
+            leads to a folder that was met already, or a name is not UTF-8.
     """
-    passed: list[Path] = []
+    ignored: list[Path] = []
     try:
-        paths = list(_walk_images(root, root, passed, {}))
+        paths = list(_walk_images(root, root, ignored, {}))
         sources = [file_source(path, path.relative_to(root).as_posix()) for path in paths]
     except OSError as error:
         raise LabError(
@@ -31,21 +31,17 @@ def find_images(root: Path) -> list[Source]:
     if loose:
         raise LabError(
             f"{len(loose)} images lie in {printable(root)} itself, e.g. {printable(loose[0])}: put each identity's "
-            "images in a folder "
-            "of its own"
+            "images in a folder of its own"
         )
-    example = printable(passed[0].relative_to(root)) if passed else ""
+    example = printable(ignored[0].relative_to(root)) if ignored else ""
     if not paths:
-        others = (
-            f"; its {len(passed)} files, e.g. {example}, are of other kinds: convert them to PNG or JPEG"
-            if passed
-            else ""
-        )
+        hint = f"; its {len(ignored)} files, e.g. {example}, are of other kinds: convert them to PNG or JPEG"
         raise LabError(
-            f"{printable(root)} holds no images ({kinds}): one folder of them per identity is needed{others}"
+            f"{printable(root)} holds no images ({kinds}): one folder of them per identity is needed"
+            + (hint if ignored else "")
         )
-    if passed:
-        files = "1 file" if len(passed) == 1 else f"{len(passed):,} files"
+    if ignored:
+        files = "1 file" if len(ignored) == 1 else f"{len(ignored):,} files"
         warnings.warn(
             f"passed over {files} in {printable(root)} with the suffix of no image ({kinds}), e.g. {example}",
             stacklevel=3,
@@ -53,15 +49,11 @@ def find_images(root: Path) -> list[Source]:
     return sources
 
 
-def _walk_images(folder: Path, root: Path, passed: list[Path], seen: dict[tuple[int, int], Path]) -> Iterator[Path]:
-    """Image files below a folder, three levels deep at most, in the order of their names.
+def _walk_images(folder: Path, root: Path, ignored: list[Path], seen: dict[tuple[int, int], Path]) -> Iterator[Path]:
+    """Image files below a folder, at most three levels below `root`, sorted by name.
 
-    Args:
-        folder: where to look.
-        root: of the tree.
-        passed: gets the files that are no images by their names.
-        seen: the folders that were met, by device and number: a link that leads in a circle, or to an identity that has
-            a name already, would count the same images twice.
+    `ignored` collects the files without the suffix of an image. `seen` holds the folders met by device and inode: a
+    link back to one would count the same images twice.
     """
     about = folder.stat()
     before = seen.setdefault((about.st_dev, about.st_ino), folder)
@@ -75,7 +67,7 @@ def _walk_images(folder: Path, root: Path, passed: list[Path], seen: dict[tuple[
             raise LabError(f"{printable(path)} is a link to nothing: mend or remove it")
         inner = path.is_dir() if link else entry.is_dir()
         if not (inner or image):
-            passed.append(path)
+            ignored.append(path)
             continue
         if not _is_utf8(entry.name):
             raise LabError(f"the name of {printable(path)} is no UTF-8: rename it")
@@ -87,11 +79,11 @@ def _walk_images(folder: Path, root: Path, passed: list[Path], seen: dict[tuple[
                 "root/train/<group>/<identity>; move it up"
             )
         else:
-            yield from _walk_images(path, root, passed, seen)
+            yield from _walk_images(path, root, ignored, seen)
 
 
 def _is_utf8(name: str) -> bool:
-    """False for bytes of another encoding, which neither a report nor TensorBoard could show."""
+    """Whether a report and TensorBoard can show the name."""
     try:
         name.encode()
     except UnicodeEncodeError:

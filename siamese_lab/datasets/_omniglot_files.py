@@ -1,4 +1,4 @@
-"""Finds, fetches and checks the files of Omniglot: the publisher's zips, copies of them, or unpacked folders."""
+"""Finds, downloads and checks the files of Omniglot: the publisher's zips, copies of them, or unpacked folders."""
 
 import hashlib
 import re
@@ -30,7 +30,7 @@ CONTENT = {  # SHA-256 over lines of name and digest, in order: the same for any
     "images_background": "16fb4bcbd05bbfef11b7fba013d1f163ee622d1ef5f2ee831a4a5fa3be74011a",
     "images_evaluation": "fa54394c729a67838a6ecdd53a0b28ed5af6571338002789cc28ff97bc18a63f",
 }
-# path under the address, checksum. The publisher names none; MD5 as torchvision has them, content is checked as well
+# path under the address, checksum: the publisher names none, the MD5 are torchvision's; CONTENT is checked as well
 PUBLISHED = {
     "images_background": ("images_background.zip", "md5:68d2efa1b9178cc56df9314c21c6e718"),
     "images_evaluation": ("images_evaluation.zip", "md5:6b91aef0f799c5bb55b94e3f2daec811"),
@@ -54,8 +54,8 @@ class Drawing(NamedTuple):
     drawer: int
 
 
-def fetch(address: str) -> Path:
-    """Folder in the cache with the publisher's three zips, downloaded where they are not there yet.
+def fetch_zips(address: str) -> Path:
+    """The folder in the cache with the publisher's three zips, downloaded where missing.
 
     Args:
         address: of the publisher's `python` folder, http or https.
@@ -66,11 +66,11 @@ def fetch(address: str) -> Path:
     return folder
 
 
-def locate(given: str | Path) -> dict[str, Path]:
-    """The zip or folder of each of images_background, images_evaluation and, where it is there, all_runs.
+def locate_parts(given: str | Path) -> dict[str, Path]:
+    """The zip or folder of images_background, of images_evaluation and, where it exists, of all_runs.
 
     Raises:
-        LabError: if it is not there, lacks one of the first two, or has neither a file nor a folder under their names.
+        LabError: if one of the first two is missing, or one is neither a file nor a folder.
     """
     root = data_folder(
         given, "a folder with images_background and images_evaluation, as zips or unpacked, or null to download them"
@@ -95,8 +95,8 @@ def locate(given: str | Path) -> dict[str, Path]:
     return found
 
 
-def key(paths: Iterable[Path]) -> str:
-    """Changes when a zip's bytes do (wherever it lies), or the time or size of a file in a folder.
+def content_key(paths: Iterable[Path]) -> str:
+    """A key that changes with a zip's bytes, wherever it lies, or with the time or size of a file in a folder.
 
     Raises:
         LabError: if one cannot be read.
@@ -110,15 +110,13 @@ def key(paths: Iterable[Path]) -> str:
                 with path.open("rb") as data:
                     every.append(hashlib.file_digest(data, "sha256").hexdigest())
         except OSError as error:
-            raise LabError(
-                f"cannot read {printable(error.filename or path)} ({error.strerror}): copy it again"
-            ) from error
+            file = printable(error.filename or path)
+            raise LabError(f"cannot read {file} ({error.strerror}): copy it again") from error
     return " ".join(every)
 
 
-def drawings(paths: Mapping[str, Path]) -> list[Source]:
-    """Every drawing, named "images_background/Greek/character01/01": background first, then by alphabet, character and
-    drawer.
+def list_drawings(paths: Mapping[str, Path]) -> list[Source]:
+    """Every drawing, named like "images_background/Greek/character01/01": background first, then sorted by name.
 
     Raises:
         LabError: if they are not 964 and 659 characters of 20 drawings each.
@@ -132,26 +130,25 @@ def drawings(paths: Mapping[str, Path]) -> list[Source]:
         if len(complete) != 20 * characters or names != complete or len(some) != len(names):
             raise LabError(
                 f"{printable(paths[part])} has {len(complete) // 20} characters and {len(some)} drawings, expected "
-                f"{characters} "
-                "of 20 drawings each: copy or unpack it again, or data.root=null to download"
+                f"{characters} of 20 drawings each: copy or unpack it again, or data.root=null to download"
             )
         found += sorted(some, key=lambda source: source.name)
     return found
 
 
-def parse(name: str) -> Drawing:
-    """The fields of a name from `drawings`, e.g. "images_background/Greek/character01/01"."""
+def parse_name(name: str) -> Drawing:
+    """The fields of a name from `list_drawings`, e.g. "images_background/Greek/character01/01"."""
     part, alphabet, character, drawer = name.split("/")
     return Drawing(part, alphabet, character, int(drawer))
 
 
-def runs(path: Path) -> dict[str, Source]:
+def list_run_files(path: Path) -> dict[str, Source]:
     """Files of the one-shot runs, by "run01/test/item01.png", "run01/class_labels.txt" and the like."""
     matched = ((_match(RUN, source.name), source) for source in _inside(path))
     return {match["name"]: source for match, source in matched if match}
 
 
-def digest(image: Image.Image) -> str:
+def hash_drawing(image: Image.Image) -> str:
     """Hash of the 105 x 105 bits of a drawing, whatever file it came in.
 
     Raises:
@@ -162,7 +159,7 @@ def digest(image: Image.Image) -> str:
     return hashlib.sha256(image.convert("1", dither=Image.Dither.NONE).tobytes()).hexdigest()[:24]
 
 
-def check(names: Sequence[str], digests: Sequence[str], root: str | Path) -> None:
+def check_content(names: Sequence[str], digests: Sequence[str], root: str | Path) -> None:
     """Compares the decoded content with the publisher's.
 
     Raises:

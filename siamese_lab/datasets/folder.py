@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from siamese_lab.core.checks import require_choice
+from siamese_lab.core.checks import require_at_least, require_choice
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import nearest, printable
 from siamese_lab.data.decode import decode_images
@@ -16,7 +16,7 @@ from siamese_lab.data.images import Fit
 from siamese_lab.data.source import data_folder, joint_stamp
 from siamese_lab.datasets._fingerprint import fingerprint
 from siamese_lab.datasets._image_tree import find_images
-from siamese_lab.datasets._split import refuse_overlap, split_by
+from siamese_lab.datasets._split import check_shares, refuse_overlap, split_by
 from siamese_lab.structures.samples import PARTS, Samples
 
 FIXED = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}  # folders that are parts
@@ -27,8 +27,8 @@ class Folder:
 
     PNG, JPEG, PGM / PPM, BMP, WebP and TIFF, of any sizes. Where `root` holds `train` and `val` or `test`, these are
     the parts (and `val_share` of the training identities validate if there is no `val`); otherwise identities are drawn
-    by `split_seed`. An identity's name begins with its group's: `Greek/alpha`. Nothing is written into `root`. Files
-    with other suffixes are passed over, and said; links are followed, but no folder may be there twice.
+    by `split_seed`. An identity's name begins with its group's: `Greek/alpha`. Nothing is written into `root`. A
+    warning counts files with other suffixes; links are followed, but no folder may occur twice.
 
     Args:
         root: the folder.
@@ -42,7 +42,7 @@ class Folder:
             part.
         split_seed: of that draw; any whole number; not the seed of training.
         disjoint: "label" (an identity stands in one part only) or "image" (identities are shared, images are not).
-        min_images: identities with fewer are left out, and said; with one image there is no positive pair.
+        min_images: identities with fewer are left out, with a warning; one image forms no positive pair.
         broken: "refuse" images that cannot be decoded, or "skip" and list them.
 
     Raises:
@@ -78,14 +78,9 @@ class Folder:
         broken: str = "refuse",
     ) -> None:
         require_choice("disjoint", disjoint, ("label", "image"))
-        if not min_images >= 1:
-            raise ValueError(f"min_images must be at least 1, got {min_images}")
+        require_at_least("min_images", min_images, 1, "it is the number of images of an identity")
         require_choice("broken", broken, ("refuse", "skip"))
-        for name, share in (("val_share", val_share), ("test_share", test_share)):
-            if not 0 <= share < 1:
-                raise ValueError(f"{name} must be a share of 0 to 1, got {share}")
-        if not val_share + test_share < 1:
-            raise ValueError(f"val_share + test_share must leave something to train on, got {val_share} + {test_share}")
+        check_shares(val_share=val_share, test_share=test_share)
         if not root:
             raise ValueError("root must name a folder of images, got an empty text")
         sides = size if size is None or isinstance(size, int) else tuple(size)
@@ -97,9 +92,8 @@ class Folder:
         """Decodes (the first time) and splits.
 
         Raises:
-            LabError: if there is no such folder, nothing in it, fewer than two identities, a broken image that is
-                refused, images of unlike sizes where no size is given, a link to nothing or round in a circle, or an
-                identity in two parts.
+            LabError: if the folder does not exist or has fewer than two identities, an image is broken and refused,
+                sizes differ where none is given, a link is broken or circular, or an identity stands in two parts.
         """
         root = data_folder(self.root, "the folder that holds one folder of images per identity")
         sources = find_images(root)
@@ -113,14 +107,12 @@ class Folder:
         both = sorted(set(classes) & {home.rpartition("/")[0] for home in classes})
         if both:
             raise LabError(
-                f"{printable(root / both[0])} holds images and folders of images: an identity or a group? Move one of "
-                "them"
+                f"{printable(root / both[0])} holds images and folders of images: an identity or a group? Move some"
             )
         if len(classes) < 2:
             raise LabError(
                 f"{printable(root)} holds images of {len(classes)} identit{'y' if len(classes) == 1 else 'ies'}: at "
-                "least 2 are needed, "
-                "each in a folder of its own (root/<identity>/*.png)"
+                "least 2 are needed, each in a folder of its own (root/<identity>/*.png)"
             )
         _warn_of_alike_names(classes)
         code = {name: index for index, name in enumerate(classes)}
@@ -206,15 +198,14 @@ class Folder:
 
 
 def _warn_of_alike_names(classes: Sequence[str]) -> None:
-    """Warns of two names that differ only in case or in Unicode normalisation, and are likely one identity."""
+    """Warns of two names that differ only in case or Unicode normalisation: they are likely one identity."""
     met: dict[str, str] = {}
     for name in classes:
         other = met.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
         if other != name:
             warnings.warn(
                 f"{other!a} and {name!a} differ only in capitals or in how accents are encoded: they count as two "
-                "identities; "
-                "if they are one, put their images in one folder",
+                "identities; if they are one, put their images in one folder",
                 stacklevel=3,
             )
             return

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from PIL import features
 
+from siamese_lab.core.checks import require_at_least, require_within
 from siamese_lab.data.cache import progress
 from siamese_lab.data.images import Fit
 from siamese_lab.data.store import Extra, Images, open_store
@@ -22,15 +23,13 @@ class Glyphs:
     """Letters as classes, ink = 255 on 0; the scripts of validation and test are never seen in training.
 
     The images of a class are its font faces (4 to 8 of DejaVu Sans, Serif, Mono and STIX), each distorted anew. Letters
-    that look alike are one class, and no shape stands in two parts. The same arguments give the same pixels, bit for
-    bit.
+    that look alike are one class, and no shape stands in two parts. The same arguments give the same pixels.
 
     Args:
         size: of the images in pixels, 14 to 64.
         images_per_class: at least 2.
         strength: of the distortions, 0 to 1.5; 1 is meant to be hard, see `_glyph_hands.distort`.
-        train_scripts, val_scripts, test_scripts: as they begin the letters' Unicode names; a script in one of them
-            only.
+        train_scripts, val_scripts, test_scripts: as they begin the letters' Unicode names, each in one part only.
         seed: of the distortions, not of training; >= 0.
 
     Raises:
@@ -54,21 +53,15 @@ class Glyphs:
         test_scripts: Sequence[str] = ("GEORGIAN", "ARABIC"),
         seed: int = 0,
     ) -> None:
-        if not 14 <= size <= 64:
-            raise ValueError(f"size must be 14 to 64 pixels, got {size}: the letters are drawn at 64")
-        if not images_per_class >= 2:
-            raise ValueError(
-                f"images_per_class must be at least 2, got {images_per_class}: one image forms no positive pair"
-            )
-        if not 0 <= strength <= 1.5:
-            raise ValueError(f"strength must be 0 to 1.5, got {strength}")
+        require_within("size", size, "[14, 64]", "it counts pixels; the letters are drawn at 64")
+        require_at_least("images_per_class", images_per_class, 2, "one image forms no positive pair")
+        require_within("strength", strength, "[0, 1.5]", "it is the strength of the distortions")
         self.parts = [list(scripts) for scripts in (train_scripts, val_scripts, test_scripts)]
         every = [script for scripts in self.parts for script in scripts]
         if len(set(every)) != len(every):
             twice = next(script for script in every if every.count(script) > 1)
             raise ValueError(
-                f"{twice} stands twice in train_scripts, val_scripts and test_scripts: a script belongs to one part, "
-                "once"
+                f"{twice} stands twice in train_scripts, val_scripts and test_scripts: a script belongs to one part"
             )
         self.size, self.images_per_class, self.strength, self.seed = size, images_per_class, strength, seed
         self.fit = Fit(size, invert=True)  # how `verify` reads a file: dark ink on white

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from siamese_lab.core.checks import require_choice
+from siamese_lab.core.checks import require_choice, require_within
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import printable
 from siamese_lab.data.decode import decode_images
@@ -14,7 +14,7 @@ from siamese_lab.data.download import require_web_address
 from siamese_lab.data.images import Fit
 from siamese_lab.datasets import _omniglot_files as omniglot_files
 from siamese_lab.datasets._fingerprint import fingerprint
-from siamese_lab.datasets._split import shuffled
+from siamese_lab.datasets._split import shuffle_names
 from siamese_lab.structures.samples import TEST, TRAIN, UNUSED, VAL, Episodes, Samples
 
 ADDRESS = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"
@@ -35,7 +35,7 @@ OFFICIAL = (  # the alphabets of the official one-shot runs, two runs each
 class Omniglot:
     """The drawings, ink = 255 on 0, split as one of the papers does. Parts never share a character.
 
-    Every sample can be reached by its id, those of no part too (split UNUSED): the official runs need them.
+    Samples of no part (split UNUSED) keep their ids: the official runs need them.
 
     - lake: of the 30 background alphabets `validation_alphabets` validate and the others train; the 20 evaluation
       alphabets test.
@@ -83,12 +83,9 @@ class Omniglot:
     ) -> None:
         require_choice("split", split, ("lake", "koch", "vinyals"))
         require_choice("quarter_turns", quarter_turns, ("none", "train", "all"))
-        if isinstance(validation_alphabets, int) and not 0 <= validation_alphabets <= 28:
-            raise ValueError(
-                f"validation_alphabets must be 0 to 28 of the 30, or their names, got {validation_alphabets}"
-            )
-        if not 0 <= validation_characters <= 1198:
-            raise ValueError(f"validation_characters must be 0 to 1198 of the 1200, got {validation_characters}")
+        if isinstance(validation_alphabets, int):
+            require_within("validation_alphabets", validation_alphabets, "[0, 28]", "of the 30; or give their names")
+        require_within("validation_characters", validation_characters, "[0, 1198]", "of the 1,200")
         if root is None:
             require_web_address(address)
         self.root, self.split, self.quarter_turns, self.address = root, split, quarter_turns, address
@@ -102,21 +99,21 @@ class Omniglot:
         Raises:
             LabError: if the files are not there, cannot be downloaded, or are not Omniglot's.
         """
-        root = omniglot_files.fetch(self.address) if self.root is None else self.root
-        paths = omniglot_files.locate(root)
+        root = omniglot_files.fetch_zips(self.address) if self.root is None else self.root
+        paths = omniglot_files.locate_parts(root)
         sets = {part: paths[part] for part in omniglot_files.CHARACTERS}
         store = decode_images(
             "omniglot",
-            lambda: omniglot_files.drawings(sets),
-            omniglot_files.key(sets.values()),
+            lambda: omniglot_files.list_drawings(sets),
+            omniglot_files.content_key(sets.values()),
             self.fit,
             "refuse",
             printable(root),
-            omniglot_files.digest,
-            lambda names, digests: omniglot_files.check(names, digests, root),
+            omniglot_files.hash_drawing,
+            lambda names, digests: omniglot_files.check_content(names, digests, root),
         )
         names, digests = store.extra["names"], store.extra["notes"]
-        found = [omniglot_files.parse(name) for name in names]
+        found = [omniglot_files.parse_name(name) for name in names]
 
         labels, characters = _encode_names([f"{d.alphabet}/{d.character}" for d in found])
         alphabet, alphabets = _encode_names([d.alphabet for d in found])
@@ -148,25 +145,21 @@ class Omniglot:
         )
 
     def _parts(self, found: list[omniglot_files.Drawing]) -> Tensor:
-        background = [d.part == "images_background" for d in found]
         if self.split == "vinyals":
-            order = shuffled([f"{d.alphabet}/{d.character}" for d in found], self.split_seed)
+            order = shuffle_names([f"{d.alphabet}/{d.character}" for d in found], self.split_seed)
             part_of = dict.fromkeys(order[:1200], TRAIN) | dict.fromkeys(order[1200:], TEST)
             part_of |= dict.fromkeys(order[1200 - self.validation_characters : 1200], VAL)
             parts = [part_of[f"{d.alphabet}/{d.character}"] for d in found]
         elif self.split == "koch":
             parts = [_koch_part(d) for d in found]
         else:
-            validation = self._validation({d.alphabet for d, first in zip(found, background, strict=True) if first})
-            parts = [
-                (VAL if d.alphabet in validation else TRAIN) if first else TEST
-                for d, first in zip(found, background, strict=True)
-            ]
+            validation = self._validation_alphabets({d.alphabet for d in found if d.part == "images_background"})
+            parts = [_lake_part(d, validation) for d in found]
         return torch.tensor(parts)
 
-    def _validation(self, alphabets: set[str]) -> set[str]:
+    def _validation_alphabets(self, alphabets: set[str]) -> set[str]:
         if isinstance(self.validation_alphabets, int):
-            return set(shuffled(list(alphabets), self.split_seed)[: self.validation_alphabets])
+            return set(shuffle_names(list(alphabets), self.split_seed)[: self.validation_alphabets])
         unknown = sorted(set(self.validation_alphabets) - alphabets)
         if unknown:
             raise LabError(
@@ -174,6 +167,12 @@ class Omniglot:
                 f"{', '.join(sorted(alphabets))}"
             )
         return set(self.validation_alphabets)
+
+
+def _lake_part(d: omniglot_files.Drawing, validation: set[str]) -> int:
+    if d.part != "images_background":
+        return TEST
+    return VAL if d.alphabet in validation else TRAIN
 
 
 def _koch_part(d: omniglot_files.Drawing) -> int:
@@ -191,34 +190,31 @@ def _encode_names(names: list[str]) -> tuple[Tensor, tuple[str, ...]]:
 
 
 def _encode_turned(codes: Tensor, turn: Tensor, names: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
-    """Codes and names where what is turned is something of its own; what is not keeps its code."""
+    """Codes and names where each turn of a name is a name of its own, `NAME@90`; what is not turned keeps its code."""
     keys, new = torch.unique(codes + turn * len(names), return_inverse=True)
-    named = (
-        names[key % len(names)] + (f"@{90 * (key // len(names))}" if key >= len(names) else "") for key in keys.tolist()
-    )
-    return new, tuple(named)
+    turns = [divmod(key, len(names)) for key in keys.tolist()]
+    return new, tuple(names[code] + (f"@{90 * quarter}" if quarter else "") for quarter, code in turns)
 
 
 def _official_runs(path: Path, row_of: dict[str, int]) -> Episodes:
     """The 20 runs, each image found among the drawings by its bits."""
     images = decode_images(
         "omniglot-runs",
-        lambda: [source for name, source in sorted(omniglot_files.runs(path).items()) if name.endswith(".png")],
-        omniglot_files.key([path]),
+        lambda: [
+            source for name, source in sorted(omniglot_files.list_run_files(path).items()) if name.endswith(".png")
+        ],
+        omniglot_files.content_key([path]),
         Fit(omniglot_files.SIDE),
         "refuse",
         printable(path),
-        omniglot_files.digest,
+        omniglot_files.hash_drawing,
     )
-    rows = {
-        name[name.rindex("run") :]: row_of.get(bits, -1)
-        for name, bits in zip(images.extra["names"], images.extra["notes"], strict=True)
-    }
+    hashes = zip(images.extra["names"], images.extra["notes"], strict=True)
+    rows = {name[name.rindex("run") :]: row_of.get(bits, -1) for name, bits in hashes}
     support, query, truth, names = [], [], [], []
     try:
-        labels = {
-            name: source.read().decode() for name, source in omniglot_files.runs(path).items() if name.endswith(".txt")
-        }
+        files = omniglot_files.list_run_files(path)
+        labels = {name: source.read().decode() for name, source in files.items() if name.endswith(".txt")}
         names = sorted(name.split("/")[0] for name in labels)
         for run in names:
             pairs = dict(line.split() for line in labels[f"{run}/class_labels.txt"].splitlines() if line.strip())
@@ -233,7 +229,6 @@ def _official_runs(path: Path, row_of: dict[str, int]) -> Episodes:
         ) from error
     if len(names) != 20 or episodes.query.shape != (20, 20) or min(rows.values()) < 0:
         raise LabError(
-            f"{printable(path)} is not the 20 official runs of 20 x 20 of Omniglot's drawings: copy it again, or "
-            "remove it"
+            f"{printable(path)} is not the 20 official runs of 20 x 20 Omniglot drawings: copy it again, or remove it"
         )
     return episodes

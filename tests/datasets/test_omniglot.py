@@ -66,7 +66,7 @@ def test_images_are_ink_on_black():
     assert len(samples.classes) == 1623
     assert 10 < samples.images.float().mean() < 40
     assert samples.images[:, :, 0, 0].float().mean() < 5  # a corner is ground
-    source = omniglot_files.drawings(omniglot_files.locate(DATA))[12345]
+    source = omniglot_files.list_drawings(omniglot_files.locate_parts(DATA))[12345]
     assert samples.files[12345] == source.name
     assert torch.equal(samples.images[12345], torch.from_numpy(Fit(28, fit="squash", invert=True)(source.read())))
 
@@ -174,7 +174,7 @@ def test_unpacked_folders_give_the_same(unpacked):
 @real
 def test_other_images_under_the_same_names_are_refused(monkeypatch):
     """No name and no count tells that two drawings were exchanged, their pixels do."""
-    honest = omniglot_files.drawings
+    honest = omniglot_files.list_drawings
 
     def exchanged(paths):
         found = honest(paths)
@@ -182,7 +182,7 @@ def test_other_images_under_the_same_names_are_refused(monkeypatch):
         found[100], found[200] = Source(a.name, b.stamp, b.read), Source(b.name, a.stamp, a.read)
         return found
 
-    monkeypatch.setattr(omniglot_files, "drawings", exchanged)
+    monkeypatch.setattr(omniglot_files, "list_drawings", exchanged)
     with pytest.raises(LabError, match=r"images_background in .* are not Omniglot's"):
         load(size=14)
 

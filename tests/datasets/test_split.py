@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from siamese_lab.core.errors import LabError
-from siamese_lab.datasets._split import refuse_overlap, shuffled, split_by
+from siamese_lab.datasets._split import refuse_overlap, shuffle_names, split_by
 from siamese_lab.structures.samples import TEST, TRAIN, UNUSED, VAL
 
 
@@ -22,9 +22,9 @@ def test_a_key_falls_to_one_part_and_the_shares_hold():
 
 def test_order_does_not_depend_on_where_a_name_stands():
     names = [f"n{i}" for i in range(50)]
-    order = shuffled(names, 3)
-    assert order == shuffled(names[::-1], 3)
-    assert [n for n in shuffled([*names, "another"], 3) if n != "another"] == order
+    order = shuffle_names(names, 3)
+    assert order == shuffle_names(names[::-1], 3)
+    assert [n for n in shuffle_names([*names, "another"], 3) if n != "another"] == order
     assert order != names
 
 

@@ -76,7 +76,7 @@ def composed_once(chosen, dirs):
 def small_omniglot(monkeypatch) -> None:
     """Makes `hostile_bytes.drawings()` the content that Omniglot has to have: whatever else comes is refused."""
     named = [(re.sub(r"/\d{4}_(\d\d)\.png$", r"/\1", name), data) for name, data in drawings()]
-    lines = [f"{name} {omniglot_files.digest(Fit(28, invert=True).decode(data))}" for name, data in named]
+    lines = [f"{name} {omniglot_files.hash_drawing(Fit(28, invert=True).decode(data))}" for name, data in named]
     monkeypatch.setattr(omniglot_files, "CHARACTERS", {"images_background": 2})
     monkeypatch.setattr(
         omniglot_files, "CONTENT", {"images_background": hashlib.sha256("\n".join(lines).encode()).hexdigest()}
