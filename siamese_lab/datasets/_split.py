@@ -35,7 +35,8 @@ def split_by(keys: Sequence[str], val: float, test: float, seed: int, least: int
     if len(order) - sum(counts) < least:
         parts = 1 + sum(count > 0 for count in counts)
         raise ValueError(
-            f"{parts} parts of at least {least} each need more than there are: {len(order)}; add some, or a share of 0"
+            f"{parts} parts of at least {least} each need more than there are: {len(order)}; set a share to 0, or add "
+            "some"
         )
     part_of = dict.fromkeys(order, TRAIN)
     part_of |= dict.fromkeys(order[: counts[0]], TEST)
