@@ -12,7 +12,7 @@ from siamese_lab.compare.analysis import marginal
 from siamese_lab.compare.analysis.build import build_comparison, chosen_metric, without_metric
 from siamese_lab.compare.analysis.comparison import Comparison, Part, Run
 from siamese_lab.compare.report import data_formats, formats
-from siamese_lab.compare.selection.axes import told_apart
+from siamese_lab.compare.selection.axes import find_axes
 from siamese_lab.compare.selection.mixing import refuse_mixed, remarks
 from siamese_lab.compare.selection.select import SEED, Selection, reread, select_runs, with_influences
 from siamese_lab.config.trust import LAB_ONLY, Trust, allowed_packages
@@ -119,7 +119,7 @@ def compare_runs(
     notes = [*selection.notes, *refuse_mixed(runs, force), *remarks(runs)]
     name = chosen_metric(runs, metric, part)
     if by is not None:
-        axes = [axis for axis in selection.axes if axis != SEED] or told_apart(runs)[1]
+        axes = [axis for axis in selection.axes if axis != SEED] or find_axes(runs)[1]
         marginal.axis_keys(by, axes)  # before anything is opened
     if open_test:
         runs = _opened(runs, selection.title, trust)

@@ -53,7 +53,7 @@ def facts(folder: RunFolder) -> dict[str, str]:
         LabError: if its files are not whole.
     """
     info = folder.info()
-    config = configs.read_config(folder.path / "config.yaml")
+    config = configs.read_flat_config(folder.path / "config.yaml")
     made = {key.removeprefix("choices."): value for key, value in config.items() if key.startswith("choices.")}
     made |= {key: value for key, value in config.items() if not key.startswith("choices.") and not _named(key, config)}
     made["code"] = printable(info.get("code", "unknown"))

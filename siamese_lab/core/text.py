@@ -1,7 +1,7 @@
 """Text for people: what is printable, the nearest valid name, a value with its unit."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -17,6 +17,11 @@ def printable(text: object) -> str:
         text: what a file, a server or a config calls something.
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def first_few(names: Sequence[str], most: int) -> str:
+    """Names as a list that stays short, e.g. "a, b, c and 4 more" for most=3."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def format_value(value: float, unit: str) -> str:

@@ -56,7 +56,7 @@ def test_an_illness_is_seen(tmp_path, caplog, words, illness):
 
 @pytest.mark.parametrize("loss", ["supcon", "triplet", "contrastive", "bce"])
 def test_labels_that_say_nothing_are_seen(tmp_path, caplog, loss):
-    assert trained(tmp_path, f"loss={loss}", shuffled=True).said == {"nothing learned"}
+    assert trained(tmp_path, f"loss={loss}", shuffled=True).reported == {"nothing learned"}
     assert "Look at the labels" in caplog.text
 
 

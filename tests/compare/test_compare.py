@@ -437,7 +437,7 @@ def test_a_study_that_is_not_there(small, capsys):
 def test_a_config_is_read_by_keys(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("seed: 1\nloss:\n  margin: 0.5\n  list:\n  - 1\n  - a\nflag: true\nnone: null\nempty: {}\n")
-    assert configs.read_config(path) == {
+    assert configs.read_flat_config(path) == {
         "seed": "1",
         "loss.margin": "0.5",
         "loss.list": "[1,a]",
@@ -448,9 +448,9 @@ def test_a_config_is_read_by_keys(tmp_path):
     for text in ("a: &x [1]\nb: *x\n", "a: [1\n", "- 1\n", "a: " + "[" * 5000):
         path.write_text(text)
         with pytest.raises(LabError, match="no config"):
-            configs.read_config(path)
+            configs.read_flat_config(path)
     with pytest.raises(LabError, match="missing"):
-        configs.read_config(tmp_path / "none.yaml")
+        configs.read_flat_config(tmp_path / "none.yaml")
 
 
 def test_a_thousand_runs_are_read_in_two_seconds(template, outputs, monkeypatch):

@@ -7,9 +7,9 @@ from dataclasses import replace
 from siamese_lab.compare.analysis import marginal
 from siamese_lab.compare.analysis.comparison import FEW, Comparison, Configuration, Part, Run
 from siamese_lab.compare.analysis.contrasts import better_way, contrasts, fronts, group_configurations
-from siamese_lab.compare.selection.axes import told_apart
+from siamese_lab.compare.selection.axes import find_axes
 from siamese_lab.core.errors import LabError
-from siamese_lab.core.text import nearest
+from siamese_lab.core.text import first_few, nearest
 from siamese_lab.runs.seal import Opening
 
 
@@ -25,18 +25,16 @@ def chosen_metric(runs: Sequence[Run], asked: str | None, part: Part) -> str:
     Raises:
         LabError: if no run has it, naming the ones there are.
     """
-    known: dict[str, None] = {}
-    for run in runs:
-        known |= dict.fromkeys({**run.parts.get("val", {}), **(run.parts.get(part, {}))})
+    known = list(dict.fromkeys(name for run in runs for some in ("val", part) for name in run.parts.get(some, {})))
     if asked is None:
         headlines = Counter(run.headlines[0] for run in runs if run.headlines)
-        usual = next((name for name, _ in headlines.most_common() if name in known), None) or next(iter(known), None)
-        if usual is None:
+        usual = [name for name, _ in headlines.most_common() if name in known] or known
+        if not usual:
             raise LabError(
                 "these runs have no figure of validation: their data have no validation part; --open-test compares "
                 "the test part's"
             )
-        return usual
+        return usual[0]
     protocols = {key.split(".")[1] for run in runs for key in run.config if key.startswith("protocol.")}
     seen = {name.partition("/")[0] for name in known}
     only_of_test = part == "test" and asked.partition("/")[0] in protocols - seen and any(run.sealed for run in runs)
@@ -54,7 +52,7 @@ def without_metric(runs: Sequence[Run], metric: str, part: Part) -> tuple[list[R
         LabError: if none has it.
     """
     kept = [run for run in runs if metric in run.parts.get(part, {})]
-    rest = [replace(run, why=f"it has no figure {metric}") for run in runs if metric not in run.parts.get(part, {})]
+    rest = [replace(run, why=f"it has no figure {metric}") for run in runs if run not in kept]
     if not kept:
         there = sorted({name for run in runs for name in run.parts.get(part, {})})
         where = "validation" if part == "val" else "the test part"
@@ -87,32 +85,23 @@ def build_comparison(
     Raises:
         LabError: if `by` names no axis, or its levels have nothing in common.
     """
-    notes, left_out = list(notes), list(left_out)
+    notes = list(notes)
     if axes is None:
-        runs, found = told_apart(runs)
+        runs, found = find_axes(runs)
     else:
-        found = [
-            axis
-            for axis in axes
-            if any(axis in run.point for run in runs) and len({run.point.get(axis) for run in runs}) > 1
-        ]
-        shared = {
-            axis: next(iter(run.point.get(axis) for run in runs))
-            for axis in axes
-            if axis not in found and axis in runs[0].point
-        }
+        found = [axis for axis in axes if len({run.point.get(axis) for run in runs}) > 1]
+        shared = {axis: runs[0].point[axis] for axis in axes if axis not in found and axis in runs[0].point}
         if shared:
             notes.append("all of them have " + ", ".join(f"{axis}={text}" for axis, text in shared.items()))
         runs = [replace(run, point={axis: run.point[axis] for axis in found if axis in run.point}) for run in runs]
-    runs, twice = _once(runs)
-    left_out += twice
+    runs, repeated = _without_repeats(runs)
     direction = better_way(runs, metric, part)
     choices = group_configurations(runs, metric, part)
     keys = marginal.axis_keys(by, found) if by is not None else []
     shown = choices
     if keys:
-        shown, said = marginal.marginal(runs, keys, found, metric, part)
-        notes += said
+        shown, more = marginal.marginal_means(runs, keys, found, metric, part)
+        notes += more
     return Comparison(
         title=title,
         metric=metric,
@@ -124,14 +113,14 @@ def build_comparison(
         configurations=shown,
         contrasts=contrasts(shown, direction) if len(shown) > 1 else [],
         fronts=fronts(shown, direction),
-        notes=[*notes, *_of_seeds(shown), *_of_choice(shown)],
-        left_out=left_out,
+        notes=[*notes, *_unequal_seeds(shown), *_winners_curse(shown)],
+        left_out=[*left_out, *repeated],
         openings=openings,
         choices=choices,
     )
 
 
-def _once(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+def _without_repeats(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
     """One run for each point and seed; the others with the reason."""
     kept: dict[tuple[tuple[tuple[str, str], ...], str], Run] = {}
     rest = []
@@ -142,22 +131,16 @@ def _once(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
     return list(kept.values()), rest
 
 
-def _of_seeds(found: Sequence[Configuration]) -> list[str]:
+def _unequal_seeds(found: Sequence[Configuration]) -> list[str]:
     most = max(len(one.seeds) for one in found)
-    fewer = [one for one in found if len(one.seeds) < most]
-    if not fewer:
-        return []
-    some = ", ".join(f"{one.name} ({len(one.seeds)})" for one in fewer[:5])
-    return [
-        f"not all configurations have {most} seeds: {some}{f' and {len(fewer) - 5} more' if len(fewer) > 5 else ''}"
-    ]
+    fewer = [f"{one.name} ({len(one.seeds)})" for one in found if len(one.seeds) < most]
+    return [f"not all configurations have {most} seeds: {first_few(fewer, 5)}"] if fewer else []
 
 
-def _of_choice(found: Sequence[Configuration]) -> list[str]:
+def _winners_curse(found: Sequence[Configuration]) -> list[str]:
     if len(found) <= FEW:
         return []
     return [
         f"{found[0].name} is the best of {len(found)} in these very runs, so its mean flatters it, and so do its "
-        "differences to the others "
-        "(the winner's curse): new seeds or the test part give an unbiased one"
+        "differences to the others (the winner's curse): new seeds or the test part give an unbiased one"
     ]

@@ -14,7 +14,6 @@ FEW = 5
 """Configurations up to which every pair is shown; of more, each with the best."""
 
 LEVEL = 0.05
-
 COSTS = {"seconds": "training seconds", "parameters": "parameters", "multiply_adds": "multiply-adds of an image"}
 
 Part = Literal["val", "test"]

@@ -19,14 +19,12 @@ def group_configurations(runs: Sequence[Run], metric: str, part: Part) -> list[C
     groups: dict[tuple[tuple[str, str], ...], list[Run]] = {}
     for run in runs:
         groups.setdefault(tuple(run.point.items()), []).append(run)
-    made = []
+    found = []
     for group in groups.values():
         group.sort(key=lambda run: by_size(run.seed))
-        values = [figure_value(run, metric, part) for run in group]
-        made.append(
-            configuration(group[0].point, [run.seed for run in group], values, [run.influence for run in group], group)
-        )
-    return ranked(made, better_way(runs, metric, part))
+        seeds, values = [run.seed for run in group], [figure_value(run, metric, part) for run in group]
+        found.append(configuration(group[0].point, seeds, values, [run.influence for run in group], group))
+    return ranked(found, better_way(runs, metric, part))
 
 
 def configuration(
@@ -79,7 +77,7 @@ def fronts(found: Sequence[Configuration], better: str) -> dict[str, list[Config
 
     One is beaten by another that costs no more and has no worse a mean, and is strictly better in one of the two.
     """
-    made = {}
+    by_cost = {}
     for cost in COSTS:
         if not all(cost in one.cost for one in found):
             continue
@@ -89,8 +87,8 @@ def fronts(found: Sequence[Configuration], better: str) -> dict[str, list[Config
             equal = last is not None and (one.cost[cost], one.estimate.value) == (last.cost[cost], last.estimate.value)
             if last is None or equal or goodness(one.estimate.value, better) < goodness(last.estimate.value, better):
                 front.append(one)
-        made[cost] = front
-    return made
+        by_cost[cost] = front
+    return by_cost
 
 
 def ranked(found: Sequence[Configuration], better: str) -> list[Configuration]:
@@ -99,7 +97,7 @@ def ranked(found: Sequence[Configuration], better: str) -> list[Configuration]:
 
 
 def goodness(value: float, better: str) -> float:
-    """The value with its sign turned where higher is better, so that smaller is better."""
+    """The value, negated where higher is better: smaller is better."""
     return value if better == "low" else -value
 
 

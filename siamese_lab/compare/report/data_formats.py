@@ -13,7 +13,7 @@ from siamese_lab.statistics.estimates import Estimate
 
 def comma_separated(comparison: Comparison) -> str:
     """One line a configuration: axes, mean, interval, difference to the best, costs. Shares are in [0, 1]."""
-    against = {id(one.right): one for one in comparison.contrasts if one.left is comparison.configurations[0]}
+    against = {one.right: one for one in comparison.contrasts if one.left is comparison.configurations[0]}
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     behind = ["behind_best", "behind_best_low", "behind_best_high", "behind_best_p_adjusted"]
@@ -21,10 +21,10 @@ def comma_separated(comparison: Comparison) -> str:
     writer.writerow([*comparison.axes, *means, *behind, *COSTS, *(f"front_{cost}" for cost in COSTS)])
     facts = [comparison.metric, comparison.part, comparison.unit, comparison.better]
     for one in comparison.configurations:
-        estimate, contrast = one.estimate, against.get(id(one))
+        estimate, contrast = one.estimate, against.get(one)
         gain = contrast.gain if contrast else None
         differs = [gain.value, gain.low, gain.high, contrast.adjusted] if gain and contrast else [None] * 4
-        fronts = [int(any(one is other for other in comparison.fronts.get(cost, []))) for cost in COSTS]
+        fronts = [int(one in comparison.fronts.get(cost, [])) for cost in COSTS]
         mean = [len(one.seeds), estimate.value, estimate.low, estimate.high, estimate.over, estimate.identities]
         costs = [one.cost.get(cost) for cost in COSTS]
         writer.writerow([*(one.point.get(axis) for axis in comparison.axes), *facts, *mean, *differs, *costs, *fronts])
@@ -33,14 +33,10 @@ def comma_separated(comparison: Comparison) -> str:
 
 def as_json(comparison: Comparison) -> str:
     """The whole comparison as JSON."""
-    number = {id(one): index for index, one in enumerate(comparison.configurations)}
+    number = {one: index for index, one in enumerate(comparison.configurations)}
     content = {
         "schema": SCHEMA_VERSION,
-        "title": comparison.title,
-        "metric": comparison.metric,
-        "unit": comparison.unit,
-        "better": comparison.better,
-        "part": comparison.part,
+        **{key: vars(comparison)[key] for key in ("title", "metric", "unit", "better", "part")},
         "part_words": sentences.part_phrase(comparison),
         "axes": list(comparison.axes),
         "by": list(comparison.by),
@@ -48,7 +44,7 @@ def as_json(comparison: Comparison) -> str:
         "contrasts": [_contrast(one, number, comparison) for one in comparison.contrasts],
         "family": sentences.family_sentence(comparison),
         "generalises": sentences.scope_sentence(comparison),
-        "fronts": {cost: [number[id(one)] for one in found] for cost, found in comparison.fronts.items()},
+        "fronts": {cost: [number[one] for one in found] for cost, found in comparison.fronts.items()},
         "notes": sentences.caveats(comparison),
         "left_out": [{"run": run.name, "state": run.state, "why": run.why} for run in comparison.left_out],
         "openings": [dict(one) for one in comparison.openings],
@@ -71,10 +67,10 @@ def _configuration(one: Configuration) -> dict[str, object]:
     }
 
 
-def _contrast(one: Contrast, number: dict[int, int], comparison: Comparison) -> dict[str, object]:
+def _contrast(one: Contrast, number: dict[Configuration, int], comparison: Comparison) -> dict[str, object]:
     return {
-        "better": number[id(one.left)],
-        "worse": number[id(one.right)],
+        "better": number[one.left],
+        "worse": number[one.right],
         "seeds": list(one.seeds),
         "gain": _estimate(one.gain) if one.gain else None,
         "p_adjusted": one.adjusted,

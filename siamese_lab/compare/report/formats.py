@@ -9,6 +9,7 @@ from rich.text import Text
 
 from siamese_lab.compare.analysis.comparison import COSTS, Comparison
 from siamese_lab.compare.report import numbers, sentences
+from siamese_lab.core.text import format_value
 
 MOST = 20  # sentences that a terminal is given; the page has all
 
@@ -25,19 +26,17 @@ ESCAPES = {
 def print_table(comparison: Comparison, console: Console) -> None:
     """Prints the table, the sentences, and what has to be borne in mind."""
     console.print(Text(sentences.heading(comparison), style="bold"))
-    laid_out = _table(comparison, list(_short(comparison).values()))
-    if console.is_terminal:
-        for kept in range(len(_short(comparison)) - 1, -1, -1):  # costs give way to the width; the page has them
-            if _width(laid_out) > console.width:
-                laid_out = _table(comparison, list(_short(comparison).values())[:kept])
-    Console(width=max(_width(laid_out), console.width), file=console.file, force_terminal=console.is_terminal).print(
-        laid_out
-    )
+    costs = list(_cost_headings(comparison).values())
+    table = _table(comparison, costs)
+    while console.is_terminal and costs and _width(table) > console.width:  # the page has the costs that give way
+        table = _table(comparison, costs := costs[:-1])
+    wide = Console(width=max(_width(table), console.width), file=console.file, force_terminal=console.is_terminal)
+    wide.print(table)
     said = [sentences.contrast_sentence(one, comparison) for one in comparison.contrasts]
     if said:
         console.print()
-        for line in filter(None, [sentences.summary_sentence(comparison)]):
-            console.print(Text(line, style="bold"))
+        if summary := sentences.summary_sentence(comparison):
+            console.print(Text(summary, style="bold"))
         for words in said[:MOST]:
             console.print(Text(f"- {words}"))
         if len(said) > MOST:
@@ -61,12 +60,8 @@ def markdown(comparison: Comparison) -> str:
     lines.append("|" + "|".join(" ---: " if right else " --- " for _, right in headings) + "|")
     lines += [_md_row(row) for row in _rows(comparison)]
     if comparison.contrasts:
-        lines += [
-            "",
-            *(f"- {_md(sentences.contrast_sentence(one, comparison))}" for one in comparison.contrasts),
-            "",
-            _md(sentences.family_sentence(comparison)),
-        ]
+        lines += ["", *(f"- {_md(sentences.contrast_sentence(one, comparison))}" for one in comparison.contrasts)]
+        lines += ["", _md(sentences.family_sentence(comparison))]
     lines += ["", _md(sentences.scope_sentence(comparison))]
     for said in (sentences.cost_front_sentences(comparison), sentences.notes(comparison)):
         lines += [""] * bool(said) + [f"- {_md(line)}" for line in said]
@@ -94,56 +89,48 @@ def latex(comparison: Comparison) -> str:
         ]
         lines += ["", *_comments([sentences.contrast_sentence(one, comparison) for one in comparison.contrasts])]
         head = ["better", "worse", f"difference, {unit}", "95 % interval", "p (adjusted)"]
-        lines += _tabular(
-            "llrrr", head, rows, f"{sentences.family_sentence(comparison)} {sentences.scope_sentence(comparison)}"
-        )
+        caption = f"{sentences.family_sentence(comparison)} {sentences.scope_sentence(comparison)}"
+        lines += _tabular("llrrr", head, rows, caption)
     lines += _comments(sentences.notes(comparison))
     return "\n".join(lines) + "\n"
 
 
 def _table(comparison: Comparison, costs: Sequence[str]) -> Table:
-    made = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for heading, right in _headings(comparison, costs):
-        made.add_column(Text(heading), justify="right" if right else "left", no_wrap=True)
+        table.add_column(Text(heading), justify="right" if right else "left", no_wrap=True)
     for row in _rows(comparison, costs):
-        made.add_row(*(Text(text) for text in row))
-    return made
+        table.add_row(*(Text(text) for text in row))
+    return table
 
 
 def _width(table: Table) -> int:
-    """How many columns it takes uncut."""
     return Console(width=10_000).measure(table).maximum
 
 
 def _headings(comparison: Comparison, known: Sequence[str] = tuple(COSTS)) -> list[tuple[str, bool]]:
     """Headings, and whether the column is one of numbers."""
     axes = [(axis, False) for axis in comparison.axes] or [("configuration", False)]
-    costs = [(heading, True) for heading, cost in _short(comparison).items() if cost in known]
+    costs = [(heading, True) for heading, cost in _cost_headings(comparison).items() if cost in known]
     return [*axes, ("seeds", True), ("mean", True), ("95 % interval", True), *costs]
 
 
-def _short(comparison: Comparison) -> dict[str, str]:
+def _cost_headings(comparison: Comparison) -> dict[str, str]:
     """Costs by the heading of their column; only those in which the configurations differ, and always the seconds."""
-    names = {"seconds": "time", "parameters": "parameters", "multiply_adds": "multiply-adds"}
-    known = {cost: [one.cost.get(cost) for one in comparison.configurations] for cost in COSTS}
-    return {
-        names[cost]: cost for cost, found in known.items() if (len(set(found)) > 1 or cost == "seconds") and any(found)
-    }
+    known = {cost: {one.cost.get(cost) for one in comparison.configurations} for cost in COSTS}
+    shown = [cost for cost, found in known.items() if (len(found) > 1 or cost == "seconds") and any(found)]
+    return {numbers.COST_NAMES.get(cost, cost): cost for cost in shown}
 
 
 def _rows(comparison: Comparison, known: Sequence[str] = tuple(COSTS)) -> list[list[str]]:
-    made = []
-    shown = [cost for cost in _short(comparison).values() if cost in known]
+    rows, unit = [], comparison.unit
+    shown = [cost for cost in _cost_headings(comparison).values() if cost in known]
     for one in comparison.configurations:
         axes = [one.point.get(axis, "-") for axis in comparison.axes] or [comparison.title]
         costs = [numbers.cost_text(one.cost[cost], cost) if cost in one.cost else "" for cost in shown]
-        mean = [
-            str(len(one.seeds)),
-            numbers.mean_text(one, comparison.unit),
-            numbers.mean_interval(one, comparison.unit),
-        ]
-        made.append([*axes, *mean, *costs])
-    return made
+        mean = [str(len(one.seeds)), format_value(one.estimate.value, unit), numbers.mean_interval(one, unit)]
+        rows.append([*axes, *mean, *costs])
+    return rows
 
 
 def _md(text: str) -> str:

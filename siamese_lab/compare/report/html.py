@@ -53,10 +53,6 @@ def html_page(comparison: Comparison) -> str:
 
 
 def _counted(comparison: Comparison) -> str:
-    count = len(comparison.configurations)
-    compared = (
-        f"{numbers.counted(count, 'level')} of {', '.join(comparison.by)}"
-        if comparison.by
-        else numbers.counted(count, "configuration")
-    )
-    return f"{compared}, {numbers.counted(len(comparison.runs), 'run')}"
+    compared = numbers.counted(len(comparison.configurations), "level" if comparison.by else "configuration")
+    of = f" of {', '.join(comparison.by)}" if comparison.by else ""
+    return f"{compared}{of}, {numbers.counted(len(comparison.runs), 'run')}"

@@ -9,9 +9,9 @@ from siamese_lab.compare.analysis.contrasts import figure_value
 from siamese_lab.compare.report import numbers, sentences
 from siamese_lab.compare.selection.axes import all_numbers
 from siamese_lab.core.text import format_value
+from siamese_lab.statistics.estimates import Estimate
 
 WIDTH, MARGIN = 150, 6  # of a drawn interval, pixels; as in page.css
-COST_NAMES = {"seconds": "time", "multiply_adds": "multiply-adds"}  # the others as they are
 MANY = 18  # rows from which a table scrolls by itself
 
 
@@ -27,7 +27,7 @@ class Span:
     """
 
     low: float | None
-    middle: float
+    middle: float | None
     high: float | None
     zero: float | None
     firm: bool
@@ -95,19 +95,19 @@ def configuration_table(comparison: Comparison) -> PageTable:
         *(axes or [Heading("configuration")]),
         *(Heading(name, "n") for name in ("seeds", "mean", "95 % interval")),
         Heading("drawn", ends=(format_value(ends[0], unit), format_value(ends[1], unit))),
-        *(Heading(COST_NAMES.get(cost, cost), "n") for cost in costs),
+        *(Heading(numbers.COST_NAMES.get(cost, cost), "n") for cost in costs),
     ]
     rows = []
     for place, one in enumerate(found, 1):
-        low, middle, high = one.estimate.low, one.estimate.value, one.estimate.high
+        middle = one.estimate.value
         rows.append(
             [
                 number_cell(str(place), place),
                 *([_axis_cell(one.point.get(axis.text), axis.css) for axis in axes] or [Cell(comparison.title)]),
                 number_cell(str(len(one.seeds)), len(one.seeds)),
-                number_cell(numbers.mean_text(one, unit), middle),
-                number_cell(numbers.mean_interval(one, unit), low),
-                Cell("", repr(middle), span=_span(low, middle, high, ends)),
+                number_cell(format_value(middle, unit), middle),
+                number_cell(numbers.mean_interval(one, unit), one.estimate.low),
+                Cell("", repr(middle), span=_span(one.estimate, ends)),
                 *(_cost_cell(one, cost, comparison) for cost in costs),
             ]
         )
@@ -137,7 +137,7 @@ def difference_table(comparison: Comparison) -> PageTable:
             note = Cell(sentences.contrast_note(one), css="dim")
             rows.append([*names, unknown, unknown, Cell("", ""), unknown, unknown, unknown, note])
             continue
-        span = _span(gain.low, gain.value, gain.high, ends, zero=True, firm=one.shown)
+        span = _span(gain, ends, zero=True, firm=one.shown)
         rows.append(
             [
                 *names,
@@ -159,27 +159,25 @@ def run_table(comparison: Comparison) -> PageTable:
     for one in comparison.choices:
         for run in one.runs:
             figure, seconds = figure_value(run, comparison.metric, comparison.part), run.cost["seconds"]
-            shown = [
-                number_cell(format_value(figure, unit), figure),
-                number_cell(numbers.cost_text(seconds, "seconds"), seconds),
-            ]
-            rows.append([*_run_cells(run, one.name), *shown, Cell(run.state), Cell("", css="why")])
+            time = number_cell(numbers.cost_text(seconds, "seconds"), seconds)
+            value = number_cell(format_value(figure, unit), figure)
+            rows.append([*_run_cells(run, one.name), value, time, Cell(run.state), Cell("", css="why")])
     for run in comparison.left_out:
         point = " ".join(f"{key}={text}" for key, text in run.point.items())
         unknown = [number_cell("", None)] * 2
         rows.append([*_run_cells(run, point), *unknown, Cell(run.state), Cell(f"left out: {run.why}", css="why")])
-    headings = [
-        Heading("run"),
-        Heading("configuration"),
-        *(Heading(name, "n") for name in ("seed", comparison.metric, "time")),
-        Heading("state"),
-        Heading("note"),
-    ]
+    numeric = ("seed", comparison.metric, "time")
+    headings = [Heading(name) for name in ("run", "configuration", *numeric, "state", "note")]
+    headings[2:5] = [Heading(name, "n") for name in numeric]
     return PageTable("runs", headings, rows)
 
 
 def _run_cells(run: Run, configuration: str) -> list[Cell]:
-    return [Cell(run.name, mark="code"), Cell(configuration), number_cell(run.seed, _number(run.seed))]
+    try:
+        seed = float(run.seed)
+    except ValueError:
+        seed = None
+    return [Cell(run.name, mark="code"), Cell(configuration), number_cell(run.seed, seed)]
 
 
 def _axis_cell(content: str | None, css: str) -> Cell:
@@ -190,16 +188,8 @@ def _cost_cell(one: Configuration, cost: str, comparison: Comparison) -> Cell:
     """A cost, marked where the configuration is on its front."""
     if cost not in one.cost:
         return number_cell("", None)
-    best = any(one is other for other in comparison.fronts.get(cost, []))
-    text = numbers.cost_text(one.cost[cost], cost)
-    return Cell(text, repr(one.cost[cost]), "n", mark="front" if best else "")
-
-
-def _number(content: str) -> float | None:
-    try:
-        return float(content)
-    except ValueError:
-        return None
+    best = one in comparison.fronts.get(cost, [])
+    return Cell(numbers.cost_text(one.cost[cost], cost), repr(one.cost[cost]), "n", mark="front" if best else "")
 
 
 def _ends(values: Sequence[float | None]) -> tuple[float, float]:
@@ -208,25 +198,11 @@ def _ends(values: Sequence[float | None]) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _span(
-    low: float | None,
-    middle: float,
-    high: float | None,
-    ends: tuple[float, float],
-    *,
-    zero: bool = False,
-    firm: bool = True,
-) -> Span:
+def _span(estimate: Estimate, ends: tuple[float, float], *, zero: bool = False, firm: bool = True) -> Span:
     """An interval and its middle on a line from `ends[0]` to `ends[1]`."""
 
-    def pixels(one: float) -> float:
-        return MARGIN + (WIDTH - 2 * MARGIN) * (one - ends[0]) / (ends[1] - ends[0])
+    def pixels(one: float | None) -> float | None:
+        return None if one is None else MARGIN + (WIDTH - 2 * MARGIN) * (one - ends[0]) / (ends[1] - ends[0])
 
-    drawn = low is not None and high is not None
-    return Span(
-        pixels(low) if drawn and low is not None else None,
-        pixels(middle),
-        pixels(high) if drawn and high is not None else None,
-        pixels(0) if zero else None,
-        firm,
-    )
+    low, middle, high = map(pixels, (estimate.low, estimate.value, estimate.high))
+    return Span(low, middle, high, pixels(0) if zero else None, firm)

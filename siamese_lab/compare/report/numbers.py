@@ -6,10 +6,8 @@ from siamese_lab.compare.analysis.comparison import Configuration
 from siamese_lab.core.text import format_value
 from siamese_lab.statistics.estimates import Estimate
 
-
-def mean_text(one: Configuration, unit: str) -> str:
-    """A configuration's mean as text."""
-    return format_value(one.estimate.value, unit)
+COST_NAMES = {"seconds": "time", "multiply_adds": "multiply-adds"}
+"""Short names of costs, for headings; the others are called as their key is."""
 
 
 def mean_interval(one: Configuration, unit: str) -> str:
@@ -22,13 +20,8 @@ def mean_interval(one: Configuration, unit: str) -> str:
     return f"{format_value(low, unit)} to {format_value(high, unit)}"
 
 
-def interval_text(gain: Estimate, unit: str) -> str:
-    """ "95 % interval 0.9 to 3.2"; says so where there is none."""
-    return f"95 % interval {interval_ends(gain, unit)}" if gain.low is not None else "no interval"
-
-
 def interval_ends(gain: Estimate, unit: str) -> str:
-    """ "0.9 to 3.2"; says so where there is no interval."""
+    """The ends of a difference's interval, "0.9 to 3.2", or "no interval"."""
     if gain.low is None or gain.high is None:
         return "no interval"
     return f"{difference_text(gain.low, gain, unit)} to {difference_text(gain.high, gain, unit)}"
@@ -75,5 +68,5 @@ def cost_text(value: float, cost: str) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """ "one seed", "3 seeds"."""
+    """A number with its noun: "one seed", "3 seeds"."""
     return f"one {noun}" if number == 1 else f"{number:,} {noun}s"

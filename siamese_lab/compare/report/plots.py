@@ -23,26 +23,24 @@ def comparison_plots(comparison: Comparison) -> tuple[list[ReportPlot], list[str
     numbers = [axis for axis in axes if all_numbers(axis_values(runs, axis)) and len(axis_values(runs, axis)) > 1]
     words = [axis for axis in axes if axis not in numbers]
     couples = [pair for some in (words, numbers) for pair in combinations(some, 2)]
-    tasks: list[Callable[[], ReportPlot | None]] = []
-    for number, axis in enumerate(numbers[:MOST_AXES]):
-        tasks.append(partial(axis_plot, comparison, runs, axes, axis, f"along{number}"))
-    for number, pair in enumerate(couples[:MOST_MAPS]):
-        tasks.append(partial(heat_map, comparison, runs, axes, pair, f"heat{number}"))
-    tasks.append(partial(det_curves, comparison))
-    tasks += [partial(cost_plot, comparison, cost) for cost in comparison.fronts]
-    made: list[ReportPlot] = []
+    tasks: list[Callable[[], ReportPlot | None]] = [
+        *(partial(axis_plot, comparison, runs, axes, axis, f"along{i}") for i, axis in enumerate(numbers[:MOST_AXES])),
+        *(partial(heat_map, comparison, runs, axes, pair, f"heat{i}") for i, pair in enumerate(couples[:MOST_MAPS])),
+        partial(det_curves, comparison),
+        *(partial(cost_plot, comparison, cost) for cost in comparison.fronts),
+    ]
+    plots: list[ReportPlot] = []
     lacking: list[str] = []
     with warnings.catch_warnings():
         # the page's fonts draw the texts, matplotlib's only measure them
         warnings.filterwarnings("ignore", "Glyph .* missing")
         for task in tasks:
             try:
-                drawn = task()
+                if (plot := task()) is not None:
+                    plots.append(plot)
             except LabError as error:
                 lacking.append(f"not drawn: {error}")
-            else:
-                made.extend([drawn] if drawn else [])
     more = [*numbers[MOST_AXES:], *(" x ".join(pair) for pair in couples[MOST_MAPS:])]
     if more:
         lacking.append(f"not drawn, since there are so many axes: {', '.join(more)}")
-    return made, lacking
+    return plots, lacking

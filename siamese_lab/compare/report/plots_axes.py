@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from siamese_lab.compare.analysis import marginal
 from siamese_lab.compare.analysis.comparison import Comparison, Configuration, Run
 from siamese_lab.compare.analysis.contrasts import goodness
-from siamese_lab.compare.report import numbers
 from siamese_lab.compare.report.svg import (
     COLOURS,
     ReportPlot,
@@ -39,11 +38,8 @@ def axis_plot(comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], 
     Where the other axes have no setting in common, as in a search, every configuration is a dot.
     """
     owner = axis.rpartition(".")[0]
-    words = [
-        other
-        for other in axes
-        if other != axis and not all_numbers(axis_values(runs, other)) and len(axis_values(runs, other)) <= MOST
-    ]
+    others = {other: axis_values(runs, other) for other in axes if other != axis}
+    words = [other for other, values in others.items() if not all_numbers(values) and len(values) <= MOST]
     group = owner if owner in words else next(iter(words), None)
     figure, plot = plot_axes()
     values = [float(text) for text in axis_values(runs, axis)]
@@ -55,9 +51,8 @@ def axis_plot(comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], 
         caption = "Every configuration is a dot: they have no setting of the other axes in common to be averaged over."
     else:
         (found, notes), draw = means, _line
-        caption = (
-            f"Mean over seeds; bands are the 95 % intervals of the means, not of their differences. {_sentence(notes)}"
-        )
+        about = "Mean over seeds; bands are the 95 % intervals of the means, not of their differences."
+        caption = f"{about} {_sentence(notes)}"
         plot.set_xticks(values if len(values) <= MOST_TICKS else values[:: len(values) // MOST_TICKS + 1])
         few_ticks(plot.xaxis)
     for number, level in enumerate(axis_values(runs, group) if group else [""]):
@@ -75,14 +70,11 @@ def _means(
     comparison: Comparison, runs: Sequence[Run], axes: Sequence[str], by: Sequence[str]
 ) -> tuple[list[Configuration], list[str]] | None:
     """Matched means and notes; None where a line would join what differs in more than these axes."""
-    if any(
-        marginal.is_confounded(other, by, runs) and all_numbers(axis_values(runs, other))
-        for other in axes
-        if other not in by
-    ):
+    others = [axis for axis in axes if axis not in by and all_numbers(axis_values(runs, axis))]
+    if any(marginal.is_confounded(axis, by, runs) for axis in others):
         return None
     try:
-        return marginal.marginal(runs, by, axes, comparison.metric, comparison.part)
+        return marginal.marginal_means(runs, by, axes, comparison.metric, comparison.part)
     except LabError:
         return None
 
@@ -92,43 +84,26 @@ def _line(plot: "Axes", found: Sequence[Configuration], axis: str, label: str, n
     colour, dashes = COLOURS.series[number], DASHES[number]
     points = sorted((one for one in found if axis in one.point), key=lambda one: float(one.point[axis]))
     if found and not points:
-        estimate = found[0].estimate
-        plot.axhline(
-            scale * estimate.value,
-            linewidth=1.3,
-            label=f"{label}, which has no {axis.rpartition('.')[2]}",
-            color=colour,
-            linestyle=dashes,
-        )
+        estimate, label = found[0].estimate, f"{label}, which has no {axis.rpartition('.')[2]}"
+        plot.axhline(scale * estimate.value, linewidth=1.3, label=label, color=colour, linestyle=dashes)
         if estimate.low is not None and estimate.high is not None:
             plot.axhspan(scale * estimate.low, scale * estimate.high, color=colour, alpha=0.08, linewidth=0)
         return
     x, y = [float(one.point[axis]) for one in points], [scale * one.estimate.value for one in points]
-    intervals = [(one.estimate.low, one.estimate.high) for one in points]
-    ends = [(scale * low, scale * high) for low, high in intervals if low is not None and high is not None]
-    if len(ends) == len(points):
-        plot.fill_between(
-            x, [low for low, _ in ends], [high for _, high in ends], color=colour, alpha=0.14, linewidth=0
-        )
-    plot.plot(
-        x,
-        y,
-        linewidth=LINE,
-        marker=MARKERS[number],
-        markersize=6,
-        markeredgecolor=COLOURS.paper,
-        label=label,
-        color=colour,
-        linestyle=dashes,
-    )
+    lows = [scale * one.estimate.low for one in points if one.estimate.low is not None]
+    highs = [scale * one.estimate.high for one in points if one.estimate.high is not None]
+    if len(lows) == len(highs) == len(points):
+        plot.fill_between(x, lows, highs, color=colour, alpha=0.14, linewidth=0)
+    (line,) = plot.plot(x, y, label=label, color=colour, linewidth=LINE, linestyle=dashes)
+    line.set(marker=MARKERS[number], markersize=6, markeredgecolor=COLOURS.paper)
 
 
 def _dots(plot: "Axes", found: Sequence[Configuration], axis: str, label: str, number: int, scale: float) -> None:
     points = [one for one in found if axis in one.point]
     x, y = [float(one.point[axis]) for one in points], [scale * one.estimate.value for one in points]
     if points:
-        style = {"color": COLOURS.series[number], "marker": MARKERS[number], "markeredgecolor": COLOURS.paper}
-        plot.plot(x, y, linestyle="none", markersize=6, label=label, **style)  # type: ignore[arg-type]
+        (dots,) = plot.plot(x, y, label=label, color=COLOURS.series[number], linestyle="none")
+        dots.set(marker=MARKERS[number], markersize=6, markeredgecolor=COLOURS.paper)
 
 
 def heat_map(
@@ -142,7 +117,7 @@ def heat_map(
     down, across = axis_values(runs, pair[0]), axis_values(runs, pair[1])
     if max(len(down), len(across)) > MOST_CELLS:
         raise LabError(f"{pair[0]} x {pair[1]} has more than {MOST_CELLS} values a side: not drawn as a map")
-    found, notes = marginal.marginal(runs, list(pair), axes, comparison.metric, comparison.part)
+    found, notes = marginal.marginal_means(runs, list(pair), axes, comparison.metric, comparison.part)
     cells = {(one.point.get(pair[0]), one.point.get(pair[1])): one for one in found}
     worst, best = (f([goodness(one.estimate.value, comparison.better) for one in found]) for f in (max, min))
     figure, plot = plot_axes(max(4.2, 1.6 + 1.15 * len(across)), max(2.2, 1.1 + 0.55 * len(down)))
@@ -156,16 +131,8 @@ def heat_map(
             share = (worst - goodness(cell.estimate.value, comparison.better)) / (worst - best) if worst > best else 1.0
             ink = "#ffffff" if share > 0.45 else "#1a1a1a"
             plot.add_patch(_cell(column, row, _shade(share), cell is found[0]))
-            plot.text(
-                column,
-                row - 0.1,
-                numbers.mean_text(cell, comparison.unit),
-                color=ink,
-                fontsize=9.5,
-                ha="center",
-                va="center",
-            )
-            half = _half(cell, comparison.unit)
+            mean, half = format_value(cell.estimate.value, comparison.unit), _half_width(cell, comparison.unit)
+            plot.text(column, row - 0.1, mean, color=ink, fontsize=9.5, ha="center", va="center")
             plot.text(column, row + 0.22, half, color=ink, fontsize=7, ha="center", va="center")
     plot.set(xlim=(-0.52, len(across) - 0.48), ylim=(len(down) - 0.48, -0.52))
     plot.set_xticks(range(len(across)), [plain_text(text, 20) for text in across])
@@ -183,14 +150,14 @@ def _sentence(notes: Sequence[str]) -> str:
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
-def _half(one: Configuration, unit: str) -> str:
+def _half_width(one: Configuration, unit: str) -> str:
     if one.estimate.low is None or one.estimate.high is None:
         return ""
     return f"± {format_value((one.estimate.high - one.estimate.low) / 2, unit).removesuffix(' %')}"
 
 
 def _shade(share: float) -> tuple[float, float, float]:
-    """From a light to a dark blue."""
+    """A blue from light (0) to dark (1)."""
     ends = (0.87, 0.92, 0.97), (0.03, 0.27, 0.53)
     return tuple(a + (b - a) * share for a, b in zip(*ends, strict=True))  # type: ignore[return-value]
 

@@ -21,8 +21,8 @@ def det_curves(comparison: Comparison) -> ReportPlot | None:
         LabError: if the runs keep no curves.
     """
     protocol = comparison.metric.partition("/")[0]
-    chosen = _chosen(comparison)
-    some = [(one, found) for one, found in ((one, _curves(one, comparison.part, protocol)) for one in chosen) if found]
+    chosen = ((one, _curves(one, comparison.part, protocol)) for one in _chosen(comparison))
+    some = [(one, curves) for one, curves in chosen if curves]
     if not some:
         return None
     least = max(1e-4, 1 / min(curve.different_total for _, found in some for curve in found))
@@ -48,8 +48,8 @@ def det_curves(comparison: Comparison) -> ReportPlot | None:
     rest = len(comparison.configurations) - len(some)
     more = f" The best, and the best of each level of the axes; {rest} more are not drawn." if rest else ""
     caption = (
-        f"Detection error trade-off on normal-deviate axes: lower left is better. Mean over runs; the band "
-        f"spans the runs.{more}"
+        "Detection error trade-off on normal-deviate axes: lower left is better. Mean over runs; the band spans the "
+        f"runs.{more}"
     )
     return ReportPlot("DET curves", svg_element(figure, "det", "detection error trade-off"), caption)
 
@@ -66,19 +66,15 @@ def _chosen(comparison: Comparison) -> list[Configuration]:
 
 
 def _curves(one: Configuration, part: Part, protocol: str) -> list[Curve]:
-    """Those of its runs.
-
-    Raises:
-        LabError: if verification was evaluated and a run does not have them.
-    """
-    made = []
+    """Those of its runs; an error where verification was evaluated and a run does not have them."""
+    curves = []
     for run in one.runs:
         try:
-            made.append(read_curves(curves_file(run.path, part), protocol))
+            curves.append(read_curves(curves_file(run.path, part), protocol))
         except LabError as error:
             if protocol == "verification":
                 raise LabError(f"no DET curves: {error}") from error
-    return [curve for curve in made if curve is not None]
+    return [curve for curve in curves if curve is not None]
 
 
 def _ticks(low: float, high: float) -> list[float]:

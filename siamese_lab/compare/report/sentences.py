@@ -1,6 +1,5 @@
 """Says the result of a comparison in sentences, which every format prints."""
 
-from collections.abc import Sequence
 from math import comb
 
 from siamese_lab.compare.analysis.comparison import COSTS, LEVEL, Comparison, Configuration, Contrast
@@ -9,10 +8,10 @@ from siamese_lab.compare.report.numbers import (
     counted,
     difference_text,
     difference_unit,
-    interval_text,
+    interval_ends,
     p_text,
 )
-from siamese_lab.core.text import format_value, printable
+from siamese_lab.core.text import first_few, format_value, printable
 from siamese_lab.statistics.estimates import Estimate, Unusable
 
 GENERALISES = {
@@ -32,12 +31,13 @@ NO_COMMON_SEED = "no seed in common: run both with the same seeds"
 
 def contrast_sentence(contrast: Contrast, comparison: Comparison) -> str:
     """One sentence of a difference."""
-    left, right, both = _names(contrast.left, contrast.right)
+    left, right, both = _distinguishing_names(contrast.left, contrast.right)
     gain, unit = contrast.gain, comparison.unit
     if gain is None:
         return f"nothing can be said of {left} and {right}{both.rstrip(',')}: {NO_COMMON_SEED}"
     aside = _aside(contrast, gain)
-    size = f"{difference_text(gain.value, gain, unit)} {difference_unit(unit)}, {interval_text(gain, unit)}{aside}"
+    interval = ("95 % interval " if gain.low is not None else "") + interval_ends(gain, unit)
+    size = f"{difference_text(gain.value, gain, unit)} {difference_unit(unit)}, {interval}{aside}"
     if contrast.shown:
         return f"{left} is better than {right}{both} by {size}"
     if gain.p is None:
@@ -123,11 +123,8 @@ def part_phrase(comparison: Comparison) -> str:
 
 def opening_sentences(comparison: Comparison) -> list[str]:
     """When the test part was opened, by which command."""
-    made = []
-    for one in comparison.openings:
-        runs = counted(len(one.get("runs", [])), "run")
-        made.append(printable(f"test part opened {one.get('at')} for {runs}: {one.get('command')}"))
-    return made
+    opened = [(one, counted(len(one.get("runs", [])), "run")) for one in comparison.openings]
+    return [printable(f"test part opened {one.get('at')} for {runs}: {one.get('command')}") for one, runs in opened]
 
 
 def family_sentence(comparison: Comparison) -> str:
@@ -135,15 +132,13 @@ def family_sentence(comparison: Comparison) -> str:
     count = len(comparison.contrasts)
     if not count:
         return ""
-    which = (
-        f"each of the others with the best, {comparison.configurations[0].name}"
-        if comparison.against_best
-        else "every pair"
-    )
     if count == 1:
         return "One difference, paired by seed and identity: nothing to correct for. The interval is its 95 % interval."
     pairs = comb(len(comparison.configurations), 2)
-    seen = ", since the best was seen in these very runs" if comparison.against_best else ""
+    which, seen = "every pair", ""
+    if comparison.against_best:
+        which = f"each of the others with the best, {comparison.configurations[0].name}"
+        seen = ", since the best was seen in these very runs"
     return (
         f"{count} differences, {which}, paired by seed and identity. P values and intervals are adjusted for all "
         f"{pairs} pairs{seen}: with 95 % all intervals hold at once. Better means an adjusted p value below {LEVEL:g}."
@@ -155,85 +150,63 @@ def scope_sentence(comparison: Comparison) -> str:
     kinds = {c.gain.over: c.gain for c in comparison.contrasts if c.gain} or {
         c.estimate.over: c.estimate for c in comparison.configurations
     }
-    said = []
+    scopes = []
     for over, one in kinds.items():
-        of_what = []
-        if "seeds" in over:
-            of_what.append(counted(one.seeds, "seed"))
-        if "identities" in over:
-            of_what.append(f"{one.identities:,} identities")
-        said.append(GENERALISES[over] + (f" (from {' and '.join(of_what)})" if of_what else ""))
-    return f"Intervals speak of {'; some of '.join(said)}."
+        sources = [counted(one.seeds, "seed")] if "seeds" in over else []
+        sources += [f"{one.identities:,} identities"] if "identities" in over else []
+        scopes.append(GENERALISES[over] + (f" (from {' and '.join(sources)})" if sources else ""))
+    return f"Intervals speak of {'; some of '.join(scopes)}."
 
 
 def summary_sentence(comparison: Comparison) -> str:
     """Of many configurations, how many can be told from the best."""
-    found = comparison.contrasts
     if not comparison.against_best:
         return ""
-    equal = sum(not one.shown for one in found)
-    best = comparison.configurations[0].name
+    others, best = len(comparison.contrasts), comparison.configurations[0].name
+    equal = sum(not one.shown for one in comparison.contrasts)
     if equal == 0:
-        return f"{best} is better than all of the {len(found)} others"
-    return f"{equal} of the {len(found)} others cannot be told from the best, {best}"
+        return f"{best} is better than all of the {others} others"
+    return f"{equal} of the {others} others cannot be told from the best, {best}"
 
 
 def cost_front_sentences(comparison: Comparison) -> list[str]:
-    """Who is on the front of figure and cost, for each cost."""
-    made = []
-    for cost, found in comparison.fronts.items():
-        one = found[0]
-        if len(comparison.configurations) == 1 or len({other.cost[cost] for other in comparison.configurations}) == 1:
+    """Which configurations are on the front of figure and cost, for each cost."""
+    lines = []
+    for cost, front in comparison.fronts.items():
+        if len({one.cost[cost] for one in comparison.configurations}) == 1:
             continue
-        if len(found) == 1:
-            made.append(
-                f"{COSTS[cost]}: {one.name} is at once the best and the cheapest ({cost_text(one.cost[cost], cost)})"
-            )
+        texts = [cost_text(one.cost[cost], cost) for one in front]
+        if len(front) == 1:
+            lines.append(f"{COSTS[cost]}: {front[0].name} is at once the best and the cheapest ({texts[0]})")
             continue
-        names = ", ".join(
-            f"{c.name} ({cost_text(c.cost[cost], cost)}, {format_value(c.estimate.value, comparison.unit)})"
-            for c in found[:6]
-        )
+        values = [format_value(one.estimate.value, comparison.unit) for one in front]
+        names = [f"{one.name} ({text}, {value})" for one, text, value in zip(front, texts, values, strict=True)]
         chance = " (as they ran: small differences in time are chance)" if cost == "seconds" else ""
-        made.append(
-            f"{COSTS[cost]}{chance}: worth their cost are "
-            f"{names}{f' and {len(found) - 6} more' if len(found) > 6 else ''}"
-        )
-    return made
+        lines.append(f"{COSTS[cost]}{chance}: worth their cost are {first_few(names, 6)}")
+    return lines
 
 
 def caveats(comparison: Comparison) -> list[str]:
     """What a reader has to bear in mind."""
-    said = []
-    if comparison.part == "val":
-        said.append(
-            "validation figures at the epoch that validation chose flatter every configuration a little; the test "
-            "part does not"
-        )
-    return [*said, *comparison.notes]
+    if comparison.part == "test":
+        return list(comparison.notes)
+    flattered = "validation figures at the epoch that validation chose flatter every configuration a little"
+    return [f"{flattered}; the test part does not", *comparison.notes]
 
 
 def notes(comparison: Comparison) -> list[str]:
     """Openings of the test part, caveats, and the runs that are left out."""
-    left_out = [f"left out: {line}" for line in left_out_sentences(comparison)]
-    return [*opening_sentences(comparison), *caveats(comparison), *left_out]
-
-
-def left_out_sentences(comparison: Comparison) -> list[str]:
-    """The runs that do not count: how many of each state and reason, and which."""
-    groups: dict[tuple[str, str], list[str]] = {}
+    left_out: dict[str, list[str]] = {}  # by the reason
     for run in comparison.left_out:
-        groups.setdefault((run.state, run.why), []).append(run.name)
-    made = []
-    for (state, why), names in groups.items():
-        some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        made.append(f"{some}: {state}, {why}" if state not in ("ok", "broken") else f"{some}: {why}")
-    return made
+        why = run.why if run.state in ("ok", "broken") else f"{run.state}, {run.why}"
+        left_out.setdefault(why, []).append(run.name)
+    lines = [f"left out: {first_few(names, 3)}: {why}" for why, names in left_out.items()]
+    return [*opening_sentences(comparison), *caveats(comparison), *lines]
 
 
-def _names(left: Configuration, right: Configuration) -> tuple[str, str, str]:
+def _distinguishing_names(left: Configuration, right: Configuration) -> tuple[str, str, str]:
     """Both by the axes in which they differ, and ", both with" the others."""
-    keys: Sequence[str] = list(dict.fromkeys([*left.point, *right.point]))
+    keys = list(dict.fromkeys([*left.point, *right.point]))
     differ = [key for key in keys if left.point.get(key) != right.point.get(key)]
     texts = [" ".join(f"{key}={one.point[key]}" for key in differ if key in one.point) for one in (left, right)]
     if not all(texts):

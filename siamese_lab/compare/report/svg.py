@@ -50,7 +50,7 @@ def plot_axes(width: float = 6.2, height: float = 3.9) -> tuple["Figure", "Axes"
 
 
 def name_axes(axes: "Axes", x: str, y: str) -> None:
-    """Names the axes."""
+    """Labels the axes."""
     axes.set_xlabel(plain_text(x), fontsize=LABEL)
     axes.set_ylabel(plain_text(y), fontsize=LABEL)
 
@@ -59,20 +59,10 @@ def legend_above(axes: "Axes", columns: int = 2) -> None:
     """The legend, above the axes where it hides nothing."""
     handles, names = axes.get_legend_handles_labels()
     if handles:
-        made = axes.legend(
-            handles,
-            [plain_text(name) for name in names],
-            loc="lower left",
-            bbox_to_anchor=(0, 1.0),
-            ncols=columns,
-            frameon=False,
-            fontsize=SMALL + 0.5,
-            labelcolor=COLOURS.ink,
-            handlelength=2.6,
-            columnspacing=1.4,
-            borderaxespad=0.2,
-        )
-        made.set_in_layout(True)
+        look = {"frameon": False, "fontsize": SMALL + 0.5, "labelcolor": COLOURS.ink, "handlelength": 2.6}
+        place = {"ncols": columns, "bbox_to_anchor": (0, 1.0), "borderaxespad": 0.2, "columnspacing": 1.4}
+        texts = [plain_text(name) for name in names]
+        axes.legend(handles, texts, loc="lower left", **look, **place).set_in_layout(True)
 
 
 def few_ticks(axis: "Axis") -> None:
@@ -108,9 +98,7 @@ def svg_element(figure: "Figure", name: str, described: str, titles: dict[str, s
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "svg.id": None}):
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = file.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
     for gid, words in (titles or {}).items():
         text = text.replace(f'<g id="{gid}">', f'<g id="{gid}"><title>{escape(words)}</title>')
     text = re.sub(r'\bid="', f'id="{name}-', text)

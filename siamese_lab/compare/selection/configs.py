@@ -1,5 +1,6 @@
 """Reads the resolved configs of many runs: as text, and every section of yaml once."""
 
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,24 +13,22 @@ from siamese_lab.core.text import printable
 LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader  # the first is 10 times as fast
 
 
-def read_config(path: Path) -> dict[str, str]:
+def read_flat_config(path: Path) -> dict[str, str]:
     """All of a resolved config as {key with dots: value as text}.
 
     Raises:
         LabError: if it is missing or no yaml that siamese-lab writes.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        made: dict[str, str] = {}
-        for section in _sections(text):
-            made |= _flat(section)
+        # cut before each key of the top level: lines of a value are indented, or begin with "- " or a comment
+        sections = re.split(r"\n(?=[^ \-#\n])", path.read_text(encoding="utf-8"))
+        return {key: text for section in sections for key, text in _flat(section).items()}
     except FileNotFoundError as error:
         raise LabError(f"{path} is missing") from error
     except OSError as error:
         raise LabError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise LabError(f"{path} is no config of a run: {' '.join(str(error).split())[:200]}") from error
-    return made
 
 
 def value_text(value: object) -> str:
@@ -43,16 +42,6 @@ def value_text(value: object) -> str:
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}: {value_text(one)}" for key, one in value.items()) + "}"
     return printable(value)
-
-
-def _sections(text: str) -> list[str]:
-    """The text cut before each key of the top level. Lines of a value are indented, or begin with "- " or a comment."""
-    sections: list[list[str]] = []
-    for line in text.splitlines(keepends=True):
-        if not sections or line[0] not in " -#\n":
-            sections.append([])
-        sections[-1].append(line)
-    return ["".join(lines) for lines in sections]
 
 
 @lru_cache(maxsize=4096)

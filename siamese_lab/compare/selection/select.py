@@ -61,31 +61,27 @@ def select_runs(names: Sequence[str], force: bool = False) -> Selection:
     axes: dict[str, list[str]] = {}
     studies = []
     for name in names:
-        folder = _study(name)
+        folder = _study_folder(name)
         if folder is None:
-            some = [_read(_found(name), None, force)]
-        elif is_study(folder):
+            run = _read_run(_find_run(name), None, force)
+            if run.path.resolve() in found:
+                notes.append(f"the run {run.name} is named twice and counts once")
+            found.setdefault(run.path.resolve(), run)
+            continue
+        studies.append(folder)
+        if is_study(folder):
             study = read_study(str(folder))
-            some = _of_study(folder, _harmless(study), force)
+            some = _study_runs(folder, study, force)
             axes = {printable(key): [] for key in {key: None for job in study.jobs for key in job.point} | study.axes}
         else:
-            some = [_read(RunFolder(path), None, force) for path in run_folders(folder)]
-        if folder is not None:
-            studies.append(folder)
+            some = [_read_run(RunFolder(path), None, force) for path in run_folders(folder)]
         for run in some:
-            key = run.path.resolve()
-            if key in found and folder is None:
-                notes.append(f"the run {run.name} is named twice and counts once")
-            found.setdefault(key, run)
-    lone = len(names) == 1 and studies
+            found.setdefault(run.path.resolve(), run)
+    runs = list(found.values())
+    if len(names) == 1 and studies:
+        return Selection(printable(studies[0].name), studies[0], runs, axes, notes)
     shown = names if len(names) <= 3 else [*names[:3], f"{len(names) - 3} more"]
-    return Selection(
-        printable(studies[0].name if lone else ", ".join(shown)),
-        studies[0] if lone else None,
-        list(found.values()),
-        axes if lone else {},
-        notes,
-    )
+    return Selection(printable(", ".join(shown)), None, runs, {}, notes)
 
 
 def with_influences(run: Run, metric: str, part: Part) -> Run:
@@ -99,10 +95,10 @@ def with_influences(run: Run, metric: str, part: Part) -> Run:
 
 def reread(run: Run) -> Run:
     """The run as its files tell it now, after its test figures have been computed."""
-    return replace(_read(RunFolder(run.path), None, True), point=run.point, seed=run.seed)
+    return replace(_read_run(RunFolder(run.path), None, True), point=run.point, seed=run.seed)
 
 
-def _study(name: str) -> Path | None:
+def _study_folder(name: str) -> Path | None:
     """The folder of a study, or of runs that no study planned, such as `single`; None where the name is none."""
     for folder in (Path(name), outputs() / name) if name else ():
         try:
@@ -113,70 +109,55 @@ def _study(name: str) -> Path | None:
     return None
 
 
-def _found(name: str) -> RunFolder:
-    """The run of a name that is no study's.
-
-    Raises:
-        LabError: if there is none.
-    """
+def _find_run(name: str) -> RunFolder:
+    """The run of a name that is no study's; where there is none, the error also names the nearest study."""
     try:
         return find_run(name)
     except LabError as error:
-        studies = sorted({path.parent.name for path in all_run_folders()})
-        hint = nearest(name, studies)
+        hint = nearest(name, {path.parent.name for path in all_run_folders()})
         raise LabError(f"no study {name}{hint}; and {error}" if hint else str(error)) from error
 
 
-def _of_study(folder: Path, study: Study, force: bool) -> list[Run]:
-    made = []
+def _study_runs(folder: Path, study: Study, force: bool) -> list[Run]:
+    """The runs of a study's jobs; then those that it replaced, and others in its folder, with the reason."""
+    runs = []
     for job in study.jobs:
+        point = {printable(key): printable(value) for key, value in job.point.items()}  # whoever wrote the file
         run = RunFolder(folder / job.run_id)
-        made.append(_read(run, job.point, force) if run.path.exists() else _never(folder, run, job.point))
+        runs.append(_read_run(run, point, force) if run.path.exists() else _run_without_folder(folder, run, point))
     for old in study.superseded:
         why = f"superseded by {old.by}: {', '.join(old.changes) or 'the same words mean another config now'}"
-        made.append(Run(folder / old.run_id, "superseded", printable(why)))
-    known = {run.path.name for run in made}
-    for path in run_folders(folder):
-        if path.name not in known:
-            made.append(Run(path, "unplanned", "it lies in the study's folder, but the study did not ask for it"))
-    return made
+        runs.append(Run(folder / old.run_id, "superseded", printable(why)))
+    known = {run.path.name for run in runs}
+    why = "it lies in the study's folder, but the study did not ask for it"
+    return [*runs, *(Run(path, "unplanned", why) for path in run_folders(folder) if path.name not in known)]
 
 
-def _harmless(study: Study) -> Study:
-    """The study with keys and values that can do a terminal no harm, whoever wrote its file."""
-    jobs = [
-        replace(job, point={printable(key): printable(value) for key, value in job.point.items()}) for job in study.jobs
-    ]
-    return replace(study, jobs=jobs)
-
-
-def _never(folder: Path, run: RunFolder, point: Mapping[str, str]) -> Run:
-    """A job without a run folder."""
+def _run_without_folder(folder: Path, run: RunFolder, point: Mapping[str, str]) -> Run:
     attempts: list[AttemptRecord] = []
     with suppress(LabError):  # no attempt, or its file is broken
         attempts = read_attempts(attempts_file(folder, run.run_id))
     state, reason = (str(attempts[-1].get("state")), attempts[-1].get("reason")) if attempts else ("queued", None)
-    return Run(
-        run.path,
-        printable(state),
-        printable(reason or "not begun"),
-        point={k: v for k, v in point.items() if k != SEED},
-    )
+    return Run(run.path, printable(state), printable(reason or "not begun"), point=_without_seed(point))
 
 
-def _read(folder: RunFolder, point: Mapping[str, str] | None, force: bool) -> Run:
+def _without_seed(point: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in point.items() if key != SEED}
+
+
+def _read_run(folder: RunFolder, point: Mapping[str, str] | None, force: bool) -> Run:
     path = folder.path
     try:
         if not folder.exists():
             return Run(path, "broken", "half written: there is no run.json", point=dict(point or {}))
         info = folder.info()
         state = folder.state() if info["state"] == "running" else str(info["state"])
-        values = configs.read_config(path / "config.yaml")
+        values = configs.read_flat_config(path / "config.yaml")
         run = Run(
             path,
             state,
             seed=(point or {}).get(SEED, values.get(SEED, "")),
-            point={key: value for key, value in point.items() if key != SEED} if point is not None else {},
+            point=_without_seed(point or {}),
             config=values,
             code=printable(info.get("code", "")),
             decided=info["decided"],
@@ -199,9 +180,8 @@ def _read(folder: RunFolder, point: Mapping[str, str] | None, force: bool) -> Ru
 def _why(state: str, reason: str | None, path: Path) -> str:
     if state == "timeout" and metrics_file(path).is_file():
         return "its limit of time ended it; --force counts it as far as it came"
-    return reason or {"running": "it is not at its end", "killed": "its process was killed"}.get(
-        state, "it did not finish"
-    )
+    words = {"running": "it is not at its end", "killed": "its process was killed"}
+    return reason or words.get(state, "it did not finish")
 
 
 def _finite(figures: Mapping[str, Figure]) -> dict[str, Figure]:
