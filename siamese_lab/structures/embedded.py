@@ -7,6 +7,7 @@ from torch import Tensor
 
 from siamese_lab.distances._contract import Distance
 from siamese_lab.distances.euclidean import Euclidean
+from siamese_lab.structures.shapes import check_embeddings, check_integers
 
 
 @dataclass
@@ -20,6 +21,10 @@ class Embedded:
         anchors: A <= R; rows from A on come from a memory and carry no gradient. Default: all rows.
         distance: an nn.Module with pairwise(a, b) and matrix(a, b).
         where: (epoch, step) of training, for what draws at random.
+
+    Raises:
+        ValueError: if z is no matrix of floats, labels or ids are not one integer for each row, or anchors is out of
+            its range.
 
     Examples:
         >>> import torch
@@ -43,14 +48,15 @@ class Embedded:
     def __post_init__(self) -> None:
         if self.z.dtype in (torch.float16, torch.bfloat16):
             self.z = self.z.float()
-        if len(self.labels) != len(self.z):
-            raise ValueError(
-                f"labels must have one entry per row, got {len(self.labels)} labels for {len(self.z)} rows"
-            )
+        check_embeddings(self.z)
+        check_integers("labels", self.labels, len(self.z))
         if self.ids is None:
             self.ids = torch.arange(len(self.z), device=self.z.device)
+        check_integers("ids", self.ids, len(self.z))
         if self.anchors is None:
             self.anchors = len(self.z)
+        if not 0 <= self.anchors <= len(self.z):
+            raise ValueError(f"anchors must lie in 0 to {len(self.z)}, the rows of z, got {self.anchors}")
 
     def matrix(self) -> Tensor:
         """Distances (A, R) from each anchor to each row, computed once, with gradient, in at least float32."""

@@ -8,6 +8,7 @@ from torch import Tensor
 from siamese_lab.core.errors import LabError
 from siamese_lab.distances._contract import Distance
 from siamese_lab.structures.samples import Episodes
+from siamese_lab.structures.shapes import check_embeddings, check_integers
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,10 @@ class EmbeddedSet:
         distance: an nn.Module with pairwise(a, b) -> (P,) and matrix(a, b) -> (N, M), smaller = more alike.
         groups: {name: (codes (N,), names)}, what the identities belong to.
         trials: {name: Episodes} that the publisher fixed, over rows of `z`.
+
+    Raises:
+        ValueError: if a tensor is of another shape or type, a label or code names nothing, or two classes are called
+            alike.
 
     Examples:
         >>> import torch
@@ -37,6 +42,21 @@ class EmbeddedSet:
     distance: Distance
     groups: Mapping[str, tuple[Tensor, tuple[str, ...]]] = field(default_factory=dict)
     trials: Mapping[str, Episodes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_embeddings(self.z)
+        check_integers("labels", self.labels, len(self.z))
+        if len(self.labels) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes):
+            raise ValueError(
+                f"labels must lie in 0 to {len(self.classes) - 1}, since there are {len(self.classes)} classes, got "
+                f"{int(self.labels.min())} to {int(self.labels.max())}"
+            )
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes must be unique names, got one of them twice: influences are filed under them")
+        for name, (codes, names) in self.groups.items():
+            check_integers(f"the codes of group {name}", codes, len(self.z))
+            if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < len(names):
+                raise ValueError(f"the codes of group {name} must lie in 0 to {len(names) - 1}, one for each name")
 
     def group(self, name: str, remedy: str) -> tuple[Tensor, tuple[str, ...]]:
         """The codes (N,) and names of the group called `name`.

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from siamese_lab.structures.shapes import check_integers, described
+
 TRAIN, VAL, TEST, UNUSED = 0, 1, 2, -1
 
 
@@ -63,6 +65,17 @@ class Samples:
     fingerprint: str
     trials: Mapping[str, Episodes] = field(default_factory=dict)
     files: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_integers("row", self.row)
+        for name, values in (("turn", self.turn), ("labels", self.labels), ("split", self.split)):
+            check_integers(name, values, len(self.row), "one for each row")
+        if self.images.ndim != 4 or self.images.dtype != torch.uint8:
+            raise ValueError(f"images must be uint8 of shape (M, C, H, W), got {described(self.images)}")
+        if self.disjoint not in ("label", "image"):
+            raise ValueError(f"disjoint must be label or image, got {self.disjoint!r}")
+        for name, (codes, _) in self.groups.items():
+            check_integers(f"the codes of group {name}", codes, len(self.row), "one for each row")
 
     def ids(self, part: str) -> Tensor:
         """The samples of "train", "val" or "test", ascending."""

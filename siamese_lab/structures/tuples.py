@@ -6,10 +6,20 @@ import torch
 from torch import Tensor
 
 from siamese_lab.structures.embedded import Embedded
+from siamese_lab.structures.shapes import check_integers, described
 
 
-class Pairs(NamedTuple):
+class _PairRows(NamedTuple):
+    left: Tensor
+    right: Tensor
+    same: Tensor
+
+
+class Pairs(_PairRows):
     """Pairs of rows: `left` (P,), `right` (P,) int64 indices, `same` (P,) bool.
+
+    Raises:
+        ValueError: if one of them is of another shape or type.
 
     Examples:
         >>> import torch
@@ -19,13 +29,28 @@ class Pairs(NamedTuple):
         (2, 1)
     """
 
-    left: Tensor
-    right: Tensor
-    same: Tensor
+    __slots__ = ()
+
+    def __new__(cls, left: Tensor, right: Tensor, same: Tensor) -> "Pairs":
+        """Checks shapes and types."""
+        check_integers("left", left)
+        check_integers("right", right, len(left), "one for each of left")
+        if same.shape != left.shape or same.dtype != torch.bool:
+            raise ValueError(f"same must be {len(left)} booleans, one for each of left, got {described(same)}")
+        return super().__new__(cls, left, right, same)
 
 
-class Triplets(NamedTuple):
+class _TripletRows(NamedTuple):
+    anchor: Tensor
+    positive: Tensor
+    negative: Tensor
+
+
+class Triplets(_TripletRows):
     """Triplets of rows: `anchor`, `positive`, `negative`, each (T,) int64 indices.
+
+    Raises:
+        ValueError: if one of them is of another shape or type.
 
     Examples:
         >>> import torch
@@ -35,18 +60,36 @@ class Triplets(NamedTuple):
         [0, 1, 2]
     """
 
-    anchor: Tensor
-    positive: Tensor
-    negative: Tensor
+    __slots__ = ()
+
+    def __new__(cls, anchor: Tensor, positive: Tensor, negative: Tensor) -> "Triplets":
+        """Checks shapes and types."""
+        check_integers("anchor", anchor)
+        check_integers("positive", positive, len(anchor), "one for each of anchor")
+        check_integers("negative", negative, len(anchor), "one for each of anchor")
+        return super().__new__(cls, anchor, positive, negative)
 
 
-class Episode(NamedTuple):
-    """One problem of some ways and shots: `support` (S,) and `query` (Q,), int64 indices of rows; a row's label is its
-    way.
-    """
-
+class _EpisodeRows(NamedTuple):
     support: Tensor
     query: Tensor
+
+
+class Episode(_EpisodeRows):
+    """One problem of some ways and shots: `support` (S,) and `query` (Q,), int64 indices of rows; a row's label is its
+    way.
+
+    Raises:
+        ValueError: if one of them is of another shape or type.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, support: Tensor, query: Tensor) -> "Episode":
+        """Checks shapes and types."""
+        check_integers("support", support)
+        check_integers("query", query)
+        return super().__new__(cls, support, query)
 
 
 Tuples = Pairs | Triplets | Episode | None
@@ -55,15 +98,16 @@ Tuples = Pairs | Triplets | Episode | None
 def as_pairs(e: Embedded, tuples: Tuples) -> Pairs:
     """Tuples as pairs. None gives all pairs that the labels imply, each once; a triplet gives its two pairs.
 
-    Two rows of one image (the same id) form no pair: their distance says nothing.
+        Two rows of one image (the same id) form no pair: their distance says nothing.
 
-    Examples:
-        >>> import torch
-        >>> from siamese_lab.structures.embedded import Embedded
-        >>> from siamese_lab.structures.tuples import as_pairs
-        >>> e = Embedded(torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([0, 0, 1]))
-        >>> [part.tolist() for part in as_pairs(e, None)]
-        [[0, 0, 1], [1, 2, 2], [True, False, False]]
+        Examples:
+            >>> import torch
+            >>> from siamese_lab.structures.embedded import Embedded
+    from siamese_lab.structures.shapes import check_integers, described
+            >>> from siamese_lab.structures.tuples import as_pairs
+            >>> e = Embedded(torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([0, 0, 1]))
+            >>> [part.tolist() for part in as_pairs(e, None)]
+            [[0, 0, 1], [1, 2, 2], [True, False, False]]
     """
     if isinstance(tuples, Pairs):
         return tuples
@@ -97,16 +141,17 @@ def pair_distances(e: Embedded, tuples: Tuples) -> tuple[Tensor, Tensor, Tensor]
 def as_triplets(e: Embedded, tuples: Tuples) -> Triplets:
     """Tuples as triplets. None gives all that the labels imply.
 
-    Raises:
-        ValueError: for pairs, of which no triplet can be made.
+        Raises:
+            ValueError: for pairs, of which no triplet can be made.
 
-    Examples:
-        >>> import torch
-        >>> from siamese_lab.structures.embedded import Embedded
-        >>> from siamese_lab.structures.tuples import as_triplets
-        >>> e = Embedded(torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([0, 0, 1]))
-        >>> [part.tolist() for part in as_triplets(e, None)]
-        [[0, 1], [1, 0], [2, 2]]
+        Examples:
+            >>> import torch
+            >>> from siamese_lab.structures.embedded import Embedded
+    from siamese_lab.structures.shapes import check_integers, described
+            >>> from siamese_lab.structures.tuples import as_triplets
+            >>> e = Embedded(torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([0, 0, 1]))
+            >>> [part.tolist() for part in as_triplets(e, None)]
+            [[0, 1], [1, 0], [2, 2]]
     """
     if isinstance(tuples, Triplets):
         return tuples

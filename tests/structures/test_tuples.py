@@ -101,7 +101,7 @@ def test_defaults_of_a_notebook():
     e = Embedded(torch.eye(3), torch.tensor([0, 0, 1]))
     assert isinstance(e.distance, Euclidean)
     assert (e.ids.tolist(), e.anchors) == ([0, 1, 2], 3)
-    with pytest.raises(ValueError, match="2 labels for 3 rows"):
+    with pytest.raises(ValueError, match="labels must be 3 integers"):
         Embedded(torch.eye(3), torch.tensor([0, 1]))
 
 
