@@ -1,13 +1,13 @@
-"""Losses and miners of pytorch-metric-learning by name, with their arguments checked like ours."""
+"""Losses and miners of pytorch-metric-learning by name, with checked arguments."""
 
 import importlib
 import inspect
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import torch
+from torch import nn
 
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.random import generator
@@ -28,17 +28,19 @@ UNFIT = {
 OBJECTS = frozenset(
     {"distance", "reducer", "embedding_regularizer", "weight_regularizer", "weight_init_func", "collect_stats"}
 )
-"""Parameters that take objects of theirs: their defaults are kept."""
+"""Parameters that take objects of the library; their defaults are kept."""
+GENERAL = ("mixins", "base_metric_loss_function", "generic_pair_loss", "base_miner")
+"""Modules of base classes, whose parameters are not offered."""
 
 
-def build_component(part: str, name: str, arguments: Mapping[str, object], given: Mapping[str, object]) -> Any:
+def build_component(part: str, name: str, arguments: Mapping[str, object], given: Mapping[str, object]) -> nn.Module:
     """An object of a class of pytorch_metric_learning.
 
     Args:
         part: "losses" or "miners".
         name: of the class, e.g. "CircleLoss".
         arguments: of its constructor, plain values; all others keep their defaults.
-        given: what the run knows, by the library's names; given to what asks for it without a default.
+        given: values of the run by the library's names, for parameters without a default.
 
     Raises:
         LabError: if the library is not installed.
@@ -57,7 +59,7 @@ def build_component(part: str, name: str, arguments: Mapping[str, object], given
                 f"arguments has no key {key}{nearest(key, known)} ({name} of pytorch-metric-learning takes: {takes})"
             )
         else:
-            values[key] = fit_type(value, annotation(known[key], value), f"arguments.{key}", misfits)
+            values[key] = fit_type(value, expected_type(known[key], value), f"arguments.{key}", misfits)
     lacking = {key for key, p in known.items() if p.default is p.empty and key not in values}
     misfits += [f"arguments.{key} is missing: {name} needs it" for key in sorted(lacking - given.keys())]
     if misfits:
@@ -71,8 +73,8 @@ def build_component(part: str, name: str, arguments: Mapping[str, object], given
         raise ValueError(f"arguments do not suit {name}: {str(error).strip() or 'its own check fails'}") from error
 
 
-def find_class(part: str, name: str) -> Any:
-    """The class of that name, and nothing else of the library.
+def find_class(part: str, name: str) -> type[nn.Module]:
+    """The loss or miner of that name.
 
     Raises:
         LabError: if the library is not installed.
@@ -94,22 +96,16 @@ def find_class(part: str, name: str) -> Any:
         raise ValueError(
             f"name must be one of the {part} of pytorch-metric-learning, got {name!r}{nearest(str(name), fitting)}"
         )
-    return vars(module)[name]
+    found: type[nn.Module] = vars(module)[name]
+    return found
 
 
 def accepted_parameters(target: type) -> dict[str, inspect.Parameter]:
     """The parameters that a class and those it is derived from name, without those that take objects."""
     known: dict[str, inspect.Parameter] = {}
     for one in inspect.getmro(target):
-        general = one.__module__.rpartition(".")[2] in (
-            "mixins",
-            "base_metric_loss_function",
-            "generic_pair_loss",
-            "base_miner",
-        )
-        if general or not one.__module__.startswith(
-            ("pytorch_metric_learning.losses", "pytorch_metric_learning.miners")
-        ):
+        package, _, module = one.__module__.rpartition(".")
+        if module in GENERAL or package not in ("pytorch_metric_learning.losses", "pytorch_metric_learning.miners"):
             continue
         own = list(parameters(vars(one)["__init__"]).items()) if "__init__" in vars(one) else []
         for name, p in own[1:]:  # the first is self
@@ -118,8 +114,8 @@ def accepted_parameters(target: type) -> dict[str, inspect.Parameter]:
     return known
 
 
-def annotation(p: inspect.Parameter, value: object) -> object:
-    """What a value has to fit: the parameter's annotation, else the kind of its default."""
+def expected_type(p: inspect.Parameter, value: object) -> object:
+    """What a value has to fit: the parameter's annotation, else the type of its default."""
     if p.annotation is not p.empty and p.default is not None:
         return p.annotation
     if isinstance(p.default, bool):
@@ -131,9 +127,7 @@ def annotation(p: inspect.Parameter, value: object) -> object:
 
 @contextmanager
 def seeded(device: torch.device, *where: int) -> Iterator[None]:
-    """Autocast off, and torch's own random numbers, of which the library draws, a function of `where`; as they were
-    afterwards.
-    """
+    """Context without autocast in which torch's global generator, which the library uses, is seeded by `where`."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), torch.autocast(device.type, enabled=False):
         torch.manual_seed(generator(*where).initial_seed())

@@ -1,13 +1,14 @@
 """What a finished run shows: figures with their intervals beside the untrained encoder's. Prints, never computes."""
 
 from collections import defaultdict
-from typing import Any
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table
 
 from siamese_lab.core.text import format_value
 from siamese_lab.runs.folder import RunFolder
+from siamese_lab.runs.schema import FigureRecord
 from siamese_lab.runs.seal import is_sealed
 
 
@@ -55,7 +56,7 @@ def print_run(folder: RunFolder, new: bool = False) -> None:
     console.print(f"run        {folder.path}")
     console.print("\nnext")
     chosen = "threshold" in metrics["chosen"].get("verification", {})
-    evaluate = f"verify {folder.short} a.png b.png" if chosen else f"evaluate {folder.short} --protocol retrieval"
+    evaluate = f"verify {folder.short_id} a.png b.png" if chosen else f"evaluate {folder.short_id} --protocol retrieval"
     for line in (
         f"siamese-lab board {folder.path.parent.name}",
         f"siamese-lab {evaluate}",
@@ -65,7 +66,10 @@ def print_run(folder: RunFolder, new: bool = False) -> None:
 
 
 def print_figures(
-    console: Console, title: str, found: dict[str, dict[str, Any]], beside: dict[str, dict[str, dict[str, Any]]]
+    console: Console,
+    title: str,
+    found: Mapping[str, FigureRecord],
+    beside: Mapping[str, Mapping[str, FigureRecord]],
 ) -> None:
     """Prints figures as a table, and below it what is to be said of some of them.
 
@@ -96,8 +100,8 @@ def print_figures(
         console.print(f"{note}: {', '.join(name for name, figure in found.items() if figure['note'] == note)}")
 
 
-def format_interval(figure: dict[str, Any]) -> str:
+def format_interval(figure: FigureRecord) -> str:
     """The interval as text; empty where there is none."""
-    if figure["low"] is None:
+    if figure["low"] is None or figure["high"] is None:
         return ""
     return f"{format_value(figure['low'], figure['unit'])} to {format_value(figure['high'], figure['unit'])}"

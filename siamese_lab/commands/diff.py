@@ -11,7 +11,8 @@ from siamese_lab.config.named_targets import watchers
 from siamese_lab.config.schema import LEFT_OUT
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import printable
-from siamese_lab.runs.folder import RunFolder, find_run
+from siamese_lab.runs.find import find_run
+from siamese_lab.runs.folder import RunFolder
 from siamese_lab.runs.metrics_file import read_metrics
 
 ABSENT = "-"
@@ -37,7 +38,9 @@ def command(left: str, right: str) -> int:
     if not rows:
         console.print(Text(f"no difference between {one.path} and {two.path}"))
         return 0
-    console.print(_table(rows, f"{one.study}/{one.short}", f"{two.study}/{two.short}", unidentified), soft_wrap=False)
+    console.print(
+        _table(rows, f"{one.study}/{one.short_id}", f"{two.study}/{two.short_id}", unidentified), soft_wrap=False
+    )
     if any(_left_out(key, unidentified) for key, _, _ in rows):
         console.print("(*) decides nothing that the run computes: its id does not depend on it")
     return 0

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,9 +18,11 @@ from siamese_lab.core.paths import config_dir
 from siamese_lab.core.text import printable
 from siamese_lab.data.load import load_data
 from siamese_lab.evaluation.evaluator import Chosen, choose, evaluate_part, refuse_unfit
+from siamese_lab.evaluation.records import plain_figures
 from siamese_lab.model.build_twin import load_twin
 from siamese_lab.model.device import decide_device
-from siamese_lab.runs.folder import RunFolder, find_run
+from siamese_lab.runs.find import find_run
+from siamese_lab.runs.folder import RunFolder
 from siamese_lab.runs.metrics_file import classes_file, read_classes
 from siamese_lab.runs.seal import log_opening
 from siamese_lab.structures.contracts import EvaluationProtocol
@@ -85,7 +86,7 @@ def command(
                 "The data have changed since the run was trained: its figures at its end are not comparable and not "
                 "shown.\n"
             )
-    print_figures(console, f"{folder.path}", {name: asdict(f) for name, f in figures.items()}, beside)
+    print_figures(console, f"{folder.path}", plain_figures(figures), beside)
     return 0
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from siamese_lab.config.trust import Trust, allowed_packages
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.paths import outputs
-from siamese_lab.runs.folder import EXIT_CODES, RunFolder, find_run
+from siamese_lab.runs.find import find_run
+from siamese_lab.runs.folder import EXIT_CODES, RunFolder
 from siamese_lab.runs.job import Job
 from siamese_lab.runs.listing import is_study
 from siamese_lab.runs.study import Study, find_study, read_study
@@ -48,7 +49,7 @@ def command(names: Sequence[str], only_print: bool = False, trust: Sequence[str]
             print(_command(folder))
         return 0
     if busy := next((folder for folder in folders if folder.state() == "running"), None):
-        raise LabError(busy.busy())
+        raise LabError(busy.busy_message())
     from siamese_lab.config.compose import read_config
 
     code = 0

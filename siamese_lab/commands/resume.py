@@ -14,7 +14,8 @@ from siamese_lab.config.ranges import duration
 from siamese_lab.config.trust import allowed_packages
 from siamese_lab.core.errors import LabError
 from siamese_lab.data.load import load_data
-from siamese_lab.runs.folder import EXIT_CODES, RunFolder, find_run
+from siamese_lab.runs.find import find_run
+from siamese_lab.runs.folder import EXIT_CODES, RunFolder
 from siamese_lab.runs.provenance import code_hash, versions
 from siamese_lab.training.assemble import Experiment, assemble
 from siamese_lab.training.run import train
@@ -41,7 +42,7 @@ def command(run: str, max_time: str | None = None, devices: int | None = None, t
         print_run(folder)
         return 0
     if state == "running":
-        raise LabError(folder.busy())
+        raise LabError(folder.busy_message())
     if state == "diverged":
         raise LabError(
             f"the run {folder.path} diverged and would again: train with other values, e.g. a smaller optimizer.lr"

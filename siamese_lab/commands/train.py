@@ -43,7 +43,7 @@ def train_if_needed(cfg: DictConfig, force: bool = False) -> tuple[RunFolder, bo
             return folder, False
         if state != "running":
             raise LabError(
-                f"the run {folder.path} was begun before and ended as {state}: `siamese-lab resume {folder.short}` "
+                f"the run {folder.path} was begun before and ended as {state}: `siamese-lab resume {folder.short_id}` "
                 "goes on with it, "
                 "--force starts it anew"
             )

@@ -13,7 +13,7 @@ from siamese_lab.core.text import printable
 from siamese_lab.data.images import BrokenImageError, Fit
 from siamese_lab.data.source import file_source
 from siamese_lab.model.build_twin import load_twin
-from siamese_lab.runs.folder import find_run
+from siamese_lab.runs.find import find_run
 
 
 def command(run: str, left: Path, right: Path, trust: Sequence[str] = ()) -> int:
@@ -46,7 +46,7 @@ def command(run: str, left: Path, right: Path, trust: Sequence[str] = ()) -> int
     return 0
 
 
-def read_image(path: Path, reader: Fit, shape: list[int]) -> torch.Tensor:
+def read_image(path: Path, reader: Fit, shape: Sequence[int]) -> torch.Tensor:
     """Reads an image file as the run's data set reads its own: uint8 (1, C, H, W).
 
     Args:
@@ -63,8 +63,7 @@ def read_image(path: Path, reader: Fit, shape: list[int]) -> torch.Tensor:
         raise LabError(f"{printable(path)}: {error}; give another image") from error
     except OSError as error:
         raise LabError(f"cannot read {printable(path)}: {error.strerror}; give another image") from error
-    if list(image.shape) != shape:  # a run with data.size=null takes images as they are
-        raise LabError(
-            f"the network was trained on images of {shape}, {path} is {list(image.shape)} (channels, height, width)"
-        )
+    wanted, came = list(shape), list(image.shape)
+    if came != wanted:  # a run with data.size=null takes images as they are
+        raise LabError(f"the network was trained on images of {wanted}, {path} is {came} (channels, height, width)")
     return image[None]

@@ -8,11 +8,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from siamese_lab.core.errors import LabError
+from siamese_lab.core.mappings import JsonObject
 
 SCHEMA_VERSION = 2
 """Of every JSON file in a run's or a study's folder. 2: the modules of a config lie in rooms, and weights in a twin."""
@@ -78,12 +78,12 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Writes JSON as `write_bytes` does."""
     write_text(path, json.dumps(value, indent=2, sort_keys=False) + "\n")
 
 
-def read_json(path: Path, version: int = SCHEMA_VERSION, oldest: int | None = None) -> dict[str, Any]:
+def read_json(path: Path, version: int = SCHEMA_VERSION, oldest: int | None = None) -> JsonObject:
     """Reads a JSON mapping with an entry `schema`.
 
     Args:

@@ -4,18 +4,17 @@ import math
 import os
 import socket
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import NotRequired, TypedDict
 
 
 class ProcessRecord(TypedDict):
-    """What tells a process from every other one: `ticks` is when it began, None where that cannot be told."""
+    """What identifies a process; `ticks` is when it began, None where that is unknown."""
 
     host: str
     pid: int
-    ticks: int | None
+    ticks: NotRequired[int | None]
 
 
 def this_process() -> ProcessRecord:
@@ -23,21 +22,19 @@ def this_process() -> ProcessRecord:
     return {"host": socket.gethostname(), "pid": os.getpid(), "ticks": start_ticks(os.getpid())}
 
 
-def is_gone(info: Mapping[str, Any]) -> bool:
-    """Whether the process that a run.json names is known to have ended; of another machine's processes nothing is
-    known.
-    """
-    if info["host"] != socket.gethostname():
+def is_gone(process: ProcessRecord) -> bool:
+    """Whether a process is known to have ended; nothing is known of another machine's processes."""
+    if process["host"] != socket.gethostname():
         return False
-    if not _alive(info["pid"]):
+    if not _alive(process["pid"]):
         return True
-    began = start_ticks(info["pid"])  # the number may have gone to another process since
-    return None not in (began, info.get("ticks")) and began != info["ticks"]
+    began, recorded = start_ticks(process["pid"]), process.get("ticks")
+    return began is not None and recorded is not None and began != recorded  # the number is another process's now
 
 
-def is_alive(info: Mapping[str, object]) -> bool:
-    """Whether the process that a run.json names is known to be there: on this machine, and not ended."""
-    return info["host"] == socket.gethostname() and not is_gone(info)
+def is_alive(process: ProcessRecord) -> bool:
+    """Whether a process is known to be there: on this machine, and not ended."""
+    return process["host"] == socket.gethostname() and not is_gone(process)
 
 
 def is_stopped(pid: int) -> bool:
@@ -45,11 +42,11 @@ def is_stopped(pid: int) -> bool:
     return _letter(pid) in ("T", "t")
 
 
-def describe_process(info: Mapping[str, object]) -> str:
+def describe_process(process: ProcessRecord) -> str:
     """The process that a run.json names, and what to do about it."""
     elsewhere = "; if that process is gone, write killed in place of running into its run.json"
-    hint = elsewhere if info["host"] != socket.gethostname() else ""
-    return f"process {info['pid']} on {info['host']}: wait for it or stop it first{hint}"
+    hint = elsewhere if process["host"] != socket.gethostname() else ""
+    return f"process {process['pid']} on {process['host']}: wait for it or stop it first{hint}"
 
 
 def start_ticks(pid: int) -> int | None:

@@ -12,13 +12,14 @@ import numpy as np
 from PIL import Image
 
 from siamese_lab.core.errors import LabError
+from siamese_lab.core.mappings import JsonObject
 from siamese_lab.core.processes import available_cores
 from siamese_lab.core.text import printable
 from siamese_lab.data.cache import progress
 from siamese_lab.data.images import VERSION as DECODER
 from siamese_lab.data.images import BrokenImageError, Fit, handle_pillow_warnings
 from siamese_lab.data.source import Source
-from siamese_lab.data.store import Extra, Images, Store, open_store
+from siamese_lab.data.store import Images, Store, open_store
 
 CHUNK_BYTES = 1 << 25  # decoded pixels held in memory while building
 WARM_UP = 8  # images decoded to see how long one takes
@@ -74,7 +75,7 @@ def _decode(
     where: str,
     note: Note | None,
     accept: Accept | None,
-    extra: Extra,
+    extra: JsonObject,
 ) -> Iterator[Images]:
     """Chunks of decoded images; fills `extra`."""
     if not sources:

@@ -141,7 +141,7 @@ class Fit:
         return canvas
 
     def _to_opaque(self, image: Image.Image) -> Image.Image:
-        """Any mode -> L or RGB, transparent pixels filled with the background."""
+        """An image of whatever mode as L or RGB, transparent pixels filled with the background."""
         wanted = "L" if self.channels == 1 else "RGB"
         if image.mode.startswith("I"):
             image = _to_8_bits(image)

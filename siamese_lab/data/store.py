@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,13 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from siamese_lab.core.errors import LabError
+from siamese_lab.core.mappings import JsonObject
 from siamese_lab.data.cache import cache_folder
 
 VERSION = 1  # of the files' layout
 
 Images = NDArray[np.uint8]
-Extra = dict[str, Any]  # JSON; each builder has keys of its own
-Chunks = Callable[[Extra], Iterable[Images]]
+Chunks = Callable[[JsonObject], Iterable[Images]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Store:
 
     images: Tensor
     content: str
-    extra: Extra
+    extra: JsonObject
     index: Path
 
 
@@ -103,7 +102,7 @@ def _index_hash(index: dict[str, object]) -> str:
 def _build_store(file: Path, chunks: Chunks) -> None:
     """Writes beside the target, then renames; the index comes last, so a store that has one is complete."""
     part = file.with_suffix(".part")
-    extra: Extra = {}
+    extra: JsonObject = {}
     pixels, count, shape = hashlib.sha256(), 0, ()
     try:
         part.unlink(missing_ok=True)  # of a killed process; were it a link, its target would be overwritten

@@ -7,9 +7,10 @@ import torch
 from PIL import features
 
 from siamese_lab.core.checks import require_at_least, require_within
+from siamese_lab.core.mappings import JsonObject
 from siamese_lab.data.cache import progress
 from siamese_lab.data.images import Fit
-from siamese_lab.data.store import Extra, Images, open_store
+from siamese_lab.data.store import Images, open_store
 from siamese_lab.datasets._fingerprint import fingerprint
 from siamese_lab.datasets._glyph_hands import distort, soften
 from siamese_lab.datasets._glyph_shapes import font_files, letter_shapes
@@ -92,7 +93,7 @@ class Glyphs:
             fingerprint=fingerprint(store.content, names, labels, split),
         )
 
-    def _draw(self, extra: Extra) -> Iterator[Images]:
+    def _draw(self, extra: JsonObject) -> Iterator[Images]:
         extra |= {"names": [], "scripts": [], "parts": []}
         pictures: list[torch.Tensor] = []
         for part, found in zip((TRAIN, VAL, TEST), letter_shapes(self.parts), strict=True):

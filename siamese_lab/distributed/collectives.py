@@ -1,8 +1,7 @@
-"""Collective operations of the processes that train one run. With a single process each returns its input.
+"""Collective operations of the processes that train one run; with a single process each returns its input.
 
 Every process draws the same global batch, embeds its slice of it, and computes the whole batch's loss from the
-embeddings of all. Numbers that a decision hangs on (a table, a validation figure) are taken from the first process, so
-that all decide alike.
+embeddings of all. Whatever decides something (a mined table, a validation figure) is taken from the first process.
 """
 
 import os
@@ -19,8 +18,7 @@ from torch.autograd.function import FunctionCtx
 
 from siamese_lab.core.errors import LabError
 
-# a process that is gone is noticed by ranks.py, one that takes long is no reason to end a run
-PATIENCE = timedelta(days=7)
+TIMEOUT = timedelta(days=7)  # ranks.py notices a process that ends; a slow one may take its time
 LOOPBACK = "lo"
 
 
@@ -52,21 +50,20 @@ def all_gather(z: Tensor) -> Tensor:
     The loss over them is the same in every process. The gradient of each slice is summed over the processes here, that
     of each parameter is averaged over them afterwards: together this is the gradient of that one loss.
     """
-    return _Gathered.apply(z) if world() > 1 else z
+    return _AllGather.apply(z) if world() > 1 else z
 
 
 def all_reduce_sum(x: Tensor) -> Tensor:
     """The sum of x over the processes, as torch.distributed.all_reduce; the gradient is summed over them likewise."""
-    return _Summed.apply(x) if world() > 1 else x
+    return _AllReduceSum.apply(x) if world() > 1 else x
 
 
 def average_gradients(module: nn.Module) -> None:
     """Makes every gradient the mean over the processes.
 
-    All at once, after the backward pass: the same numbers are then added in the same order at every step and after
-    every resume, and a parameter without a gradient (a distance's, in a batch without a valid tuple) keeps none.
-    DistributedDataParallel adds them in an order that changes after the first step, and waits for those that do not
-    come.
+    All at once, after the backward pass: numbers are then added in the same order at every step and after every resume,
+    and a parameter without a gradient (a distance's, in a batch without a valid tuple) keeps none.
+    DistributedDataParallel changes its order after the first step, and waits for gradients that never come.
     """
     if world() == 1:
         return
@@ -79,7 +76,7 @@ def average_gradients(module: nn.Module) -> None:
 
 
 def broadcast(x: Tensor) -> Tensor:
-    """The first process's x, in place; all have one of the same shape."""
+    """The first process's x, in place; it has the same shape in all processes."""
     if world() > 1:
         dist.broadcast(x, 0)
     return x
@@ -89,19 +86,19 @@ def all_reduce_max(number: int) -> int:
     """The largest of the numbers of the processes, as torch.distributed.all_reduce with ReduceOp.MAX."""
     if world() == 1:
         return number
-    told = torch.tensor(number)
-    dist.all_reduce(told, dist.ReduceOp.MAX)
-    return int(told)
+    largest = torch.tensor(number)
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return int(largest)
 
 
-def align(module: nn.Module) -> None:
-    """Gives every process the first one's buffers: batch statistics are of each one's own slices of the batches."""
+def broadcast_buffers(module: nn.Module) -> None:
+    """Gives every process the first one's buffers, since batch statistics differ between the processes."""
     if world() > 1:
         for buffer in module.buffers():
             dist.broadcast(buffer, 0)
 
 
-class _Gathered(torch.autograd.Function):
+class _AllGather(torch.autograd.Function):
     """torch.distributed.nn.functional.all_gather, which torch has deprecated."""
 
     @staticmethod
@@ -112,28 +109,28 @@ class _Gathered(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:
-        gradient = gradient.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(gradient)
-        return gradient[share(len(gradient))]
+        return _sum(gradient)[share(len(gradient))]
 
 
-class _Summed(torch.autograd.Function):
+class _AllReduceSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
-        x = x.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(x)
-        return x
+        return _sum(x)
 
     @staticmethod
     def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:
-        gradient = gradient.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(gradient)
-        return gradient
+        return _sum(gradient)
+
+
+def _sum(x: Tensor) -> Tensor:
+    x = x.clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(x)
+    return x
 
 
 @contextmanager
 def process_group(meeting: Path, number: int, processes: int, gpu: bool, threads: int) -> Iterator[None]:
-    """Context in which this process belongs to a process group, set up on entry and destroyed on exit.
+    """Context in which this process belongs to a process group.
 
     Args:
         meeting: file through which the processes find each other; on this machine.
@@ -144,14 +141,12 @@ def process_group(meeting: Path, number: int, processes: int, gpu: bool, threads
     """
     before, interface = torch.get_num_threads(), os.environ.get("GLOO_SOCKET_IFNAME")
     if interface is None and LOOPBACK in (name for _, name in socket.if_nameindex()):
-        os.environ["GLOO_SOCKET_IFNAME"] = (
-            LOOPBACK  # gloo would look for the machine's own name, which need not be in any register
-        )
+        os.environ["GLOO_SOCKET_IFNAME"] = LOOPBACK  # gloo would look up the machine's name, which may fail
     if gpu:
         torch.cuda.set_device(number)
     backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
     dist.init_process_group(
-        backend, store=dist.FileStore(str(meeting), processes), rank=number, world_size=processes, timeout=PATIENCE
+        backend, store=dist.FileStore(str(meeting), processes), rank=number, world_size=processes, timeout=TIMEOUT
     )
     torch.set_num_threads(threads)
     try:

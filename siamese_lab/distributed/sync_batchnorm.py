@@ -1,4 +1,4 @@
-"""Batch normalisation over the whole global batch, where several processes hold a slice of it each."""
+"""Batch normalisation over the global batch, of which each process holds a slice."""
 
 import torch
 from torch import Tensor, nn
@@ -8,11 +8,11 @@ from siamese_lab.distributed import collectives
 
 
 def with_sync_batchnorm(module: nn.Module, gpu: bool) -> nn.Module:
-    """`module` with every batch normalisation replaced; its parameters and buffers are the same objects as before.
+    """`module` with every batch normalisation replaced; its parameters and buffers stay the same objects.
 
     Args:
         module: a backbone.
-        gpu: it runs on GPUs, for which torch has one; for CPUs it has none.
+        gpu: whether it runs on GPUs, for which torch has a synchronised batch normalisation.
     """
     if gpu:
         return nn.SyncBatchNorm.convert_sync_batchnorm(module)
@@ -27,9 +27,7 @@ def with_sync_batchnorm(module: nn.Module, gpu: bool) -> nn.Module:
 
 
 class SyncBatchNorm(_BatchNorm):
-    """What `nn.BatchNorm1d` and its kin compute, with mean and variance over the slices of all processes, which are of
-    one size.
-    """
+    """Batch normalisation with mean and variance over the slices of all processes, which must have one size."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalises x (b, C, ...): by the global batch's statistics in training, by the running ones in evaluation."""

@@ -25,7 +25,7 @@ def embed_ids(twin: Twin, samples: Samples, ids: Tensor, batch_size: int) -> Ten
     Of W processes each embeds every W-th chunk, and all receive all of them. The chunks are those of one process, so
     are the results.
     """
-    collectives.align(twin)
+    collectives.broadcast_buffers(twin)
     rank, world = collectives.rank(), collectives.world()
     chunks = ids.split(batch_size)
     mine = [twin.embed(samples.gather(chunk).to(twin.device)) for chunk in chunks[rank::world]]

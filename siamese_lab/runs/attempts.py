@@ -25,12 +25,12 @@ class AttemptRecord(TypedDict):
 
 
 def attempts_file(study: Path, run_id: str) -> Path:
-    """Where the attempts at a job of a study's folder lie."""
+    """The file of the attempts at a job."""
     return study / "jobs" / f"{run_id}.json"
 
 
 def read_attempts(path: Path) -> list[AttemptRecord]:
-    """The attempts so far, oldest first; none where the file is not there.
+    """The attempts so far, oldest first; none if there is no file.
 
     Raises:
         LabError: if the file is broken.
@@ -39,12 +39,10 @@ def read_attempts(path: Path) -> list[AttemptRecord]:
     if not isinstance(found, list) or not all(
         isinstance(one, dict) and {"started", "ended", "state"} <= one.keys() for one in found
     ):
-        raise LabError(
-            f"{path} is not what siamese-lab writes: remove it, the attempts at this job are then counted anew"
-        )
+        raise LabError(f"{path} is not what siamese-lab writes: remove it, attempts at this job are then counted anew")
     return found
 
 
 def write_attempts(path: Path, run_id: str, attempts: Sequence[AttemptRecord]) -> None:
-    """Writes the attempts at a job, whole or not at all."""
+    """Writes the attempts at a job."""
     write_json(path, {"schema": SCHEMA_VERSION, "run_id": run_id, "attempts": list(attempts)})

@@ -1,4 +1,4 @@
-"""`outputs/<study>/search/done.json`: what a search that has ended printed, and how its points ended."""
+"""`outputs/<study>/search/done.json`: what a finished search printed, and the states of its points."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ class FinishedSearch(TypedDict):
 
 
 def search_folder(study: str) -> Path:
-    """Where a study keeps the trials and the pictures of its search."""
+    """The folder of the trials and plots of a study's search."""
     return outputs() / study / "search"
 
 
@@ -36,7 +36,7 @@ def write_finished_search(study: str, key: str | None, lines: Sequence[str], sta
 
 
 def read_finished_search(study: str) -> FinishedSearch | None:
-    """What was recorded; None where there is nothing, or it is broken."""
+    """The record of a search; None if there is none, or it is broken."""
     path = search_folder(study) / "done.json"
     try:
         found = read_json(path) if path.exists() else {}

@@ -4,11 +4,10 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -19,16 +18,10 @@ from siamese_lab.core.processes import describe_process, is_gone, this_process
 from siamese_lab.runs.listing import all_run_folders, is_run
 from siamese_lab.runs.metrics_file import metrics_file, read_metrics
 from siamese_lab.runs.provenance import code_hash, versions
-from siamese_lab.runs.schema import check_run
+from siamese_lab.runs.schema import MetricsRecord, RunRecord, check_run
 from siamese_lab.runs.states import EXIT_CODES
 
-# what a process leaves that is killed before there is a run.json
-UNBEGUN = (
-    ".run.json.",
-    ".config.yaml.",
-    "config.yaml",
-    ROOM,
-)
+LEFTOVERS = (".run.json.", ".config.yaml.", "config.yaml", ROOM)  # of a process killed before it wrote run.json
 
 
 @dataclass(frozen=True)
@@ -55,7 +48,7 @@ class RunFolder:
         """Whether the run was ever begun."""
         return is_run(self.path)
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> RunRecord:
         """What run.json says.
 
         Raises:
@@ -69,19 +62,19 @@ class RunFolder:
         info = self.info()
         return "killed" if info["state"] == "running" and is_gone(info) else str(info["state"])
 
-    def metrics(self) -> dict[str, Any]:
+    def metrics(self) -> MetricsRecord:
         """What metrics.json says: the figures of a finished run.
 
         Raises:
             LabError: if the run has not finished, or the file is broken or not whole.
         """
         path, state = metrics_file(self.path), self.state()
-        if state == "running":  # figures that are there are of an earlier sitting
-            raise LabError(self.busy())
+        if state == "running":  # any figures are of before it was resumed
+            raise LabError(self.busy_message())
         if not path.exists() and state != "ok":
             raise LabError(
-                f"the run {self.path} has no figures, its state is {state}: `siamese-lab resume {self.short}` goes on "
-                "with it"
+                f"the run {self.path} has no figures, its state is {state}: `siamese-lab resume {self.short_id}` "
+                "goes on with it"
             )
         if not path.exists():
             raise LabError(
@@ -90,10 +83,8 @@ class RunFolder:
         return read_metrics(self.path)
 
     @property
-    def short(self) -> str:
-        """What a user types for this run: the shortest beginning of its id, of 6 digits or more, that no other run
-        has.
-        """
+    def short_id(self) -> str:
+        """The shortest beginning of the run id, of at least 6 digits, that no other run has."""
         others = [path for path in all_run_folders() if path.resolve() != self.path.resolve()]
         for length in range(6, len(self.run_id) + 1):
             if not any(path.name.startswith(self.run_id[:length]) for path in others):
@@ -101,12 +92,11 @@ class RunFolder:
         return f"{self.study}/{self.run_id}"
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """While a process trains the run, no other does; the system lets go of the lock when the process dies, however
-        it dies.
+    def lock(self) -> Iterator[None]:
+        """Context in which no other process can train the run; the system releases the lock of a process that dies.
 
         Raises:
-            LabError: if another process holds it, or the folder cannot be written.
+            LabError: if another process holds the lock, or the folder cannot be written.
         """
         with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,18 +104,18 @@ class RunFolder:
             try:
                 lock.acquire(timeout=0)
             except Timeout as error:
-                raise LabError(self.busy()) from error
+                raise LabError(self.busy_message()) from error
         try:
             yield
         finally:
             lock.release()
 
     def reopen(self, decided: Mapping[str, object], step: int) -> None:
-        """Sets a run that was stopped or killed to "running" again, and notes in run.json that it was resumed.
+        """Sets a run that was stopped or killed to "running" again, and records in run.json that it was resumed.
 
         Args:
-            decided: what was settled at this start-up.
-            step: optimizer steps that its checkpoint has behind it.
+            decided: what was decided at this start-up.
+            step: optimizer steps that its checkpoint has taken.
         """
         now = {
             "at": _now(),
@@ -141,28 +131,28 @@ class RunFolder:
             self.update(state="running", **this_process(), ended=None, reason=None, resumed=[*before, now])
 
     def create(self, decided: Mapping[str, object] | None = None, force: bool = False, config: str = "") -> None:
-        """Makes the folder and writes config.yaml, then run.json in state "running": a run that has one can be resumed.
+        """Writes config.yaml, then run.json in state "running": from then on the run can be resumed.
 
         Args:
-            decided: what was settled at start-up, e.g. the precision that `auto` became.
-            force: start a run anew whose folder is there; what it wrote is removed.
-            config: its text.
+            decided: what was decided at start-up, e.g. the precision that `auto` became.
+            force: remove what an earlier start of the run wrote.
+            config: the text of config.yaml.
 
         Raises:
             LabError: if the run was begun before and `force` is off, if it is running now, or if the folder cannot be
                 written.
         """
         if self.exists():
-            state = self._known(force)
+            state = self._state_or_broken() if force else self.state()
             if state == "running":
-                raise LabError(self.busy())
+                raise LabError(self.busy_message())
             if not force:
                 raise LabError(
                     f"the run {self.path} is there already ({state}): start it anew with --force, which removes it"
                 )
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            there = [path for path in self.path.iterdir() if not path.name.startswith(UNBEGUN)]
+            there = [path for path in self.path.iterdir() if not path.name.startswith(LEFTOVERS)]
             if there and not force:
                 raise LabError(
                     f"{there[0]} is there, but no run.json beside it: not a whole run; --force removes the folder and "
@@ -184,7 +174,7 @@ class RunFolder:
                 "versions": versions(),
                 "decided": dict(decided or {}),
             }
-            reserve(self.path)  # first: where there is no room for this much, nothing is begun
+            reserve(self.path)  # first, so that nothing is begun on a disk that is almost full
             try:
                 write_text(self.path / "config.yaml", config)
                 write_json(self.path / "run.json", info)
@@ -192,29 +182,28 @@ class RunFolder:
                 (self.path / "config.yaml").unlink(missing_ok=True)
                 raise
 
-    def _known(self, force: bool) -> str:
-        with suppress(*([LabError] if force else [])):
+    def _state_or_broken(self) -> str:
+        try:
             return self.state()
-        return "broken"  # which --force removes all the same
+        except LabError:
+            return "broken"
 
-    def busy(self) -> str:
-        """What is said of a run that another process trains."""
-        for _ in range(20):  # who has the lock writes run.json at once, but not in the same moment
-            info = self.info() if self.exists() else {}
-            if info.get("state") == "running":
-                return f"the run {self.path} is running now, as {describe_process(info)}"
+    def busy_message(self) -> str:
+        """The message of an error about a run that another process trains."""
+        process = "a process that has only just begun: wait for it or stop it first"
+        for _ in range(20):  # the process that has the lock writes run.json a moment later
+            if self.exists() and (info := self.info())["state"] == "running":
+                process = describe_process(info)
+                break
             time.sleep(0.1)
-        return (
-            f"the run {self.path} is running now, as a process that has only just begun: wait for it or stop it first"
-        )
+        return f"the run {self.path} is running now, as {process}"
 
     def update(self, **facts: object) -> None:
         """Sets entries of run.json."""
-        write_json(self.path / "run.json", self.info() | facts)
+        write_json(self.path / "run.json", {**self.info(), **facts})
 
     def finish(self, state: str, **facts: object) -> int:
-        """Writes the final state, the end, the seconds taken and `facts`; returns the exit code that goes with the
-        state.
+        """Writes the final state, the end, the seconds taken and `facts`; returns the state's exit code.
 
         Raises:
             ValueError: if there is no such state.
@@ -237,39 +226,5 @@ def run_folder(study: str, run_id: str) -> RunFolder:
     return RunFolder(outputs() / study / run_id)
 
 
-def find_run(name: str) -> RunFolder:
-    """The run that a user means: by its folder, by study/id, or by its run id or the beginning of it under `outputs()`.
-
-    Raises:
-        LabError: if there is none, or if several begin so.
-    """
-    with suppress(OSError):  # a name too long for a path may be looked for all the same
-        if is_run(Path(name)):
-            return RunFolder(Path(name).resolve())
-        if name and is_run(outputs() / name):
-            return RunFolder(outputs() / name)
-    everything = sorted(all_run_folders(), key=_written, reverse=True)
-    found = [path for path in everything if name and path.name.startswith(name)]
-    if len(found) == 1:
-        return RunFolder(found[0])
-    if found:
-        raise LabError(
-            f"{len(found)} runs begin with {name}: {', '.join(map(str, found[:5]))}: write more of the run id, or the "
-            "folder"
-        )
-    latest = f"; the latest: {', '.join(map(str, everything[:3]))}" if everything else ", which holds no run yet"
-    raise LabError(
-        f"no run {name or repr(name)}: it must be a run folder, or the beginning of a run id under {outputs()}{latest}"
-    )
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _written(run: Path) -> float:
-    """When the run.json of a run was written."""
-    try:
-        return (run / "run.json").stat().st_mtime
-    except OSError:  # another process has removed it meanwhile
-        return 0.0

@@ -21,14 +21,14 @@ class History(TypedDict):
 
 
 def history_file(run: Path) -> Path:
-    """Where the history of a run lies."""
+    """The file of a run's history."""
     return run / "history.json"
 
 
 def write_history(
     path: Path, monitor: str, better: Literal["low", "high"], max_epochs: int, entries: Sequence[dict[str, float]]
 ) -> None:
-    """Writes a history, whole or not at all.
+    """Writes a history.
 
     Args:
         path: from `history_file`.
@@ -47,11 +47,11 @@ def read_history(run: Path) -> History:
     Raises:
         LabError: if it is missing or broken.
     """
-    return read_json(history_file(run))  # type: ignore[return-value] # its readers look at every entry they use
+    return read_json(history_file(run))  # type: ignore[return-value] # its readers check the entries they use
 
 
 def best_entry(history: History) -> dict[str, float] | None:
-    """The entry of the best epoch so far; None where no epoch has been evaluated.
+    """The entry of the best epoch so far; None if no epoch was evaluated.
 
     Raises:
         KeyError, TypeError, AttributeError: if the history is not what siamese-lab writes.

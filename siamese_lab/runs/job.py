@@ -1,4 +1,4 @@
-"""One job of a study: which run it is, and what is known of its attempts.
+"""One job of a study: its run and its attempts.
 
 outputs/<study>/study.json              what was planned, see `study.py`
 outputs/<study>/jobs/<run id>.yaml      the job's resolved config
@@ -23,7 +23,7 @@ from siamese_lab.runs.folder import RunFolder
 
 
 def combination(point: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """A point without its seed, as a key: runs of one combination differ in the seed alone."""
+    """A point without its seed, as a key that runs which differ in the seed alone share."""
     return tuple(sorted((key, value) for key, value in point.items() if key != "seed"))
 
 
@@ -34,8 +34,8 @@ class Job:
     Args:
         study: its name.
         run_id: of the run.
-        point: {axis: value as the user would write it}, the seed among them; without axes that its options lack.
-        devices: processes or GPUs that it takes.
+        point: {axis: value as the user would write it}, with the seed, without axes that its options lack.
+        devices: processes or GPUs that it uses.
     """
 
     study: str
@@ -54,7 +54,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        """How tables call it: its values."""
+        """Its name in tables."""
         return " ".join(f"{key}={value}" for key, value in self.point.items()) or self.run_id
 
     def attempts(self) -> list[AttemptRecord]:
@@ -75,9 +75,7 @@ class Job:
         write_attempts(self.file("json"), self.run_id, [*earlier, attempt])
 
     def forgive(self) -> None:
-        """The attempts so far no longer count against `launcher.retries`, and a run that diverged may be tried
-        again.
-        """
+        """Stops counting the attempts so far against `launcher.retries`; a diverged run may then be tried again."""
         forgiven: list[AttemptRecord] = [{**attempt, "forgiven": True} for attempt in self.attempts()]
         write_attempts(self.file("json"), self.run_id, forgiven)
 
@@ -86,7 +84,7 @@ class Job:
         return self.file("yaml").read_text(encoding="utf-8")
 
     def checked_config_text(self) -> str:
-        """The job's resolved config, as yaml that whoever parses it can trust.
+        """The job's resolved config, as yaml that is safe to parse.
 
         Raises:
             LabError: if it is missing or no yaml.
@@ -98,7 +96,7 @@ class Job:
         write_text(self.file("yaml"), text)
 
     def log_end(self, size: int = 4000) -> str:
-        """The last bytes of what the job printed, as text; "" where it printed nothing."""
+        """The last bytes of what the job printed, as text."""
         try:
             with self.file("log").open("rb") as file:
                 file.seek(max(0, self.file("log").stat().st_size - size))
@@ -107,34 +105,31 @@ class Job:
             return ""
 
     def log_line(self, line: str) -> None:
-        """Adds a line to what the job printed."""
+        """Appends a line to the job's log."""
         with self.file("log").open("a", encoding="utf-8") as log:
             log.write(f"{line}\n")
 
     def state(self) -> str:
-        """The run's state, see `runs.states.EXIT_CODES`; that of the last attempt where the run never began;
-        else "queued".
+        """The run's state, that of the last attempt if the run never began, or "queued".
 
         Raises:
-            LabError: if a file that tells it is broken.
+            LabError: if run.json or the file of the attempts is broken.
         """
         if self.folder.exists():
             return self.folder.state()
-        attempts = self.attempts()
-        # what it had written was moved away
-        if not attempts or attempts[-1]["state"] == "ok" or attempts[-1].get("forgiven"):
+        last = next(reversed(self.attempts()), None)
+        if last is None or last["state"] == "ok" or last.get("forgiven"):  # "ok": the run folder was moved away
             return "queued"
-        last = attempts[-1]
-        return "killed" if last["state"] == "running" and "by" in last and is_gone(last["by"]) else str(last["state"])
+        return "killed" if last["state"] == "running" and "by" in last and is_gone(last["by"]) else last["state"]
 
     def set_aside(self) -> None:
-        """Moves what the run has written to `jobs/replaced`: it is begun anew.
+        """Moves the run folder to `jobs/replaced`, so that the run is begun anew.
 
         Raises:
             LabError: if it is running.
         """
         if self.folder.path.exists():
-            with self.folder.held():
+            with self.folder.lock():
                 aside = self.file("yaml").parent / "replaced"
                 aside.mkdir(exist_ok=True)
                 self.folder.path.rename(aside / f"{self.run_id}-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}")

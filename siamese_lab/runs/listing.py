@@ -6,7 +6,7 @@ from siamese_lab.core.paths import outputs
 
 
 def run_folders(study: Path) -> list[Path]:
-    """The folders of all runs in a study's folder that were ever begun, by run id."""
+    """The folders of all runs of a study that were begun, by run id."""
     return sorted(path.parent for path in study.glob("*/run.json"))
 
 

@@ -2,33 +2,32 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from siamese_lab.core.files import SCHEMA_VERSION, read_json, write_json
-from siamese_lab.runs.schema import check_classes, check_metrics
+from siamese_lab.runs.schema import MetricsRecord, check_classes, check_metrics
 
 
 def metrics_file(run: Path) -> Path:
-    """Where the figures of a run lie."""
+    """The file of a run's figures."""
     return run / "metrics.json"
 
 
-def read_metrics(run: Path) -> dict[str, Any]:
-    """The figures of a run, whatever its state; `RunFolder.metrics` looks at the state first.
+def read_metrics(run: Path) -> MetricsRecord:
+    """The figures of a run, whatever its state; `RunFolder.metrics` checks the state first.
 
     Raises:
-        LabError: if the file is missing, broken or not whole.
+        LabError: if the file is missing or broken, or lacks an entry.
     """
     return check_metrics(metrics_file(run), read_json(metrics_file(run)))
 
 
 def write_metrics(run: Path, metrics: Mapping[str, object]) -> None:
-    """Writes the figures of a run, whole or not at all."""
+    """Writes the figures of a run."""
     write_json(metrics_file(run), {"schema": SCHEMA_VERSION, **metrics})
 
 
 def read_best(run: Path) -> object:
-    """The best headline figure on validation; None of a run that was not evaluated.
+    """The best headline figure on validation; None if the run was never evaluated.
 
     Raises:
         LabError: if the file is missing or broken.
@@ -38,21 +37,20 @@ def read_best(run: Path) -> object:
 
 
 def classes_file(run: Path) -> Path:
-    """Where the names of the classes that a run was trained on lie."""
+    """The file of the names of the training classes."""
     return run / "classes.json"
 
 
 def read_classes(run: Path) -> list[str]:
-    """The names of the classes that a run was trained on.
+    """The names of the training classes.
 
     Raises:
         LabError: if the file is missing or broken.
     """
     path = classes_file(run)
-    names: list[str] = check_classes(path, read_json(path))["train"]
-    return names
+    return check_classes(path, read_json(path))["train"]
 
 
 def write_classes(run: Path, train: Sequence[str]) -> None:
-    """Writes the names of the classes that a run was trained on."""
+    """Writes the names of the training classes."""
     write_json(classes_file(run), {"schema": SCHEMA_VERSION, "train": list(train)})

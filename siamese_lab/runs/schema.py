@@ -1,11 +1,12 @@
-"""What run.json, metrics.json and classes.json must hold: checked once, where they are read, whoever wrote them."""
+"""The types of run.json, metrics.json and classes.json, checked once where the files are read."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict, cast, is_typeddict
 
 from siamese_lab.core.errors import LabError
+from siamese_lab.core.processes import ProcessRecord
 from siamese_lab.core.typecheck import fit_type, hints
 from siamese_lab.runs.states import State
 
@@ -18,7 +19,7 @@ class Network(TypedDict):
 
 
 class Decided(TypedDict, total=False):
-    """What start-up settled; what is lacking is shown as unknown."""
+    """What was decided at start-up; a missing entry is shown as unknown."""
 
     accelerator: str
     precision: str
@@ -28,17 +29,6 @@ class Decided(TypedDict, total=False):
     processes: int
 
 
-class Begun(TypedDict):
-    """run.json, from the beginning on."""
-
-    state: State
-    started: str
-    host: str
-    pid: int
-    decided: Decided
-    versions: dict[str, str]
-
-
 class Cost(TypedDict):
     """What the network costs."""
 
@@ -46,21 +36,41 @@ class Cost(TypedDict):
     multiply_adds: int
 
 
-class Trained(TypedDict, total=False):
-    """run.json, what comes later."""
+class Resumption(TypedDict, total=False):
+    """One start of a run that went on from a checkpoint: when, at which step, after which state."""
 
+    at: str
+    step: int
+    after: str
     code: str
-    ticks: int | None
+    versions: dict[str, str]
+    decided: dict[str, object]
+
+
+class _RunStart(ProcessRecord):
+    state: State
+    started: str
+    decided: Decided
+    versions: dict[str, str]
+
+
+class RunRecord(_RunStart, total=False):
+    """run.json: the process that trains the run, and what is known of it so far."""
+
+    ended: str | None
+    seconds: float | None
+    reason: str | None
+    command: list[str]
+    code: str
     network: Network
     cost: Cost
-    hparams: dict[str, Any]
+    hparams: dict[str, bool | int | float | str]
     headlines: list[str]
     packages: list[str]
-    resumed: list[dict[str, Any]]
-    reason: str | None
+    resumed: list[Resumption]
 
 
-class Figure(TypedDict):
+class FigureRecord(TypedDict):
     """One figure of metrics.json."""
 
     value: float
@@ -87,92 +97,83 @@ class Data(TypedDict):
     fingerprint: str
 
 
-class Metrics(TypedDict):
-    """metrics.json."""
-
-    test: dict[str, Figure]
-    untrained: dict[str, Figure]
+class _Figures(TypedDict):
+    test: dict[str, FigureRecord]
+    untrained: dict[str, FigureRecord]
     chosen: dict[str, dict[str, float]]
     epoch: int
     training: Training
     data: Data
 
 
-class Parts(TypedDict, total=False):
-    """metrics.json, what runs of earlier versions lack."""
+class MetricsRecord(_Figures, total=False):
+    """metrics.json: the figures of a finished run; `sealed` where the test part is not evaluated yet."""
 
     sealed: bool
-    val: dict[str, Figure]
+    val: dict[str, FigureRecord]
 
 
-class Classes(TypedDict):
+class ClassesRecord(TypedDict):
     """classes.json."""
 
     train: list[str]
 
 
-def check_run(path: Path, found: dict[str, Any]) -> dict[str, object]:
-    """Checks what a run.json holds; entries of other names are left to whoever wrote them.
+def check_run(path: Path, found: Mapping[str, object]) -> RunRecord:
+    """Checks what a run.json holds; entries of other names may hold anything.
 
     Raises:
-        LabError: naming every entry that is lacking or of another kind.
+        LabError: naming every entry that is missing or of another type.
     """
-    misfits = _misfits(found, Begun, Trained)
+    misfits = _misfits(found, RunRecord)
+    record = cast(RunRecord, found)  # true where there are no misfits
     if not misfits:
         try:
-            datetime.fromisoformat(found["started"])
+            datetime.fromisoformat(record["started"])
         except ValueError:
-            misfits.append(f"started must be a time, got {found['started']!r}")
-        if found["pid"] < 1:
-            misfits.append(f"pid must be the number of a process, got {found['pid']}")
-        if "network" in found and min(*found["network"]["shape"], found["network"]["classes"]) < 1:
-            misfits.append(f"network must hold positive numbers, got {found['network']}")
-    refuse(path, misfits)
-    return found
+            misfits.append(f"started must be a time, got {record['started']!r}")
+        if record["pid"] < 1:
+            misfits.append(f"pid must be the number of a process, got {record['pid']}")
+        if "network" in record and min(*record["network"]["shape"], record["network"]["classes"]) < 1:
+            misfits.append(f"network must hold positive numbers, got {record['network']}")
+    refuse_misfits(path, misfits)
+    return record
 
 
-def check_metrics(path: Path, found: dict[str, object]) -> dict[str, Any]:
-    """Checks what a metrics.json holds, as `run` does."""
-    refuse(path, _misfits(found, Metrics, Parts))
-    return found
+def check_metrics(path: Path, found: Mapping[str, object]) -> MetricsRecord:
+    """Checks what a metrics.json holds, as `check_run` does."""
+    refuse_misfits(path, _misfits(found, MetricsRecord))
+    return cast(MetricsRecord, found)  # just checked
 
 
-def check_classes(path: Path, found: dict[str, Any]) -> dict[str, Any]:
-    """Checks what a classes.json holds, as `run` does."""
-    refuse(path, _misfits(found, Classes))
-    return found
+def check_classes(path: Path, found: Mapping[str, object]) -> ClassesRecord:
+    """Checks what a classes.json holds, as `check_run` does."""
+    refuse_misfits(path, _misfits(found, ClassesRecord))
+    return cast(ClassesRecord, found)  # just checked
 
 
-def refuse(path: Path, misfits: list[str]) -> None:
+def refuse_misfits(path: Path, misfits: list[str]) -> None:
     """Raises a LabError that names the file and its misfits, if there are any."""
     if misfits:
         more = f"; and {len(misfits) - 3} more" if len(misfits) > 3 else ""
         raise LabError(
             f"{path} is not what siamese-lab writes: {'; '.join(misfits[:3])}{more}: copy the run folder anew from "
-            "where it was "
-            "trained, or train the run anew with --force"
+            "where it was trained, or train the run anew with --force"
         )
 
 
-def _misfits(found: Mapping[str, object], *records: type) -> list[str]:
+def _misfits(found: Mapping[str, object], record: type) -> list[str]:
     misfits: list[str] = []
-    for record in records:
-        known = hints(record)
-        for key in known:
-            if key in found:
-                _fit(found[key], known[key], key, misfits)
-            elif key in record.__required_keys__:  # type: ignore[attr-defined]
-                misfits.append(f"it lacks {key}")
+    for key, annotation in hints(record).items():
+        if key in found:
+            _fit(found[key], annotation, key, misfits)
+        elif key in vars(record)["__required_keys__"]:
+            misfits.append(f"it lacks {key}")
     return misfits
 
 
 def _fit(value: object, annotation: object, key: str, misfits: list[str]) -> None:
-    """As `signature.fit`, but entries that a record does not name are nobody's business here."""
-    known = (
-        hints(annotation)
-        if isinstance(annotation, type) and issubclass(annotation, dict) and annotation is not dict
-        else {}
-    )
-    if known and isinstance(value, dict):
-        value = {name: one for name, one in value.items() if name in known}
+    """As `fit_type`, but a mapping may hold entries that its record does not name."""
+    if is_typeddict(annotation) and isinstance(value, dict):
+        value = {name: one for name, one in value.items() if name in hints(annotation)}
     fit_type(value, annotation, key, misfits, infinite=True)

@@ -1,6 +1,4 @@
-"""The sealed test part: the runs of a study compute no figure of it until somebody opens it, and every opening is
-logged.
-"""
+"""The seal on a study's test part: its runs compute no test figure until it is opened, and openings are logged."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -24,7 +22,7 @@ class Opening(TypedDict):
 
 
 def is_sealed(folder: RunFolder) -> bool:
-    """Whether the run belongs to a study: its end then shows validation figures, and none of the test part."""
+    """Whether the run belongs to a study, whose runs show validation figures alone."""
     return folder.study != PLAIN
 
 
@@ -34,7 +32,7 @@ def openings_file(study: Path) -> Path:
 
 
 def read_openings(study: Path) -> list[Opening]:
-    """The openings of a study's folder so far, oldest first: `at`, `command`, `runs`.
+    """The openings of a study so far, oldest first.
 
     Raises:
         LabError: if the log is broken.
@@ -45,7 +43,7 @@ def read_openings(study: Path) -> list[Opening]:
 
 
 def log_opening(study: Path, run_ids: Sequence[str], command: str) -> None:
-    """Logs an opening, before anything is computed: one that fails half-way has still been one.
+    """Logs an opening, before anything is computed, so that one that fails half-way is logged too.
 
     Args:
         study: its folder.

@@ -30,12 +30,12 @@ class Submission:
 
 
 def submissions_folder(job: Job) -> Path:
-    """Where the submissions of a study lie."""
+    """The folder of a study's submissions."""
     return job.file("yaml").parent.resolve() / "slurm"
 
 
 def new_exit_code_file(job: Job) -> Path:
-    """The name of a new file for an exit code; those of earlier submissions of the run are removed."""
+    """A new file name for an exit code; the files of earlier submissions of the run are removed."""
     folder = submissions_folder(job)
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob(f"{job.run_id}.*.code"):
@@ -49,23 +49,23 @@ def write_exit_code(file: Path, code: int) -> None:
 
 
 def read_exit_code(file: Path) -> int:
-    """The exit code that a job has left.
+    """The exit code that a job has written.
 
     Raises:
-        OSError: if there is none, or none to be seen yet.
+        OSError: if there is none yet.
         ValueError: if it is no number.
     """
     return int(file.read_text(encoding="utf-8"))
 
 
 def write_submission(job: Job, submission: Submission) -> None:
-    """Records a submission, so that a later sweep takes the job up."""
-    found = {"cluster": submission.cluster, "number": submission.number, "ended": submission.ended.name}
-    write_json(submissions_folder(job) / f"{job.run_id}.json", {"schema": SCHEMA_VERSION, **found})
+    """Records a submission, so that a later sweep finds the job."""
+    fields = {"cluster": submission.cluster, "number": submission.number, "ended": submission.ended.name}
+    write_json(submissions_folder(job) / f"{job.run_id}.json", {"schema": SCHEMA_VERSION, **fields})
 
 
 def read_submission(job: Job) -> Submission | None:
-    """What an earlier sweep has submitted for a run; None where there is nothing, or it is broken."""
+    """The submission of an earlier sweep; None if there is none, or the file is broken."""
     folder = submissions_folder(job)
     with suppress(LabError, KeyError):
         found = read_json(folder / f"{job.run_id}.json")

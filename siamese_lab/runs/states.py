@@ -2,22 +2,19 @@
 
 from typing import Literal
 
+State = Literal["running", "ok", "failed", "diverged", "oom", "pruned", "preempted", "timeout", "killed"]
+
 EXIT_CODES = {
     "ok": 0,
     "failed": 1,
     "diverged": 3,
     "oom": 4,
-    "pruned": 5,  # by a search, since it did not look promising
-    "preempted": 75,  # EX_TEMPFAIL: `siamese-lab resume` goes on where it stopped
+    "pruned": 5,  # stopped by a search as not promising
+    "preempted": 75,  # EX_TEMPFAIL: `siamese-lab resume` continues it
     "timeout": 124,  # as timeout(1)
     "killed": 137,  # as the shell says of SIGKILL
 }
-
-
-"""What a command ends with for each final state; a run that has none of them yet is "running"."""
-
-
-State = Literal["running", "ok", "failed", "diverged", "oom", "pruned", "preempted", "timeout", "killed"]
+"""The exit code of each final state; a run without one of them yet is "running"."""
 
 
 def state_of(exit_code: int) -> str:

@@ -1,4 +1,4 @@
-"""What a study has planned so far: `outputs/<study>/study.json`. Jobs are added, never lost."""
+"""`outputs/<study>/study.json`: the plan of a study. Jobs are added, never lost."""
 
 import os
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ from siamese_lab.runs.listing import is_study, planned_studies
 
 
 def find_study(name: str) -> str | None:
-    """The name of the study that a user means by its name or its folder; None where there is none.
+    """The name of a study, given its name or its folder; None if there is none.
 
-    Where the folder lies elsewhere, `outputs()` is there from then on: its jobs and runs are looked for beside it.
+    For a folder elsewhere, `outputs()` becomes its parent, where its jobs and runs lie.
     """
     if name and is_study(outputs() / name) and (outputs() / name).resolve().parent == outputs().resolve():
         return name
@@ -33,7 +33,7 @@ def find_study(name: str) -> str | None:
 
 @contextmanager
 def lock_study(name: str) -> Iterator[None]:
-    """While one process reads, changes and writes the study.json of a study, no other does."""
+    """Context in which no other process changes the study.json of a study."""
     folder = outputs() / name
     (folder / "jobs").mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".study.lock"):
@@ -41,7 +41,7 @@ def lock_study(name: str) -> Iterator[None]:
 
 
 class Budget(TypedDict, total=False):
-    """The most that a study file allows: `runs`, and `time` as HH:MM:SS."""
+    """The limits of a study file: `runs`, and `time` as HH:MM:SS."""
 
     runs: int
     time: str
@@ -70,7 +70,7 @@ class StudyFacts(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Superseded:
-    """A run that no longer answers its point: the same words mean another config now.
+    """A run that no longer stands for its point, since the same words mean another config now.
 
     Args:
         run_id: of the old run, which stays where it is and is not reused.
@@ -90,8 +90,8 @@ class Study:
     Args:
         name: of its folder.
         axes: {key: values as the user wrote them}, the seed among them.
-        jobs: all that were ever asked for and stand.
-        superseded: runs that do not count any more.
+        jobs: all that were ever asked for and are valid.
+        superseded: runs that no longer count.
         facts: how it was planned.
     """
 

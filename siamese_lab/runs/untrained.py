@@ -12,18 +12,18 @@ from siamese_lab.statistics.influence import Figure
 
 
 def untrained_folder(study: Path) -> Path:
-    """Where the runs of a study share these figures."""
+    """The folder in which the runs of a study share these figures."""
     return study / "untrained"
 
 
-def untrained_file(folder: Path, decides: object) -> Path:
-    """The file of all encoders for which the same decides: plain values, as JSON takes them."""
-    text = json.dumps(decides, sort_keys=True)
+def untrained_file(folder: Path, key: object) -> Path:
+    """The file for all encoders with the same `key`, JSON of what decides their figures."""
+    text = json.dumps(key, sort_keys=True)
     return folder / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
 
 
 def read_untrained(file: Path) -> dict[str, Figure] | None:
-    """The figures that another run has left; None where there are none, or a kill has left them half-written."""
+    """The figures that another run has written; None if there are none, or they are broken."""
     try:
         return {name: Figure(**figure) for name, figure in read_json(file)["figures"].items()}
     except (LabError, KeyError, TypeError):
@@ -31,6 +31,6 @@ def read_untrained(file: Path) -> dict[str, Figure] | None:
 
 
 def write_untrained(file: Path, figures: Mapping[str, Figure]) -> None:
-    """Leaves figures for other runs."""
+    """Writes figures for other runs."""
     file.parent.mkdir(exist_ok=True)
     write_json(file, {"schema": SCHEMA_VERSION, "figures": {name: asdict(one) for name, one in figures.items()}})

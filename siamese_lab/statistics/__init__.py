@@ -1,1 +1,1 @@
-"""Intervals and estimates; it knows embeddings and runs by their numbers alone."""
+"""Figures with intervals, and estimates over seeds and identities."""

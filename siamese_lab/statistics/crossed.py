@@ -46,9 +46,7 @@ class Crossed:
 
     @property
     def variance(self) -> float:
-        """Of the mean: by seeds + by identities - both, at least `by_identities`; `both` never exceeds that, so at
-        least `by_seeds` too.
-        """
+        """The variance of the mean: by seeds + by identities - both, at least the larger of the first two."""
         return max(self.by_seeds + self.by_identities - self.both, self.by_identities)
 
     def with_seeds(self, seeds: int) -> "Crossed":
@@ -74,7 +72,7 @@ class SeedsNeeded(NamedTuple):
 
 
 def crossed(values: np.ndarray | None, influence: np.ndarray | None) -> Crossed:
-    """The estimates from values (S,) and the seeds' influences (S, C); either is None where it is not to be used.
+    """Estimates the variances from values (S,) and the seeds' influences (S, C); None for what is not to be used.
 
     A column of `influence` is an identity, the same in every row. With one row `values` must be None.
     """
@@ -135,10 +133,9 @@ def half_widths(
 
 
 def p_value(parts: Crossed, value: float) -> float:
-    """The level of the interval round `value` that just touches 0: two-sided, to 6 digits, at least 1e-300 unless it is
-    0.
+    """The two-sided p value of no difference: the level at which the interval round `value` just touches 0.
 
-    With no variance at all it is 1 for a value of 0 and 0 for any other.
+    To 6 digits, at least 1e-300 unless it is 0. Without any variance it is 1 for a value of 0 and 0 for any other.
     """
     if not parts.variance > 0:
         return float(value == 0)
@@ -170,7 +167,7 @@ def power(parts: Crossed, value: float, level: float = LEVEL, pilot: int | None 
     variance = np.maximum(true + (parts.by_identities - parts.both), parts.by_identities)[:, None]
     if not variance.all():
         return float(value != 0)
-    # what the seeds of other such studies show
+    # over what other such studies may estimate
     half = half_widths(parts, np.float64(level), true[:, None] * _scatter(parts.seeds - 1))
     deviation = np.sqrt(variance)
     return float((ndtr((abs(value) - half) / deviation) + ndtr((-abs(value) - half) / deviation)).mean())
@@ -204,7 +201,7 @@ def _freedoms(parts: Crossed) -> tuple[int, int]:
 
 @lru_cache(maxsize=1024)
 def _two_sided_quantile(freedom: int, level: float) -> float:
-    """What a Student statistic exceeds in size with probability `level`."""
+    """The absolute value that Student's t exceeds with probability `level`."""
     return -float(stdtrit(freedom, level / 2))
 
 

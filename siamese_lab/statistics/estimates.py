@@ -1,6 +1,4 @@
-"""Means and paired differences of configurations over seeds and identities, with intervals and p values. Knows nothing
-of runs.
-"""
+"""Means and paired differences of configurations over seeds and identities, with intervals and p values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ Over = Literal["seeds and identities", "seeds", "identities", "nothing"]
 
 
 class Unusable(StrEnum):
-    """Why the identities could not be used: the variance then comes from the seeds alone."""
+    """Why the identities could not be used; the variance then comes from the seeds alone."""
 
     NONE = "no influences"
     FEW = "too few identities"
@@ -28,20 +26,18 @@ class Unusable(StrEnum):
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds, or a difference of two, with what it generalises to.
+    """A mean over seeds, or a difference of two means, with its interval.
 
     Args:
         value: in the figure's unit.
-        low, high: the 95 % interval, not clipped to the unit's range; of one of several differences, so wide that with
-            95 % all of them hold. None where none can be given: with one seed and `unusable` identities, and with
-            `no_scatter`.
-        p: two-sided p value of no difference, of this one taken alone; None for a mean and where there is no interval.
+        low, high: the 95 % interval, not clipped to the unit's range; for one of several differences it is widened so
+            that all of them hold with 95 %. None with one seed and `unusable` identities, and with `no_scatter`.
+        p: two-sided p value of no difference, not adjusted; None for a mean and where there is no interval.
         over: what the interval generalises to: other seeds, other identities or both.
         seeds: how many seeds stand behind it.
         identities: how many identities the variance was taken over; 0 where it was not.
-        needed: of a difference, the seeds that show one of this size with 80 % power, whether it is shown already or
-            not; None where no number would do, with one seed, and for a mean. A rough number: it takes what was
-            observed for the truth.
+        needed: the seeds that show a difference of this size with 80 % power, shown already or not; None where no
+            number would do, with one seed, and for a mean. It is rough: it takes what was observed for the truth.
         more_than: where `needed` is None since no number up to this one would do; else None.
         unusable: why the identities were not used; None where they were.
         no_scatter: whether all values agree, so that nothing is known of their variance.
@@ -101,10 +97,9 @@ def difference(
     Args:
         a_values, b_values: S >= 1 figures each, finite; those at one place are of the same seed.
         a_influences, b_influences: their influences; those at one place stand on the same identities.
-        comparisons: how many differences could have been looked at, this one among them. Of K configurations that are
-            K (K - 1) / 2, also where only those to the best one are printed: which one is the best was seen in these
-            very values. Each is tested at 0.05 / comparisons, so that one of them is shown wrongly in at most 5 % of
-            studies.
+        comparisons: how many differences could have been looked at: K (K - 1) / 2 of K configurations, also where only
+            those to the best one are printed, since these values decided which one is best. Each is tested at
+            0.05 / comparisons, so that at most 5 % of studies show one wrongly.
 
     Raises:
         ValueError: if the four are not of one length, empty or not finite, or a seed's two figures stand on other

@@ -39,16 +39,16 @@ class Figure:
 
 
 def influences(without: ArrayLike, names: Sequence[str]) -> dict[str, float]:
-    """The influence of each identity on a figure: (C - 1) x (mean of the leave-one-out values - the value without this
-    one).
+    """The influence of each identity on a figure.
+
+    It is (C - 1) x (mean of the leave-one-out values - the value without this identity).
 
     Args:
         without: (C,) the figure computed without each identity.
         names: C unique names.
 
     Returns:
-        {name: influence}, summing to 0; empty where a value without some identity does not exist (NaN): no interval
-        then.
+        {name: influence}, summing to 0; empty where a figure without some identity does not exist (NaN).
 
     Raises:
         ValueError: if the two lengths differ.
@@ -124,9 +124,7 @@ def _accelerated_ends(influence: Sequence[float]) -> tuple[float, float]:
 
 
 def wilson(share: float, trials: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a proportion of independent trials, in [0, 1]; sound near 0 and 1 (Wilson, JASA 1927, eq.
-    6).
-    """
+    """Wilson's interval of a proportion of independent trials, in [0, 1] (Wilson, JASA 1927, eq. 6)."""
     z2 = NormalDist().inv_cdf((1 + level) / 2) ** 2
     middle = (share + z2 / (2 * trials)) / (1 + z2 / trials)
     half = sqrt(z2 * (share * (1 - share) / trials + z2 / (4 * trials**2))) / (1 + z2 / trials)
@@ -138,6 +136,6 @@ def student_quantile(probability: float, freedom: float) -> float:
 
     The same number as `scipy.stats.t.ppf`.
     """
-    from scipy.special import stdtrit  # takes 0.15 s to import, and only a run's end needs it
+    from scipy.special import stdtrit  # here: scipy takes 0.15 s to import
 
     return float(stdtrit(freedom, probability))

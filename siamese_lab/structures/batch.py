@@ -8,12 +8,14 @@ from siamese_lab.structures.tuples import Tuples
 
 
 class Batch(NamedTuple):
-    """One global batch: `x` images (B, C, H, W), `ids` (B,) rows of the samples, `labels` (B,), `tuples` over the
-    batch's rows or None for all that the labels imply, and where in training it stands (the augmentation is drawn from
-    that).
+    """One global batch.
 
-    Where several processes train together, `x` is this one's share of the images, from row `first` on; all else is of
-    the whole batch.
+    Args:
+        x: images (B, C, H, W); with several processes this one's share of them, from row `first` on.
+        ids: (B,) rows of the samples.
+        labels: (B,).
+        tuples: over the batch's rows, or None for all that the labels imply.
+        epoch, step: of training; the augmentation is drawn from them.
     """
 
     x: Tensor

@@ -1,4 +1,4 @@
-"""Embeddings of a batch with the distance they are compared by."""
+"""The embeddings of a batch, which memories, miners and losses work on."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from siamese_lab.structures.shapes import check_embeddings, check_integers
 
 @dataclass
 class Embedded:
-    """Embeddings of one batch (or of everything) with the distance they are compared by.
+    """Embeddings of one batch with the distance they are compared by.
 
     Args:
         z: (R, D); taken to at least float32.
@@ -68,8 +68,8 @@ class Embedded:
     def at(self, left: Tensor, right: Tensor) -> Tensor:
         """Distances (P,) of the rows `left`, which are anchors, to the rows `right`.
 
-        Read from the matrix where that is there already, or where so many are asked for that one matrix product costs
-        less than gathering both embeddings of each.
+        Read from the matrix if it exists already, or if so many are asked for that one matrix product costs less than
+        gathering both embeddings of each.
         """
         if self._matrix is not None or 4 * len(left) >= len(self.z[: self.anchors]) * len(self.z):
             return self.matrix()[left, right]
@@ -86,9 +86,7 @@ class Embedded:
         return ~self._same()
 
     def zero(self) -> Tensor:
-        """A zero loss that still has a graph, for a batch without a valid tuple: every rank gets its (zero)
-        gradients.
-        """
+        """A zero loss with a graph, for a batch without a valid tuple: every process then gets (zero) gradients."""
         return self.z.sum() * 0.0
 
     def rows(self) -> Tensor:

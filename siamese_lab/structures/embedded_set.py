@@ -1,4 +1,4 @@
-"""What a protocol is given: embeddings and what is known of them, never a model."""
+"""Embeddings of one part of a data set with labels, groups and trials, as protocols get them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

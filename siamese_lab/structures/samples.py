@@ -10,14 +10,18 @@ from torch import Tensor
 from siamese_lab.structures.shapes import check_integers, described
 
 TRAIN, VAL, TEST, UNUSED = 0, 1, 2, -1
-
-
 PARTS = {"train": TRAIN, "val": VAL, "test": TEST}
 
 
 class Episodes(NamedTuple):
-    """E one-shot problems over sample ids: `support` (E, way, shot), `query` (E, Q), `truth` (E, Q) the right way of
-    each query (an index into the support's second axis), `name` (E,) what each problem is called in a report."""
+    """E one-shot problems over sample ids.
+
+    Args:
+        support: (E, way, shot).
+        query: (E, Q).
+        truth: (E, Q) the right way of each query, an index into the support's second axis.
+        name: (E,) the name of each problem in a report.
+    """
 
     support: Tensor
     query: Tensor

@@ -1,4 +1,4 @@
-"""What flows through the lab: samples, batches, embeddings, and the tuples that labels imply."""
+"""Pairs, triplets and episodes of the rows of a batch, and those that its labels imply."""
 
 from typing import NamedTuple
 
@@ -76,8 +76,7 @@ class _EpisodeRows(NamedTuple):
 
 
 class Episode(_EpisodeRows):
-    """One problem of some ways and shots: `support` (S,) and `query` (Q,), int64 indices of rows; a row's label is its
-    way.
+    """A few-shot problem: `support` (S,) and `query` (Q,), int64 indices of rows; a row's label is its way.
 
     Raises:
         ValueError: if one of them is of another shape or type.
@@ -166,10 +165,10 @@ def as_triplets(e: Embedded, tuples: Tuples) -> Triplets:
 
 
 def as_episode(e: Embedded, tuples: Tuples) -> Episode:
-    """Tuples as an episode. None makes one of the labels: the first row of each class is its support, the others are
-    queries.
+    """Tuples as an episode.
 
-    Queries of an image that is in the support, and of a class that has none, are left out.
+    None makes one of the labels: the first row of each class is its support, the others are queries. Queries of an
+    image that is in the support, and of a class that has none, are left out.
 
     Raises:
         ValueError: for pairs or triplets, of which no episode can be made.

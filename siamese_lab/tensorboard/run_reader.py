@@ -108,18 +108,15 @@ class StudyReader:
         return self._read(self.study / "study.json", lambda path: read_study(str(path.parent)))
 
     def _run(self, path: Path, point: dict[str, str]) -> ShownRun:
-        info = self._read(path / "run.json", lambda file: RunFolder(file.parent).info()) or {}
-        state = str(info.get("state", "failed"))
-        state = "killed" if state == "running" and is_gone(info) else state
-        own = self._read(path / "config.yaml", _own) if info else None
-        values = {
-            **info.get("hparams", {}),
-            **{key: value for key, value in _typed(point).items() if key not in info.get("hparams", {})},
-        }
-        began, ended = (_seconds(info.get(key)) for key in ("started", "ended"))
-        return ShownRun(
-            path.name, path, state, values, point, own, tuple(info.get("headlines", ())), began or 0.0, ended
-        )
+        info = self._read(path / "run.json", lambda file: RunFolder(file.parent).info())
+        if info is None:
+            return ShownRun(path.name, path, "failed", _typed(point), point, None, (), 0.0, None)
+        state = "killed" if info["state"] == "running" and is_gone(info) else info["state"]
+        own = self._read(path / "config.yaml", _own)
+        recorded = info.get("hparams", {})
+        values = {**recorded, **{key: value for key, value in _typed(point).items() if key not in recorded}}
+        began, ended = _seconds(info["started"]) or 0.0, _seconds(info.get("ended"))
+        return ShownRun(path.name, path, state, values, point, own, tuple(info.get("headlines", ())), began, ended)
 
     def _never(self, plan: Study, begun: set[str]) -> Iterator[ShownRun]:
         """Jobs that were started but ended before they had a run folder."""

@@ -30,7 +30,7 @@ def exit_state(error: BaseException, folder: RunFolder, step: int) -> ExitState:
         folder: of the run.
         step: optimizer steps done.
     """
-    run, goes_on = folder.path, f"`siamese-lab resume {folder.short}` goes on"
+    run, goes_on = folder.path, f"`siamese-lab resume {folder.short_id}` goes on"
     if isinstance(error, KeyboardInterrupt):
         error = Stopped("SIGINT", step)
     if isinstance(error, Stopped):

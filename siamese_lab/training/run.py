@@ -51,7 +51,7 @@ def train(
     """
     quiet()
     interruption = Interruption(duration(cfg.trainer.max_time))
-    with folder.held(), interruption.listening(), quiet_threads():
+    with folder.lock(), interruption.listening(), quiet_threads():
         start = newest_checkpoint(folder.path / "checkpoints") if resume else Start()
         if start.path is not None:
             # a checkpoint of another network is refused while nothing has been touched

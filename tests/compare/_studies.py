@@ -13,7 +13,7 @@ import yaml
 from scipy.special import ndtr, ndtri
 
 from siamese_lab.core.files import write_json
-from siamese_lab.runs.error_curves import thinned, write_curves
+from siamese_lab.runs.error_curves import subsample_curve, write_curves
 from siamese_lab.runs.influences import write_influences
 from siamese_lab.statistics.influence import Figure
 
@@ -112,7 +112,7 @@ def folder(
     # between two normal densities whose equal error rate is `value`
     middle = -2 * float(ndtri(min(max(value, 1e-3), 0.49)))
     far, tar = ndtr((thresholds - 1) * 6 - middle / 2), ndtr((thresholds - 1) * 6 + middle / 2)
-    write_curves(path / "curves_val.npz", {"verification": thinned(thresholds, far, tar, 10_000, 900)})
+    write_curves(path / "curves_val.npz", {"verification": subsample_curve(thresholds, far, tar, 10_000, 900)})
     return name
 
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from siamese_lab.core.errors import LabError
-from siamese_lab.runs.error_curves import FIELDS, POINTS, curves_file, read_curves, thinned, write_curves
+from siamese_lab.runs.error_curves import FIELDS, POINTS, curves_file, read_curves, subsample_curve, write_curves
 
 
 def test_a_curve_is_thinned_written_and_read(tmp_path):
     threshold = np.linspace(0, 2, 2000)
     far, tar = threshold / 2, np.sqrt(threshold / 2)
-    curve = thinned(threshold, far, tar, 1000, 50)
+    curve = subsample_curve(threshold, far, tar, 1000, 50)
     assert len(curve.far) == POINTS
     path = curves_file(tmp_path, "val")
     write_curves(path, {"verification": curve})
@@ -26,7 +26,7 @@ def test_a_curve_is_thinned_written_and_read(tmp_path):
 
 
 def test_few_points_are_kept_as_they_are():
-    curve = thinned([0.0, 1.0], [0.0, 1.0], [0.5, 1.0], 3, 2)
+    curve = subsample_curve([0.0, 1.0], [0.0, 1.0], [0.5, 1.0], 3, 2)
     assert curve.frr.tolist() == [0.5, 0.0]
 
 

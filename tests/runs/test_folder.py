@@ -13,7 +13,8 @@ import pytest
 from siamese_lab.core import paths
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import read_json, write_json, write_text
-from siamese_lab.runs.folder import EXIT_CODES, RunFolder, find_run, run_folder
+from siamese_lab.runs.find import find_run
+from siamese_lab.runs.folder import EXIT_CODES, RunFolder, run_folder
 from siamese_lab.runs.provenance import code_hash
 from tests import _commands
 

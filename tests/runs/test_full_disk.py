@@ -115,7 +115,7 @@ def ended(outputs, capsys, code):
     assert run.info()["state"] == "failed"
     assert "No space left" in run.info()["reason"]
     assert "failed after step" in err
-    assert f"then `siamese-lab resume {run.short}` goes on" in err
+    assert f"then `siamese-lab resume {run.short_id}` goes on" in err
     return run
 
 

@@ -14,7 +14,8 @@ from filelock import FileLock
 
 from siamese_lab.cli import main
 from siamese_lab.core.files import write_json
-from siamese_lab.runs.folder import LabError, RunFolder, find_run, run_folder
+from siamese_lab.runs.find import find_run
+from siamese_lab.runs.folder import LabError, RunFolder, run_folder
 from siamese_lab.tensorboard import hparams
 from tests import _commands
 from tests.conftest import FEW, ROOT, SMALL
@@ -139,7 +140,7 @@ HELD = """
 import sys, time
 from pathlib import Path
 from siamese_lab.runs.folder import RunFolder
-with RunFolder(Path(sys.argv[1])).held():
+with RunFolder(Path(sys.argv[1])).lock():
     print("held", flush=True)
     time.sleep(600)
 """
@@ -151,7 +152,7 @@ def test_what_a_dead_process_held_is_taken_over(outputs, tmp_path):
     assert process.stdout.readline() == "held\n"
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    with run.held():
+    with run.lock():
         run.create()
 
 
@@ -222,7 +223,7 @@ def test_columns_of_a_study_from_which_a_run_is_removed_meanwhile(outputs):
     try:
         for _ in range(50):
             hparams.write_columns(run.path.parent)
-            RunFolder(outputs / "study" / "b00000000000").short  # noqa: B018 - it looks through all runs
+            RunFolder(outputs / "study" / "b00000000000").short_id  # noqa: B018 - it looks through all runs
             with pytest.raises(LabError):
                 find_run("nothing")
     finally:
@@ -270,7 +271,7 @@ def test_a_lock_that_nobody_can_have_is_not_waited_for(outputs):
     run.create()
     with FileLock(run.path.with_name(f".{run.run_id}.lock")):
         begun = time.monotonic()
-        with pytest.raises(LabError, match="is running now"), run.held():
+        with pytest.raises(LabError, match="is running now"), run.lock():
             pass
     assert time.monotonic() - begun < 5
     assert json.loads((run.path / "run.json").read_text())["state"] == "running"

@@ -233,7 +233,7 @@ def test_what_cannot_be_resumed_is_said(done, tmp_path, capsys):
     copy.update(state="preempted")
     assert main(["resume", str(copy.path), "--max-time", "soon"]) == 2
     assert "--max-time must be" in capsys.readouterr().err
-    with copy.held():
+    with copy.lock():
         assert main(["resume", str(copy.path)]) == 2
         assert "is running now" in capsys.readouterr().err
     config = copy.path / "config.yaml"
@@ -253,7 +253,7 @@ def test_two_processes_do_not_write_one_run(outputs, capsys):
 import time
 from pathlib import Path
 from siamese_lab.runs.folder import RunFolder
-with RunFolder(Path({str(path.parent)!r})).held():
+with RunFolder(Path({str(path.parent)!r})).lock():
     print("held", flush=True)
     time.sleep(600)
 """

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from siamese_lab.core.text import printable
-from siamese_lab.runs.schema import Figure
+from siamese_lab.runs.schema import FigureRecord
 from siamese_lab.runs.seal import Opening
 from siamese_lab.statistics.estimates import Estimate
 
@@ -34,7 +34,7 @@ class Run:
         data: fingerprint of its data.
         decided: what start-up settled: precision, layout, ...
         headlines: names of its protocols' first figures; checkpoints were chosen by the first.
-        parts: {"val" or "test": {"<protocol>/<figure>": fields of the Figure}}.
+        parts: {"val" or "test": {"<protocol>/<figure>": FigureRecord}}.
         sealed: whether its test figures are still unknown.
         cost: {"seconds", "parameters", "multiply_adds"}, those that are known.
         influence: {identity: influence} of the figure that is compared.
@@ -50,7 +50,7 @@ class Run:
     data: str = ""
     decided: Mapping[str, object] = field(default_factory=dict)
     headlines: Sequence[str] = ()
-    parts: Mapping[str, Mapping[str, Figure]] = field(default_factory=dict)
+    parts: Mapping[str, Mapping[str, FigureRecord]] = field(default_factory=dict)
     sealed: bool = False
     cost: Mapping[str, float] = field(default_factory=dict)
     influence: Mapping[str, float] = field(default_factory=dict)

@@ -16,11 +16,12 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.core.paths import outputs
 from siamese_lab.core.text import nearest, printable
 from siamese_lab.runs.attempts import AttemptRecord, attempts_file, read_attempts
-from siamese_lab.runs.folder import RunFolder, find_run
+from siamese_lab.runs.find import find_run
+from siamese_lab.runs.folder import RunFolder
 from siamese_lab.runs.influences import influences_file, read_influences
 from siamese_lab.runs.listing import all_run_folders, is_run, is_study, run_folders
 from siamese_lab.runs.metrics_file import metrics_file, read_metrics
-from siamese_lab.runs.schema import Figure
+from siamese_lab.runs.schema import FigureRecord
 from siamese_lab.runs.study import Study, read_study
 
 SEED = "seed"
@@ -169,9 +170,10 @@ def _read_run(folder: RunFolder, point: Mapping[str, str] | None, force: bool) -
         metrics = read_metrics(path)
     except LabError as error:
         return Run(path, "broken", printable(f"not whole: {error}"), point=dict(point or {}))
-    seconds = metrics["training"]["seconds"]
-    cost = {key: float(value) for key, value in {"seconds": seconds, **info.get("cost", {})}.items()}
-    finite = {part: _finite(metrics.get(part, {})) for part in ("val", "test")}
+    cost = {"seconds": float(metrics["training"]["seconds"])}
+    if "cost" in info:
+        cost |= {"parameters": float(info["cost"]["parameters"]), "multiply_adds": float(info["cost"]["multiply_adds"])}
+    finite = {"val": _finite(metrics.get("val", {})), "test": _finite(metrics["test"])}
     return replace(
         run, data=printable(metrics["data"]["fingerprint"]), parts=finite, sealed=bool(metrics.get("sealed")), cost=cost
     )
@@ -184,5 +186,5 @@ def _why(state: str, reason: str | None, path: Path) -> str:
     return reason or words.get(state, "it did not finish")
 
 
-def _finite(figures: Mapping[str, Figure]) -> dict[str, Figure]:
+def _finite(figures: Mapping[str, FigureRecord]) -> dict[str, FigureRecord]:
     return {printable(name): figure for name, figure in figures.items() if isfinite(figure["value"])}

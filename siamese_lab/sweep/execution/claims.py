@@ -4,15 +4,15 @@ train its run.
 
 import os
 import signal
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.processes import is_alive, is_gone, is_stopped
+from siamese_lab.runs.attempts import AttemptRecord
 from siamese_lab.runs.job import Job
+from siamese_lab.runs.schema import RunRecord
 from siamese_lab.sweep.execution.outcome import refused
 
 
@@ -72,9 +72,8 @@ def settled(job: Job, since: str, retries: int) -> tuple[str, str] | None:
     return None if why is None else (state, why)
 
 
-def _left_behind(attempt: Mapping[str, Any], info: Mapping[str, Any]) -> bool:
+def _left_behind(attempt: AttemptRecord, info: RunRecord) -> bool:
     """Whether the run's process is of an attempt whose sweep is gone."""
-    mine = attempt["state"] == "running" and attempt["started"] <= max(
-        [info["started"], *(one["at"] for one in info.get("resumed", []))]
-    )
+    started = max([info["started"], *(one["at"] for one in info.get("resumed", []))])
+    mine = attempt["state"] == "running" and attempt["started"] <= started
     return mine and "by" in attempt and is_gone(attempt["by"])

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +17,7 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import format_value, printable
 from siamese_lab.runs.history import best_entry, read_history
 from siamese_lab.runs.job import Job
+from siamese_lab.runs.schema import RunRecord
 from siamese_lab.runs.states import EXIT_CODES
 
 LONG = 60  # jobs above which a table leaves out most of those that went well
@@ -62,13 +62,13 @@ def row(job: Job) -> Row:
         attempts = job.attempts()
     except LabError as error:
         return Row(job, "killed", reason=str(error))
-    info: dict[str, Any] = {}
+    info: RunRecord | None = None
     with suppress(LabError):
         info = job.folder.info()
-    reason = str((attempts[-1].get("reason") if attempts else "") or info.get("reason") or "")
+    reason = str((attempts[-1].get("reason") if attempts else "") or (info and info.get("reason")) or "")
     figure, epoch, epochs = _progress(job)
-    seconds = info.get("seconds")
-    if state == "running" and "started" in info:
+    seconds = info.get("seconds") if info else None
+    if state == "running" and info:
         since = (attempts[-1]["started"] if attempts else None) or info["started"]
         seconds = (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()
     return Row(job, state, epoch, epochs, figure, seconds, "" if state in ("ok", "running", "queued") else reason)

@@ -101,7 +101,7 @@ def _train(cfg: "DictConfig", run_id: str) -> int:  # type: ignore[name-defined]
         return 0
     if begun and folder.info()["state"] == "running" and is_alive(folder.info()):
         # before its checkpoints are looked at: what is half-written there is not left over
-        raise LabError(folder.busy())
+        raise LabError(folder.busy_message())
     try:
         goes_on = begun and newest_checkpoint(folder.path / "checkpoints").path is not None
     except LabError as error:  # none of them is whole

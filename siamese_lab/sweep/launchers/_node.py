@@ -110,6 +110,6 @@ def take_over(job: Job) -> None:
     """
     with suppress(LabError, OSError):
         if job.folder.exists() and job.folder.state() == "running":
-            with job.folder.held():
+            with job.folder.lock():
                 if job.folder.state() == "running":
                     job.folder.finish("killed", reason="its machine is gone")

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
-from siamese_lab.core.processes import available_cores, is_alive, start_ticks, this_process
+from siamese_lab.core.processes import ProcessRecord, available_cores, is_alive, start_ticks, this_process
 from siamese_lab.runs.job import Job
 from siamese_lab.sweep.execution.forkserver import context
 
@@ -152,10 +152,11 @@ class Process:
     process: Any
     line: Connection | None = None
     _code: int | None = field(default=None, init=False)
-    _known: dict[str, Any] = field(init=False)
+    _known: ProcessRecord = field(init=False)
 
     def __post_init__(self) -> None:
-        self._known = this_process() | {"pid": self.process.pid, "ticks": start_ticks(self.process.pid)}
+        pid = self.process.pid
+        self._known = {**this_process(), "pid": pid, "ticks": start_ticks(pid)}
 
     @property
     def where(self) -> str:
