@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 from typing import Any
 
@@ -80,16 +79,17 @@ heavy = {{"torch", "hydra", "omegaconf", "numpy", "rich", "matplotlib", "pytorch
 heavy &= set(sys.modules)
 sys.exit(f"imported {{heavy}}" if heavy else code)
 """
-    seconds = []
-    for _ in range(3):  # the fastest of three: the machine may be busy
-        begun = time.perf_counter()
+    for _ in range(3):  # the first that is quick enough: caches are cold, or shared with others
+        begun = _commands.processor_time()
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
         )
-        seconds.append(time.perf_counter() - begun)
+        seconds = _commands.processor_time() - begun
         assert (done.returncode, done.stderr) == (0, "")
+        if seconds < 0.5:
+            break
     assert "usage: siamese-lab" in done.stdout
-    assert min(seconds) < 0.5
+    assert seconds < 0.5
 
 
 def test_help_of_train_has_examples(capsys: pytest.CaptureFixture[str]) -> None:

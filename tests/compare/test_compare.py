@@ -469,6 +469,8 @@ def test_a_thousand_runs_are_read_in_two_seconds(template, outputs, monkeypatch)
         start = time.process_time()  # the machine may be shared
         runs = [with_influences(run, "verification/eer", "val") for run in select_runs(["big"]).runs if not run.why]
         best = min(best, time.process_time() - start)
+        if best < 2.0:
+            break
     assert len(runs) == 1000
     assert best < 2.0
     comparison = build_comparison(runs, "verification/eer", "val", axes={"backbone": [], "loss": [], "loss.margin": []})
@@ -482,7 +484,7 @@ def test_nothing_slow_is_imported(small):
         f"import sys; from siamese_lab.cli import main; main(['compare', 'study', '--format', 'csv']); print({slow})"
     )
     done = subprocess.run(
-        [sys.executable, "-c", words], env=dict(os.environ), capture_output=True, text=True, timeout=100
+        [sys.executable, "-c", words], env=dict(os.environ), capture_output=True, text=True, timeout=300
     )
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 

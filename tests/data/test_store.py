@@ -1,8 +1,6 @@
 """Decoded once, mapped, built whole or not at all."""
 
 import json
-import subprocess
-import sys
 import textwrap
 import time
 from pathlib import Path
@@ -174,7 +172,7 @@ LARGE = """
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="counts memory as Linux does")
 def test_a_store_larger_than_the_memory_it_takes():
-    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(LARGE)], capture_output=True, text=True, check=False)
+    ran = _commands.run(["-c", textwrap.dedent(LARGE)])
     assert ran.returncode == 0, ran.stderr
     assert float(ran.stdout) < 150  # MB, for a store of 300
 

@@ -1,8 +1,5 @@
 """The triplet loss over all triplets of a batch against the same one over a list of them, and what memory it takes."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -11,6 +8,7 @@ from siamese_lab.losses import _all_triplets as all_triplets
 from siamese_lab.losses.triplet import TripletLoss
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import as_triplets
+from tests import _commands
 from tests._each import each
 from tests.conftest import ROOT
 from tests.training.test_resume import ENV
@@ -101,7 +99,7 @@ def test_gradient_through_a_matrix_that_the_miner_shares():
 @pytest.mark.parametrize("each", [4, 128])
 def test_two_thousand_images_take_less_than_a_gigabyte(form, each):
     code = LARGE.format(form=form, each=each)
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=600)
+    done = _commands.run(["-c", code], cwd=ROOT, env=ENV)
     taken, triplets = done.stdout.split()
     assert float(taken) < 1024, done.stderr
     assert int(triplets) == 2048 * (each - 1) * (2048 - each)

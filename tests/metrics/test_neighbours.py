@@ -1,8 +1,5 @@
 """The nearest images of other classes: exact, whatever the tiles, in the order of the run's distance."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
@@ -14,6 +11,7 @@ from siamese_lab.distances.squared_euclidean import SquaredEuclidean
 from siamese_lab.distances.weighted_l1 import WeightedL1
 from siamese_lab.metrics import neighbours
 from siamese_lab.metrics.neighbours import nearest_others
+from tests import _commands
 from tests.conftest import ROOT
 from tests.training.test_resume import ENV
 
@@ -90,5 +88,5 @@ before = peak()
 nearest_others(z, labels, Euclidean(), 50, torch.arange(2000))
 print(peak() - before)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=ENV, capture_output=True, text=True, timeout=600)
+    done = _commands.run(["-c", code], cwd=ROOT, env=ENV)
     assert float(done.stdout) < 64, done.stderr  # a row of distances to all would be 800 MB for these queries

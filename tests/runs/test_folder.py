@@ -161,7 +161,7 @@ while True:
 """
     writer = _commands.start(["-c", code])
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300
         while not path.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         for _ in range(200):  # while it writes

@@ -65,7 +65,7 @@ def sweep(study, outputs, **options):
     )
 
 
-def until(condition, seconds=60.0):
+def until(condition, seconds=300.0):
     """Waits until something is true."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

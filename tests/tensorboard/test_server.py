@@ -38,7 +38,7 @@ def served(tmp_path_factory):
         command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
     )
     address = re.search(r"http://\S+[^/\s]", server.stdout.readline())[0]
-    until = time.monotonic() + 100
+    until = time.monotonic() + 400
     while time.monotonic() < until:
         try:
             if len(runs_of(address)) == len(POINTS):
@@ -48,7 +48,7 @@ def served(tmp_path_factory):
         time.sleep(0.3)
     yield address, [metrics for _, metrics in found]
     server.send_signal(signal.SIGINT)
-    assert server.wait(30) == 0
+    assert server.wait(300) == 0
     server.stdout.close()
     patch.undo()
 
@@ -57,7 +57,7 @@ def ask(address, body=None):
     request = urllib.request.Request(address, data=None if body is None else json.dumps(body).encode())  # noqa: S310 - our own server
     if body is not None:
         request.add_header("Content-Type", "application/json")
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
         return answer.read()
 
 
@@ -127,7 +127,7 @@ def test_a_browser_shows_the_table(served):
                 "function text(n) { let t = n.textContent || ''; if (n.shadowRoot) t += text(n.shadowRoot);"
                 " for (const c of n.children || []) t += text(c); return t; } return text(document.body);"
             )
-            WebDriverWait(browser, 60).until(lambda b: "supcon" in b.execute_script(script))
+            WebDriverWait(browser, 300).until(lambda b: "supcon" in b.execute_script(script))
             assert "loss.margin" in browser.execute_script(script)
         finally:
             browser.quit()

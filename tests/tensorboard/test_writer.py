@@ -365,7 +365,7 @@ def ask(server, path, body=None):
 
 def test_the_server_shows_it(server, run):
     figures, embedded = run[3], run[4]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while "3f2a" not in ask(server, "/data/plugin/scalars/tags") and time.monotonic() < deadline:
         time.sleep(0.2)
     assert "test/verification/eer" in ask(server, "/data/plugin/scalars/tags")["3f2a"]

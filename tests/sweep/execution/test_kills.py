@@ -60,7 +60,7 @@ def test_a_killed_sweep_takes_its_jobs_along_and_goes_on_exactly(jobs, outputs, 
     process = sweep("kills", outputs)
     pids = [until(lambda job=job: process_of(job)) for job in jobs[:2]]
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     until(lambda: not any(_there(pid) for pid in pids))
     finished(jobs, outputs, undisturbed)
 
@@ -74,7 +74,7 @@ def test_everything_killed_at_once(jobs, outputs, undisturbed):
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     finished(jobs, outputs, undisturbed)
 
 
@@ -83,7 +83,7 @@ def test_ctrl_c_stops_with_checkpoints(jobs, outputs, undisturbed):
     process = sweep("kills", outputs)
     until(lambda: process_of(jobs[0]) and process_of(jobs[1]))
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=100)
+    process.communicate(timeout=300)
     assert [job.state() for job in jobs] == ["preempted", "preempted", "queued", "queued"]
     finished(jobs, outputs, undisturbed)
 
@@ -105,7 +105,7 @@ def test_a_sweep_takes_over_what_a_killed_one_leaves(jobs, outputs, undisturbed)
     second = sweep("kills", outputs, slots=2)
     until(lambda: process_of(jobs[2]))
     first.kill()
-    first.communicate(timeout=60)
+    first.communicate(timeout=300)
     out, err = second.communicate(timeout=300)
     assert json.loads(out) == {job.run_id: "ok" for job in jobs}, err
     assert {job.run_id: figures(job) for job in jobs} == undisturbed
@@ -116,7 +116,7 @@ def test_what_cannot_go_on_ends_with_its_state_and_the_others_finish(outputs):
     outputs.mkdir(parents=True)
     points = [["seed=1", "optimizer.lr=1e30", "trainer.gradient_clip_val=null"], ["seed=2"], ["seed=3"]]
     jobs = written("states", *points, common=LONG)
-    process = sweep("states", outputs, timeout=40, slots=2)
+    process = sweep("states", outputs, timeout=90, slots=2)
     os.kill(until(lambda: process_of(jobs[1])), signal.SIGSTOP)  # it hangs
     out, err = process.communicate(timeout=300)
     assert [json.loads(out)[job.run_id] for job in jobs] == ["diverged", "timeout", "ok"], err

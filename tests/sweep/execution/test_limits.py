@@ -84,7 +84,7 @@ def test_ctrl_c_at_any_moment_leaves_no_process_and_no_traceback(outputs, moment
         until(lambda: list(folder.glob("*/history.json")))
     group = [process.pid, *_children(process.pid)]
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
-    out, err = process.communicate(timeout=100)
+    out, err = process.communicate(timeout=300)
     # Python ends by the signal itself where Ctrl-C met an exec() of text, as dataclasses do: a shell calls both 130
     assert process.returncode in (130, -signal.SIGINT), err
     assert "Traceback" not in err

@@ -120,7 +120,7 @@ def test_a_job_that_hangs_when_its_sweep_is_killed_is_taken_over(outputs):
     os.kill(pid, signal.SIGSTOP)
     with first:
         first.kill()
-        first.wait(timeout=60)
+        first.wait(timeout=300)
         assert job.state() == "running"
         assert swept([job])[0] == ["ok"]
     assert [attempt["state"] for attempt in job.attempts()] == ["running", "ok"]
@@ -133,13 +133,13 @@ def test_a_run_that_somebody_resumes_is_waited_for(outputs):
     first = sweep("resumed", outputs, slots=1)
     until(lambda: process_of(job))
     first.send_signal(signal.SIGTERM)
-    first.communicate(timeout=60)
+    first.communicate(timeout=300)
     assert job.state() == "preempted"
     words = ["-m", "siamese_lab", "resume", str(job.folder.path), "--max-time", "0.02"]
     other = _commands.start(words, stdout=_commands.PIPE, stderr=_commands.PIPE)
     until(lambda: job.state() == "running")
     assert swept([job])[0] == ["ok"]
-    other.communicate(timeout=60)
+    other.communicate(timeout=300)
     assert [attempt["state"] for attempt in job.attempts()] == ["preempted", "ok"]
 
 
@@ -167,7 +167,7 @@ def test_the_first_signal_waits_for_checkpoints_and_the_second_does_not(outputs)
     with pytest.raises(subprocess.TimeoutExpired):
         process.communicate(timeout=2)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=300)
     assert json.loads(out) == {job.run_id: "killed"}, err
 
 
