@@ -119,7 +119,8 @@ def find_misfit(cfg: DictConfig) -> str | None:
     None also where a class states what it needs only once it is built: `siamese-lab check` then finds it.
     """
     # a class states of itself what its objects do, so it passes for one of them
-    parts: dict[str, Any] = {kind: resolve_target(cfg[kind.lower()]._target_) for kind in STATED}
+    kinds = [kind for kind in STATED if kind != "Backbone"]  # which knows its dim once it is built, and fits any loss
+    parts: dict[str, Any] = {kind: resolve_target(cfg[kind.lower()]._target_) for kind in kinds}
     if any(unstated(kind, part) for kind, part in parts.items()):
         return None
     memory: Any = resolve_target(cfg.memory._target_) if cfg.get("memory") else None
