@@ -39,16 +39,15 @@ def command(
 
 def describe(plan: Plan) -> list[str]:
     """The lines that `plan` prints."""
-    slots = build_launcher(plan.launcher).slots
+    slots = build_launcher(plan.launcher).slots if plan.launcher else 0
+    at_once = f", {slots} at once" if slots else ""
     lines = [f"study      {plan.study}"]
     lines += [f"axis       {key}: {', '.join(values)}" for key, values in plan.axes.items()]
     if plan.search is not None:
-        return [*lines, f"search     {plan.search.get('trials', '?')} trials, {slots} at once"]
+        return [*lines, f"search     {plan.search.get('trials', '?')} trials{at_once}"]
     rows = [table.row(job) for job in plan.jobs]
     todo = [row for row in rows if row.state != "ok"]
-    lines.append(
-        f"runs       {len(rows)}: {table.counts([row.state for row in rows])}; {len(todo)} to do, {slots} at once"
-    )
+    lines.append(f"runs       {len(rows)}: {table.counts([row.state for row in rows])}; {len(todo)} to do{at_once}")
     lines.append(f"time       {_time(plan, rows, slots)}")
     lines.append(f"disk       {_disk([row.job for row in rows if row.state == 'ok'], len(todo))}")
     if plan.budget:

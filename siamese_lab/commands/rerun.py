@@ -1,11 +1,13 @@
 """`siamese-lab rerun`: tries again what failed of a study, or trains runs anew."""
 
+import os
 import shlex
 from collections.abc import Sequence
 
-from siamese_lab.config.trust import Trust, allowed_packages
+from siamese_lab.config.trust import VARIABLE, Trust, allowed_packages
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.paths import outputs
+from siamese_lab.core.text import printable
 from siamese_lab.runs.find import find_run
 from siamese_lab.runs.folder import EXIT_CODES, RunFolder
 from siamese_lab.runs.job import Job
@@ -13,7 +15,8 @@ from siamese_lab.runs.listing import is_study
 from siamese_lab.runs.study import Study, find_study, read_study
 from siamese_lab.sweep.execution import table
 from siamese_lab.sweep.execution.launcher import Launcher
-from siamese_lab.sweep.launchers.local import Local
+
+LOCAL: dict[str, object] = {"_target_": "siamese_lab.sweep.launchers.local.Local"}
 
 
 def command(names: Sequence[str], only_print: bool = False, trust: Sequence[str] = ()) -> int:
@@ -71,7 +74,6 @@ def command(names: Sequence[str], only_print: bool = False, trust: Sequence[str]
 
 def _study(study: Study, jobs: Sequence[Job], trust: Trust) -> int:
     from siamese_lab.config.compose import read_config
-    from siamese_lab.sweep.execution.build_launcher import build_launcher
     from siamese_lab.sweep.execution.run import run_jobs
 
     for job in jobs:
@@ -81,15 +83,33 @@ def _study(study: Study, jobs: Sequence[Job], trust: Trust) -> int:
     try:
         for job in jobs:  # the study may come from elsewhere
             read_config(job.file("yaml"), trust=trust)
-        section = study.facts.get("launcher")
-        launcher: Launcher = build_launcher(section, trust=trust) if section else Local()
+        launcher = _local_launcher(study)
     except LabError as error:
         words = (
             "if it is your own, give its command again, `siamese-lab train -m ...`: what has failed is no longer "
             "counted"
         )
         raise LabError(f"{error}\n{words}") from error
+    os.environ[VARIABLE] = ",".join(trust.packages or ())  # the jobs are processes of their own
     return run_jobs(table.console(), study.name, jobs, launcher)
+
+
+def _local_launcher(study: Study) -> Launcher:
+    """The launcher of a study, where it is the local one: the settings of the others, which begin with what a shell
+    does before a job, are not taken from a file.
+
+    Raises:
+        LabError: if it is another one.
+    """
+    from siamese_lab.sweep.execution.build_launcher import build_launcher
+
+    section = study.facts.get("launcher") or LOCAL
+    if section.get("_target_") != LOCAL["_target_"]:
+        raise LabError(
+            f"the study {study.name} was run by {printable(section.get('_target_'))}, and study.json, which may come "
+            "from elsewhere, could make that run anything"
+        )
+    return build_launcher(section)
 
 
 def _alone(folder: RunFolder, trust: Trust) -> int:

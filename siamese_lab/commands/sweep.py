@@ -3,13 +3,14 @@ ended.
 """
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from siamese_lab.config.ranges import duration
+from siamese_lab.config.trust import TARGETS_VARIABLE, named_targets
 from siamese_lab.runs.job import Job
 from siamese_lab.runs.study import read_study
 from siamese_lab.sweep.execution import forkserver, table
@@ -21,10 +22,6 @@ from siamese_lab.sweep.planning.plan import Plan
 from siamese_lab.sweep.planning.planner import plan_study, refuse_over_budget
 
 log = logging.getLogger(__name__)
-
-
-if TYPE_CHECKING:
-    pass
 
 
 def command(
@@ -49,6 +46,7 @@ def command(
         0 if all jobs are finished, 1 if some are not, 130 or 75 after a signal.
     """
     console = table.console()
+    os.environ[TARGETS_VARIABLE] = ",".join(named_targets(words, config_dirs))
     plan = plan_study(words, config_dirs, zips, cases, skip_unfit, execute=forkserver.forked)
     for note in plan.notes:
         log.info(note)

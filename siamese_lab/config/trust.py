@@ -2,9 +2,11 @@
 
 import inspect
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from siamese_lab.core.errors import LabError
@@ -13,8 +15,13 @@ from siamese_lab.core.text import printable
 VARIABLE = "SIAMESE_LAB_TRUST"
 """The environment variable with the packages that are always allowed, comma separated."""
 
+TARGETS_VARIABLE = "SIAMESE_LAB_TARGETS"
+"""The environment variable by which a sweep tells its jobs which targets the user's own words and options name."""
+
 LAB = ("siamese_lab.", "torch.optim.")
 """Where every config may take its targets from, as far as `is_defined_by_lab` goes."""
+
+TARGET = re.compile(r"_target_[\"']?\s*[:=]\s*[\"']?([\w.]+)")
 
 LIBRARIES = frozenset(
     "torch torchvision torchaudio pytorch_lightning lightning lightning_fabric torchmetrics timm numpy scipy pandas "  # noqa: SIM905
@@ -30,9 +37,11 @@ class Trust:
 
     Args:
         packages: top-level names of packages whose classes and functions may be built; None = of all packages.
+        targets: dotted paths that may be built, whatever package they are of.
     """
 
     packages: tuple[str, ...] | None = ()
+    targets: frozenset[str] = frozenset()
 
     @property
     def is_total(self) -> bool:
@@ -44,15 +53,15 @@ class Trust:
         return self.is_total or (isinstance(target, str) and (target.startswith(LAB) or self.names(target)))
 
     def names(self, target: object) -> bool:
-        """Whether a `_target_` begins with the name of an allowed package."""
-        return isinstance(target, str) and package_of(target) in (self.packages or ())
+        """Whether a `_target_` is allowed itself, or begins with the name of an allowed package."""
+        return isinstance(target, str) and (target in self.targets or package_of(target) in (self.packages or ()))
 
     def may_build(self, target: str, found: object) -> bool:
         """Whether what a `_target_` led to may be called: it is the lab's, or an allowed package defines it itself.
 
         Judged by the object, not by its path: `mylab.os.system` is not defined in mylab, and neither is an instance.
         """
-        if self.is_total or is_defined_by_lab(target, found):
+        if self.is_total or target in self.targets or is_defined_by_lab(target, found):
             return True
         return (inspect.isclass(found) or inspect.isfunction(found)) and self.names(f"{found.__module__}.")
 
@@ -100,6 +109,19 @@ def can_be_allowed(target: object) -> bool:
     """Whether a `_target_` is of a package that --trust takes: no part of Python, no library, not the lab itself."""
     name = package_of(target) if isinstance(target, str) else ""
     return _is_package(name) and name not in LIBRARIES and name.lower() != "siamese_lab"
+
+
+def named_targets(words: Sequence[str], config_dirs: Sequence[Path]) -> list[str]:
+    """The targets that the user's own words and folders of options name, sorted; the lab's are not among them."""
+    texts = [*words, *(file.read_text("utf-8", "replace") for folder in config_dirs for file in folder.rglob("*.yaml"))]
+    named = {target for text in texts for target in TARGET.findall(text)}
+    return sorted(target for target in named if not target.startswith(LAB))
+
+
+def trust_of_a_job() -> Trust:
+    """Whose code the config of a sweep's job may name: it is read from a file, which may have been exchanged."""
+    targets = os.environ.get(TARGETS_VARIABLE, "").split(",")
+    return Trust(allowed_packages().packages, frozenset(filter(None, targets)))
 
 
 def needed_packages(plain: object) -> list[str]:

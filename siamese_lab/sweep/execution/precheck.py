@@ -42,14 +42,15 @@ def checked(text: str) -> str:
     """What is wrong with a config; "" if nothing is."""
     from omegaconf import DictConfig, OmegaConf
 
+    from siamese_lab.config.trust import trust_of_a_job
     from siamese_lab.training.assemble import assemble
     from siamese_lab.training.dry_run import describe
     from siamese_lab.training.exit_state import out_of_memory
 
     try:
-        cfg = DictConfig(OmegaConf.create(text))
+        cfg, trust = DictConfig(OmegaConf.create(text)), trust_of_a_job()
         OmegaConf.set_struct(cfg, True)
-        describe(cfg, assemble(cfg))
+        describe(cfg, assemble(cfg, trust=trust))
     except LabError as error:
         return str(error)
     except Exception as error:

@@ -53,8 +53,9 @@ def work(study: Path, run_id: str, threads: int | None = None) -> int:
         os.environ.pop(name, None)
     os.environ["SIAMESE_LAB_OUTPUTS"] = str(study.resolve().parent)
     import torch
-    from omegaconf import OmegaConf
 
+    from siamese_lab.config.compose import read_config
+    from siamese_lab.config.trust import trust_of_a_job
     from siamese_lab.core.errors import INTERRUPTED, LabError
     from siamese_lab.runs.job import Job
     from siamese_lab.runs.states import EXIT_CODES
@@ -65,9 +66,9 @@ def work(study: Path, run_id: str, threads: int | None = None) -> int:
     try:
         with on_standard_error():
             try:
-                cfg = OmegaConf.create(Job(study.resolve().name, run_id, {}).checked_config_text())
-                OmegaConf.set_struct(cfg, True)
-                return _train(cfg, run_id)
+                trust = trust_of_a_job()
+                cfg = read_config(Job(study.resolve().name, run_id, {}).file("yaml"), trust=trust)
+                return _train(cfg, run_id, trust)
             except LabError as error:
                 log.error(error)
                 return error.exit_code
@@ -78,7 +79,7 @@ def work(study: Path, run_id: str, threads: int | None = None) -> int:
         return EXIT_CODES["oom" if out_of_memory(error) else "failed"]
 
 
-def _train(cfg: "DictConfig", run_id: str) -> int:  # type: ignore[name-defined] # noqa: F821
+def _train(cfg: "DictConfig", run_id: str, trust: "Trust") -> int:  # type: ignore[name-defined] # noqa: F821
     from siamese_lab.config.identity import resolved_hash
     from siamese_lab.core.errors import LabError
     from siamese_lab.core.processes import is_alive
@@ -90,7 +91,7 @@ def _train(cfg: "DictConfig", run_id: str) -> int:  # type: ignore[name-defined]
     from siamese_lab.training.assemble import assemble
     from siamese_lab.training.run import train
 
-    samples = load_data(cfg)
+    samples = load_data(cfg, trust=trust)
     folder = run_folder(cfg.study, run_id)
     if resolved_hash(cfg, samples.fingerprint) != run_id:
         raise LabError(
@@ -108,7 +109,7 @@ def _train(cfg: "DictConfig", run_id: str) -> int:  # type: ignore[name-defined]
         log.warning("begins anew: %s", error)
         Job(cfg.study, run_id, {}).set_aside()
         goes_on = False
-    train(cfg, folder, assemble(cfg, samples=samples), force=not goes_on, resume=goes_on)
+    train(cfg, folder, assemble(cfg, samples=samples, trust=trust), force=not goes_on, resume=goes_on)
     return EXIT_CODES[folder.state()]
 
 

@@ -78,7 +78,9 @@ class Local:
         """Starts a job; see `launching.Launcher`."""
         slots = self._chosen(job)
         study, threads = job.file("yaml").parent.parent.resolve(), self.threads * len(slots)
-        environment = {"CUDA_VISIBLE_DEVICES": ",".join(gpus_of(slots, self.gpus, job.devices))} if self.gpus else {}
+        environment = {name: value for name, value in os.environ.items() if name.startswith("SIAMESE_LAB_")}
+        if self.gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus_of(slots, self.gpus, job.devices))
         line = None
         if job.devices > 1:
             process: Any = self._program(job, study, threads, environment)

@@ -52,7 +52,7 @@ class Plan:
         axes: {key: values}.
         jobs: in the order in which they are started; none for a search, which decides as it goes.
         notes: what the user is told: collapsed axes, combinations left out, runs that no longer count.
-        launcher: the section of the config.
+        launcher: the section of the config; empty where an earlier plan is reused, which has nothing to do.
         search: the section of the config; None = every combination.
         budget: of the study file.
         space: of a search, {key: override with several values or an interval}.

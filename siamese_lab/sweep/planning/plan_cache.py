@@ -17,7 +17,10 @@ NOT_COMPARED = ("launcher", "search", "choices", "study", "name")
 
 
 def reusable_plan(name: str, key: str) -> Plan | None:
-    """The last plan of a study, where neither words nor options nor code nor data have changed since; else None.
+    """The last plan of a study that is finished, where neither words nor options nor code nor data have changed since;
+    else None.
+
+    Nothing is built from it: its files may have been exchanged. A plan with runs to do is made anew.
 
     Args:
         name: of the study.
@@ -28,7 +31,10 @@ def reusable_plan(name: str, key: str) -> Plan | None:
         return None
     jobs = {job.run_id: job for job in study.jobs}
     ids = study.facts.get("ids", [])
-    if not all(run_id in jobs and jobs[run_id].file("yaml").exists() for run_id in ids):
+    try:
+        if not all(run_id in jobs and jobs[run_id].state() == "ok" for run_id in ids):
+            return None
+    except LabError:
         return None
     if not ids and valid_finished_search(name, key) is None:
         return None
@@ -37,7 +43,7 @@ def reusable_plan(name: str, key: str) -> Plan | None:
         study.axes,
         [jobs[run_id] for run_id in ids],
         notes=[],
-        launcher=study.facts["launcher"],
+        launcher={},
         search=study.facts.get("search"),
         budget=study.facts.get("budget", {}),
         fixed=study.facts.get("fixed", []),
