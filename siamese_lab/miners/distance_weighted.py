@@ -24,7 +24,7 @@ class DistanceWeighted:
 
     Args:
         nearest: smaller distances weigh the same as this one, in (0, sqrt(2)].
-        farthest: negatives from this distance on are not drawn, in (nearest, 2].
+        farthest: negatives from this distance on are not drawn, above nearest and at most 2.
         seed: given by the run.
 
     Raises:

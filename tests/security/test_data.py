@@ -654,7 +654,7 @@ RUNS = [  # what is wrong with all_runs.zip, its bytes, what is said
     (
         "one run of twenty",
         run(),
-        "is not the 20 official runs of 20 x 20 of Omniglot's drawings: copy it again, or remove it",
+        "is not the 20 official runs of 20 x 20 Omniglot drawings: copy it again, or remove it",
     ),
     ("labels of another encoding", run(b"\xff\xfe\0"), r"is not the 20 official runs \(.*codec.*\): copy it again"),
     ("labels of other files", run(b"a b\n"), r"is not the 20 official runs \('a'\)"),

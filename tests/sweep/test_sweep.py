@@ -2,12 +2,15 @@
 
 import re
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from siamese_lab.cli import main
 from siamese_lab.core.files import read_json, write_json
 from siamese_lab.runs.study import read_study
+from siamese_lab.sweep.execution import stop
+from siamese_lab.sweep.launchers.local import Local
 from tests.conftest import FEW, SMALL
 
 WORDS = [*SMALL, *FEW, "trainer.max_epochs=2", "loss=supcon,triplet", "seed=1", "study=told"]
@@ -78,13 +81,17 @@ def test_a_combination_that_cannot_run_stops_the_sweep_before_its_first_job(outp
     assert not list(outputs.glob("idle/*/run.json"))
 
 
-def test_after_the_time_of_its_budget_a_sweep_starts_no_further_job(outputs, tmp_path, capsys):
+def test_after_the_time_of_its_budget_a_sweep_starts_no_further_job(outputs, tmp_path, capsys, monkeypatch):
+    started, start = [], Local.start
+    monkeypatch.setattr(Local, "start", lambda launcher, job: started.append(job) or start(launcher, job))
+    # a clock that the load of the machine does not hurry: the time is over when two jobs have begun
+    monkeypatch.setattr(stop, "time", SimpleNamespace(monotonic=lambda: 100.0 * (len(started) >= 2)))
     (tmp_path / "own" / "studies").mkdir(parents=True)
     (tmp_path / "own" / "studies" / "short.yaml").write_text('seeds: [1, 2, 3, 4, 5]\nbudget: {time: "00:00:01"}\n')
     words = [
         *SMALL,
         *FEW,
-        "trainer.max_epochs=40",
+        "trainer.max_epochs=1",
         "launcher.slots=2",
         "study=short",
         "--config-dir",
