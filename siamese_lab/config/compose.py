@@ -1,4 +1,4 @@
-"""From overrides to a checked config: composing with Hydra, checking, the run's hash."""
+"""From overrides to a checked config: composes with Hydra, checks, and reads the configs of runs."""
 
 import functools
 import json
@@ -73,8 +73,7 @@ def compose(words: Sequence[str] = (), config_dirs: Sequence[Path] = (), root: P
 
 
 def skeleton(words: Sequence[str], config_dirs: Sequence[Path] = ()) -> dict[str, Any]:
-    """The keys that a choice of options has, before any value is set or checked; for those who ask whether a key is
-    there.
+    """The keys that a choice of options has, before any value is set or checked.
 
     Args:
         words: choices of options only.
@@ -216,9 +215,7 @@ def _checked(cfg: DictConfig, names: set[str], misfits: list[str]) -> DictConfig
 
 
 def _refuse_names(plain: dict[str, object], misfits: list[str]) -> None:
-    """Checks the texts that become folders or are shown, and makes data.root absolute: the run is then evaluated from
-    any folder.
-    """
+    """Checks the texts that become folders or are shown, and makes data.root absolute."""
     study, name, data = plain.get("study"), plain.get("name"), plain.get("data")
     if isinstance(study, str):
         try:

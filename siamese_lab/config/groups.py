@@ -10,8 +10,6 @@ from siamese_lab.core.paths import config_dir
 from siamese_lab.core.text import nearest
 
 STUDIES = "studies"  # a folder of sweeps, which are no options
-
-
 _EMPTY = "''"  # an empty word, as a shell spells it
 
 
@@ -29,10 +27,8 @@ def folders(root: Path, own: Sequence[Path]) -> list[Path]:
 
 def group_names(dirs: Iterable[Path] | None = None) -> list[str]:
     """The names of all groups, sorted. `dirs`: the folders searched, in this order; default: the lab's alone."""
-    folders = [
-        path for folder in _searched(dirs) for path in folder.iterdir() if path.is_dir() and path.name != STUDIES
-    ]
-    return sorted({path.name for path in folders if any(path.rglob("*.yaml"))})
+    found = [path for folder in _searched(dirs) for path in folder.iterdir() if path.is_dir()]
+    return sorted({path.name for path in found if path.name != STUDIES and any(path.rglob("*.yaml"))})
 
 
 def option_names(group: str, dirs: Iterable[Path] | None = None) -> list[str]:
@@ -62,13 +58,8 @@ def option_file(group: str, name: str, dirs: Iterable[Path] | None = None) -> Pa
 def list_groups(root: Path) -> list[str]:
     """The groups of which a run takes several options: those that train.yaml names with a list."""
     defaults = yaml.safe_load((root / "train.yaml").read_text(encoding="utf-8")).get("defaults", [])
-    return [
-        name
-        for entry in defaults
-        if isinstance(entry, dict)
-        for name, taken in entry.items()
-        if isinstance(taken, list)
-    ]
+    entries = [item for entry in defaults if isinstance(entry, dict) for item in entry.items()]
+    return [name for name, taken in entries if isinstance(taken, list)]
 
 
 def no_group(name: str, names: Iterable[str]) -> str:

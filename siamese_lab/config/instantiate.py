@@ -1,6 +1,4 @@
-"""Binds the config's `_target_` sections to Python: checks them against signatures, and builds them. Nothing else
-instantiates.
-"""
+"""Checks the config's `_target_` sections against their targets' signatures, and builds them."""
 
 import inspect
 import math
@@ -20,22 +18,28 @@ from siamese_lab.core.text import nearest
 from siamese_lab.core.typecheck import fit_type, parameters
 
 TARGET = "_target_"
-HOMES = {group: f"siamese_lab.{group}." for group in ("augment", "sampling")}
-HOMES |= {"backbone": "siamese_lab.backbones.", "distance": "siamese_lab.distances.", "loss": "siamese_lab.losses."}
-HOMES |= {"memory": "siamese_lab.memory.", "callback": "siamese_lab.callbacks."}
-HOMES |= {
+HOMES = {
     "data": "siamese_lab.datasets.",
+    "augment": "siamese_lab.augment.",
+    "sampling": "siamese_lab.sampling.",
+    "miner": "siamese_lab.miners.",
+    "memory": "siamese_lab.memory.",
+    "backbone": "siamese_lab.backbones.",
+    "distance": "siamese_lab.distances.",
+    "loss": "siamese_lab.losses.",
+    "optimizer": "torch.optim.",
+    "protocol": "siamese_lab.protocols.",
     "launcher": "siamese_lab.sweep.launchers.",
     "search": "siamese_lab.sweep.search.",
+    "callback": "siamese_lab.callbacks.",
 }
-HOMES |= {"miner": "siamese_lab.miners.", "protocol": "siamese_lab.protocols.", "optimizer": "torch.optim."}
 """Where the targets of each group are defined; a config that the user did not write takes them from nowhere else."""
 
 VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def build(node: DictConfig, *, trust: Trust = EVERYTHING, **given: Any) -> Any:
-    """Makes the object that a section of the config describes, and those nested in it.
+    """Builds the object that a section of the config describes, with those nested in it.
 
     Args:
         node: a mapping with `_target_`.
@@ -67,7 +71,7 @@ def check_config(
     """Checks a whole resolved config: plain sections against the schema, the others against their targets' signatures.
 
     Returns:
-        The config in its one spelling (see `signature.fit`).
+        The config with fitted values, see `typecheck.fit_type`.
     """
     hints = get_type_hints(Root)
     result = {}
@@ -86,9 +90,7 @@ def check_config(
 
 
 def check_section(value: object, key: str, misfits: list[str], trust: Trust = EVERYTHING) -> object:
-    """Checks a group's section: a mapping with `_target_`, a mapping of such, or null. Returns it in its one
-    spelling.
-    """
+    """Checks a group's section (a mapping with `_target_`, a mapping of such, or null); returns its fitted values."""
     if value is None:
         return None
     if not isinstance(value, dict):
@@ -150,7 +152,7 @@ def _check_target(
             result[name] = fit_type(one, aside[name], path, misfits)
         elif name not in known and not open_ended:
             misfits.append(f"no key {path}{nearest(name, [*known, *aside])} ({target.__name__} has no such parameter)")
-        elif _nested(one):
+        elif _has_target(one):
             result[name] = _check_nested(one, path, misfits, trust)
         elif name in known:
             result[name] = _fit_parameter(one, known[name], path, misfits)
@@ -183,10 +185,10 @@ def _fit_parameter(value: object, p: inspect.Parameter, key: str, misfits: list[
     return fit_type(value, annotation, key, misfits, infinite=isinstance(default, float) and math.isinf(default))
 
 
-def _nested(value: object) -> bool:
+def _has_target(value: object) -> bool:
     if isinstance(value, list):
-        return any(_nested(one) for one in value)
-    return isinstance(value, dict) and (TARGET in value or any(_nested(one) for one in value.values()))
+        return any(_has_target(one) for one in value)
+    return isinstance(value, dict) and (TARGET in value or any(_has_target(one) for one in value.values()))
 
 
 def _make(plain: object, key: str, origin: str, trust: Trust, given: dict[str, object]) -> object:
@@ -219,7 +221,7 @@ def _make(plain: object, key: str, origin: str, trust: Trust, given: dict[str, o
 
 
 def _first_word(message: str) -> str:
-    """Of "weights.near must be ...": weights. A constructor begins what it refuses with the parameter's name."""
+    """The parameter's name, with which a constructor's message begins: weights of "weights.near must be ..."."""
     match = re.match(r"\w+", message)
     return match.group() if match else ""
 

@@ -1,4 +1,4 @@
-"""Tells by its name alone whether a `_target_` is one of ours, without importing it.
+"""Tells whether a `_target_` is one of the lab's, by its name and without importing it.
 
 A verb that only uses a trained network builds its backbone and distance, and must not pay for the import of Lightning,
 which the callbacks of the run would need. What is not built is still refused where no run could have written it.

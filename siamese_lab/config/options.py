@@ -32,9 +32,7 @@ class Parameter:
 
 
 def summary(path: Path) -> str:
-    """What an option is, in a line: the first comment of its yaml up to the end of a sentence, else of its target's
-    docstring.
-    """
+    """An option in one line: the first sentence of its yaml's comment, else of its target's docstring."""
     said = ""
     check_yaml(path)
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -50,11 +48,9 @@ def summary(path: Path) -> str:
 
 
 def option_parameters(path: Path) -> list[Parameter]:
-    """The parameters of an option: name, type, default, and what its target's docstring says of it, else the comment
-    beside it.
+    """The parameters of an option, each with the note of its target's docstring, else the comment in the yaml.
 
-    Of other people's targets (torch's optimizers) the comment goes first: their docstrings say much that does not
-    matter here.
+    For targets of other packages (torch's optimizers) the comment goes first, since their docstrings are long.
     """
     content, notes = _content(path), comments(path.read_text(encoding="utf-8"))
     if _wrapped(path):
@@ -75,7 +71,7 @@ def option_parameters(path: Path) -> list[Parameter]:
 
 
 def stated(target: Callable[..., Any]) -> dict[str, str]:
-    """What the class of an option states of itself, as a reader is shown it; empty for a function."""
+    """What the class of an option states of itself, as text; empty for a function."""
     attributes = vars(target) if inspect.isclass(target) else {}
     shown = {}
     for name in STATED:
@@ -127,7 +123,7 @@ def _section(doc: str, title: str) -> list[str]:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    content = _loaded(path)
+    content = _load(path)
     return {
         str(key): value
         for key, value in (content[path.stem] if _wrapped(path) else content).items()
@@ -137,11 +133,11 @@ def _content(path: Path) -> dict[str, Any]:
 
 def _wrapped(path: Path) -> bool:
     """Whether an option sits under its own name, as those of a group that is a list do."""
-    content = _loaded(path)
+    content = _load(path)
     return list(content) == [path.stem] and isinstance(content[path.stem], dict)
 
 
-def _loaded(path: Path) -> dict[Any, Any]:
+def _load(path: Path) -> dict[Any, Any]:
     try:
         content = OmegaConf.to_container(OmegaConf.create(check_yaml(path)), resolve=False)
     except (ValueError, YAMLError, OmegaConfBaseException) as error:  # e.g. a key that stands there twice

@@ -1,6 +1,4 @@
-"""Reads overrides in Hydra's grammar and says what is wrong with them: keys and options that do not exist, sweeps,
-syntax.
-"""
+"""Parses overrides in Hydra's grammar and finds the misfits among them: unknown keys and options, sweeps, syntax."""
 
 import difflib
 import inspect
@@ -69,7 +67,7 @@ def names(override: Override) -> list[str]:
 
 
 def choice_misfits(override: Override, catalogue: Catalogue, several: Sequence[str], misfits: list[str]) -> bool:
-    """Whether the options that an override names do not exist, or are too many; says so in `misfits`.
+    """Whether an override names options that do not exist, or too many; adds the messages to `misfits`.
 
     Args:
         override: of a group.
@@ -95,7 +93,7 @@ def choice_misfits(override: Override, catalogue: Catalogue, several: Sequence[s
 def key_misfits(
     override: Override, plain: Mapping[str, object], catalogue: Catalogue, dirs: Sequence[Path], misfits: list[str]
 ) -> bool:
-    """Whether a value override names a key that the composed config has not; says so in `misfits`, with the nearest."""
+    """Whether a value override names a key that the config lacks; adds a message with the nearest key to `misfits`."""
     key = override.key_or_group
     parent, _, last = key.rpartition(".")
     if key.split(".")[0] == "choices":
@@ -113,7 +111,7 @@ def key_misfits(
             if not value:
                 misfits.append(f"{key}={{}} would change nothing: write {key}.KEY=...")
         return len(misfits) > before
-    if (override.is_add() or override.is_force_add()) and _takes(plain, parent, last):
+    if (override.is_add() or override.is_force_add()) and _is_addable(plain, parent, last):
         return False
     misfits.append(f"no key {key}{_hint(key, plain, catalogue, dirs)}")
     return True
@@ -162,10 +160,8 @@ def _yaml(group: str, name: str, dirs: Sequence[Path]) -> object:
     return OmegaConf.to_container(OmegaConf.create(check_yaml(option_file(group, name, dirs))), resolve=False)
 
 
-def _takes(plain: object, parent: str, name: str) -> bool:
-    """Whether +parent.name=... sets a parameter of the parent's target, or an entry of a parameter that is a
-    mapping.
-    """
+def _is_addable(plain: object, parent: str, name: str) -> bool:
+    """Whether +parent.name=... sets a parameter of the parent's target, or an entry of a mapping parameter."""
     if not parent or not has_key(plain, parent):
         return False
     section = value_at(plain, parent)

@@ -1,5 +1,4 @@
-"""The types of the config's plain sections (those without `_target_`), what `build` gives, and what a run's identity
-leaves out.
+"""The types of the config's plain sections, those without `_target_`.
 
 A new plain key is one line here and one in its yaml. Values of a section with `_target_` are checked against the
 target's own signature instead.
@@ -79,17 +78,18 @@ GIVEN = frozenset({"params", "dim", "classes", "labels", "groups", "shape", "dis
 ones without a default."""
 
 LEFT_OUT = (
-    *(
-        "choices",
-        "name",
-        "study",
-        "data.root",
-        "data.address",
-        "launcher",
-        "search",
-        "logger",
-    ),
-    *("trainer.max_time", "trainer.progress", "trainer.checkpoint_every", "trainer.workers"),
+    "choices",
+    "name",
+    "study",
+    "data.root",
+    "data.address",
+    "launcher",
+    "search",
+    "logger",
+    "trainer.max_time",
+    "trainer.progress",
+    "trainer.checkpoint_every",
+    "trainer.workers",
 )
 """Keys that do not decide what a run computes, or only how far it gets: its run id does not depend on them. Nor does it
 on callbacks that only watch, see `identity`.

@@ -34,16 +34,17 @@ def resolve_target(target: str, trust: Trust = EVERYTHING) -> Callable[..., obje
         try:
             found = importlib.import_module(module)
         except ModuleNotFoundError as error:
-            # the module is there, something it needs is not
+            # the module exists, but not a package that it imports
             if error.name and not f"{module}.".startswith(f"{error.name}."):
                 raise LabError(f"`{target}` needs the package {error.name}, which is not installed") from error
             continue
         try:
             found = resolve_name(f"{module}:{'.'.join(parts[cut:])}")
         except AttributeError as error:
-            home = vars(error.obj)
+            home = vars(error.obj) if inspect.ismodule(error.obj) or inspect.isclass(error.obj) else {}
             own = [name for name, thing in home.items() if not inspect.ismodule(thing)]
-            raise LabError(f"{module} has no {error.name}{nearest(str(error.name), own)}") from error
+            name = error.name or ".".join(parts[cut:])
+            raise LabError(f"{module} has no {name}{nearest(name, own)}") from error
         break
     if not callable(found):
         raise LabError(
@@ -56,7 +57,7 @@ def resolve_target(target: str, trust: Trust = EVERYTHING) -> Callable[..., obje
 
 
 def _missing(target: object) -> str:
-    """Says that the package of a target is not there, if it is not."""
+    """The end of a message, for a target whose package cannot be found."""
     name = package_of(target) if isinstance(target, str) and "." in target else ""
     if not name.isidentifier() or find_spec(name) is not None:
         return ""

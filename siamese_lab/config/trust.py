@@ -1,4 +1,4 @@
-"""Whose code a config may build from: anybody's where the user wrote it, else the lab's and allowed packages'."""
+"""Whose code a config may build from: any if the user wrote it, else the lab's and that of allowed packages."""
 
 import inspect
 import os
@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import printable
@@ -139,11 +138,10 @@ def package_of(target: str) -> str:
     return target.partition(".")[0]
 
 
-def is_defined_by_lab(target: str, found: Any) -> bool:
-    """Whether an object is one that every config may build: a class of siamese_lab's, one of its functions that build
-    a network, or one of torch's optimizers.
+def is_defined_by_lab(target: str, found: object) -> bool:
+    """Whether every config may build it: a class of the lab, a function of the lab that builds a network, an optimizer.
 
-    Judged by the object itself, not by its spelling: an alias such as siamese_lab.runs.folder.os.system is not ours.
+    Judged by the object itself, not by its path: siamese_lab.runs.folder.os.system is not defined by the lab.
     """
     if not (inspect.isclass(found) or inspect.isfunction(found)):
         return False

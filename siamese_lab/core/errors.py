@@ -1,4 +1,4 @@
-"""The exception that reaches the user as a message instead of a traceback, and the one that ends a run where it is."""
+"""The exceptions that reach the user as a message instead of a traceback."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ INTERRUPTED = 130  # the exit code of a command that Ctrl-C ended, as the shell 
 
 
 class LabError(Exception):
-    """Something the user can mend: the message says what was needed, what came and what to do.
+    """An error that the user can mend; its message says what was needed, what came and what to do.
 
     Args:
         message: shown as it is, without a traceback.
@@ -20,7 +20,7 @@ class LabError(Exception):
 
 
 class Stopped(Exception):  # noqa: N818 - it is no error of anything
-    """A run has to end where it is; `endings.py` says what the user then reads.
+    """Raised to end a run where it is; `training/exit_state.py` has what the user then reads.
 
     Args:
         reason: "SIGINT", "SIGTERM", "max_time" or "diverged".
@@ -33,7 +33,7 @@ class Stopped(Exception):  # noqa: N818 - it is no error of anything
 
 
 class Lost(Exception):  # noqa: N818
-    """Another process of the run is gone.
+    """Raised when another process of the run has ended.
 
     Args:
         rank: its number, from 1.

@@ -1,6 +1,4 @@
-"""Files that are whole or not there, JSON that says which version wrote it, and yaml that cannot grow beyond its
-text.
-"""
+"""Atomic writes, JSON with a schema version, and checked yaml."""
 
 import json
 import os
@@ -24,7 +22,7 @@ YAML_NODES = 50_000  # values that a config may have once its aliases are follow
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file so that a reader finds the old content or the new one, never a part, even after a power cut."""
+    """Writes a file atomically: a reader finds the old content or the new one, even after a power cut."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -39,7 +37,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def put(temporary: Path, path: Path) -> None:
-    """Renames a whole file to its place, which a power cut then does not undo."""
+    """Renames a complete file to its place, so that a power cut does not undo it."""
     temporary.replace(path)
     descriptor = os.open(path.parent, os.O_RDONLY)
     try:
@@ -49,18 +47,18 @@ def put(temporary: Path, path: Path) -> None:
 
 
 def reserve(folder: Path) -> None:
-    """Takes the room that the last words of a run will need where the disk is full by then."""
+    """Reserves disk space for the final state of a run, should the disk be full by then."""
     write_bytes(folder / ROOM, b"\0" * ROOM_BYTES)
 
 
 def release(folder: Path) -> None:
-    """Gives it back."""
+    """Frees the reserved space."""
     (folder / ROOM).unlink(missing_ok=True)
 
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """A disk that is full, read-only or not there becomes a LabError while a run is not yet begun."""
+    """Context that turns an OSError, as of a full or read-only disk, into a LabError."""
     try:
         yield
     except OSError as error:
@@ -120,7 +118,7 @@ def read_json(path: Path, version: int = SCHEMA_VERSION, oldest: int | None = No
 
 
 def check_yaml(path: Path) -> str:
-    """Reads a yaml file and sees to it that whoever parses it next neither fails nor runs out of time or memory.
+    """Reads a yaml file and checks that parsing it neither fails nor runs out of time or memory.
 
     Returns:
         Its text.
@@ -130,7 +128,7 @@ def check_yaml(path: Path) -> str:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        grown = _nodes(yaml.compose(text, Loader=yaml.SafeLoader), {})
+        grown = _count_nodes(yaml.compose(text, Loader=yaml.SafeLoader), {})
     except OSError as error:
         raise LabError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, yaml.YAMLError) as error:
@@ -144,17 +142,14 @@ def check_yaml(path: Path) -> str:
     return text
 
 
-def _nodes(node: yaml.Node | None, known: dict[int, int], depth: int = 0) -> int:
-    """How many values a yaml node has, with every alias followed; each anchor is counted once, so that this takes no
-    time.
-    """
+def _count_nodes(node: yaml.Node | None, known: dict[int, int], depth: int = 0) -> int:
+    """How many values a yaml node has with every alias followed; each anchor is visited once."""
     if node is None:
         return 0
     if depth > YAML_DEPTH:
         raise RecursionError
     if id(node) not in known:
         parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
-        known[id(node)] = 1 + (
-            0 if isinstance(node, yaml.ScalarNode) else sum(_nodes(part, known, depth + 1) for part in parts)
-        )
+        inner = 0 if isinstance(node, yaml.ScalarNode) else sum(_count_nodes(part, known, depth + 1) for part in parts)
+        known[id(node)] = 1 + inner
     return known[id(node)]

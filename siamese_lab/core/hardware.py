@@ -1,4 +1,4 @@
-"""What is decided at start-up from the machine: precision, memory layout, allocator. `auto` in, a plain word out."""
+"""Decides by the machine what a config leaves to `auto`: accelerator, precision, memory layout, allocator."""
 
 import ctypes
 import sys
@@ -33,7 +33,7 @@ class Decided:
 
 
 def decide(accelerator: str, precision: str, channels_last: bool | None, allocator: bool, devices: int = 1) -> Decided:
-    """Settles what was left to the machine.
+    """Decides what the config leaves to the machine.
 
     Args:
         accelerator: "auto", "cpu" or "gpu".
@@ -55,11 +55,8 @@ def decide(accelerator: str, precision: str, channels_last: bool | None, allocat
             f"trainer.devices={devices} needs as many GPUs, and torch sees {torch.cuda.device_count()}: choose fewer"
         )
     if precision == "auto":
-        precision = (
-            "bf16-mixed"
-            if (torch.cuda.is_bf16_supported(including_emulation=False) if gpu else cpu_multiplies_bf16())
-            else "32-true"
-        )
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if gpu else cpu_multiplies_bf16()
+        precision = "bf16-mixed" if has_bf16 else "32-true"
     kept = allocator and not gpu and keep_freed_memory()
     return Decided(
         accelerator="gpu" if gpu else "cpu",
@@ -78,7 +75,7 @@ def cpu_multiplies_bf16() -> bool:
 
 
 def keep_freed_memory() -> bool:
-    """Tells glibc to serve large tensors from the heap and never to give it back: true where that worked.
+    """Tells glibc to serve large tensors from the heap and to keep freed memory; returns whether that worked.
 
     Otherwise every large tensor is mapped and unmapped, and each of its pages is faulted in and zeroed anew, 100,000
     times a step of conv4 with 256 images of 28x28 pixels.

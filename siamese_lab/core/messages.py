@@ -1,7 +1,7 @@
-"""What the command line says beside its results: lines "siamese-lab: ..." on standard error, by Python's logging.
+"""The command line's messages: lines "siamese-lab: ..." on standard error, by Python's logging.
 
-Every module that says something has a logger of its own name, below `siamese_lab`. As a library nothing is set up:
-Python then shows warnings and errors, and no notes.
+Modules log by their own names, below `siamese_lab`. As a library nothing is set up: Python then shows warnings and
+errors, and no notes.
 """
 
 import logging
@@ -25,7 +25,7 @@ class _StandardError(logging.Handler):
 
 @contextmanager
 def on_standard_error(level: int = logging.INFO) -> Iterator[None]:
-    """Within it, messages of this level and above are printed; afterwards everything is as it was.
+    """Context in which messages of this level and above are printed to standard error.
 
     Args:
         level: of `logging`; INFO prints notes, warnings and errors.

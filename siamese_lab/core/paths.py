@@ -1,4 +1,4 @@
-"""Where conf/ and the runs lie, and what a study may be called."""
+"""The folders of options and of runs, and the names that a study may have."""
 
 import os
 import re

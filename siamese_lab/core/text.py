@@ -11,7 +11,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def printable(text: object) -> str:
-    """A name as one line that can do a terminal no harm: line ends, control characters and the like are escaped.
+    """A name as one line that is safe for a terminal: line ends, control characters and the like are escaped.
 
     Args:
         text: what a file, a server or a config calls something.

@@ -1,4 +1,4 @@
-"""Does a config value fit a type annotation? Says what is wrong in words for people who write yaml."""
+"""Checks config values against type annotations, with messages for people who write yaml."""
 
 import inspect
 import math
@@ -6,7 +6,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from siamese_lab.core.text import nearest
 
@@ -62,7 +62,7 @@ def fit_type(value: object, annotation: object, key: str, misfits: list[str], in
             hint = nearest(str(value), [str(option) for option in get_args(annotation)])
             misfits.append(f"{key} must be {describe_type(annotation)}, got {shown_value(value)}{hint}")
         return value
-    if is_typeddict(annotation):
+    if isinstance(annotation, type) and is_typeddict(annotation):
         return _fit_record(value, annotation, key, misfits)
     if (origin or annotation) in LISTS or (origin or annotation) in DICTS:
         return _fit_container(value, annotation, key, misfits)
@@ -86,9 +86,7 @@ def describe_type(annotation: object) -> str:
 
 
 def is_checkable(annotation: object) -> bool:
-    """Whether a value of a yaml can be checked against this annotation (it cannot against Tensor, Any, Callable
-    ...).
-    """
+    """Whether a value of a yaml can be checked against this annotation, unlike Tensor or Callable."""
     origin = get_origin(annotation)
     nested = origin in (Union, types.UnionType, Literal, *LISTS, *DICTS) or is_typeddict(annotation)
     return nested or annotation in (*WORDS, *LISTS, *DICTS)
@@ -126,15 +124,15 @@ def _fit_union(value: object, annotation: object, key: str, misfits: list[str], 
     return value
 
 
-def _fit_record(value: Any, annotation: Any, key: str, misfits: list[str]) -> object:
+def _fit_record(value: object, record: type, key: str, misfits: list[str]) -> object:
     if not isinstance(value, dict):
         misfits.append(f"{key} must be a mapping, got {shown_value(value)}")
         return value
-    found = hints(annotation)
+    found = hints(record)
     dot = f"{key}." if key else ""
     for name in value.keys() - found.keys():
         misfits.append(f"no key {dot}{name}{nearest(str(name), found)}")
-    for name in sorted(annotation.__required_keys__ - value.keys()):
+    for name in sorted(vars(record)["__required_keys__"] - value.keys()):
         misfits.append(f"{dot}{name} is missing: {describe_type(found[name])}")
     return {
         name: fit_type(one, found[name], f"{dot}{name}", misfits) if name in found else one
@@ -163,9 +161,9 @@ def _fit_container(value: object, annotation: object, key: str, misfits: list[st
     return [fit_type(one, inner, f"{key}[{i}]", misfits) for i, one in enumerate(value)]
 
 
-def _fit_scalar(value: Any, annotation: object, key: str, misfits: list[str], infinite: bool) -> object:
+def _fit_scalar(value: object, annotation: object, key: str, misfits: list[str], infinite: bool) -> object:
     hint = ""
-    if annotation is float and type(value) in (int, float):
+    if annotation is float and isinstance(value, int | float) and not isinstance(value, bool):
         if math.isnan(value) or (math.isinf(value) and not infinite):
             misfits.append(f"{key} must be a finite number, got {value}")
         return float(value)
