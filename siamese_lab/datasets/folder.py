@@ -1,5 +1,3 @@
-"""A user's own images: one folder per identity."""
-
 import unicodedata
 import warnings
 from collections.abc import Sequence
@@ -23,7 +21,7 @@ FIXED = {"train": "train", "val": "val", "valid": "val", "validation": "val", "t
 
 
 class Folder:
-    """Images of `root/<identity>/*.png`, or `root/<group>/<identity>/*.png`; hidden files and folders do not count.
+    """A user's own images: `root/<identity>/*.png` or `root/<group>/<identity>/*.png`, without hidden files.
 
     PNG, JPEG, PGM / PPM, BMP, WebP and TIFF, of any sizes. Where `root` holds `train` and `val` or `test`, these are
     the parts (and `val_share` of the training identities validate if there is no `val`); otherwise identities are drawn

@@ -1,5 +1,3 @@
-"""The embedded data set: letters of many scripts, drawn from matplotlib's own fonts, without a download."""
-
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -21,10 +19,11 @@ BATCH = 1024  # pictures distorted at once
 
 
 class Glyphs:
-    """Letters as classes, ink = 255 on 0; the scripts of validation and test are never seen in training.
+    """Letters of many scripts, drawn from matplotlib's fonts without a download; ink = 255 on 0.
 
-    The images of a class are its font faces (4 to 8 of DejaVu Sans, Serif, Mono and STIX), each distorted anew. Letters
-    that look alike are one class, and no shape stands in two parts. The same arguments give the same pixels.
+    The scripts of validation and test are never seen in training. The images of a class are its font faces (4 to 8 of
+    DejaVu Sans, Serif, Mono and STIX), each distorted anew. Letters that look alike are one class, and no shape stands
+    in two parts. The same arguments give the same pixels.
 
     Args:
         size: of the images in pixels, 14 to 64.

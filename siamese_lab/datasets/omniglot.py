@@ -1,5 +1,3 @@
-"""Omniglot: 1,623 characters of 50 alphabets, each drawn once by 20 people (Lake et al., Science 2015)."""
-
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,9 +31,9 @@ OFFICIAL = (  # the alphabets of the official one-shot runs, two runs each
 
 
 class Omniglot:
-    """The drawings, ink = 255 on 0, split as one of the papers does. Parts never share a character.
+    """Omniglot: 1,623 characters of 50 alphabets, each drawn by 20 people; ink = 255 on 0. Parts share no character.
 
-    Samples of no part (split UNUSED) keep their ids: the official runs need them.
+    Samples of no part (split UNUSED) keep their ids: the official runs need them. The splits:
 
     - lake: of the 30 background alphabets `validation_alphabets` validate and the others train; the 20 evaluation
       alphabets test.
@@ -45,6 +43,8 @@ class Omniglot:
     - vinyals (Vinyals et al. 2016, whose draw is not published): 1,200 characters of all alphabets train, less
       `validation_characters` of them that validate (172, hence 1,028, as in the files of Snell et al. 2017); the other
       423 test.
+
+    Source: Lake, Salakhutdinov, Tenenbaum, Science 2015.
 
     Args:
         root: folder with the zips or what they unpack to; None downloads the publisher's (15 MB).

@@ -41,12 +41,7 @@ class TripletLoss(nn.Module):
     requires: tuple[Property, ...] = ()
     uses_memory: bool = True
 
-    def __init__(
-        self,
-        margin: float = 0.2,
-        form: Form = "hinge",
-        average: Literal["active", "all"] = "active",
-    ) -> None:
+    def __init__(self, margin: float = 0.2, form: Form = "hinge", average: Literal["active", "all"] = "active") -> None:
         super().__init__()
         require_positive("margin", margin, "it is how much farther than the positive the negative has to be")
         require_choice("form", form, ("hinge", "soft"))

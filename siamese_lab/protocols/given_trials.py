@@ -1,5 +1,3 @@
-"""Recognition trials that a data set's publisher fixed, such as Omniglot's 20 official one-shot runs."""
-
 from typing import Literal
 
 from siamese_lab.metrics.recognition import Compare, QueryOutcomes, check_compare, classify_queries, recognition_error
@@ -11,19 +9,17 @@ REMEDY = "add their files to data.root (Omniglot's are all_runs.zip), or take pr
 
 
 class GivenTrials:
-    """Evaluates the episodes that the publisher fixed, unchanged.
+    """Recognition trials that a data set's publisher fixed, such as Omniglot's 20 official one-shot runs.
 
     Figures: error, the share of wrong queries in [0, 1], better low; the headline. Each query is evaluated alone and a
     tie counts against the model. The interval is over identities; where fewer than 10 of them have an error it is
-    Wilson's, which takes the trials as independent (each has an image of its own, but those of one run share a support
-    set).
+    Wilson's, which takes the trials as independent (those of one run share a support set).
 
     Source: Lake, Salakhutdinov, Tenenbaum, Science 2015 (the 20 runs).
 
     Args:
-        trials: the name that the data set files them under, e.g. "official".
-        compare: the distance to a class is that to the `nearest` of its shots or the `mean` over its shots; one shot:
-            the same.
+        trials: their name in the data set, e.g. "official".
+        compare: the distance to a class is that to the `nearest` of its shots or the `mean` over its shots.
 
     Raises:
         ValueError: if `compare` is neither.

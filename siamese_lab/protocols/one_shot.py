@@ -1,5 +1,3 @@
-"""N-way K-shot recognition of classes never trained on, in drawn episodes."""
-
 from typing import Literal
 
 import torch
@@ -12,12 +10,12 @@ from siamese_lab.structures.samples import Episodes
 
 
 class OneShot:
-    """Each query image is given the nearest support class. The drawn episodes are the same for every model.
+    """N-way K-shot recognition of unseen classes in drawn episodes, the same for every model.
 
-    Figures: error, the share of wrong queries in [0, 1], better low; the headline. Each query is evaluated alone, a tie
-    counts against the model, and no support set holds its query. Never compare errors within groups with errors across
-    them: on Omniglot's 20-way trials they differ by a factor of about 2.3. The interval is over identities, left out as
-    queries and as alternatives.
+    Figures: error, the share of wrong queries in [0, 1], better low; the headline. Each query gets the nearest support
+    class; it is evaluated alone, a tie counts against the model, and no support set holds its query. Never compare
+    errors within groups with errors across them: on Omniglot's 20-way trials they differ by a factor of about 2.3. The
+    interval is over identities, left out as queries and as alternatives.
 
     Source: Lake et al. 2011 and Vinyals et al. 2016, sec. 4 (episodes).
 
@@ -27,8 +25,7 @@ class OneShot:
         queries: query images of each class, >= 1.
         episodes: how many are drawn, >= 1; way * queries trials each.
         within: a group (e.g. "alphabet") that all classes of an episode come from; null = across all classes.
-        compare: the distance to a class is that to the `nearest` of its shots or the `mean` over its shots; one shot:
-            the same.
+        compare: the distance to a class is that to the `nearest` of its shots or the `mean` over its shots.
         seed: of the draw, >= 0.
 
     Raises:

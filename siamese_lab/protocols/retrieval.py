@@ -1,5 +1,3 @@
-"""Retrieval: how well do the nearest images of a query show its identity?"""
-
 from typing import Literal
 
 from siamese_lab.metrics.retrieval import query_rows, retrieval_figures
@@ -9,7 +7,7 @@ from siamese_lab.structures.embedded_set import EmbeddedSet
 
 
 class Retrieval:
-    """Each image is a query; the gallery is all other images of the part.
+    """Retrieval: each image is a query, the gallery is all other images of the part.
 
     Figures, means over the queries in [0, 1], better high:
         map@r: mean average precision at R (the headline), R being how many other images the query's identity has.
@@ -17,9 +15,9 @@ class Retrieval:
         recall@1, recall@5, recall@10: whether a hit is among the nearest 1, 5, 10.
         mrr: mean reciprocal rank, 1 / rank of the nearest hit.
 
-    The query itself is never retrieved. A hit at the same distance as images of other identities is ranked behind all
-    of them. An image that is the only one of its identity is no query, but stays in the gallery. Intervals are over
-    identities, left out as queries and from the gallery.
+    A hit at the same distance as images of other identities is ranked behind them. An image that is the only one of its
+    identity is no query, but stays in the gallery. Intervals are over identities, left out as queries and from the
+    gallery.
 
     Source: Musgrave, Belongie, Lim, ECCV 2020, sec. 3.2 (MAP@R, R-precision).
 

@@ -1,5 +1,3 @@
-"""Verification: are two images of one identity?"""
-
 from collections.abc import Sequence
 from typing import Literal
 
@@ -17,7 +15,7 @@ from siamese_lab.structures.embedded_set import EmbeddedSet
 
 
 class Verification:
-    """Pairs of images are accepted as one identity where their distance is at most a threshold.
+    """Verification: pairs of images are accepted as one identity where their distance is at most a threshold.
 
     Figures, shares in [0, 1]:
         eer: equal error rate, where the false accept and the false reject rate are equal, on the straight line between
@@ -25,14 +23,12 @@ class Verification:
         auc: area under the ROC curve; a tie of a same- with a different-label pair counts one half.
         tar@far=...: share of same-label pairs accepted at the largest threshold that accepts at most this share of the
             different-label pairs. Noted "too few negatives" where fewer than 10 false accepts would be expected.
-        accuracy: at the threshold chosen on validation, the mean of the true accept and the true reject rate (balanced
-            accuracy). With all pairs nearly every pair is of two identities, so plain accuracy would be high for a
-            model that rejects every pair; where half of the pairs are of one label the two are the same number.
+        accuracy: balanced accuracy at the threshold chosen on validation, the mean of the true accept and the true
+            reject rate. (Of all pairs nearly all are of two identities: rejecting each would have a high accuracy.)
         false_accept, false_reject: the two error rates at that threshold.
 
-    All rates are taken within one kind of pair, so the mix of the two kinds changes none of these figures. Intervals
-    are over identities drawn anew: a pair counts in both its identities. They need 10 identities with each kind of
-    error.
+    All rates are taken within one kind of pair, whatever the mix of the two. Intervals are over identities drawn anew:
+    a pair counts in both its identities. They need 10 identities with each kind of error.
 
     Args:
         pairs: "all" pairs i < j (exact, in tiles), or how many are drawn (>= 2), half of one label and half of two.
