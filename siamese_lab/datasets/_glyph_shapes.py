@@ -88,7 +88,8 @@ def letter_shapes(parts: Sequence[Sequence[str]]) -> list[Shapes]:
         chars = list(drawn)
         features = {face: _unit_features([drawn[char].get(face) for char in chars]) for face in range(len(FACES))}
         own = [{picture.tobytes() for picture in drawn[char].values()} for char in chars]
-        fresh = [char for char, old in zip(chars, _looks_known(own, prints, features, earlier), strict=True) if not old]
+        duplicates = _find_duplicates(own, prints, features, earlier)
+        fresh = [char for char, old in zip(chars, duplicates, strict=True) if not old]
         pictures = [torch.from_numpy(np.stack(list(drawn[char].values())[:MOST_FACES])) for char in fresh]
         kept.append(Shapes([unicodedata.name(char) for char in fresh], [_script(char) for char in fresh], pictures))
         for face, (_, vectors) in features.items():
@@ -149,7 +150,7 @@ def _unit_features(pictures: Sequence[Picture | None]) -> tuple[Tensor, Tensor]:
     return torch.tensor(list(existing), dtype=torch.int64), functional.normalize(small.flatten(1))
 
 
-def _looks_known(
+def _find_duplicates(
     prints: Sequence[set[bytes]],
     old: set[bytes],
     features: dict[int, tuple[Tensor, Tensor]],

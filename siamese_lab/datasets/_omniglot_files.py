@@ -105,7 +105,7 @@ def content_key(paths: Iterable[Path]) -> str:
     for path in paths:
         try:
             if path.is_dir():
-                every.append(joint_stamp(list(_files(path))))
+                every.append(joint_stamp(list(_list_files(path))))
             else:
                 with path.open("rb") as data:
                     every.append(hashlib.file_digest(data, "sha256").hexdigest())
@@ -123,7 +123,7 @@ def list_drawings(paths: Mapping[str, Path]) -> list[Source]:
     """
     found: list[Source] = []
     for part, characters in CHARACTERS.items():
-        named = [(_match(DRAWING, source.name), source) for source in _inside(paths[part])]
+        named = [(_match_name(DRAWING, source.name), source) for source in _list_sources(paths[part])]
         some = [Source(f"{part}/{m['character']}/{m['drawer']}", s.stamp, s.read) for m, s in named if m]
         names = {source.name for source in some}
         complete = {f"{name.rpartition('/')[0]}/{drawer:02}" for name in names for drawer in range(1, 21)}
@@ -144,7 +144,7 @@ def parse_name(name: str) -> Drawing:
 
 def list_run_files(path: Path) -> dict[str, Source]:
     """Files of the one-shot runs, by "run01/test/item01.png", "run01/class_labels.txt" and the like."""
-    matched = ((_match(RUN, source.name), source) for source in _inside(path))
+    matched = ((_match_name(RUN, source.name), source) for source in _list_sources(path))
     return {match["name"]: source for match, source in matched if match}
 
 
@@ -175,18 +175,18 @@ def check_content(names: Sequence[str], digests: Sequence[str], root: str | Path
             )
 
 
-def _match(pattern: re.Pattern[str], name: str) -> re.Match[str] | None:
+def _match_name(pattern: re.Pattern[str], name: str) -> re.Match[str] | None:
     return None if name.startswith((".", "__MACOSX")) or "/." in name else pattern.search(name)
 
 
-def _inside(path: Path) -> Iterable[Source]:
+def _list_sources(path: Path) -> Iterable[Source]:
     if path.is_dir():
-        return _files(path)
+        return _list_files(path)
     archive = Archive(path)
     return [archive.source(member) for member in archive.names]
 
 
-def _files(folder: Path) -> Iterator[Source]:
+def _list_files(folder: Path) -> Iterator[Source]:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             yield file_source(path, path.relative_to(folder).as_posix())

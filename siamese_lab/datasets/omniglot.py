@@ -118,7 +118,7 @@ class Omniglot:
         labels, characters = _encode_names([f"{d.alphabet}/{d.character}" for d in found])
         alphabet, alphabets = _encode_names([d.alphabet for d in found])
         drawer = torch.tensor([d.drawer - 1 for d in found])
-        part = self._parts(found)
+        part = self._assign_parts(found)
         row, turn = torch.arange(len(found)), torch.zeros(len(found), dtype=torch.int64)
         if self.quarter_turns != "none":
             turned = (part == TRAIN if self.quarter_turns == "train" else part != UNUSED).nonzero().flatten()
@@ -144,7 +144,7 @@ class Omniglot:
             files=tuple(names),
         )
 
-    def _parts(self, found: list[omniglot_files.Drawing]) -> Tensor:
+    def _assign_parts(self, found: list[omniglot_files.Drawing]) -> Tensor:
         if self.split == "vinyals":
             order = shuffle_names([f"{d.alphabet}/{d.character}" for d in found], self.split_seed)
             part_of = dict.fromkeys(order[:1200], TRAIN) | dict.fromkeys(order[1200:], TEST)

@@ -31,11 +31,11 @@ class Euclidean(nn.Module):
 
     def pairwise(self, a: Tensor, b: Tensor) -> Tensor:
         """Distances (P,) of the rows of a (P, D) to those of b (P, D)."""
-        return root((a - b).square().sum(-1))
+        return safe_sqrt((a - b).square().sum(-1))
 
     def matrix(self, a: Tensor, b: Tensor) -> Tensor:
         """Distances (N, M) of the rows of a (N, D) to those of b (M, D), by one matrix product."""
-        return root(squared_matrix(a, b))
+        return safe_sqrt(squared_matrix(a, b))
 
 
 def squared_matrix(a: Tensor, b: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ def same_memory(a: Tensor, b: Tensor) -> bool:
     return a.data_ptr() == b.data_ptr() and a.stride() == b.stride()
 
 
-def root(squared: Tensor) -> Tensor:
+def safe_sqrt(squared: Tensor) -> Tensor:
     """The square root with a zero gradient at 0."""
     result: Tensor = _Root.apply(squared)
     return result

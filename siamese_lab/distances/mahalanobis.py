@@ -2,7 +2,7 @@ import torch
 from torch import Tensor, nn
 
 from siamese_lab.distances._contract import Property
-from siamese_lab.distances.euclidean import root, same_memory, squared_matrix
+from siamese_lab.distances.euclidean import safe_sqrt, same_memory, squared_matrix
 
 
 class Mahalanobis(nn.Module):
@@ -60,4 +60,4 @@ class Mahalanobis(nn.Module):
         return self._root(squared)
 
     def _root(self, squared: Tensor) -> Tensor:
-        return squared if self.squared else root(squared)
+        return squared if self.squared else safe_sqrt(squared)

@@ -80,10 +80,10 @@ def class_cross_entropy(e: Embedded, logits: Tensor, cosine: Tensor) -> tuple[Te
     """The mean of -log softmax of logits (B, C) at the images' classes, and the facts of the cosines (B, C)."""
     labels = e.labels[: e.anchors]
     loss = F.cross_entropy(logits, labels, reduction="sum") / max(1, len(labels))
-    return e.zero() + loss, count_wrong(e, cosine)
+    return e.zero() + loss, class_facts(e, cosine)
 
 
-def count_wrong(e: Embedded, cosine: Tensor) -> dict[str, Tensor]:
+def class_facts(e: Embedded, cosine: Tensor) -> dict[str, Tensor]:
     """The facts: `active` images are nearest another class than theirs by the cosines (B, C); `tuples` are images."""
     labels = e.labels[: e.anchors]
     wrong = (cosine.argmax(1) != labels).sum()

@@ -1,7 +1,7 @@
 from torch import Tensor, nn
 
 from siamese_lab.core.checks import require_positive, require_within
-from siamese_lab.losses._class_weights import class_cosines, count_wrong, random_directions
+from siamese_lab.losses._class_weights import class_cosines, class_facts, random_directions
 from siamese_lab.losses._reductions import masked_log1p_sum_exp
 from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
@@ -55,4 +55,4 @@ class ProxyAnchorLoss(nn.Module):
         cosine, own = class_cosines(e, self.proxies)  # (B, C) each
         pull = masked_log1p_sum_exp(self.scale * (self.margin - cosine), own, dim=0)  # (C,), 0 for an absent class
         push = masked_log1p_sum_exp(self.scale * (cosine + self.margin), ~own, dim=0)
-        return e.zero() + pull.sum() / own.any(0).sum().clamp(min=1) + push.mean(), count_wrong(e, cosine)
+        return e.zero() + pull.sum() / own.any(0).sum().clamp(min=1) + push.mean(), class_facts(e, cosine)

@@ -3,7 +3,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from siamese_lab.core.checks import require_choice, require_positive
-from siamese_lab.losses._class_weights import class_cosines, count_wrong, random_directions
+from siamese_lab.losses._class_weights import class_cosines, class_facts, random_directions
 from siamese_lab.losses._reductions import masked_logsumexp
 from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
@@ -61,4 +61,4 @@ class ProxyNCALoss(nn.Module):
         logits = self.scale * (2.0 * cosine - 2.0)  # -scale D
         total = masked_logsumexp(logits, ~own) if self.denominator == "others" else logits.logsumexp(1)
         loss = (total - logits.masked_fill(~own, 0.0).sum(1)).sum() / max(1, len(cosine))
-        return e.zero() + loss, count_wrong(e, cosine)
+        return e.zero() + loss, class_facts(e, cosine)

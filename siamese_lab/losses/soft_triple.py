@@ -3,7 +3,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from siamese_lab.core.checks import require_at_least, require_positive, require_within
-from siamese_lab.losses._class_weights import class_cosines, class_cross_entropy, count_wrong, random_directions
+from siamese_lab.losses._class_weights import class_cosines, class_cross_entropy, class_facts, random_directions
 from siamese_lab.structures.contracts import Consumes, Property
 from siamese_lab.structures.embedded import Embedded
 from siamese_lab.structures.tuples import Tuples
@@ -73,7 +73,7 @@ class SoftTripleLoss(nn.Module):
         cosine, own = class_cosines(e, self.weight)  # (B, C, K), (B, C)
         similarity = ((cosine / self.gamma).softmax(2) * cosine).sum(2)  # (B, C)
         if not len(cosine):
-            return e.zero(), count_wrong(e, similarity)
+            return e.zero(), class_facts(e, similarity)
         shifted = torch.where(own, similarity - self.margin, similarity)
         loss, facts = class_cross_entropy(e, self.scale * shifted, similarity)
         return loss + self.tau * center_spread(self.weight.to(cosine.dtype)), facts

@@ -60,7 +60,7 @@ class XBM(nn.Module):
                 anchors=len(e.z),
             )
         if self.training:
-            self._keep(e)
+            self._store(e)
         return seen
 
     def get_extra_state(self) -> Tensor:
@@ -72,7 +72,7 @@ class XBM(nn.Module):
         self.steps, self.written = map(int, state)
 
     @torch.no_grad()
-    def _keep(self, e: Embedded) -> None:
+    def _store(self, e: Embedded) -> None:
         size = len(self.z)
         new = torch.arange(max(0, len(e.z) - size), len(e.z), device=self.z.device)  # the last rows that fit
         place = (self.written + new) % size

@@ -27,10 +27,8 @@ def draw_episodes(
 
     Args:
         labels: (N,) class of each row; rows of a class that lie in different groups are different classes.
-        episodes: E, how many.
-        way: classes in an episode.
-        shot: support images of each class, >= 1.
-        queries: query images of each class, >= 1.
+        episodes: E.
+        way, shot, queries: classes in an episode, support and query images of each class, >= 1.
         generator: on the CPU.
         groups: (codes (N,), names), or None to draw across all classes.
 

@@ -27,7 +27,7 @@ def retrieval_figures(embedded: EmbeddedSet, tile: int = TILE, *, intervals: boo
     """
     rows = sort_by_label(embedded)
     owner = rows.identity[query_rows(rows)].cpu()  # (Q,)
-    values, without = _values(rows, embedded, tile, intervals)  # (Q, 6), (C, 6)
+    values, without = _measure(rows, embedded, tile, intervals)  # (Q, 6), (C, 6)
     figures = {}
     for k, name in enumerate(MEASURE_NAMES):
         figure = Figure(float(values[:, k].mean()), n=len(values))
@@ -59,7 +59,7 @@ def query_rows(rows: SortedByLabel) -> Tensor:
     return queries
 
 
-def _values(rows: SortedByLabel, embedded: EmbeddedSet, tile: int, leave_out: bool) -> tuple[Tensor, Tensor | None]:
+def _measure(rows: SortedByLabel, embedded: EmbeddedSet, tile: int, leave_out: bool) -> tuple[Tensor, Tensor | None]:
     """The measures of each query (Q, 6); with `leave_out` their means without each identity too (C, 6)."""
     identities, parts = len(rows.names), []
     total = torch.zeros(identities, len(MEASURE_NAMES), dtype=torch.float64)

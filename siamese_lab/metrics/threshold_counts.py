@@ -50,14 +50,14 @@ class IdentityCounts:
     threshold_column: int | None
 
 
-def landmarks(distances: Tensor, points: int, low_end: bool) -> Tensor:
+def end_quantiles(distances: Tensor, points: int, low_end: bool) -> Tensor:
     """Quantiles of (P,) distances, ascending: half spread evenly, half crowded towards one end, and both extremes.
 
     The crowded ones are spaced logarithmically, from one in a million of the distances on.
     """
     if not len(distances):
         return distances
-    ordered = ascending(distances)
+    ordered = sort_values(distances)
     even = torch.linspace(0, 1, points // 2, dtype=torch.float64)
     crowded = torch.logspace(-6, -0.3, points - points // 2, dtype=torch.float64)
     shares = torch.cat([even, crowded if low_end else 1 - crowded])
@@ -76,7 +76,9 @@ class GridCounter:
     """
 
     def __init__(self, same: Tensor, different: Tensor, identities: int, size: int, threshold: float | None) -> None:
-        points = torch.cat([landmarks(same, size // 3, low_end=False), landmarks(different, size // 2, low_end=True)])
+        points = torch.cat(
+            [end_quantiles(same, size // 3, low_end=False), end_quantiles(different, size // 2, low_end=True)]
+        )
         self.low = float(min(same.min(), different.min()))
         self.scale = CELLS / max(float(points.max()) - self.low, 1e-30)
         cells = self.cell(points)
@@ -133,12 +135,12 @@ def count_pairs(same: Tensor, different: Iterator[Portion], extra: Tensor, grid:
         extra: (E,) thresholds at which counts are wanted besides the same-label distances.
         grid: counts by identity meanwhile.
     """
-    ordered = ascending(same)
+    ordered = sort_values(same)
     edges = torch.cat([ordered, extra.to(ordered)]).unique()
     below, upto = torch.zeros_like(edges, dtype=torch.int64), torch.zeros_like(edges, dtype=torch.int64)
     total = 0
     for portion in different:
-        distances = ascending(portion.distance.flatten())  # sorted once, searched for the (fewer) edges
+        distances = sort_values(portion.distance.flatten())  # sorted once, searched for the (fewer) edges
         below += torch.searchsorted(distances, edges)
         upto += torch.searchsorted(distances, edges, right=True)
         total += len(distances)
@@ -148,6 +150,6 @@ def count_pairs(same: Tensor, different: Iterator[Portion], extra: Tensor, grid:
     return Counts(edges, same_below, same_upto, below, upto, len(same), total)
 
 
-def ascending(x: Tensor) -> Tensor:
+def sort_values(x: Tensor) -> Tensor:
     """Sorted values (N,). On a CPU by NumPy, whose vectorised sort (without indices) is some ten times as fast."""
     return x.sort().values if x.is_cuda else torch.from_numpy(np.sort(x.numpy()))

@@ -10,7 +10,7 @@ from torch import Tensor
 from siamese_lab.core.errors import LabError
 from siamese_lab.metrics import leave_one_out, roc
 from siamese_lab.metrics.pairs import AllPairs, ListedPairs, Pairs, SamePairs
-from siamese_lab.metrics.threshold_counts import Counts, GridCounter, IdentityCounts, count_pairs, landmarks
+from siamese_lab.metrics.threshold_counts import Counts, GridCounter, IdentityCounts, count_pairs, end_quantiles
 from siamese_lab.metrics.tiles import TILE, SortedByLabel, check_tile, sort_by_label
 from siamese_lab.statistics.influence import Figure
 from siamese_lab.structures.embedded_set import EmbeddedSet
@@ -116,12 +116,12 @@ def best_threshold(embedded: EmbeddedSet, selection: PairSelection = ALL_PAIRS) 
 @torch.no_grad()
 def error_curves(embedded: EmbeddedSet, selection: PairSelection = ALL_PAIRS, bins: int = 100) -> roc.Curves:
     """At most 2000 points of the ROC curve, and histograms of both kinds of pairs over shared bins."""
-    source, same, sample = _prepare(sort_by_label(embedded), embedded, selection)
+    source, same, sample = _select_pairs(sort_by_label(embedded), embedded, selection)
     low = float(torch.minimum(same.distance.min(), sample.min()))
     high = float(torch.maximum(same.distance.max(), sample.max()))
     edges = torch.linspace(low, high if high > low else low + 1, bins + 1, dtype=sample.dtype, device=sample.device)
-    counts = count_pairs(same.distance, source.different(), torch.cat([landmarks(sample, 1024, low_end=True), edges]))
-    return roc.curves(counts, edges)
+    extra = torch.cat([end_quantiles(sample, 1024, low_end=True), edges])
+    return roc.curves(count_pairs(same.distance, source.different(), extra), edges)
 
 
 def check_far(far: Sequence[float]) -> tuple[float, ...]:
@@ -167,8 +167,8 @@ def _count_pairs(
 ) -> tuple[Counts, IdentityCounts | None, tuple[str, ...]]:
     """Counts of pairs below thresholds; by identity at `grid` thresholds where it is given; the identities' names."""
     rows = sort_by_label(embedded)
-    source, same, sample = _prepare(rows, embedded, selection)
-    extra = landmarks(sample, 512, low_end=True)  # where `best_threshold` looks for a gap
+    source, same, sample = _select_pairs(rows, embedded, selection)
+    extra = end_quantiles(sample, 512, low_end=True)  # where `best_threshold` looks for a gap
     if threshold is not None:
         extra = torch.cat([extra, extra.new_tensor([threshold])])
     counter = None
@@ -180,7 +180,7 @@ def _count_pairs(
     return counts, None if counter is None else counter.result(), rows.names
 
 
-def _prepare(
+def _select_pairs(
     rows: SortedByLabel, embedded: EmbeddedSet, selection: PairSelection
 ) -> tuple[AllPairs | ListedPairs, SamePairs, Tensor]:
     """The selected pairs, the distances of the same-label ones, and a sample of different-label distances."""
