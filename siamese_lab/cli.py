@@ -180,7 +180,7 @@ def _parser(verb: Verb) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"siamese-lab {verb.name}",
         description=f"{verb.help[0].upper()}{verb.help[1:]}{'' if verb.help.endswith('?') else '.'}",
-        epilog="examples:\n" + "\n".join(f"  {line}" for line in verb.examples),
+        epilog="examples:\n" + "\n".join(f"  siamese-lab {verb.name} {words}".rstrip() for words in verb.examples),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

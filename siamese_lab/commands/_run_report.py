@@ -11,6 +11,11 @@ from siamese_lab.runs.folder import RunFolder
 from siamese_lab.runs.schema import FigureRecord
 from siamese_lab.runs.seal import is_sealed
 
+DISJOINT = {
+    "label": "no identity of the test part was trained on",
+    "image": "test images are new, their identities are not",
+}
+
 
 def print_run(folder: RunFolder, new: bool = False) -> None:
     """Prints the figures of a run, what was decided, and where to look next.
@@ -22,15 +27,13 @@ def print_run(folder: RunFolder, new: bool = False) -> None:
     metrics, info = folder.metrics(), folder.info()
     console = Console(highlight=False, soft_wrap=True)
     if not new:
-        console.print(
-            f"{folder.path} is finished: these are its figures. To train it anew: the same command with --force\n"
-        )
+        again = "To train it anew: the same command with --force"
+        console.print(f"{folder.path} is finished: these are its figures. {again}\n")
     if is_sealed(folder):
         print_figures(console, "Validation figures", metrics["val"], {"untrained": metrics["untrained"]})
         if metrics["sealed"]:
-            console.print(
-                f"The test part of a study is sealed: `siamese-lab compare {folder.study} --open-test` opens it."
-            )
+            opens = f"`siamese-lab compare {folder.study} --open-test` opens it"
+            console.print(f"The test part of a study is sealed: {opens}.")
         else:
             console.print()
             print_figures(console, "Test figures", metrics["test"], {})
@@ -39,37 +42,25 @@ def print_run(folder: RunFolder, new: bool = False) -> None:
     else:
         console.print("The data have no test part: there are no figures.")
     training, known = metrics["training"], defaultdict(lambda: "unknown", info["decided"])
-    rate = training["images_per_second"]
-    apart = {
-        "label": "no identity of the test part was trained on",
-        "image": "test images are new, their identities are not",
-    }
-    console.print(f"\ndata       {apart[metrics['data']['disjoint']]}")
-    console.print(
-        f"checkpoint after epoch {metrics['epoch']}, of {training['steps']} steps in {training['seconds']:.0f} s"
-        + (f", {rate:,.0f} images/s" if rate else "")
-    )
-    console.print(
-        f"machine    {known['accelerator']}, precision {known['precision']}, {known['layout']}, "
-        f"allocator {known['allocator']}, {known['threads']} threads"
-    )
-    console.print(f"run        {folder.path}")
-    console.print("\nnext")
+    rate = f", {training['images_per_second']:,.0f} images/s" if training["images_per_second"] else ""
     chosen = "threshold" in metrics["chosen"].get("verification", {})
     evaluate = f"verify {folder.short_id} a.png b.png" if chosen else f"evaluate {folder.short_id} --protocol retrieval"
     for line in (
-        f"siamese-lab board {folder.path.parent.name}",
-        f"siamese-lab {evaluate}",
-        "siamese-lab train loss=triplet miner=batch_hard",
+        f"\ndata       {DISJOINT[metrics['data']['disjoint']]}",
+        f"checkpoint after epoch {metrics['epoch']}, of {training['steps']} steps in {training['seconds']:.0f} s{rate}",
+        f"machine    {known['accelerator']}, precision {known['precision']}, {known['layout']}, "
+        f"allocator {known['allocator']}, {known['threads']} threads",
+        f"run        {folder.path}",
+        "\nnext",
+        f"  siamese-lab board {folder.path.parent.name}",
+        f"  siamese-lab {evaluate}",
+        "  siamese-lab train loss=triplet miner=batch_hard",
     ):
-        console.print(f"  {line}")
+        console.print(line)
 
 
 def print_figures(
-    console: Console,
-    title: str,
-    found: Mapping[str, FigureRecord],
-    beside: Mapping[str, Mapping[str, FigureRecord]],
+    console: Console, title: str, found: Mapping[str, FigureRecord], beside: Mapping[str, Mapping[str, FigureRecord]]
 ) -> None:
     """Prints figures as a table, and below it what is to be said of some of them.
 
@@ -79,29 +70,21 @@ def print_figures(
         found: {"<protocol>/<figure>": a Figure's fields}.
         beside: further columns with the values of the same figures, by heading.
     """
-    made = Table(title=title, title_justify="left", box=None, pad_edge=False, title_style="bold")
-    made.add_column("figure", no_wrap=True)
-    made.add_column("value", justify="right", no_wrap=True)
-    made.add_column("95 % interval", justify="right", no_wrap=True)
-    for heading in beside:
-        made.add_column(heading, justify="right", no_wrap=True)
-    made.add_column("better", no_wrap=True)
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, title_style="bold")
+    table.add_column("figure", no_wrap=True)
+    for heading in ("value", "95 % interval", *beside):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("better", no_wrap=True)
     for name, figure in found.items():
-        others = [
-            format_value(column[name]["value"], column[name]["unit"]) if name in column else ""
-            for column in beside.values()
-        ]
-        made.add_row(
-            name, format_value(figure["value"], figure["unit"]), format_interval(figure), *others, figure["better"]
-        )
-    console.print(made)
+        unit = figure["unit"]
+        others = [format_value(column[name]["value"], unit) if name in column else "" for column in beside.values()]
+        table.add_row(name, format_value(figure["value"], unit), _interval(figure), *others, figure["better"])
+    console.print(table)
     # below: the table fits 80 columns
     for note in dict.fromkeys(figure["note"] for figure in found.values() if figure["note"]):
         console.print(f"{note}: {', '.join(name for name, figure in found.items() if figure['note'] == note)}")
 
 
-def format_interval(figure: FigureRecord) -> str:
-    """The interval as text; empty where there is none."""
-    if figure["low"] is None or figure["high"] is None:
-        return ""
-    return f"{format_value(figure['low'], figure['unit'])} to {format_value(figure['high'], figure['unit'])}"
+def _interval(figure: FigureRecord) -> str:
+    low, high, unit = figure["low"], figure["high"], figure["unit"]
+    return "" if low is None or high is None else f"{format_value(low, unit)} to {format_value(high, unit)}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Verb:
-    """One command: its name, a line of help, its arguments, and examples."""
+    """One command: its name, a line of help, its arguments, and examples of them."""
 
     name: str
     help: str
@@ -146,75 +146,44 @@ def _show(parser: argparse.ArgumentParser) -> None:
     _config_dir(parser)
 
 
+_STUDY = "backbone_x_loss_x_margin"
 _VERBS = (
     Verb(
         "train",
         "train an encoder, evaluate it, print its figures",
         _train,
         (
-            "siamese-lab train",
-            "siamese-lab train loss=triplet miner=batch_hard loss.margin=0.3",
-            "siamese-lab train data=folder data.root=my_images trainer.max_epochs=20 seed=1",
-            "siamese-lab train -m loss=contrastive,triplet loss.margin=0.2,0.5 seed=1,2,3",
+            "",
+            "loss=triplet miner=batch_hard loss.margin=0.3",
+            "data=folder data.root=my_images trainer.max_epochs=20 seed=1",
+            "-m loss=contrastive,triplet loss.margin=0.2,0.5 seed=1,2,3",
         ),
     ),
     Verb(
         "plan",
         "say what a sweep would do: runs, finished ones, cost, disk",
         _sweeping,
-        (
-            "siamese-lab plan loss=contrastive,triplet loss.margin=0.2,0.5 seed=1,2,3",
-            "siamese-lab plan study=backbone_x_loss_x_margin",
-        ),
+        ("loss=contrastive,triplet loss.margin=0.2,0.5 seed=1,2,3", f"study={_STUDY}"),
     ),
-    Verb("status", "show how far a study is", _status, ("siamese-lab status backbone_x_loss_x_margin",)),
-    Verb(
-        "rerun",
-        "run again what failed of a study, or runs anew",
-        _rerun,
-        ("siamese-lab rerun backbone_x_loss_x_margin", "siamese-lab rerun 3f2a", "siamese-lab rerun 3f2a --print"),
-    ),
+    Verb("status", "show how far a study is", _status, (_STUDY,)),
+    Verb("rerun", "run again what failed of a study, or runs anew", _rerun, (_STUDY, "3f2a", "3f2a --print")),
     Verb(
         "compare",
         "say which runs differ, and whether the difference is real",
         _compare,
-        (
-            "siamese-lab compare backbone_x_loss_x_margin",
-            "siamese-lab compare backbone_x_loss_x_margin --by loss --metric retrieval/map@r",
-            "siamese-lab compare 3f2a 77b0 --format md",
-        ),
+        (_STUDY, f"{_STUDY} --by loss --metric retrieval/map@r", "3f2a 77b0 --format md"),
     ),
-    Verb("diff", "print the keys in which two runs differ", _diff, ("siamese-lab diff 3f2a 77b0",)),
-    Verb(
-        "board",
-        "show a study, or all, in TensorBoard",
-        _board,
-        ("siamese-lab board", "siamese-lab board backbone_x_loss_x_margin --port 6007"),
-    ),
-    Verb(
-        "resume",
-        "go on with a run that was stopped or killed",
-        _resume,
-        ("siamese-lab resume 3f2a", "siamese-lab resume 3f2a --max-time 01:00:00"),
-    ),
-    Verb(
-        "check",
-        "say what a run would do, without training",
-        _composing,
-        ("siamese-lab check", "siamese-lab check loss=triplet sampling=pk"),
-    ),
-    Verb(
-        "show",
-        "list groups, options, parameters",
-        _show,
-        ("siamese-lab show", "siamese-lab show loss", "siamese-lab show loss triplet"),
-    ),
+    Verb("diff", "print the keys in which two runs differ", _diff, ("3f2a 77b0",)),
+    Verb("board", "show a study, or all, in TensorBoard", _board, ("", f"{_STUDY} --port 6007")),
+    Verb("resume", "go on with a run that was stopped or killed", _resume, ("3f2a", "3f2a --max-time 01:00:00")),
+    Verb("check", "say what a run would do, without training", _composing, ("", "loss=triplet sampling=pk")),
+    Verb("show", "list groups, options, parameters", _show, ("", "loss", "loss triplet")),
     Verb(
         "evaluate",
         "evaluate a trained run again, on the same or other data",
         _evaluate,
-        ("siamese-lab evaluate 3f2a", "siamese-lab evaluate 3f2a --data data=omniglot --protocol one_shot"),
+        ("3f2a", "3f2a --data data=omniglot --protocol one_shot"),
     ),
-    Verb("verify", "do two images show the same thing?", _verify, ("siamese-lab verify 3f2a a.png b.png",)),
+    Verb("verify", "do two images show the same thing?", _verify, ("3f2a a.png b.png",)),
 )
 VERBS = {verb.name: verb for verb in _VERBS}

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.paths import outputs
+from siamese_lab.core.text import first_few
 from siamese_lab.runs.listing import all_run_folders, is_study, planned_studies, run_folders
 from siamese_lab.tensorboard.logdir import LogDir
 from siamese_lab.tensorboard.server import REFRESH, check_port, start_server, stop_event
 
 log = logging.getLogger(__name__)
 
-
-OURS = REFRESH + 1.0  # seconds until the view is brought up to date: what it takes away is gone when TensorBoard looks
+UPDATE = REFRESH + 1.0  # seconds between two updates of the view: what one removes is gone when TensorBoard looks
 
 
 def command(study: str | None, host: str = "localhost", port: int = 6006) -> int:
@@ -37,18 +37,13 @@ def command(study: str | None, host: str = "localhost", port: int = 6006) -> int
         shown = view.refresh()
         address = start_server(Path(scratch), host, port)
         what = f"the study {folders[0].name}" if len(folders) == 1 else f"{len(folders)} studies"
-        print(
-            f"TensorBoard shows {what}, {shown:,} {'run' if shown == 1 else 'runs'}, at {address}\nCtrl-C ends it",
-            flush=True,
-        )
+        runs = f"{shown:,} {'run' if shown == 1 else 'runs'}"
+        print(f"TensorBoard shows {what}, {runs}, at {address}\nCtrl-C ends it", flush=True)
         failed = ""
-        while not end.wait(OURS):
+        while not end.wait(UPDATE):
             try:
                 view.refresh()
-            except (
-                OSError,
-                LabError,
-            ) as error:  # a disk that is full, a study that is being moved: what was shown stays
+            except (OSError, LabError) as error:  # a full disk, a study that is being moved: what was shown stays
                 if str(error) != failed:
                     log.warning("new runs are not shown: %s", error)
                 failed = str(error)
@@ -69,6 +64,5 @@ def study_folders(study: str | None) -> list[Path]:
     for path in (Path(study), outputs() / study):
         if study and (is_study(path) or run_folders(path)):
             return [path.resolve()]
-    names = ", ".join(path.name for path in known[:10]) or "none"
-    more = f" and {len(known) - 10} more" if len(known) > 10 else ""
-    raise LabError(f"no study {study or repr(study)} with runs: there are {names}{more} under {outputs()}")
+    names = first_few([path.name for path in known], 10) or "none"
+    raise LabError(f"no study {study or repr(study)} with runs: there are {names} under {outputs()}")

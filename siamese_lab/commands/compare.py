@@ -24,7 +24,6 @@ from siamese_lab.runs.seal import PLAIN, Opening, read_openings
 
 log = logging.getLogger(__name__)
 
-
 PRINTED: Mapping[str, Callable[[Comparison], str]] = {
     "md": formats.markdown,
     "latex": formats.latex,
@@ -61,41 +60,41 @@ def command(
     """
     if report is not None and not report.parent.is_dir():
         raise LabError(f"--report needs a file in a folder that is there, got {report}")
-    selection = select_runs(names, force)
-    comparison = compare_runs(
-        selection, by=by, metric=metric, open_test=open_test, force=force, trust=allowed_packages(trust)
-    )
+    selection, allowed = select_runs(names, force), allowed_packages(trust)
+    comparison = compare_runs(selection, by=by, metric=metric, open_test=open_test, force=force, trust=allowed)
     place = report
     if place is None and format == "table" and selection.study is not None:
         place = selection.study / report_name(by, metric, open_test)
-    if place is not None:
-        # before printing: a closed pipe ends the command
-        place = _written(comparison, place, asked=report is not None)
+    # before printing, which a closed pipe ends
+    if place is not None and not _write_page(comparison, place, asked=report is not None):
+        place = None
     if format == "table":
         formats.print_table(comparison, Console(highlight=False, soft_wrap=True))
         next_steps(comparison, place)
     elif format == "html":
-        from siamese_lab.compare.report.html import html_page
-
-        print(html_page(comparison), end="")
+        print(_page(comparison), end="")
     else:
         print(PRINTED[format](comparison), end="")
     return 0
 
 
-def _written(comparison: Comparison, place: Path, asked: bool) -> Path | None:
-    """Writes the page. If the user did not ask for it, a failed write is only reported, and the table is printed."""
-    from siamese_lab.compare.report.html import html_page
-
+def _write_page(comparison: Comparison, place: Path, asked: bool) -> bool:
+    """Writes the page, and returns whether it could; a write that the user asked for must not fail."""
     try:
-        write_text(place, html_page(comparison))
+        write_text(place, _page(comparison))
     except OSError as error:
         words = f"the page {place} cannot be written: {error.strerror}"
         if asked:
             raise LabError(words) from error
         log.warning(words)
-        return None
-    return place
+        return False
+    return True
+
+
+def _page(comparison: Comparison) -> str:
+    from siamese_lab.compare.report.html import html_page  # here: matplotlib takes a second to import
+
+    return html_page(comparison)
 
 
 def compare_runs(
@@ -115,14 +114,14 @@ def compare_runs(
     part: Part = "test" if open_test else "val"
     runs, rest = [run for run in selection.runs if not run.why], [run for run in selection.runs if run.why]
     if not runs:
-        raise LabError(_none(selection, rest))
+        raise LabError(_nothing_finished(selection, rest))
     notes = [*selection.notes, *refuse_mixed(runs, force), *remarks(runs)]
     name = chosen_metric(runs, metric, part)
     if by is not None:
         axes = [axis for axis in selection.axes if axis != SEED] or find_axes(runs)[1]
         marginal.axis_keys(by, axes)  # before anything is opened
     if open_test:
-        runs = _opened(runs, selection.title, trust)
+        runs = _open_test(runs, selection.title, trust)
     runs, lacking = without_metric(runs, name, part)
     whole, broken = [], []
     for run in runs:
@@ -141,7 +140,7 @@ def compare_runs(
         by=by,
         notes=notes,
         left_out=[*rest, *lacking, *broken],
-        openings=[one for study in dict.fromkeys(run.path.parent for run in whole) for one in _log(study)],
+        openings=[one for study in dict.fromkeys(run.path.parent for run in whole) for one in _openings(study)],
     )
 
 
@@ -153,19 +152,16 @@ def report_name(by: str | None, metric: str | None, open_test: bool) -> str:
 
 def next_steps(comparison: Comparison, place: Path | None) -> None:
     """Prints where to look next."""
-    console = Console(highlight=False, soft_wrap=True)
-    console.print("\nnext")
-    if place is not None:
-        console.print(f"  {place}: tables that sort, plots", markup=False)
-    else:
-        console.print("  --report page.html writes a page with tables that sort, and plots")
+    page = "--report page.html writes a page with tables that sort, and plots"
+    lines = ["\nnext", f"  {page if place is None else f'{place}: tables that sort, plots'}"]
     if not comparison.by and len(comparison.axes) > 1:
-        console.print(f"  --by {comparison.axes[0]} averages over the other axes", markup=False)
+        lines.append(f"  --by {comparison.axes[0]} averages over the other axes")
     if any(run.state in ("running", "queued", "killed", "failed", "preempted") for run in comparison.left_out):
-        console.print(f"  siamese-lab status {comparison.title}", markup=False)
+        lines.append(f"  siamese-lab status {comparison.title}")
+    Console(highlight=False, soft_wrap=True).print("\n".join(lines), markup=False)
 
 
-def _opened(runs: Sequence[Run], title: str, trust: Trust) -> list[Run]:
+def _open_test(runs: Sequence[Run], title: str, trust: Trust) -> list[Run]:
     """The runs with their test figures, computed where they are sealed."""
     sealed = [RunFolder(run.path) for run in runs if run.sealed]
     if sealed:
@@ -174,16 +170,14 @@ def _opened(runs: Sequence[Run], title: str, trust: Trust) -> list[Run]:
     return [reread(run) if run.sealed else run for run in runs]
 
 
-def _log(study: Path) -> list[Opening]:
+def _openings(study: Path) -> list[Opening]:
     """The openings of a study; none of plain runs, which always evaluate the test part at their end."""
     return read_openings(study) if study.name != PLAIN else []
 
 
-def _none(selection: Selection, rest: Sequence[Run]) -> str:
+def _nothing_finished(selection: Selection, rest: Sequence[Run]) -> str:
     states = ", ".join(f"{count} {state}" for state, count in Counter(run.state for run in rest).most_common())
     first = f" ({rest[0].name}: {rest[0].why})" if rest else ""
-    do = f"siamese-lab rerun {selection.title}" if selection.study else "siamese-lab resume RUN"
-    return (
-        f"{selection.title}: no run is finished, so there is nothing to compare: "
-        f"{states or 'no run at all'}{first}; `{do}` goes on"
-    )
+    verb = f"rerun {selection.title}" if selection.study else "resume RUN"
+    none = f"{selection.title}: no run is finished, so there is nothing to compare"
+    return f"{none}: {states or 'no run at all'}{first}; `siamese-lab {verb}` goes on"

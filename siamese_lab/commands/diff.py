@@ -1,6 +1,7 @@
 """`siamese-lab diff`: the keys in which two runs differ."""
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 
 from rich.console import Console
 from rich.table import Table
@@ -33,9 +34,8 @@ def command(left: str, right: str) -> int:
         console.print(Text(f"no difference: both are the run {one.path}"))
         return 0
     left_facts, right_facts = facts(one), facts(two)
-    rows = differences(left_facts, right_facts)
     unidentified = {*LEFT_OUT, *watchers(left_facts), *watchers(right_facts)}
-    if not rows:
+    if not (rows := differences(left_facts, right_facts)):
         console.print(Text(f"no difference between {one.path} and {two.path}"))
         return 0
     console.print(
@@ -47,8 +47,7 @@ def command(left: str, right: str) -> int:
 
 
 def facts(folder: RunFolder) -> dict[str, str]:
-    """All that may tell a run from another: its config by keys with dots, then the code, the data, versions, and what
-    was decided.
+    """All that may tell a run from another: its config by dotted keys, the code, the data, versions, and decisions.
 
     Options are named by their group alone (`loss`), their targets are left out.
 
@@ -57,13 +56,16 @@ def facts(folder: RunFolder) -> dict[str, str]:
     """
     info = folder.info()
     config = configs.read_flat_config(folder.path / "config.yaml")
-    made = {key.removeprefix("choices."): value for key, value in config.items() if key.startswith("choices.")}
-    made |= {key: value for key, value in config.items() if not key.startswith("choices.") and not _named(key, config)}
-    made["code"] = printable(info.get("code", "unknown"))
-    made["data fingerprint"] = _fingerprint(folder)
-    made |= {printable(f"version of {name}"): printable(value) for name, value in info["versions"].items()}
-    made |= {printable(f"decided {name}"): printable(value) for name, value in info["decided"].items()}
-    return made | {"state": folder.state()}
+    named = {f"{key.removeprefix('choices.')}._target_" for key in config}  # by its option, as loss._target_ by loss
+    found = {key.removeprefix("choices."): value for key, value in config.items() if key.startswith("choices.")}
+    found |= {key: text for key, text in config.items() if not key.startswith("choices.") and key not in named}
+    found["code"] = printable(info.get("code", "unknown"))
+    found["data fingerprint"] = "not known yet"
+    with suppress(LabError):
+        found["data fingerprint"] = printable(read_metrics(folder.path)["data"]["fingerprint"])
+    found |= {printable(f"version of {name}"): printable(value) for name, value in info["versions"].items()}
+    found |= {printable(f"decided {name}"): printable(value) for name, value in info["decided"].items()}
+    return found | {"state": folder.state()}
 
 
 def differences(one: Mapping[str, str], two: Mapping[str, str]) -> list[tuple[str, str, str]]:
@@ -72,28 +74,16 @@ def differences(one: Mapping[str, str], two: Mapping[str, str]) -> list[tuple[st
     return [(key, one.get(key, ABSENT), two.get(key, ABSENT)) for key in keys if one.get(key) != two.get(key)]
 
 
-def _named(key: str, config: Mapping[str, str]) -> bool:
-    """Whether a target is known by its option's name, as `loss._target_` is by `loss`."""
-    return key.endswith("._target_") and f"choices.{key.removesuffix('._target_')}" in config
-
-
-def _fingerprint(folder: RunFolder) -> str:
-    try:
-        return printable(read_metrics(folder.path)["data"]["fingerprint"])
-    except LabError:
-        return "not known yet"
-
-
 def _left_out(key: str, unidentified: Collection[str]) -> bool:
     """Whether the run id does not depend on a key of a config."""
     return any(key == out or key.startswith(f"{out}.") for out in unidentified)
 
 
 def _table(rows: list[tuple[str, str, str]], left: str, right: str, unidentified: Collection[str]) -> Table:
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    made.add_column("key", no_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("key", no_wrap=True)
     for heading in (left, right):
-        made.add_column(Text(heading), overflow="fold")
+        table.add_column(Text(heading), overflow="fold")
     for key, one, two in rows:
-        made.add_row(Text(f"{key} (*)" if _left_out(key, unidentified) else key), Text(one), Text(two))
-    return made
+        table.add_row(Text(f"{key} (*)" if _left_out(key, unidentified) else key), Text(one), Text(two))
+    return table

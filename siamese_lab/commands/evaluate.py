@@ -32,11 +32,7 @@ log = logging.getLogger(__name__)
 
 
 def command(
-    run: str,
-    data: list[str],
-    protocols: list[str] | None,
-    trust: Sequence[str] = (),
-    config_dirs: Sequence[Path] = (),
+    run: str, data: list[str], protocols: list[str] | None, trust: Sequence[str] = (), config_dirs: Sequence[Path] = ()
 ) -> int:
     """Prints the figures; on the run's own data and protocols they are the run's own to the last digit.
 
@@ -82,10 +78,8 @@ def command(
         if metrics["data"]["fingerprint"] == samples.fingerprint:
             beside = {} if metrics.get("sealed") else {"at the run's end": metrics["test"]}
         else:
-            console.print(
-                "The data have changed since the run was trained: its figures at its end are not comparable and not "
-                "shown.\n"
-            )
+            words = "The data have changed since the run was trained"
+            console.print(f"{words}: its figures at its end are not comparable and not shown.\n")
     print_figures(console, f"{folder.path}", plain_figures(figures), beside)
     return 0
 
@@ -99,21 +93,17 @@ def _protocols(
     for name in others:
         option_file("protocol", name, folders(config_dir(), config_dirs))  # refuses what is none
     defaults = compose([f"protocol=[{','.join(others)}]"], config_dirs).protocol if others else {}
-    return {
-        name: build(defaults[name]) if name in defaults else build(cfg.protocol[name], trust=trust) for name in names
-    }
+    own = {name: build(cfg.protocol[name], trust=trust) for name in names if name not in others}
+    return {name: own[name] if name in own else build(defaults[name]) for name in names}
 
 
 def _refuse_trained_on(folder: RunFolder, cfg: DictConfig, other: DictConfig, samples: Samples) -> None:
     """Refuses other data of the run's own data set whose test part holds identities that the run was trained on.
 
     Identities of another data set that bear the same names are others.
-
-    Raises:
-        LabError: naming some of them.
     """
-    same = other.data._target_ == cfg.data._target_ and samples.disjoint != "image"
-    if not same or not classes_file(folder.path).exists():
+    same = isinstance(cfg.data, DictConfig) and other.data._target_ == cfg.data.get("_target_")
+    if not same or samples.disjoint == "image" or not classes_file(folder.path).exists():
         return
     there = {samples.classes[label] for label in samples.labels[samples.ids("test")].unique().tolist()}
     common = sorted(there & set(read_classes(folder.path)))
@@ -125,11 +115,7 @@ def _refuse_trained_on(folder: RunFolder, cfg: DictConfig, other: DictConfig, sa
 
 
 def _other_data(cfg: DictConfig, words: list[str], config_dirs: Sequence[Path]) -> DictConfig:
-    """A config whose data section is the user's: another option, or the run's own with other values.
-
-    Raises:
-        LabError: for overrides of anything else.
-    """
+    """A config whose data section is the user's: another option, or the run's own with other values."""
     others = [word for word in words if not word.startswith(("data=", "data.", "+data."))]
     if others:
         raise LabError(f"--data takes overrides of the data, data=... and data.key=..., got {' '.join(others)}")

@@ -1,6 +1,4 @@
-"""`siamese-lab plan`: what a sweep would do, what it would cost, and what of it is done; nothing is trained or
-written.
-"""
+"""`siamese-lab plan`: what a sweep would do, cost, and has done already; nothing is trained or written."""
 
 import logging
 import os
@@ -23,11 +21,7 @@ log = logging.getLogger(__name__)
 def command(
     words: list[str], config_dirs: Sequence[Path], zips: Sequence[str], cases: Sequence[str], skip_unfit: bool = False
 ) -> int:
-    """Prints the plan.
-
-    Args:
-        words, config_dirs, zips, cases, skip_unfit: see `sweep.command`.
-    """
+    """Prints the plan; the arguments are those of `sweep.command`."""
     plan = plan_study(words, config_dirs, zips, cases, skip_unfit)
     for note in plan.notes:
         log.info(note)
@@ -73,13 +67,8 @@ def _time(plan: Plan, rows: Sequence[table.Row], slots: int) -> str:
     own = [known.get(combination(row.job.point)) for row in todo]
     seconds = sum(sum(taken) / len(taken) if taken else mean for taken in own) / slots
     guessed = sum(taken is None for taken in own)
-    shown = (
-        f"{seconds / 3600:.1f} hours"
-        if seconds > 5400
-        else f"{seconds / 60:.0f} minutes"
-        if seconds > 90
-        else f"{seconds:.0f} seconds"
-    )
+    shown = f"{seconds:.0f} seconds" if seconds <= 90 else f"{seconds / 60:.0f} minutes"
+    shown = shown if seconds <= 5400 else f"{seconds / 3600:.1f} hours"
     unlike = f"; {guessed} are of combinations of which none is finished" if guessed else ""
     return f"about {shown}, by {len(every)} finished runs{unlike}"
 
@@ -91,13 +80,11 @@ def _disk(finished: Sequence[Job], todo: int) -> str:
     free = shutil.disk_usage(root).free
     if not finished:
         return f"{free / 1e9:.1f} GB free; what a run takes is not known before the first one has finished"
-    sizes = [_size(job.folder.path) for job in finished[:20]]
+    sizes = [_folder_size(job.folder.path) for job in finished[:20]]
     mean = sum(sizes) / len(sizes)
-    short = ": not enough" if mean * todo > free else ""
-    return (
-        f"{mean / 1e6:.1f} MB a run, {mean * todo / 1e6:,.0f} MB for the {todo} to do, {free / 1e9:.1f} GB free{short}"
-    )
+    left = f"{free / 1e9:.1f} GB free{': not enough' if mean * todo > free else ''}"
+    return f"{mean / 1e6:.1f} MB a run, {mean * todo / 1e6:,.0f} MB for the {todo} to do, {left}"
 
 
-def _size(path: Path) -> int:
+def _folder_size(path: Path) -> int:
     return sum((Path(folder) / name).stat().st_size for folder, _, names in os.walk(path) for name in names)

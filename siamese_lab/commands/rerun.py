@@ -37,19 +37,16 @@ def command(names: Sequence[str], only_print: bool = False, trust: Sequence[str]
         study = read_study(name)
         jobs = [row.job for row in map(table.row, study.jobs) if row.state != "ok"]
         if only_print:
-            print("\n".join(_words(study, job) for job in jobs or study.jobs))
+            print("\n".join(_job_command(study, job) for job in jobs or study.jobs))
             return 0
         if not jobs:
-            print(
-                f"The study {study.name} is finished: {len(study.jobs)} runs. To train one of them anew: siamese-lab "
-                "rerun RUN"
-            )
+            done = f"The study {study.name} is finished: {len(study.jobs)} runs"
+            print(f"{done}. To train one of them anew: siamese-lab rerun RUN")
             return 0
-        return _study(study, jobs, allowed)
+        return _run_jobs(study, jobs, allowed)
     folders = [find_run(name) for name in names]
     if only_print:
-        for folder in folders:
-            print(_command(folder))
+        print("\n".join(map(_run_command, folders)))
         return 0
     if busy := next((folder for folder in folders if folder.state() == "running"), None):
         raise LabError(busy.busy_message())
@@ -65,14 +62,14 @@ def command(names: Sequence[str], only_print: bool = False, trust: Sequence[str]
                 read_config(job.file("yaml"), trust=allowed)  # refused while nothing has been touched
             for job in jobs:
                 job.set_aside()
-            code = max(code, _study(study, jobs, allowed))
+            code = max(code, _run_jobs(study, jobs, allowed))
             mine = [folder for folder in mine if folder.run_id not in {job.run_id for job in jobs}]
         for folder in mine:
-            code = max(code, _alone(folder, allowed))
+            code = max(code, _train_anew(folder, allowed))
     return code
 
 
-def _study(study: Study, jobs: Sequence[Job], trust: Trust) -> int:
+def _run_jobs(study: Study, jobs: Sequence[Job], trust: Trust) -> int:
     from siamese_lab.config.compose import read_config
     from siamese_lab.sweep.execution.run import run_jobs
 
@@ -85,21 +82,17 @@ def _study(study: Study, jobs: Sequence[Job], trust: Trust) -> int:
             read_config(job.file("yaml"), trust=trust)
         launcher = _local_launcher(study)
     except LabError as error:
-        words = (
-            "if it is your own, give its command again, `siamese-lab train -m ...`: what has failed is no longer "
-            "counted"
-        )
-        raise LabError(f"{error}\n{words}") from error
+        again = "if it is your own, give its command again, `siamese-lab train -m ...`"
+        raise LabError(f"{error}\n{again}: what has failed is no longer counted") from error
     os.environ[VARIABLE] = ",".join(trust.packages or ())  # the jobs are processes of their own
     return run_jobs(table.console(), study.name, jobs, launcher)
 
 
 def _local_launcher(study: Study) -> Launcher:
-    """The launcher of a study, where it is the local one: the settings of the others, which begin with what a shell
-    does before a job, are not taken from a file.
+    """The launcher of a study, if it is the local one.
 
-    Raises:
-        LabError: if it is another one.
+    Those of other machines are refused: their settings, which say what a shell does before a job, are not taken from a
+    file.
     """
     from siamese_lab.sweep.execution.build_launcher import build_launcher
 
@@ -112,7 +105,7 @@ def _local_launcher(study: Study) -> Launcher:
     return build_launcher(section)
 
 
-def _alone(folder: RunFolder, trust: Trust) -> int:
+def _train_anew(folder: RunFolder, trust: Trust) -> int:
     from siamese_lab.commands._run_report import print_run
     from siamese_lab.config.compose import read_config
     from siamese_lab.config.identity import resolved_hash
@@ -124,25 +117,24 @@ def _alone(folder: RunFolder, trust: Trust) -> int:
     samples = load_data(cfg, trust=trust)
     if resolved_hash(cfg, samples.fingerprint) != folder.run_id:
         raise LabError(
-            f"the run {folder.path} cannot be run again: its data or its config are no longer those that it was "
-            "trained with"
+            f"the run {folder.path} cannot be run again: its data or its config are no longer those it was trained with"
         )
     train(cfg, folder, assemble(cfg, samples=samples, trust=trust), force=True)
     print_run(folder, new=True)
     return EXIT_CODES[folder.state()]
 
 
-def _command(folder: RunFolder) -> str:
+def _run_command(folder: RunFolder) -> str:
     if is_study(outputs() / folder.study):
         study = read_study(folder.study)
         job = next((one for one in study.jobs if one.run_id == folder.run_id), None)
         if job is not None:
-            return _words(study, job)
+            return _job_command(study, job)
     words = folder.info().get("command") or ["siamese-lab"]
     return shlex.join(["siamese-lab", *map(str, words[1:])])
 
 
-def _words(study: Study, job: Job) -> str:
+def _job_command(study: Study, job: Job) -> str:
     """The command that trains a job's run by itself."""
     point = [f"{key}={value}" for key, value in job.point.items()]
     dirs = [word for folder in study.facts.get("config_dirs", []) for word in ("--config-dir", folder)]

@@ -44,9 +44,8 @@ def command(run: str, max_time: str | None = None, devices: int | None = None, t
     if state == "running":
         raise LabError(folder.busy_message())
     if state == "diverged":
-        raise LabError(
-            f"the run {folder.path} diverged and would again: train with other values, e.g. a smaller optimizer.lr"
-        )
+        again = f"the run {folder.path} diverged and would again"
+        raise LabError(f"{again}: train with other values, e.g. a smaller optimizer.lr")
     cfg = read_config(folder.path / "config.yaml", trust=allowed)
     if max_time is not None:
         cfg.trainer.max_time = float(max_time) if re.fullmatch(r"[0-9]{1,12}(\.[0-9]*)?", max_time) else max_time
@@ -58,23 +57,22 @@ def command(run: str, max_time: str | None = None, devices: int | None = None, t
     if resolved_hash(cfg, samples.fingerprint) != folder.run_id:
         raise LabError(
             f"the run {folder.path} cannot be resumed: its data or its config are no longer those that it began with; "
-            "put them back, or "
-            "train the new ones as a run of their own"
+            "put them back, or train the new ones as a run of their own"
         )
     if devices is not None:
         if devices < 1:
             raise LabError(f"--devices must be >= 1, got {devices}: it counts GPUs, or processes on the CPU")
         cfg.trainer.devices = devices
     experiment = assemble(cfg, samples=samples, trust=allowed)
-    for words in changes(folder, experiment.decided.as_dict()) + shares(folder, cfg, experiment):
+    for words in changes(folder, experiment.decided.as_dict()) + batch_norm_changes(folder, cfg, experiment):
         log.warning("%s: the figures may differ from those of an uninterrupted run", words)
     train(cfg, folder, experiment, resume=True)
     print_run(folder, new=True)
     return EXIT_CODES[folder.state()]
 
 
-def shares(folder: RunFolder, cfg: DictConfig, experiment: Experiment) -> list[str]:
-    """What another number of processes changes where each normalises its own share of a batch."""
+def batch_norm_changes(folder: RunFolder, cfg: DictConfig, experiment: Experiment) -> list[str]:
+    """What another number of processes changes in batch normalisation, where each has its own share of a batch."""
     then, now = folder.info().get("decided", {}).get("processes", 1), experiment.decided.processes
     alone = not any(isinstance(part, _BatchNorm) for part in experiment.module.twin.backbone.modules())
     if then == now or alone or cfg.trainer.sync_batchnorm:
@@ -84,12 +82,9 @@ def shares(folder: RunFolder, cfg: DictConfig, experiment: Experiment) -> list[s
 
 
 def changes(folder: RunFolder, decided: dict[str, str | int]) -> list[str]:
-    """What is no longer as it was when the run began, of all that may show in the last digits."""
+    """What has changed since the run began, of all that may show in the last digits."""
     info = folder.info()
     then = {"code": info.get("code"), **info.get("versions", {}), **info.get("decided", {})}
     now = {"code": code_hash(), **versions(), **decided}
-    return [
-        f"{key} was {then[key]} when the run began and is {now[key]}"
-        for key in now
-        if key in then and then[key] != now[key]
-    ]
+    changed = {key: value for key, value in now.items() if then.get(key, value) != value}
+    return [f"{key} was {then[key]} when the run began and is {value}" for key, value in changed.items()]

@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from siamese_lab.config.groups import folders, group_names, option_file, option_names
@@ -37,20 +37,15 @@ def _print_option(group: str, name: str, path: Path) -> None:
     facts = [("option", f"{group}={name}"), ("file", str(path)), ("what it is", summary(path))]
     if TARGET in content:
         target = resolve_target(content[TARGET])
-        facts += [("target", content[TARGET])]
-        facts += stated(target).items()
-        facts += [("source", source(inspect.getdoc(target) or ""))]
-        facts += [("given by the run", ", ".join(_given(target, content)))]
+        given = [p.name for p in parameters(target).values() if p.name not in content and is_given(p)]
+        facts += [("target", str(content[TARGET])), *stated(target).items()]
+        facts += [("source", source(inspect.getdoc(target) or "")), ("given by the run", ", ".join(given))]
     _print_table("", ("", ""), [fact for fact in facts if fact[1]])
     rows = [(p.name, p.kind, p.default, p.note) for p in option_parameters(path)]
     prefix = f"{group}.{name}" if _wrapped(path) else group
     if rows:
         title = f"siamese-lab train {group}={name} {prefix}.{rows[0][0]}=..." if group != "experiment" else ""
         _print_table(title, ("parameter", "type", "default", "meaning"), rows)
-
-
-def _given(target: Callable[..., object], content: Collection[str]) -> list[str]:
-    return [p.name for p in parameters(target).values() if p.name not in content and is_given(p)]
 
 
 def _print_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -68,9 +63,8 @@ def _print_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        title=title or None, title_justify="left", title_style="dim", box=box.SIMPLE_HEAD, show_header=any(heads)
-    )
+    table = Table(title=title or None, title_justify="left", title_style="dim", box=box.SIMPLE_HEAD)
+    table.show_header = any(heads)
     for i, head in enumerate(heads):
         table.add_column(head, style="bold" if i == 0 else None, overflow="fold", no_wrap=i == 0)
     for row in rows:

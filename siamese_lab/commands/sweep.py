@@ -1,10 +1,9 @@
-"""`siamese-lab train -m`, or of a study file: runs all jobs of a study that are not finished, and says how each
-ended.
-"""
+"""`siamese-lab train -m`, or of a study file: runs all unfinished jobs of a study and says how each ended."""
 
 import logging
 import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from rich.console import Console
@@ -62,28 +61,26 @@ def command(
     refuse_over_budget(plan)
     plan.write()
     limit = duration(plan.budget.get("time"), "budget.time")
-    return run_jobs(
-        console, plan.study, plan.jobs, build_launcher(plan.launcher), None if limit is None else limit.total_seconds()
-    )
+    seconds = None if limit is None else limit.total_seconds()
+    return run_jobs(console, plan.study, plan.jobs, build_launcher(plan.launcher), seconds)
 
 
 def _search(console: Console, plan: Plan, config_dirs: Sequence[Path], skip_unfit: bool) -> int:
     from siamese_lab.sweep.search import search
 
     stopped: list[int] = []
-    launcher: list[Launcher] = []  # made once, and not at all by a search that is finished
 
-    def where() -> Launcher:
-        launcher[:] = launcher or [build_launcher(plan.launcher)]
-        return launcher[0]
+    @cache  # built once, and not at all by a search that is finished
+    def launcher() -> Launcher:
+        return build_launcher(plan.launcher)
 
     def check(jobs: Sequence[tuple[Job, str]]) -> None:
         from siamese_lab.sweep.execution.precheck import check_all
 
-        check_all(jobs, max(1, where().slots))
+        check_all(jobs, max(1, launcher().slots))
 
     def go(source: Source) -> dict[str, str]:
-        states, stop = watched(console, source, where())
+        states, stop = watched(console, source, launcher())
         stopped.extend(stop.signals)
         return states
 

@@ -33,19 +33,14 @@ def train_if_needed(cfg: DictConfig, force: bool = False) -> tuple[RunFolder, bo
     samples = load_data(cfg)
     folder = run_folder(cfg.study, resolved_hash(cfg, samples.fingerprint))
     if is_sealed(folder) and not len(samples.ids("val")):
-        raise LabError(
-            "the runs of a study are compared on validation, their test part is sealed, and these data have no "
-            "validation part"
-        )
+        words = "the runs of a study are compared on validation, and their test part is sealed"
+        raise LabError(f"{words}; these data have no validation part")
     if folder.exists() and not force:
         state = folder.state()
         if state == "ok":
             return folder, False
         if state != "running":
-            raise LabError(
-                f"the run {folder.path} was begun before and ended as {state}: `siamese-lab resume {folder.short_id}` "
-                "goes on with it, "
-                "--force starts it anew"
-            )
+            ended = f"the run {folder.path} was begun before and ended as {state}"
+            raise LabError(f"{ended}: `siamese-lab resume {folder.short_id}` goes on with it, --force starts it anew")
     train(cfg, folder, assemble(cfg, samples=samples), force=force)
     return folder, True
