@@ -48,8 +48,8 @@ def print_run(folder: RunFolder, new: bool = False) -> None:
     for line in (
         f"\ndata       {DISJOINT[metrics['data']['disjoint']]}",
         f"checkpoint after epoch {metrics['epoch']}, of {training['steps']} steps in {training['seconds']:.0f} s{rate}",
-        f"machine    {known['accelerator']}, precision {known['precision']}, {known['layout']}, "
-        f"allocator {known['allocator']}, {known['threads']} threads",
+        f"machine    {known['accelerator']}, precision {known['precision']}, {known['layout']}, allocator "
+        f"{known['allocator']}, {known['threads']} threads",
         f"run        {folder.path}",
         "\nnext",
         f"  siamese-lab board {folder.path.parent.name}",

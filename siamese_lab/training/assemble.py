@@ -24,8 +24,9 @@ from siamese_lab.structures.samples import Samples
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything of one run, built. `ids` (n,) and `labels` (n,), 0..C-1, are those of the training part; `trust` says
-    whose code it was built from.
+    """Everything of one run, built.
+
+    `ids` (n,) and `labels` (n,), 0..C-1, are those of the training part; `trust` says whose code it was built from.
     """
 
     samples: Samples
@@ -57,17 +58,14 @@ def assemble(cfg: DictConfig, *, samples: Samples | None = None, trust: Trust = 
         raise LabError("the training part of the data is empty: give it a larger share of the split")
     classes, labels = torch.unique(samples.labels[ids], return_inverse=True)
     if len(classes) < 2:
-        raise LabError(
-            f"training needs at least two classes, the training part has {len(classes)}: nothing could be told apart"
-        )
+        given = f"the training part has {len(classes)}"
+        raise LabError(f"training needs at least two classes, {given}: nothing could be told apart")
     groups = {name: (codes[ids], names) for name, (codes, names) in samples.groups.items()}
     sampling = build(cfg.sampling, trust=trust, labels=labels, groups=groups, seed=cfg.seed)
     batch = len(next(iter(sampling.batches(0))).ids)
     if batch % cfg.trainer.devices:
-        raise LabError(
-            f"trainer.devices={cfg.trainer.devices} must divide the {batch} images of a batch, which the processes "
-            "share"
-        )
+        share = f"the {batch} images of a batch, which the processes share"
+        raise LabError(f"trainer.devices={cfg.trainer.devices} must divide {share}")
     twin = build_twin(cfg, tuple(samples.images.shape[1:]), trust=trust)
     module = build_module(cfg, twin, len(classes), steps=len(sampling), trust=trust)
     refuse_misfits(module.loss, module.miner, sampling, module.twin.distance, module.memory)
@@ -77,10 +75,8 @@ def assemble(cfg: DictConfig, *, samples: Samples | None = None, trust: Trust = 
         raise LabError("at least one protocol is needed to evaluate the run: e.g. protocol=[verification]")
     first, protocol = next(iter(protocols.items()))
     if trials_name(protocol) is not None:
-        raise LabError(
-            f"the first protocol chooses the best checkpoint on validation, and {first} evaluates test trials: name "
-            "another first"
-        )
+        chooses = "the first protocol chooses the best checkpoint on validation"
+        raise LabError(f"{chooses}, and {first} evaluates test trials: name another first")
     refuse_unfit(samples, protocols)
     if cfg.trainer.patience is not None and not len(samples.ids("val")):
         raise LabError("trainer.patience needs a validation part, and the data have none: set trainer.patience=null")

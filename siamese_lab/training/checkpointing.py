@@ -62,10 +62,8 @@ class CheckpointKeeper(Checkpoint):
 
         Nothing in this package draws from them, but a user's loss may.
         """
-        return {
-            "cpu": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        }
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        return {"cpu": torch.get_rng_state(), "cuda": cuda}
 
     def load_state_dict(self, state: StateDict) -> None:
         """Keeps the states until `on_train_start`, when everything else has been restored."""

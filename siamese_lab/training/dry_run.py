@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import islice
+from statistics import fmean
 from typing import cast
 
 import torch
@@ -42,15 +43,15 @@ def describe(cfg: DictConfig, experiment: Experiment) -> list[str]:
     """
     samples, twin, loss = experiment.samples, experiment.module.twin, experiment.module.loss
     shape = tuple(samples.images.shape[1:])
-    parts = [f"{part} {len(ids):,} images of {len(torch.unique(samples.labels[ids])):,} "
-             "classes" for part in ("train", "val", "test")
-             if len(ids := samples.ids(part))]  # fmt: skip
-    parts += [f"no {part} part" for part in ("val", "test") if not len(samples.ids(part))]
+    ids = {part: samples.ids(part) for part in ("train", "val", "test")}
+    classes = {part: len(torch.unique(samples.labels[some])) for part, some in ids.items()}
+    parts = [f"{part} {len(some):,} images of {classes[part]:,} classes" for part, some in ids.items() if len(some)]
+    parts += [f"no {part} part" for part, some in ids.items() if not len(some)]
     size = count_parameters(twin.backbone)
-    weights: dict[str, nn.Module] = {"distance": cast(nn.Module, twin.distance), "loss": cast(nn.Module, loss)}
+    weights = {"distance": cast(nn.Module, twin.distance), "loss": cast(nn.Module, loss)}
     heads = ", ".join(f"{name} {count_parameters(part):,}" for name, part in weights.items())
     loader = BatchLoader(samples, experiment.ids, experiment.labels, experiment.sampling)
-    mined = mine(experiment, loader, cfg.evaluation.batch_size)
+    mined = mine_first_table(experiment, loader, cfg.evaluation.batch_size)
     probes = [probe(experiment, batch) for batch in islice(loader, PROBED)]
     idle = 1 - sum(p.gradient for p in probes) / len(probes)
     if idle == 1:
@@ -58,46 +59,38 @@ def describe(cfg: DictConfig, experiment: Experiment) -> list[str]:
         why = (
             "classes need two images each to form positives, and a batch needs two classes to form negatives"
             if not (first.positives and first.negatives)
-            else "the loss costs nothing on any of them, or the embeddings cannot move; see loss, miner and "
-            "backbone.dim"
+            else "the loss costs nothing on any of them, or the embeddings cannot move: see loss, miner, backbone.dim"
         )
         counts = f"positives {first.positives}, negatives {first.negatives} in the first one"
         raise LabError(f"none of {len(probes)} batches gives a gradient: {counts}; {why}")
     missed = never_drawn(experiment, cfg.trainer.max_epochs, loader.table)
-    names = [
-        printable(samples.classes[int(samples.labels[experiment.ids[(experiment.labels == label).nonzero()[0, 0]]])])
-        for label in missed[:5].tolist()
-    ]
-    run_id = resolved_hash(cfg, samples.fingerprint)
+    firsts = [int((experiment.labels == label).nonzero()[0, 0]) for label in missed[:5].tolist()]
+    names = [printable(samples.classes[int(samples.labels[experiment.ids[first]])]) for first in firsts]
+    decided = experiment.decided
     return [
         f"data       {'; '.join(parts)}; images {'x'.join(map(str, shape))}, disjoint by {samples.disjoint}",
         f"network    {size:,} parameters ({heads}), {multiply_adds(twin.backbone, shape):,} multiply-adds an image, "
         f"embeddings of {twin.dim} dimensions",
-        f"batch      {_mean([len(b.ids) for b in islice(loader, 1)]):.0f} images: {_tuples(probes)}{mined}",
+        f"batch      {len(next(iter(loader)).ids)} images: {_mean_tuples(probes)}{mined}",
         f"gradient   {100 * idle:.0f} % of {len(probes)} batches without",
         f"classes    {len(missed):,} of {len(torch.unique(experiment.labels)):,} would never be drawn"
         + (f", e.g. {', '.join(names)}" if names else ""),
-        f"training   {cfg.trainer.max_epochs} epochs of {len(loader):,} batches on {experiment.decided.accelerator}, "
-        f"{experiment.decided.precision}, "
-        f"{experiment.decided.layout}",
+        f"training   {cfg.trainer.max_epochs} epochs of {len(loader):,} batches on {decided.accelerator}, "
+        f"{decided.precision}, {decided.layout}",
         f"evaluated by  {', '.join(experiment.protocols)}; the best checkpoint by {next(iter(experiment.protocols))}",
-        f"run        {run_folder(cfg.study, run_id).path}",
+        f"run        {run_folder(cfg.study, resolved_hash(cfg, samples.fingerprint)).path}",
     ]
 
 
-def mine(experiment: Experiment, loader: BatchLoader, size: int) -> str:
-    """Mines the table of the first epoch, where the sampling has no warm-up.
-
-    Returns:
-        Words for the line of the batch: whether it was mined.
-    """
+def mine_first_table(experiment: Experiment, loader: BatchLoader, size: int) -> str:
+    """Mines the table of the first epoch, where the sampling has no warm-up; returns words on whether it did."""
     if not isinstance(experiment.sampling, MinedSampling):
         return ""
     if not experiment.sampling.wants(0):
         return " (of the warm-up, before anything is mined)"
-    loader.table = experiment.sampling.mine(
-        embed_ids(experiment.module.twin, experiment.samples, experiment.ids, size), experiment.module.twin.distance
-    )
+    twin = experiment.module.twin
+    z = embed_ids(twin, experiment.samples, experiment.ids, size)
+    loader.table = experiment.sampling.mine(z, twin.distance)
     return " (mined with the untrained network)"
 
 
@@ -136,14 +129,8 @@ def never_drawn(experiment: Experiment, epochs: int, table: Tensor | None = None
     return unseen.nonzero().flatten()
 
 
-def _tuples(probes: list[Probe]) -> str:
-    pairs = (
-        f"{_mean([p.positives for p in probes]):,.0f} positive and {_mean([p.negatives for p in probes]):,.0f} "
-        "negative pairs"
-    )
+def _mean_tuples(probes: list[Probe]) -> str:
+    pairs = fmean(p.positives for p in probes), fmean(p.negatives for p in probes)
     triplets = [p.triplets for p in probes if p.triplets is not None]
-    return pairs + (f", {_mean(triplets):,.0f} triplets" if triplets else "")
-
-
-def _mean(numbers: list[int]) -> float:
-    return sum(numbers) / len(numbers)
+    more = f", {fmean(triplets):,.0f} triplets" if triplets else ""
+    return f"{pairs[0]:,.0f} positive and {pairs[1]:,.0f} negative pairs{more}"

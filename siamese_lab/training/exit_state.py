@@ -33,50 +33,42 @@ def exit_state(error: BaseException, folder: RunFolder, step: int) -> ExitState:
     run, goes_on = folder.path, f"`siamese-lab resume {folder.short_id}` goes on"
     if isinstance(error, KeyboardInterrupt):
         error = Stopped("SIGINT", step)
-    if isinstance(error, Stopped):
-        if error.reason == "max_time":
-            words = f"the run {run} reached trainer.max_time after step {error.step}: {goes_on}"
-            return ExitState("timeout", EXIT_CODES["timeout"], words)
-        if error.reason == "diverged":
-            words = (
+    match error:
+        case Stopped(reason="max_time"):
+            return _ended("timeout", f"the run {run} reached trainer.max_time after step {error.step}: {goes_on}")
+        case Stopped(reason="diverged"):
+            return _ended(
+                "diverged",
                 f"the run {run} diverged: by step {error.step} the loss or a weight was NaN or infinite; its "
-                "checkpoints are those before. "
-                "Try a smaller optimizer.lr, a longer optimizer.schedule.warmup, a smaller trainer.gradient_clip_val, "
-                "or "
-                "trainer.precision=32-true"
+                "checkpoints are those before. Try a smaller optimizer.lr, a longer optimizer.schedule.warmup, a "
+                "smaller trainer.gradient_clip_val, or trainer.precision=32-true",
             )
-            return ExitState("diverged", EXIT_CODES["diverged"], words)
-        code = INTERRUPTED if error.reason == "SIGINT" else EXIT_CODES["preempted"]
-        return ExitState(
-            "preempted", code, f"the run {run} was stopped by {error.reason} after step {error.step}: {goes_on}"
-        )
-    if isinstance(error, Lost):
-        state = state_of(error.exit_code)
-        how = (
-            "was killed; if nobody did that, the machine ran out of memory"
-            if state == "killed"
-            else f"ended as {state}"
-        )
-        words = f"process {error.rank} of the run {run} {how}, after step {step}: {goes_on}" + (
-            f"\n{error.words}" if error.words else ""
-        )
-        return ExitState(state, EXIT_CODES[state], words)
-    if out_of_memory(error):
-        words = (
-            f"the run {run} ran out of memory after step {step}: try a smaller sampling.batch_size, "
-            "evaluation.batch_size or "
-            f"backbone; with more memory {goes_on}"
-        )
-        return ExitState("oom", EXIT_CODES["oom"], words)
-    if isinstance(error, OSError):
-        mend = "make room there, then" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "once that is mended"
-        words = (
-            f"the run {run} failed after step {step}: {error.strerror or error}, {error.filename or run}: {mend} "
-            f"{goes_on}"
-        )
-        return ExitState("failed", EXIT_CODES["failed"], words)
+        case Stopped():
+            code = INTERRUPTED if error.reason == "SIGINT" else EXIT_CODES["preempted"]
+            words = f"the run {run} was stopped by {error.reason} after step {error.step}: {goes_on}"
+            return ExitState("preempted", code, words)
+        case Lost():
+            state = state_of(error.exit_code)
+            killed = "was killed; if nobody did that, the machine ran out of memory"
+            how = killed if state == "killed" else f"ended as {state}"
+            words = f"process {error.rank} of the run {run} {how}, after step {step}: {goes_on}"
+            return _ended(state, f"{words}\n{error.words}" if error.words else words)
+        case _ if out_of_memory(error):
+            return _ended(
+                "oom",
+                f"the run {run} ran out of memory after step {step}: try a smaller sampling.batch_size, "
+                f"evaluation.batch_size or backbone; with more memory {goes_on}",
+            )
+        case OSError():
+            mend = "make room there, then" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "once that is mended"
+            what = f"{error.strerror or error}, {error.filename or run}"
+            return _ended("failed", f"the run {run} failed after step {step}: {what}: {mend} {goes_on}")
     code = error.exit_code if isinstance(error, LabError) else EXIT_CODES["failed"]
     return ExitState(state_of(code), code)
+
+
+def _ended(state: str, message: str) -> ExitState:
+    return ExitState(state, EXIT_CODES[state], message)
 
 
 def out_of_memory(error: BaseException) -> bool:

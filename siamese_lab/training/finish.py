@@ -48,71 +48,48 @@ def finish_run(
     """
     size, samples, protocols = cfg.evaluation.batch_size, experiment.samples, experiment.protocols
     seconds, best = throughput.elapsed, validation.best
-    epoch = restore(
-        experiment.module, folder.path / "checkpoints" / (BEST if best is not None else LAST), experiment.module.device
-    )
+    checkpoint = folder.path / "checkpoints" / (BEST if best is not None else LAST)
+    epoch = restore(experiment.module, checkpoint, experiment.module.device)
     twin = experiment.module.evaluated
     sealed = is_sealed(folder)
     part: Literal["val", "test"] = "val" if sealed else "test"
     ids: dict[str, Tensor] = {name: samples.ids(name) for name in dict.fromkeys(("val", part))}
-    seen = _kept(experiment, validation)
-    seen |= {
-        name: embed_part(twin, samples, rows, size) for name, rows in ids.items() if len(rows) and name not in seen
-    }
+    seen: dict[str, EmbeddedSet] = {}
+    if validation.seen is not None:  # embedded by the best epoch's weights in this process
+        seen["val"] = replace(validation.seen, distance=twin.distance)
+    unseen = {name: rows for name, rows in ids.items() if len(rows) and name not in seen}
+    seen |= {name: embed_part(twin, samples, rows, size) for name, rows in unseen.items()}
     chosen = choose(twin, samples, protocols, size, seen=seen.get("val"))
     if not sealed:
         log_opening(folder.path.parent, [folder.run_id], "the run itself")
     figures = {name: evaluate_part(twin, samples, name, protocols, chosen, size, seen=seen.get(name)) for name in ids}
+    curves = {name: error_curves(protocols, one) for name, one in seen.items()}
     for name, found in figures.items():
         write_influences(influences_file(folder.path, name), found)
-    curves = {name: error_curves(protocols, one) for name, one in seen.items()}
-    for name, by_protocol in curves.items():
-        write_curves(
-            curves_file(folder.path, name), {protocol: thin_curve(curve) for protocol, curve in by_protocol.items()}
-        )
+    for name, drawn in curves.items():
+        write_curves(curves_file(folder.path, name), {protocol: thin_curve(curve) for protocol, curve in drawn.items()})
     names = [samples.classes[label] for label in torch.unique(samples.labels[experiment.ids]).tolist()]
     write_classes(folder.path, names)
+    shared = untrained_folder(folder.path.parent) if sealed else None
     metrics = {
         "sealed": sealed,
         "test": plain_figures(figures.get("test", {})),
         "val": plain_figures(figures["val"]),
-        "untrained": plain_figures(
-            untrained_figures(cfg, experiment, part, untrained_folder(folder.path.parent) if sealed else None)
-        ),
+        "untrained": plain_figures(untrained_figures(cfg, experiment, part, shared)),
         "best": best[validation.monitor] if best is not None else None,
         "chosen": chosen,
         "epoch": epoch,
-        "training": {
-            "seconds": round(seconds, 1),
-            "steps": throughput.steps,
-            "images_per_second": throughput.rate,
-            "first_step": throughput.first_step,
-        },
+        "training": {"seconds": round(seconds, 1), "steps": throughput.steps}
+        | {"images_per_second": throughput.rate, "first_step": throughput.first_step},
         "history": validation.history,
         "data": {"disjoint": samples.disjoint, "fingerprint": samples.fingerprint},
     }
     write_metrics(folder.path, metrics)
     step = int(best["step"]) if best is not None else throughput.steps
     began = datetime.fromisoformat(folder.info()["started"]).timestamp()
-    evaluated = EvaluatedPart(
-        part,
-        figures[part],
-        chosen,
-        seen.get(part),
-        samples,
-        ids[part],
-        curves.get(part, {}),
-        confusions(twin, samples, part, protocols, size, seen.get(part)),
-    )
+    shown, confused = seen.get(part), confusions(twin, samples, part, protocols, size, seen.get(part))
+    drawn = curves.get(part, {})
+    evaluated = EvaluatedPart(part, figures[part], chosen, shown, samples, ids[part], drawn, confused)
     write_events(folder.path, cfg, evaluated, best or {}, step=step, began=began)
     write_columns(folder.path.parent)
     return figures[part]
-
-
-def _kept(experiment: Experiment, validation: Validation) -> dict[str, EmbeddedSet]:
-    """The validation part, where it was embedded by the best epoch's weights in this process."""
-    return (
-        {}
-        if validation.seen is None
-        else {"val": replace(validation.seen, distance=experiment.module.evaluated.distance)}
-    )

@@ -71,12 +71,9 @@ class Interruption(pl.Callback):
         """Why training has to stop: "SIGINT", "SIGTERM" or "max_time"; None = it has not to."""
         if self._signal is not None:
             return self._signal.name
-        over = (
-            self.max_time is not None
-            and self._began is not None
-            and time.monotonic() - self._began > self.max_time.total_seconds()
-        )
-        return "max_time" if over else None
+        if self.max_time is None or self._began is None:
+            return None
+        return "max_time" if time.monotonic() - self._began > self.max_time.total_seconds() else None
 
     def agreed(self) -> str | None:
         """The reason that any of the run's processes has: all of them learn it, and stop after the same step."""

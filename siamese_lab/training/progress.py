@@ -40,11 +40,8 @@ class Lines(pl.Callback):
         figure = f"  {self.monitor} {metrics[self.monitor]:.4f}" if self.monitor in metrics else ""
         loss = f"  loss {metrics['train/loss']:.4f}" if "train/loss" in metrics else ""
         seconds = time.perf_counter() - self.began
-        print(
-            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{loss}{figure}  {seconds:.0f} s",
-            file=sys.stderr,
-            flush=True,
-        )
+        epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        print(f"{epoch}{loss}{figure}  {seconds:.0f} s", file=sys.stderr, flush=True)
 
 
 def progress(wanted: bool, monitor: str) -> list[pl.Callback]:

@@ -41,16 +41,10 @@ def main() -> int:
                 raise LabError("the data changed while the run was being started: start it again")
             start = Start(Path(orders["checkpoint"]) if orders["checkpoint"] else None, orders["step"])
             gpu = experiment.decided.accelerator == "gpu"
-            with collectives.process_group(
-                Path(orders["meeting"]), orders["rank"], t.devices, gpu, experiment.decided.threads
-            ):
+            size, threads = cfg.evaluation.batch_size, experiment.decided.threads
+            with collectives.process_group(Path(orders["meeting"]), orders["rank"], t.devices, gpu, threads):
                 validation = Validation(
-                    experiment.samples,
-                    experiment.protocols,
-                    t.validate_every,
-                    cfg.evaluation.batch_size,
-                    t.patience,
-                    interruption,
+                    experiment.samples, experiment.protocols, t.validate_every, size, t.patience, interruption
                 )
                 fit(cfg, path, experiment, validation, Throughput(), interruption, start)
     except BaseException as error:

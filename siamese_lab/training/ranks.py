@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE
 from typing import IO
 
 from omegaconf import DictConfig, OmegaConf
@@ -71,9 +72,8 @@ def group(
 
         threading.Thread(target=_watch, args=(others, done, leave), daemon=True).start()
         try:
-            with collectives.process_group(
-                meeting, 0, processes, experiment.decided.accelerator == "gpu", experiment.decided.threads
-            ):
+            gpu, threads = experiment.decided.accelerator == "gpu", experiment.decided.threads
+            with collectives.process_group(meeting, 0, processes, gpu, threads):
                 try:
                     yield
                     done.set()
@@ -81,7 +81,7 @@ def group(
                     done.set()
                     raise
                 except RuntimeError as error:  # what a broken connection becomes, among others
-                    lost = None if out_of_memory(error) else _settled(others)
+                    lost = None if out_of_memory(error) else _lost_by_now(others)
                     if lost is None:
                         raise
                     raise lost from error
@@ -100,8 +100,7 @@ class Other:
 
     Args:
         rank: its number.
-        process: its standard input is open as long as this process lives, whatever that dies of; it ends when that is
-            closed.
+        process: ends when its standard input is closed, which happens when this process ends, whatever that dies of.
         words: the file of what it says on standard error.
     """
 
@@ -116,13 +115,7 @@ class Other:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         with words.open("w") as errors:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                command,
-                stdin=subprocess.PIPE,
-                stdout=errors,
-                stderr=errors,
-                env=environment,
-                text=True,
-                start_new_session=True,
+                command, env=environment, text=True, stdin=PIPE, stdout=errors, stderr=errors, start_new_session=True
             )
         stdin: IO[str] = process.stdin  # type: ignore[assignment]
         stdin.write(json.dumps(orders) + "\n")
@@ -146,13 +139,13 @@ class Other:
 
 
 def _first_lost(others: list[Other]) -> Lost | None:
-    """The one whose end took the others along: those end with a broken connection, a failure like any other."""
+    """The process whose end took the others along: those fail with a broken connection."""
     lost = [end for other in others if (end := other.lost())]
     return min(lost, key=lambda end: (end.exit_code == EXIT_CODES["failed"], end.rank), default=None)
 
 
-def _settled(others: list[Other]) -> Lost | None:
-    """Who is gone, once there was time to notice it."""
+def _lost_by_now(others: list[Other]) -> Lost | None:
+    """The process that is gone, once there was time to notice it."""
     until = time.monotonic() + GRACE / 2
     while time.monotonic() < until and not any(other.process.poll() for other in others):
         time.sleep(POLL)

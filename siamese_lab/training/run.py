@@ -32,8 +32,7 @@ log = logging.getLogger(__name__)
 def train(
     cfg: DictConfig, folder: RunFolder, experiment: Experiment, force: bool = False, resume: bool = False
 ) -> dict[str, Figure]:
-    """Trains a run and evaluates its best checkpoint: on validation, and on the test part unless the run belongs to a
-    study.
+    """Trains a run and evaluates its best checkpoint: on validation, and on the test part unless it is of a study.
 
     Args:
         cfg: from `config.compose`.
@@ -85,14 +84,9 @@ def _describe(cfg: DictConfig, folder: RunFolder, experiment: Experiment) -> Non
     shape, classes = network(experiment)
     headlines = [f"{name}/{protocol.headline}" for name, protocol in experiment.protocols.items()]
     twin = experiment.module.twin
-    costs = {
-        "parameters": count_parameters(twin),
-        "multiply_adds": multiply_adds(twin.backbone, shape),
-    }
-    known = {"shape": shape, "classes": classes}
     folder.update(
-        network=known,
-        cost=costs,
+        network={"shape": shape, "classes": classes},
+        cost={"parameters": count_parameters(twin), "multiply_adds": multiply_adds(twin.backbone, shape)},
         hparams=hyperparameters(cfg),
         headlines=headlines,
         packages=needed_packages(OmegaConf.to_container(cfg)),
@@ -111,18 +105,11 @@ def _ended(error: BaseException, folder: RunFolder, step: int) -> ExitState:
 def _run(
     cfg: DictConfig, folder: RunFolder, experiment: Experiment, interruption: Interruption, start: Start
 ) -> tuple[dict[str, Figure], Stopped | None]:
-    """Trains, goes back to the best epoch, evaluates, writes; returns the figures, and what ended training where the
-    limit of time did.
-
-    Raises:
-        Stopped: if anything else ended it.
-    """
-    size, t = cfg.evaluation.batch_size, cfg.trainer
-    kept = history_file(folder.path)
-    validation, throughput = (
-        Validation(experiment.samples, experiment.protocols, t.validate_every, size, t.patience, interruption, kept),
-        Throughput(),
-    )
+    """Trains, evaluates the best epoch, writes; returns the figures, and the Stopped of a time limit that was met."""
+    size, t, kept = cfg.evaluation.batch_size, cfg.trainer, history_file(folder.path)
+    samples, protocols = experiment.samples, experiment.protocols
+    validation = Validation(samples, protocols, t.validate_every, size, t.patience, interruption, kept)
+    throughput = Throughput()
     late: Stopped | None = None
 
     def give_up(lost: Lost) -> None:

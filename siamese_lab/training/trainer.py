@@ -38,12 +38,8 @@ def fit(
     """Trains `experiment.module`, which stays on its device; `validation` and `throughput` collect their figures.
 
     Args:
-        cfg: the run's.
-        path: of the run folder.
-        experiment: everything built.
-        validation: evaluates after an epoch.
-        throughput: measures the rate.
-        interruption: may end it.
+        cfg, path, experiment: of the run; the path is that of its folder.
+        validation, throughput, interruption: callbacks that the caller goes on to use.
         start: where to go on.
 
     Raises:
@@ -51,6 +47,7 @@ def fit(
     """
     data = SiameseData(experiment.samples, experiment.ids, experiment.labels, experiment.sampling, cfg.trainer.workers)
     validated = len(experiment.samples.ids("val")) > 0
+    best, every = validation if validated else None, cfg.trainer.checkpoint_every
     callbacks = [
         interruption,
         Mining(data.loader, cfg.evaluation.batch_size, interruption),
@@ -58,24 +55,21 @@ def fit(
         *([validation] if validated else []),
         throughput,
         *progress(cfg.trainer.progress and collectives.rank() == 0, validation.monitor),
-        CheckpointKeeper(
-            path / "checkpoints", validation if validated else None, interruption, cfg.trainer.checkpoint_every
-        ),
+        CheckpointKeeper(path / "checkpoints", best, interruption, every),
     ]
+    twin = experiment.module.twin
     if cfg.trainer.sync_batchnorm and collectives.world() > 1:
-        experiment.module.twin.backbone = with_sync_batchnorm(
-            experiment.module.twin.backbone, experiment.decided.accelerator == "gpu"
-        )
-    fitting = trainer(cfg, path, experiment, callbacks, start.step)
+        twin.backbone = with_sync_batchnorm(twin.backbone, experiment.decided.accelerator == "gpu")
+    trainer = build_trainer(cfg, path, experiment, callbacks, start.step)
     try:
-        fitting.fit(experiment.module, data, ckpt_path=start.path, weights_only=True)
+        trainer.fit(experiment.module, data, ckpt_path=start.path, weights_only=True)
     except SystemExit as stop:  # what Lightning makes of Ctrl-C
         raise KeyboardInterrupt from stop
     finally:
-        experiment.module.to(fitting.strategy.root_device)  # Lightning leaves it on the CPU
+        experiment.module.to(trainer.strategy.root_device)  # Lightning leaves it on the CPU
 
 
-def trainer(
+def build_trainer(
     cfg: DictConfig, path: Path, experiment: Experiment, callbacks: list[pl.Callback], step: int = 0
 ) -> pl.Trainer:
     """Builds Lightning's trainer from `cfg.trainer`.
@@ -84,18 +78,17 @@ def trainer(
     """
     t = cfg.trainer
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no operation here reads it, and filling takes 8 % of a step
-    writes = collectives.rank() == 0
+    several = collectives.world() > 1
+    logger = TensorBoardLogger(path, name="", version="", default_hp_metric=False, purge_step=step or None)
     return pl.Trainer(
         accelerator=experiment.decided.accelerator,
         devices=collectives.world(),
-        strategy=ManualGradientStrategy(cluster_environment=ExternalProcesses()) if collectives.world() > 1 else "auto",
+        strategy=ManualGradientStrategy(cluster_environment=ExternalProcesses()) if several else "auto",
         precision=experiment.decided.precision,  # type: ignore[arg-type]
         max_epochs=t.max_epochs,
         gradient_clip_val=t.gradient_clip_val,
         deterministic=t.deterministic,
-        logger=TensorBoardLogger(path, name="", version="", default_hp_metric=False, purge_step=step or None)
-        if writes
-        else False,
+        logger=logger if collectives.rank() == 0 else False,
         callbacks=callbacks,
         default_root_dir=path,
         plugins=[WholeFiles()],

@@ -27,32 +27,22 @@ def untrained_figures(
         shared: a folder of figures that other runs have left; gets these ones. None = always computed.
     """
     if shared is None:
-        return _computed(cfg, experiment, part)
-    decided = [
-        OmegaConf.to_container(OmegaConf.create({"value": OmegaConf.select(cfg, key)}), resolve=True) for key in DECIDE
-    ]
-    file = untrained_file(
-        shared, [decided, part, experiment.samples.fingerprint, str(experiment.module.device.type), code_hash()]
-    )
+        return _compute(cfg, experiment, part)
+    decided = [OmegaConf.to_container(OmegaConf.create({"value": OmegaConf.select(cfg, key)})) for key in DECIDE]
+    device = str(experiment.module.device.type)
+    file = untrained_file(shared, [decided, part, experiment.samples.fingerprint, device, code_hash()])
     found = read_untrained(file)
     if found is None:
-        found = _computed(cfg, experiment, part)
+        found = _compute(cfg, experiment, part)
         write_untrained(file, found)
     return found
 
 
-def _computed(cfg: DictConfig, experiment: Experiment, part: str) -> dict[str, Figure]:
-    start = build_twin(cfg, network(experiment)[0]).to(experiment.module.device)
-    size, val = cfg.evaluation.batch_size, experiment.samples.ids("val")
-    seen = embed_part(start, experiment.samples, val, size) if len(val) else None
-    chosen = choose(start, experiment.samples, experiment.protocols, size, seen=seen)
-    return evaluate_part(
-        start,
-        experiment.samples,
-        part,
-        experiment.protocols,
-        chosen,
-        size,
-        influences=False,
-        seen=seen if part == "val" else None,
-    )
+def _compute(cfg: DictConfig, experiment: Experiment, part: str) -> dict[str, Figure]:
+    twin = build_twin(cfg, network(experiment)[0]).to(experiment.module.device)
+    size, samples, protocols = cfg.evaluation.batch_size, experiment.samples, experiment.protocols
+    val = samples.ids("val")
+    seen = embed_part(twin, samples, val, size) if len(val) else None
+    chosen = choose(twin, samples, protocols, size, seen=seen)
+    reused = seen if part == "val" else None
+    return evaluate_part(twin, samples, part, protocols, chosen, size, influences=False, seen=reused)

@@ -50,8 +50,7 @@ class Validation(pl.Callback):
         self.samples, self.protocols, self.every, self.batch_size = samples, protocols, every, batch_size
         self.patience, self.interruption, self.kept = patience, interruption or Interruption(), kept
         first, protocol = next(iter(protocols.items()))
-        self.monitor = f"val/{first}/{protocol.headline}"
-        self.better = protocol.better
+        self.monitor, self.better = f"val/{first}/{protocol.headline}", protocol.better
         self.history: list[Entry] = []
         self.seen: EmbeddedSet | None = None  # of the best entry, unless that was before a resume
 
@@ -78,19 +77,11 @@ class Validation(pl.Callback):
         with self.interruption.at_once():
             seen = embed_part(twin, self.samples, self.samples.ids("val"), self.batch_size)
             figures = evaluate_part(
-                twin,
-                self.samples,
-                "val",
-                self.protocols,
-                {},
-                self.batch_size,
-                influences=False,
-                seen=seen,
+                twin, self.samples, "val", self.protocols, {}, self.batch_size, influences=False, seen=seen
             )
-        told = collectives.broadcast(
-            torch.tensor([figure.value for figure in figures.values()], dtype=torch.float64)
-        ).tolist()
-        values = {f"val/{name}": value for name, value in zip(figures, told, strict=True)}
+        own = torch.tensor([figure.value for figure in figures.values()], dtype=torch.float64)
+        first = collectives.broadcast(own).tolist()  # every process stops and chooses by the same figures
+        values = {f"val/{name}": value for name, value in zip(figures, first, strict=True)}
         for name, value in values.items():
             pl_module.log(name, value, prog_bar=name == self.monitor)
         self.history.append({"epoch": trainer.current_epoch, "step": trainer.global_step, **values})

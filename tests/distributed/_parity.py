@@ -31,7 +31,7 @@ from siamese_lab.model.twin import Twin
 from siamese_lab.structures.samples import Samples
 from siamese_lab.training.assemble import Experiment
 from siamese_lab.training.mining import Mining
-from siamese_lab.training.trainer import quiet, trainer
+from siamese_lab.training.trainer import build_trainer, quiet
 from tests._parts import batch_of, made, own_distance
 
 GROUPS = ("loss", "miner", "sampling", "distance")
@@ -133,7 +133,7 @@ def step(names, precision, backbone, accelerator="cpu"):
     loader, gradients = data.loader, Gradients()
     decided = Decided(accelerator, precision, "channels_first", "default", 1, collectives.world())
     experiment = Experiment(loader.samples, loader.ids, loader.labels, loader.sampling, module, {}, decided)
-    made = trainer(CONFIG, Path("unused"), experiment, [Mining(loader, CHUNK), gradients])
+    made = build_trainer(CONFIG, Path("unused"), experiment, [Mining(loader, CHUNK), gradients])
     made.loggers = []
     made.fit(module, data)
     return torch.cat([g.flatten() for g in gradients.seen]), module

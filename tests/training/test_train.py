@@ -113,12 +113,12 @@ def test_no_two_epochs_draw_the_same_batches(outputs):
     cfg = compose([*SMALL, *FEW, "trainer.max_epochs=2"])
     experiment = assemble(cfg)
     from siamese_lab.data.module import SiameseData
-    from siamese_lab.training.trainer import quiet, trainer
+    from siamese_lab.training.trainer import build_trainer, quiet
 
     quiet()
     data = SiameseData(experiment.samples, experiment.ids, experiment.labels, experiment.sampling)
     outputs.mkdir()
-    trainer(cfg, outputs, experiment, [Ids(data.loader, 500)]).fit(experiment.module, data)
+    build_trainer(cfg, outputs, experiment, [Ids(data.loader, 500)]).fit(experiment.module, data)
     assert [(epoch, step) for epoch, step, _ in seen] == [(e, s) for e in range(2) for s in range(12)]
     assert len({ids for _, _, ids in seen}) == 24
 
