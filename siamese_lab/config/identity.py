@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -12,6 +11,7 @@ from siamese_lab.config.named_targets import CHANGES_RESULT, class_attribute
 from siamese_lab.config.schema import LEFT_OUT
 from siamese_lab.config.targets import resolve_target
 from siamese_lab.core.dotted import remove_key
+from siamese_lab.core.mappings import JsonObject
 
 SCHEMA_VERSION = 2
 """Raised when a config of the same text would compute something else, or checkpoints are no longer read."""
@@ -32,7 +32,7 @@ def resolved_hash(cfg: DictConfig, fingerprint: str = "") -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def watching(plain: Mapping[str, Any]) -> list[str]:
+def watching(plain: JsonObject) -> list[str]:
     """The keys of the callbacks that only watch, e.g. "callback.doctor"."""
     callbacks = plain.get("callback") or {}
     return [f"callback.{name}" for name, section in callbacks.items() if section and not _changes(section[TARGET])]

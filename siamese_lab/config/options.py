@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -16,6 +15,7 @@ from siamese_lab.config.targets import resolve_target
 from siamese_lab.core.dotted import flatten
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import check_yaml
+from siamese_lab.core.mappings import JsonObject
 from siamese_lab.core.typecheck import describe_type, is_checkable, parameters
 
 STATED = ("consumes", "produces", "requires")
@@ -70,7 +70,7 @@ def option_parameters(path: Path) -> list[Parameter]:
     return rows
 
 
-def stated(target: Callable[..., Any]) -> dict[str, str]:
+def stated(target: Callable[..., object]) -> dict[str, str]:
     """What the class of an option states of itself, as text; empty for a function."""
     attributes = vars(target) if inspect.isclass(target) else {}
     shown = {}
@@ -122,13 +122,10 @@ def _section(doc: str, title: str) -> list[str]:
     return [line for line in rest[:end] if line.strip()]
 
 
-def _content(path: Path) -> dict[str, Any]:
+def _content(path: Path) -> JsonObject:
     content = _load(path)
-    return {
-        str(key): value
-        for key, value in (content[path.stem] if _wrapped(path) else content).items()
-        if key != "defaults"
-    }
+    section = content[path.stem] if _wrapped(path) else content
+    return {str(key): value for key, value in section.items() if key != "defaults"}
 
 
 def _wrapped(path: Path) -> bool:
@@ -137,14 +134,14 @@ def _wrapped(path: Path) -> bool:
     return list(content) == [path.stem] and isinstance(content[path.stem], dict)
 
 
-def _load(path: Path) -> dict[Any, Any]:
+def _load(path: Path) -> JsonObject:
     try:
         content = OmegaConf.to_container(OmegaConf.create(check_yaml(path)), resolve=False)
     except (ValueError, YAMLError, OmegaConfBaseException) as error:  # e.g. a key that stands there twice
         raise LabError(f"{path} is no option: {' '.join(str(error).split())[:300]}") from error
     if not isinstance(content, dict):
         raise LabError(f"{path} is no option: it must hold a mapping, got a {type(content).__name__}")
-    return content
+    return {str(key): value for key, value in content.items()}
 
 
 def _spelled(value: object) -> str:

@@ -4,11 +4,10 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
 
 from siamese_lab.core.dotted import value_at
 
-OPERATORS: dict[str, Callable[[Any, Any], bool]] = {">": operator.gt, ">=": operator.ge, "<": operator.lt}
+OPERATORS: dict[str, Callable[[float, float], bool]] = {">": operator.gt, ">=": operator.ge, "<": operator.lt}
 
 LIMITS: tuple[tuple[str, str, float, str], ...] = (
     ("seed", ">=", 0, "it begins every stream of random numbers"),

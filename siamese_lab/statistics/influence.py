@@ -62,12 +62,6 @@ def influences(without: ArrayLike, names: Sequence[str]) -> dict[str, float]:
     return dict(zip(names, influence.tolist(), strict=True))
 
 
-def standard_error(influence: Mapping[str, float]) -> float:
-    """The standard error of a figure: the root of sum of squared influences / (C (C - 1))."""
-    squares, count = sum(x * x for x in influence.values()), len(influence)
-    return sqrt(squares / (count * (count - 1))) if count > 1 else float("nan")
-
-
 def interval(
     value: float,
     influence: Mapping[str, float],

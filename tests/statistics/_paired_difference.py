@@ -1,11 +1,18 @@
 """The difference of one figure in two runs by its influences alone: the reference for `estimates.difference`."""
 
 from collections.abc import Mapping
+from math import sqrt
 from typing import NamedTuple
 
 from scipy import stats as scipy_stats
 
-from siamese_lab.statistics.influence import LEAST_IDENTITIES, TOO_FEW, standard_error
+from siamese_lab.statistics.influence import LEAST_IDENTITIES, TOO_FEW
+
+
+def standard_error(influence: Mapping[str, float]) -> float:
+    """The standard error of a figure: the root of sum of squared influences / (C (C - 1))."""
+    squares, count = sum(x * x for x in influence.values()), len(influence)
+    return sqrt(squares / (count * (count - 1))) if count > 1 else float("nan")
 
 
 class Difference(NamedTuple):

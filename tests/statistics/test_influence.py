@@ -8,12 +8,11 @@ from siamese_lab.protocols.verification import Verification
 from siamese_lab.statistics.influence import (
     influences,
     interval,
-    standard_error,
     student_quantile,
     wilson,
 )
 from tests.protocols._data import clusters
-from tests.statistics._paired_difference import paired_difference
+from tests.statistics._paired_difference import paired_difference, standard_error
 
 
 def test_influence_of_a_mean_is_the_deviation_from_it():
