@@ -18,14 +18,8 @@ IMAGE_COLUMNS = (
     *("resembles", "nearest_image", "nearest_class", "nearest_distance"),
 )
 DUPLICATE_COLUMNS = (
-    "rank",
-    "image",
-    "class",
-    "other_image",
-    "other_class",
-    "same_class",
-    "distance_percent",
-    "grey_levels_apart",
+    *("rank", "image", "class", "other_image", "other_class"),
+    *("same_class", "distance_percent", "grey_levels_apart"),
 )
 
 

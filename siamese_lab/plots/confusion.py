@@ -36,14 +36,9 @@ def confusion_plots(found: Confusion, samples: Samples, title: str) -> dict[str,
         asked, taken = codes[found.query_ids], codes[found.answer_ids]
         present = torch.cat([asked, taken]).unique()
         if 2 <= len(present) <= MOST and (kind == "classes" or bool((asked != taken).any())):
-            shares = confusion_shares(
-                torch.searchsorted(present, asked), torch.searchsorted(present, taken), len(present)
-            )
-            heading = (
-                f"{title}: what each class is taken for"
-                if kind == "classes"
-                else f"{title}: what each {kind} is taken for"
-            )
+            rows, columns = (torch.searchsorted(present, some) for some in (asked, taken))
+            shares = confusion_shares(rows, columns, len(present))
+            heading = f"{title}: what each {'class' if kind == 'classes' else kind} is taken for"
             plots["matrix"] = pixels(_matrix_plot(shares, [names[code] for code in present.tolist()], heading))
             break
     some = frequent_confusions(*labels, found.wrong)
@@ -57,9 +52,8 @@ def confusion_plots(found: Confusion, samples: Samples, title: str) -> dict[str,
             for first, times in some.tolist()
         ]
         trials = f"{int(found.wrong.sum()):,} of {len(found.wrong):,} trials are wrong"
-        plots["confusions"] = contact_sheet(
-            images, words, f"{title}: the most frequent confusions, query | taken for. {trials}"
-        )
+        heading = f"{title}: the most frequent confusions, query | taken for. {trials}"
+        plots["confusions"] = contact_sheet(images, words, heading)
     return plots
 
 
@@ -112,15 +106,8 @@ def _matrix_plot(shares: NDArray[np.float64], names: list[str], title: str) -> "
         for (row, column), share in np.ndenumerate(shares):
             dark = row == column or share > 0.6 * off.max()
             if np.isfinite(share):
-                axes.text(
-                    column,
-                    row,
-                    f"{100 * share:.1f}",
-                    ha="center",
-                    va="center",
-                    fontsize=SMALL,
-                    color=LIGHT.paper if dark else LIGHT.ink,
-                )
+                text = axes.text(column, row, f"{100 * share:.1f}", ha="center", va="center", fontsize=SMALL)
+                text.set_color(LIGHT.paper if dark else LIGHT.ink)
     # the scale ends at the largest confusion: one up to 100 % would show the diagonal alone
     figure.colorbar(shown, ax=axes, shrink=0.8, extend="max", label="% of the trials of a row")
     return figure

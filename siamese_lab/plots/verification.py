@@ -63,9 +63,8 @@ def roc_plot(curves: Curves, threshold: float | None = None, title: str = "") ->
     far = np.clip(curves.far, least / 2, 1)  # a logarithmic axis has no 0
     few = FEW / curves.different_total
     if few > least:
-        axes.axvspan(
-            least / 2, min(few, 1), color=LIGHT.muted, alpha=0.13, linewidth=0, label=f"fewer than {FEW} false accepts"
-        )
+        words = f"fewer than {FEW} false accepts"
+        axes.axvspan(least / 2, min(few, 1), color=LIGHT.muted, alpha=0.13, linewidth=0, label=words)
     chance = np.geomspace(least / 2, 1, 200)
     axes.plot(chance, chance, color=LIGHT.muted, linestyle=":", linewidth=1.2, label="chance")
     axes.plot(chance, 1 - chance, color=LIGHT.muted, alpha=0.5, linewidth=THIN, label="equal errors")
@@ -96,25 +95,16 @@ def det_plot(curves: Curves, threshold: float | None = None, title: str = "") ->
     """
     figure, axes = titled_axes(title)
     # no axis has a 0
-    least = (
-        max(1 / curves.different_total, 10.0**-DECADES) / 2,
-        max(1 / curves.same_total, 10.0**-DECADES) / 2,
-    )
-    far, frr = (
-        ndtri(np.clip(rates, end, 1 - end)) for rates, end in zip((curves.far, 1 - curves.tar), least, strict=True)
-    )
+    least = [max(1 / total, 10.0**-DECADES) / 2 for total in (curves.different_total, curves.same_total)]
+    pairs = zip((curves.far, 1 - curves.tar), least, strict=True)
+    far, frr = (ndtri(np.clip(rates, end, 1 - end)) for rates, end in pairs)
     high = float(ndtri(HIGHEST))
     seen = (far <= high) & (frr <= high)
     low = [min(float(rates[seen].min(initial=0.0)), float(ndtri(0.01))) - 0.1 for rates in (far, frr)]
     line = np.linspace(min(low), high, 2)
     axes.plot(line, line, color=LIGHT.muted, alpha=0.5, linewidth=THIN, label="equal errors")
-    axes.plot(
-        far,
-        frr,
-        color=BLUE,
-        linewidth=LINE,
-        label=f"{curves.same_total:,} same, {curves.different_total:,} different pairs",
-    )
+    label = f"{curves.same_total:,} same, {curves.different_total:,} different pairs"
+    axes.plot(far, frr, color=BLUE, linewidth=LINE, label=label)
     if threshold is not None:
         x, y = rates_at(curves, threshold)
         mark_point(axes, ndtri(max(x, least[0])), ndtri(max(1 - y, least[1])), _accepted(curves, threshold))
@@ -143,10 +133,8 @@ def _fold(curves: Curves) -> int:
 
 def _accepted(curves: Curves, threshold: float) -> str:
     far, tar = rates_at(curves, threshold)
-    return (
-        f"threshold {threshold:.3g} from validation:\naccepts {100 * tar:.1f} % of the same, {100 * far:.2f} % of "
-        "the different"
-    )
+    accepts = f"accepts {100 * tar:.1f} % of the same, {100 * far:.2f} % of the different"
+    return f"threshold {threshold:.3g} from validation:\n{accepts}"
 
 
 def distance_name(distance: Distance) -> str:

@@ -25,13 +25,7 @@ if TYPE_CHECKING:
 Value = bool | int | float | str
 
 SECTIONS = ("loss", "sampling", "backbone", "augment")  # shown whole
-KEYS = (
-    ("optimizer", "lr"),
-    ("optimizer", "weight_decay"),
-    ("trainer", "max_epochs"),
-    ("trainer", "ema"),
-    ("evaluation", "views"),
-)
+KEYS = ("optimizer.lr", "optimizer.weight_decay", "trainer.max_epochs", "trainer.ema", "evaluation.views")
 ALWAYS = ("loss", "backbone", "seed")  # shown also where all runs have them alike
 COLUMNS = "events.out.tfevents.columns"
 HIDDEN = ("protocol", "callback", "launcher", "search")  # choices that train nothing
@@ -58,15 +52,13 @@ def hyperparameters(cfg: DictConfig) -> dict[str, Value]:
     found: dict[str, object] = {name: option for name, option in plain.get("choices", {}).items() if name not in HIDDEN}
     for section in SECTIONS:
         found |= {f"{section}.{key}": value for key, value in (plain.get(section) or {}).items() if key != "_target_"}
-    found |= {f"{section}.{key}": (plain.get(section) or {}).get(key) for section, key in KEYS}
+    found |= {key: OmegaConf.select(cfg, key) for key in KEYS}
     found["seed"] = plain.get("seed")
     return {key: value if isinstance(value, Value) else str(value) for key, value in found.items() if value is not None}
 
 
 def write_columns(study: Path) -> None:
-    """Writes the tab's columns for all runs of a study into the study's folder.
-
-    A plain `tensorboard --logdir` finds them there before the runs. `siamese-lab board` makes its own.
+    """Writes the tab's columns for all runs of a study into its folder, where `tensorboard --logdir` finds them first.
 
     They are the union of what the runs' run.json say under `hparams` and `headlines`. The figures of the test part have
     columns where it was opened for any run.
@@ -75,22 +67,17 @@ def write_columns(study: Path) -> None:
         study: the folder that holds the run folders.
     """
     with FileLock(study / ".board.lock"):  # two runs that end together must not each leave the other out
-        known = list(_described(study))
-        tested = openings_file(study).exists()
-        columns = experiment_summary(
-            [info["hparams"] for info in known], figure_columns([info["headlines"] for info in known], tested)
-        )
+        known = list(_run_columns(study))
+        figures = figure_columns([info["headlines"] for info in known], tested=openings_file(study).exists())
+        columns = experiment_summary([info["hparams"] for info in known], figures)
         write_bytes(study / COLUMNS, event_records([columns]))
 
 
 def figure_columns(headlines: Iterable[Iterable[str]], tested: bool) -> dict[str, str]:
     """{tag: heading} of the figures that have columns: on validation, and on the test part where it is `tested`."""
     names = dict.fromkeys(name for some in headlines for name in some)
-    return {
-        f"{part}/{name}": f"{part} {name.replace('/', ' ')}"
-        for part in ("best", *(["test"] if tested else []))
-        for name in names
-    }
+    parts = ("best", "test") if tested else ("best",)
+    return {f"{part}/{name}": f"{part} {name.replace('/', ' ')}" for part in parts for name in names}
 
 
 def event_records(summaries: Iterable["Summary"], step: int = 0) -> bytes:
@@ -114,7 +101,7 @@ def scalar_summary(values: Mapping[str, float]) -> "Summary":
     return Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
 
 
-def _described(study: Path) -> Iterator[RunColumns]:
+def _run_columns(study: Path) -> Iterator[RunColumns]:
     """The columns of each run by its run.json; runs that cannot be read or whose training never began are left out."""
     for folder in run_folders(study):
         with suppress(LabError):
@@ -141,19 +128,15 @@ def experiment_summary(
     there = dict.fromkeys(name for run in runs for name in run)
     differing = [name for name in there if len({run.get(name) for run in runs}) > 1]
     first = [name for name in axes if name in there]
-    names = (
-        list(dict.fromkeys([*first, *differing, *(name for name in ALWAYS if name in there)]))
-        if len(runs) > 1
-        else list(there)
-    )
+    several = dict.fromkeys([*first, *differing, *(name for name in ALWAYS if name in there)])
+    names = several if len(runs) > 1 else there
     columns = [_column(name, [run[name] for run in runs if name in run]) for name in names]
     for column in columns if first else ():  # the tab puts those that differ before the others
         column.differs = column.name in first
-    figures = [
-        api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=heading) for tag, heading in metrics.items()
-    ]
-    made = api_pb2.Experiment(hparam_infos=columns, metric_infos=figures, time_created_secs=time.time())
-    return _summary(metadata.EXPERIMENT_TAG, plugin_data_pb2.HParamsPluginData(experiment=made))
+    names_of_tags = [(api_pb2.MetricName(tag=tag), heading) for tag, heading in metrics.items()]
+    figures = [api_pb2.MetricInfo(name=name, display_name=heading) for name, heading in names_of_tags]
+    experiment = api_pb2.Experiment(hparam_infos=columns, metric_infos=figures, time_created_secs=time.time())
+    return _summary(metadata.EXPERIMENT_TAG, plugin_data_pb2.HParamsPluginData(experiment=experiment))
 
 
 def start_summary(values: Mapping[str, Value], name: str, began: float) -> "Summary":
@@ -194,13 +177,13 @@ def _column(name: str, values: Iterable[Value]) -> "HParamInfo":
     from tensorboard.plugins.hparams import api_pb2
 
     distinct = sorted(set(values), key=lambda value: (isinstance(value, str), value))
+    differs = len(distinct) > 1
     if all(isinstance(value, bool) for value in distinct):
         kind = api_pb2.DATA_TYPE_BOOL
     elif all(isinstance(value, int | float) and not isinstance(value, bool) for value in distinct):
         interval = api_pb2.Interval(min_value=distinct[0], max_value=distinct[-1])
-        return api_pb2.HParamInfo(
-            name=name, type=api_pb2.DATA_TYPE_FLOAT64, domain_interval=interval, differs=len(distinct) > 1
-        )
+        kind = api_pb2.DATA_TYPE_FLOAT64
+        return api_pb2.HParamInfo(name=name, type=kind, domain_interval=interval, differs=differs)
     else:
         kind, distinct = api_pb2.DATA_TYPE_STRING, sorted({str(value) for value in distinct})
     domain = ListValue()

@@ -14,15 +14,12 @@ from siamese_lab.tensorboard.run_reader import Points, ShownRun, StudyReader
 if TYPE_CHECKING:
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-EVALUATED = ("ok", "timeout")  # states of a run that has its figures
-AWAY = (
-    2  # refreshes for which something is taken away that TensorBoard has to read anew: it then forgets what it had read
-)
+WITH_FIGURES = ("ok", "timeout")  # states of a run that has its figures
+AWAY = 2  # refreshes for which what TensorBoard has to read anew is taken away: it then forgets what it had read
 PROJECTOR = "projector"
 LINKED = ("events.out.tfevents.*", PROJECTOR)
 ASSETS = "plugins/org_tensorflow_tensorboard_projector"  # where TensorBoard looks for a run's embeddings
-# TensorBoard reads the files of a run in the order of their names, and of two summaries with one tag the first one
-# counts
+# TensorBoard reads the files of a run in the order of their names; of two summaries with one tag the first one counts
 ABOUT, TEST, BEST = (f"events.out.tfevents.{number}.siamese-lab" for number in range(3))
 
 
@@ -71,9 +68,8 @@ class LogDir:
         for reader in self.readers:
             runs = [run for one, run in found if one is reader]
             names = self._names[reader.study]
-            names |= readable_names(
-                {r.run_id: r.point or r.values for r in runs}, {r.run_id: r.own for r in runs if r.own}, names
-            )
+            points, own = {r.run_id: r.point or r.values for r in runs}, {r.run_id: r.own for r in runs if r.own}
+            names |= readable_names(points, own, names)
             for run in runs:
                 self._show(reader, run, names[run.run_id])
         return len(found)
@@ -91,14 +87,12 @@ class LogDir:
         if not folder.exists():
             folder.mkdir(parents=True)
             line = folder.relative_to(self.root).as_posix()
-            about = [
-                hparams.start_summary(self._values(run), line, run.began),
-                hparams.end_summary(run.state, run.ended),
-            ]
+            start = hparams.start_summary(self._values(run), line, run.began)
+            about = [start, hparams.end_summary(run.state, run.ended)]
             if self._host is None:
                 self._host, about = run.folder, [self._columns, *about]
             _put(folder / ABOUT, hparams.event_records(about))
-        if run.state in EVALUATED and run.run_id in reader.tested() and not (folder / TEST).exists():
+        if run.state in WITH_FIGURES and run.run_id in reader.tested() and not (folder / TEST).exists():
             self._points(folder / TEST, 0, reader.test(run))
         if not any(name.endswith(".board") for name in there):
             step, best = reader.best(run)
@@ -114,11 +108,8 @@ class LogDir:
 
     def _values(self, run: ShownRun) -> dict[str, Value]:
         """The values of a run's columns, with its state, and with its study where several are shown."""
-        return {
-            **({"study": run.folder.parent.name} if len(self.readers) > 1 else {}),
-            **run.values,
-            "state": run.state,
-        }
+        study: dict[str, Value] = {"study": run.folder.parent.name} if len(self.readers) > 1 else {}
+        return {**study, **run.values, "state": run.state}
 
     def _points(self, path: Path, step: int, points: Points) -> None:
         if points:
@@ -129,17 +120,14 @@ class LogDir:
 
         Where the description has changed, that run is taken away and comes back with the new one.
         """
-        several = len(self.readers) > 1
-        axes = [
-            *(["study"] if several else []),
-            *dict.fromkeys(axis for reader in self.readers for axis in reader.axes()),
-        ]
+        axes = ["study"] if len(self.readers) > 1 else []
+        axes += dict.fromkeys(axis for reader in self.readers for axis in reader.axes())
         tested = any(reader.tested() for reader in self.readers)
         metrics = hparams.figure_columns([run.headlines for run in runs], tested)
-        made = hparams.experiment_summary([self._values(run) for run in runs], metrics, axes)
-        if _mark(made) != _mark(self._columns) and self._host is not None:
+        columns = hparams.experiment_summary([self._values(run) for run in runs], metrics, axes)
+        if _without_time(columns) != _without_time(self._columns) and self._host is not None:
             self._take_away(self._host)
-        self._columns = made
+        self._columns = columns
 
     def _take_away(self, run: Path, back: bool = True) -> None:
         """Removes what is shown of a run; it comes `back` when TensorBoard has forgotten what it had read."""
@@ -151,8 +139,8 @@ class LogDir:
             self._host = None
 
 
-def _mark(experiment: "Summary | None") -> bytes:
-    """The description without the time at which it was made."""
+def _without_time(experiment: "Summary | None") -> bytes:
+    """The description without the time at which it was written."""
     from tensorboard.plugins.hparams import metadata
 
     if experiment is None:

@@ -77,7 +77,7 @@ class StudyReader:
         gone = {one.run_id for one in plan.superseded} - set(points) if plan is not None else set()
         paths = run_folders(self.study)
         shown = [self._run(path, points.get(path.name, {})) for path in paths if path.name not in gone]
-        return [*shown, *(self._never(plan, {path.name for path in paths}) if plan is not None else ())]
+        return [*shown, *(self._jobs_without_folder(plan, {path.name for path in paths}) if plan is not None else ())]
 
     def tested(self) -> set[str]:
         """The runs whose test figures are known."""
@@ -100,9 +100,8 @@ class StudyReader:
         best = best_entry(found) if found else None
         if best is None:
             return 0, {}
-        return int(best["step"]), {
-            key.replace("val/", "best/", 1): value for key, value in best.items() if key.startswith("val/")
-        }
+        figures = {key.removeprefix("val/"): value for key, value in best.items() if key.startswith("val/")}
+        return int(best["step"]), {f"best/{name}": value for name, value in figures.items()}
 
     def _plan(self) -> Study | None:
         return self._read(self.study / "study.json", lambda path: read_study(str(path.parent)))
@@ -112,32 +111,20 @@ class StudyReader:
         if info is None:
             return ShownRun(path.name, path, "failed", _typed(point), point, None, (), 0.0, None)
         state = "killed" if info["state"] == "running" and is_gone(info) else info["state"]
-        own = self._read(path / "config.yaml", _own)
+        own = self._read(path / "config.yaml", _user_name)
         recorded = info.get("hparams", {})
         values = {**recorded, **{key: value for key, value in _typed(point).items() if key not in recorded}}
         began, ended = _seconds(info["started"]) or 0.0, _seconds(info.get("ended"))
         return ShownRun(path.name, path, state, values, point, own, tuple(info.get("headlines", ())), began, ended)
 
-    def _never(self, plan: Study, begun: set[str]) -> Iterator[ShownRun]:
+    def _jobs_without_folder(self, plan: Study, begun: set[str]) -> Iterator[ShownRun]:
         """Jobs that were started but ended before they had a run folder."""
-        for job in plan.jobs:
-            attempts = (
-                [] if job.run_id in begun else self._read(attempts_file(self.study, job.run_id), read_attempts) or []
-            )
-            if attempts:
-                began, ended = _seconds(attempts[-1]["started"]), _seconds(attempts[-1]["ended"])
-                state = attempts[-1]["state"]
-                yield ShownRun(
-                    job.run_id,
-                    self.study / job.run_id,
-                    state,
-                    _typed(job.point),
-                    job.point,
-                    None,
-                    (),
-                    began or 0.0,
-                    ended,
-                )
+        for job in (job for job in plan.jobs if job.run_id not in begun):
+            if attempts := self._read(attempts_file(self.study, job.run_id), read_attempts):
+                last, folder = attempts[-1], self.study / job.run_id
+                began, ended = _seconds(last["started"]) or 0.0, _seconds(last["ended"])
+                values = _typed(job.point)
+                yield ShownRun(job.run_id, folder, last["state"], values, job.point, None, (), began, ended)
 
     def _read(self, path: Path, parse: Callable[[Path], T]) -> T | None:
         """What a file says, None where it is not there or cannot be read."""
@@ -147,14 +134,14 @@ class StudyReader:
             return None
         mark = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         if path not in self._known or self._known[path][0] != mark:
-            made: T | None = None
+            content: T | None = None
             with suppress(LabError, KeyError, TypeError, ValueError, OSError):
-                made = parse(path)
-            self._known[path] = mark, made
+                content = parse(path)
+            self._known[path] = mark, content
         return cast("T | None", self._known[path][1])
 
 
-def _own(path: Path) -> str | None:
+def _user_name(path: Path) -> str | None:
     """The name in a run's config.yaml, from its one line, since parsing a thousand configs is slow."""
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("name:"):
@@ -165,17 +152,17 @@ def _own(path: Path) -> str | None:
 
 def _typed(point: dict[str, str]) -> dict[str, Value]:
     """The values of axes as numbers or booleans where possible. A null is left out: it would make a column text."""
-    made: dict[str, Value] = {}
+    typed: dict[str, Value] = {}
     for key, text in point.items():
         if text in ("true", "false"):
-            made[key] = text == "true"
+            typed[key] = text == "true"
         elif text != "null":
             try:
                 number = float(text)
             except ValueError:
                 number = math.nan
-            made[key] = number if math.isfinite(number) else text
-    return made
+            typed[key] = number if math.isfinite(number) else text
+    return typed
 
 
 def _seconds(moment: str | None) -> float | None:
