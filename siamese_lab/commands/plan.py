@@ -10,8 +10,8 @@ from rich.console import Console
 
 from siamese_lab.core.paths import outputs
 from siamese_lab.runs.job import Job, combination
-from siamese_lab.sweep.execution import table
-from siamese_lab.sweep.execution.build_launcher import build_launcher
+from siamese_lab.sweep.execution.launcher import build_launcher
+from siamese_lab.sweep.execution.table import Row, count_states, read_row
 from siamese_lab.sweep.planning.plan import Plan
 from siamese_lab.sweep.planning.planner import plan_study
 
@@ -37,21 +37,21 @@ def describe(plan: Plan) -> list[str]:
     at_once = f", {slots} at once" if slots else ""
     lines = [f"study      {plan.study}"]
     lines += [f"axis       {key}: {', '.join(values)}" for key, values in plan.axes.items()]
-    if plan.search is not None:
-        return [*lines, f"search     {plan.search.get('trials', '?')} trials{at_once}"]
-    rows = [table.row(job) for job in plan.jobs]
+    if "search" in plan.facts:
+        return [*lines, f"search     {plan.facts['search'].get('trials', '?')} trials{at_once}"]
+    rows = [read_row(job) for job in plan.jobs]
     todo = [row for row in rows if row.state != "ok"]
-    lines.append(f"runs       {len(rows)}: {table.counts([row.state for row in rows])}; {len(todo)} to do{at_once}")
+    lines.append(f"runs       {len(rows)}: {count_states([row.state for row in rows])}; {len(todo)} to do{at_once}")
     lines.append(f"time       {_time(plan, rows, slots)}")
     lines.append(f"disk       {_disk([row.job for row in rows if row.state == 'ok'], len(todo))}")
-    if plan.budget:
-        lines.append("budget     " + ", ".join(f"{key} {value}" for key, value in plan.budget.items()))
+    if budget := plan.facts.get("budget"):
+        lines.append("budget     " + ", ".join(f"{key} {value}" for key, value in budget.items()))
     if plan.superseded:
         lines.append(f"not reused {len(plan.superseded)} earlier runs, of another config or other data")
     return lines
 
 
-def _time(plan: Plan, rows: Sequence[table.Row], slots: int) -> str:
+def _time(plan: Plan, rows: Sequence[Row], slots: int) -> str:
     """From what finished runs took, each combination by its own where one is finished."""
     known: dict[tuple[tuple[str, str], ...], list[float]] = {}
     for row in rows:

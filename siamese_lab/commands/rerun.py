@@ -13,8 +13,8 @@ from siamese_lab.runs.folder import EXIT_CODES, RunFolder
 from siamese_lab.runs.job import Job
 from siamese_lab.runs.listing import is_study
 from siamese_lab.runs.study import Study, find_study, read_study
-from siamese_lab.sweep.execution import table
-from siamese_lab.sweep.execution.launcher import Launcher
+from siamese_lab.sweep.execution.launcher import Launcher, build_launcher
+from siamese_lab.sweep.execution.table import read_row, sweep_console
 
 LOCAL: dict[str, object] = {"_target_": "siamese_lab.sweep.launchers.local.Local"}
 
@@ -35,7 +35,7 @@ def command(names: Sequence[str], only_print: bool = False, trust: Sequence[str]
     allowed = allowed_packages(trust)
     if len(names) == 1 and (name := find_study(names[0])) is not None:
         study = read_study(name)
-        jobs = [row.job for row in map(table.row, study.jobs) if row.state != "ok"]
+        jobs = [row.job for row in map(read_row, study.jobs) if row.state != "ok"]
         if only_print:
             print("\n".join(_job_command(study, job) for job in jobs or study.jobs))
             return 0
@@ -74,7 +74,7 @@ def _run_jobs(study: Study, jobs: Sequence[Job], trust: Trust) -> int:
     from siamese_lab.sweep.execution.run import run_jobs
 
     for job in jobs:
-        if table.row(job).state == "diverged":
+        if read_row(job).state == "diverged":
             job.set_aside()  # from its checkpoint it would diverge again
         job.forgive()
     try:
@@ -85,7 +85,7 @@ def _run_jobs(study: Study, jobs: Sequence[Job], trust: Trust) -> int:
         again = "if it is your own, give its command again, `siamese-lab train -m ...`"
         raise LabError(f"{error}\n{again}: what has failed is no longer counted") from error
     os.environ[VARIABLE] = ",".join(trust.packages or ())  # the jobs are processes of their own
-    return run_jobs(table.console(), study.name, jobs, launcher)
+    return run_jobs(sweep_console(), study.name, jobs, launcher)
 
 
 def _local_launcher(study: Study) -> Launcher:
@@ -94,8 +94,6 @@ def _local_launcher(study: Study) -> Launcher:
     Those of other machines are refused: their settings, which say what a shell does before a job, are not taken from a
     file.
     """
-    from siamese_lab.sweep.execution.build_launcher import build_launcher
-
     section = study.facts.get("launcher") or LOCAL
     if section.get("_target_") != LOCAL["_target_"]:
         raise LabError(

@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.text import Text
 
 from siamese_lab.runs.study import find_study, read_study
-from siamese_lab.sweep.execution import table
+from siamese_lab.sweep.execution.table import count_states, read_row, seconds_left, study_table, sweep_console
 
 REFRESH = 1.0  # seconds
 
@@ -23,7 +23,7 @@ def command(study: str, once: bool = False) -> int:
     Raises:
         LabError: if there is no such study.
     """
-    console = table.console()
+    console = sweep_console()
     study = find_study(study) or study
     shown, going = _shown(study)
     if once or not going or not sys.stdout.isatty():
@@ -40,13 +40,13 @@ def command(study: str, once: bool = False) -> int:
 def _shown(name: str) -> tuple[Group, bool]:
     """The table, and whether something runs or is still to run."""
     study = read_study(name)
-    rows = [table.row(job) for job in study.jobs]
+    rows = [read_row(job) for job in study.jobs]
     running = sum(one.state == "running" for one in rows)
-    words = [table.counts([one.state for one in rows])]
-    rest = table.left(rows, max(1, running))
+    words = [count_states([one.state for one in rows])]
+    rest = seconds_left(rows, max(1, running))
     if running and rest is not None:
         words.append(f"about {rest / 60:.0f} minutes to go" if rest >= 90 else f"about {rest:.0f} seconds to go")
     if study.superseded:
         words.append(f"{len(study.superseded)} earlier runs no longer count: their config or data have changed")
     going = any(one.state in ("running", "queued") for one in rows)
-    return Group(table.table(f"Study {study.name}", rows), Text("\n" + "; ".join(words))), going
+    return Group(study_table(f"Study {study.name}", rows), Text("\n" + "; ".join(words))), going

@@ -12,11 +12,11 @@ from siamese_lab.config.ranges import duration
 from siamese_lab.config.trust import TARGETS_VARIABLE, named_targets
 from siamese_lab.runs.job import Job
 from siamese_lab.runs.study import read_study
-from siamese_lab.sweep.execution import forkserver, table
-from siamese_lab.sweep.execution.build_launcher import build_launcher
-from siamese_lab.sweep.execution.job_source import Source
-from siamese_lab.sweep.execution.launcher import Launcher
-from siamese_lab.sweep.execution.run import _ended, _next, refuse_mixed_code, run_jobs, watched
+from siamese_lab.sweep.execution import forkserver
+from siamese_lab.sweep.execution.job_source import JobSource
+from siamese_lab.sweep.execution.launcher import Launcher, build_launcher
+from siamese_lab.sweep.execution.run import print_next_steps, print_outcome, refuse_mixed_code, run_and_show, run_jobs
+from siamese_lab.sweep.execution.table import read_row, sweep_console
 from siamese_lab.sweep.planning.plan import Plan
 from siamese_lab.sweep.planning.planner import plan_study, refuse_over_budget
 
@@ -44,29 +44,29 @@ def command(
     Returns:
         0 if all jobs are finished, 1 if some are not, 130 or 75 after a signal.
     """
-    console = table.console()
+    console = sweep_console()
     os.environ[TARGETS_VARIABLE] = ",".join(named_targets(words, config_dirs))
-    plan = plan_study(words, config_dirs, zips, cases, skip_unfit, execute=forkserver.forked)
+    plan = plan_study(words, config_dirs, zips, cases, skip_unfit, execute=forkserver.run_forked)
     for note in plan.notes:
         log.info(note)
-    if plan.search is not None:
+    if "search" in plan.facts:
         refuse_mixed_code(plan.study, force)
         return _search(console, plan, config_dirs, skip_unfit)
-    rows = [table.row(job) for job in plan.jobs]
+    rows = [read_row(job) for job in plan.jobs]
     if all(row.state == "ok" for row in rows):
         console.print(f"The study {plan.study} is finished: {len(rows)} runs.")
-        _next(console, plan.study)
+        print_next_steps(console, plan.study)
         return 0
     refuse_mixed_code(plan.study, force)
     refuse_over_budget(plan)
     plan.write()
-    limit = duration(plan.budget.get("time"), "budget.time")
+    limit = duration(plan.facts.get("budget", {}).get("time"), "budget.time")
     seconds = None if limit is None else limit.total_seconds()
     return run_jobs(console, plan.study, plan.jobs, build_launcher(plan.launcher), seconds)
 
 
 def _search(console: Console, plan: Plan, config_dirs: Sequence[Path], skip_unfit: bool) -> int:
-    from siamese_lab.sweep.search import search
+    from siamese_lab.sweep.search.search import run_search
 
     stopped: list[int] = []
 
@@ -75,15 +75,15 @@ def _search(console: Console, plan: Plan, config_dirs: Sequence[Path], skip_unfi
         return build_launcher(plan.launcher)
 
     def check(jobs: Sequence[tuple[Job, str]]) -> None:
-        from siamese_lab.sweep.execution.precheck import check_all
+        from siamese_lab.sweep.execution.precheck import check_jobs
 
-        check_all(jobs, max(1, launcher().slots))
+        check_jobs(jobs, max(1, launcher().slots))
 
-    def go(source: Source) -> dict[str, str]:
-        states, stop = watched(console, source, launcher())
+    def go(source: JobSource) -> dict[str, str]:
+        states, stop = run_and_show(console, source, launcher())
         stopped.extend(stop.signals)
         return states
 
-    states = search.run(plan, go, check, config_dirs, skip_unfit)
+    states = run_search(plan, go, check, config_dirs, skip_unfit)
     jobs = [job for job in read_study(plan.study).jobs if job.run_id in states]
-    return _ended(console, plan.study, jobs, stopped, fine=("ok", "pruned", "diverged"))
+    return print_outcome(console, plan.study, jobs, stopped, fine=("ok", "pruned", "diverged"))

@@ -27,6 +27,11 @@ def combination(point: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((key, value) for key, value in point.items() if key != "seed"))
 
 
+def describe_point(point: Mapping[str, str]) -> str:
+    """A point as the words that make it."""
+    return " ".join(f"{key}={value}" for key, value in point.items())
+
+
 @dataclass(frozen=True)
 class Job:
     """One run that a study asks for.
@@ -55,7 +60,7 @@ class Job:
     @property
     def name(self) -> str:
         """Its name in tables."""
-        return " ".join(f"{key}={value}" for key, value in self.point.items()) or self.run_id
+        return describe_point(self.point) or self.run_id
 
     def attempts(self) -> list[AttemptRecord]:
         """The attempts so far, oldest first.

@@ -10,12 +10,12 @@ import pytest
 
 from siamese_lab.cli import main
 from siamese_lab.core.files import read_json, write_json
-from siamese_lab.sweep.execution.job_source import Listed
-from siamese_lab.sweep.execution.scheduler import run
+from siamese_lab.sweep.execution.job_source import JobList
+from siamese_lab.sweep.execution.scheduler import schedule
 from siamese_lab.sweep.execution.stop import Stop
 from siamese_lab.sweep.launchers.local import Local
 from tests.conftest import ROOT
-from tests.sweep._helpers import figures, written
+from tests.sweep._helpers import figures, write_jobs
 
 QUICK = ["trainer.max_epochs=2", "sampling.steps=4"]
 
@@ -27,8 +27,8 @@ def finished(tmp_path_factory):
         outputs = tmp_path_factory.mktemp("outputs")
         patch.setenv("SIAMESE_LAB_OUTPUTS", str(outputs))
         points = [["seed=1"], ["seed=2"], ["seed=3", "optimizer.lr=1e30", "trainer.gradient_clip_val=null"]]
-        jobs = written("seen", *points, common=QUICK)
-        states = run(Listed(jobs), Local(slots=2), Stop())
+        jobs = write_jobs("seen", *points, common=QUICK)
+        states = schedule(JobList(jobs), Local(slots=2), Stop())
         assert [states[job.run_id] for job in jobs] == ["ok", "ok", "diverged"]
     return outputs, jobs
 

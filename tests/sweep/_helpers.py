@@ -9,22 +9,22 @@ from tests.conftest import FEW, ROOT, SMALL
 
 SCRIPT = """
 import json, sys
-from siamese_lab.sweep.execution import scheduler
+from siamese_lab.sweep.execution.scheduler import schedule
 from siamese_lab.sweep.launchers.local import Local
-from siamese_lab.sweep.execution.job_source import Listed
+from siamese_lab.sweep.execution.job_source import JobList
 from siamese_lab.sweep.execution.stop import Stop
 from siamese_lab.runs.study import Study, read_study
 
 if __name__ == "__main__":
     study, options = sys.argv[1], json.loads(sys.argv[2])
     stop = Stop()
-    with stop.listening():
-        states = scheduler.run(Listed(read_study(study).jobs), Local(**options), stop)
+    with stop.catch_signals():
+        states = schedule(JobList(read_study(study).jobs), Local(**options), stop)
     print(json.dumps(states))
 """
 
 
-def written(study, *points, common=()):
+def write_jobs(study, *points, common=()):
     """Writes a study of the small problem with a job for each point, a list of overrides; returns its jobs."""
     from siamese_lab.config.compose import compose, config_text
     from siamese_lab.config.identity import resolved_hash
@@ -45,7 +45,7 @@ def written(study, *points, common=()):
     return jobs
 
 
-def sweep(study, outputs, **options):
+def start_sweep(study, outputs, **options):
     """Starts a sweep of a written study as a process in a session of its own."""
     import json
 
@@ -65,7 +65,7 @@ def sweep(study, outputs, **options):
     )
 
 
-def until(condition, seconds=300.0):
+def wait_until(condition, seconds=300.0):
     """Waits until something is true."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -93,7 +93,7 @@ def figures(job):
     return {key: metrics[key] for key in ("val", "best", "chosen", "epoch", "history")}
 
 
-def servers(pid):
+def fork_servers(pid):
     """The numbers of the processes that a sweep forks its jobs from."""
     children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
     return [child for child in children if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()]

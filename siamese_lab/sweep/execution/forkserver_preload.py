@@ -1,15 +1,11 @@
-"""What the server that jobs are forked from has imported: all that a run needs, and nothing that starts a thread or
-touches a GPU.
-"""
+"""What the fork server imports: all that a run needs, and nothing that starts a thread or touches a GPU."""
 
 # ruff: noqa: E402 - what is set above the imports is for them
 
 import gc
 import os
 
-os.environ["OPENBLAS_NUM_THREADS"] = (
-    "1"  # numpy's and scipy's would start their threads here; the cores are shared out among jobs anyway
-)
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy and scipy would start their threads here, and jobs share the cores
 
 gc.disable()  # nothing that is imported is garbage, and looking for it takes a sixth of the time
 

@@ -6,39 +6,39 @@ from typing import Protocol
 from siamese_lab.runs.job import Job
 
 
-class Source(Protocol):
-    """Gives jobs to `schedule.run`."""
+class JobSource(Protocol):
+    """Gives jobs to `scheduler.schedule`."""
 
-    def next(self) -> Job | None:
+    def next_job(self) -> Job | None:
         """The next job to start; None where there is none now."""
 
-    def more(self) -> bool:
+    def has_more(self) -> bool:
         """Whether there is another one, now or once a running one has ended."""
 
-    def worthwhile(self, job: Job) -> bool:
+    def should_continue(self, job: Job) -> bool:
         """Asked about each running job every second or so: False = it is stopped and counts as pruned."""
 
-    def ended(self, job: Job, state: str) -> None:
-        """A job has ended, or was found finished; `state` is one of `record.EXIT_CODES`."""
+    def record_end(self, job: Job, state: str) -> None:
+        """Called when a job has ended, or was found finished; `state` is one of `runs.states.EXIT_CODES`."""
 
 
-class Listed:
+class JobList:
     """A source of jobs: a list."""
 
     def __init__(self, jobs: Iterable[Job]) -> None:
         self.jobs = list(jobs)
 
-    def next(self) -> Job | None:
-        """The next one."""
+    def next_job(self) -> Job | None:
+        """The first that is left."""
         return self.jobs.pop(0) if self.jobs else None
 
-    def more(self) -> bool:
+    def has_more(self) -> bool:
         """Whether there are any left."""
         return bool(self.jobs)
 
-    def worthwhile(self, job: Job) -> bool:
-        """All are."""
+    def should_continue(self, job: Job) -> bool:
+        """True: none is pruned."""
         return True
 
-    def ended(self, job: Job, state: str) -> None:
-        """Nothing follows from it."""
+    def record_end(self, job: Job, state: str) -> None:
+        """Does nothing."""

@@ -1,24 +1,17 @@
-"""Before the first job of a sweep, every distinct combination goes through `check`: an error shows in seconds, not
-hours.
-"""
+"""Checks every distinct combination before the first job of a sweep: an error shows in seconds, not hours."""
 
 from collections.abc import Sequence
 from functools import partial
 
 from siamese_lab.core.errors import LabError
 from siamese_lab.runs.job import Job, combination
-from siamese_lab.sweep.execution.forkserver import forked_all
+from siamese_lab.sweep.execution.forkserver import run_all_forked
 
 
-def check_all(jobs: Sequence[tuple[Job, str]], processes: int) -> int:
-    """Checks one job of each combination of all but the seed, each in a process of its own; returns how many there are.
+def check_jobs(jobs: Sequence[tuple[Job, str]], processes: int) -> int:
+    """Checks one job of each combination of all but the seed, in a process of its own; returns how many there are.
 
-    What runs out of memory, or is killed for that, is let pass: it may fit where the job runs, and takes no other one
-    along there.
-
-    Args:
-        jobs: to be run, each with its config as text.
-        processes: at once.
+    What runs out of memory, or is killed for that, passes: it may fit where the job runs, and there it ends no other.
 
     Raises:
         LabError: with all that is wrong.
@@ -26,19 +19,16 @@ def check_all(jobs: Sequence[tuple[Job, str]], processes: int) -> int:
     distinct: dict[tuple[tuple[str, str], ...], tuple[Job, str]] = {}
     for job, text in jobs:
         distinct.setdefault(combination(job.point), (job, text))
-    found = forked_all([partial(checked, text) for _, text in distinct.values()], processes)
-    wrong = [f"{job.name}: {words}" for (job, _), words in zip(distinct.values(), found, strict=True) if words]
+    found = run_all_forked([partial(_config_error, text) for _, text in distinct.values()], processes)
+    wrong = [f"{job.name}: {error}" for (job, _), error in zip(distinct.values(), found, strict=True) if error]
     if wrong:
-        more = f"\n  and {len(wrong) - 10} more" if len(wrong) > 10 else ""
-        raise LabError(
-            f"{len(wrong)} of {len(found)} combinations cannot run, nothing was started:\n  "
-            + "\n  ".join(wrong[:10])
-            + more
-        )
+        more = [f"and {len(wrong) - 10} more"] if len(wrong) > 10 else []
+        lines = [f"{len(wrong)} of {len(found)} combinations cannot run, nothing was started:", *wrong[:10], *more]
+        raise LabError("\n  ".join(lines))
     return len(found)
 
 
-def checked(text: str) -> str:
+def _config_error(text: str) -> str:
     """What is wrong with a config; "" if nothing is."""
     from omegaconf import DictConfig, OmegaConf
 

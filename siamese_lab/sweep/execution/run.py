@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from signal import SIGINT
@@ -17,34 +18,36 @@ from siamese_lab.runs.listing import is_study
 from siamese_lab.runs.provenance import code_hash
 from siamese_lab.runs.states import EXIT_CODES
 from siamese_lab.runs.study import read_study
-from siamese_lab.sweep.execution import table
-from siamese_lab.sweep.execution.job_source import Listed, Source
+from siamese_lab.sweep.execution.job_source import JobList, JobSource
 from siamese_lab.sweep.execution.launcher import Launcher
-from siamese_lab.sweep.execution.outcome import refused
+from siamese_lab.sweep.execution.outcome import why_not_retried
+from siamese_lab.sweep.execution.precheck import check_jobs
+from siamese_lab.sweep.execution.scheduler import Running, schedule
 from siamese_lab.sweep.execution.stop import Stop
+from siamese_lab.sweep.execution.table import count_states, read_row, study_table
 
 log = logging.getLogger(__name__)
 
 
 def refuse_mixed_code(study: str, force: bool) -> None:
-    """Sees to it that the runs of a study are of one code.
+    """Makes sure that the runs of a study are of one code.
 
     Raises:
         LabError: if finished runs have another code hash than this package, unless forced.
     """
     if force or not is_study(outputs() / study):
         return
-    now, others = code_hash(), dict[str, int]()
+    current, others = code_hash(), Counter[str]()
     for job in read_study(study).jobs:
         with suppress(LabError):
             info = job.folder.info()
-            if info["state"] == "ok" and info.get("code") != now:
-                others[str(info.get("code"))] = others.get(str(info.get("code")), 0) + 1
+            if info["state"] == "ok" and info.get("code") != current:
+                others[str(info.get("code"))] += 1
     if others:
-        named = ", ".join(f"{count} by {code}" for code, count in others.items())
+        listed = ", ".join(f"{count} by {code}" for code, count in others.items())
         raise LabError(
-            f"finished runs of the study {study} were made by other code ({named}; this is {now}): --force mixes them, "
-            "study=NAME begins a new study"
+            f"finished runs of the study {study} were made by other code ({listed}; this is {current}): --force mixes "
+            "them, study=NAME begins a new study"
         )
 
 
@@ -54,86 +57,77 @@ def run_jobs(
     """Checks and runs jobs whose configs are written, and prints how they ended; returns the exit code.
 
     Args:
-        console: to print to.
-        study: its name.
         jobs: in the order in which they are started.
-        launcher: where they run.
         seconds: after which no further one is started; None = no such time.
     """
-    from siamese_lab.sweep.execution.precheck import check_all
-
-    rows = [table.row(job) for job in jobs]
-    todo = [row for row in rows if row.state != "ok" and refused(row.job, launcher.retries) is None]
+    rows = [read_row(job) for job in jobs]
+    todo = [row for row in rows if row.state != "ok" and why_not_retried(row.job, launcher.retries) is None]
     if new := [row.job for row in todo if row.state == "queued"]:
         began = time.monotonic()
-        number = check_all([(job, job.config_text()) for job in new], max(1, launcher.slots))
+        number = check_jobs([(job, job.config_text()) for job in new], max(1, launcher.slots))
         console.print(f"Study {study}: {number} combinations checked in {time.monotonic() - began:.0f} s, each can run")
     console.print(f"Study {study}: {len(jobs)} runs, {len(jobs) - len(todo)} of them ended, {launcher.slots} at once")
-    _, stop = watched(console, Listed(jobs), launcher, seconds)
-    return _ended(console, study, jobs, stop.signals)
+    _, stop = run_and_show(console, JobList(jobs), launcher, seconds)
+    return print_outcome(console, study, jobs, stop.signals)
 
 
-def watched(
-    console: Console, source: Source, launcher: Launcher, seconds: float | None = None
+def run_and_show(
+    console: Console, source: JobSource, launcher: Launcher, seconds: float | None = None
 ) -> tuple[dict[str, str], Stop]:
-    """Runs the jobs of a source and shows them meanwhile; returns {run id: state}, and what the user asked for.
+    """Runs the jobs of a source and shows them meanwhile; returns {run id: state}, and what was asked of the sweep.
 
     Args:
-        console: gets a table that lives where it is a terminal, else a line for each job's beginning and end.
-        source: of jobs.
-        launcher: where they run.
+        console: gets a live table where it is a terminal, else a line for each job's beginning and end.
         seconds: after which no further one is started; None = no such time.
     """
-    from siamese_lab.sweep.execution import scheduler
-
     stop = Stop(seconds)
     live = Live(console=console, auto_refresh=False, transient=True) if sys.stdout.isatty() else None
-    looked = [0.0]
+    refreshed = 0.0
     ended: list[str] = []
 
-    def said(job: Job, state: str, reason: str) -> None:
+    def on_change(job: Job, state: str, reason: str) -> None:
         if state not in ("running", "lost"):
             ended.append(state)
         if live is None or state != "running":
             console.print(f"{state:<10} {job.name}" + (f": {reason}" if reason else ""), markup=False)
 
-    def tick(running: "list[scheduler.Running]") -> None:
-        if live is not None and time.monotonic() - looked[0] > 1:
-            looked[0] = time.monotonic()
-            title = f"{table.counts([*ended, *['running'] * len(running)])}"
-            live.update(table.table(title, [table.row(one.job) for one in running]), refresh=True)
+    def on_tick(running: list[Running]) -> None:
+        nonlocal refreshed
+        if live is not None and time.monotonic() - refreshed > 1:
+            refreshed = time.monotonic()
+            title = count_states([*ended, *["running"] * len(running)])
+            live.update(study_table(title, [read_row(one.job) for one in running]), refresh=True)
 
-    with stop.listening():
+    with stop.catch_signals():
         if live is not None:
             live.start()
         try:
-            states = scheduler.run(source, launcher, stop, said, tick)
+            states = schedule(source, launcher, stop, on_change, on_tick)
         finally:
             if live is not None:
                 live.stop()
-    if stop.words:
-        log.warning(stop.words)
+    if stop.reason:
+        log.warning(stop.reason)
     return states, stop
 
 
-def _ended(
+def print_outcome(
     console: Console, study: str, jobs: Sequence[Job], signals: Sequence[int], fine: Collection[str] = ("ok", "pruned")
 ) -> int:
-    """Prints how the jobs ended; returns the exit code, 0 if all are in a state that is `fine`: a search learns from
-    one that diverged.
-    """
-    rows = [table.row(job) for job in jobs]
+    """Prints how the jobs ended; returns the exit code, 0 if all of them are in a state that is `fine`."""
+    rows = [read_row(job) for job in jobs]
     console.print()
-    console.print(table.table(f"Study {study}", rows))
-    console.print(f"\n{table.counts([row.state for row in rows])}")
+    console.print(study_table(f"Study {study}", rows))
+    console.print(f"\n{count_states([row.state for row in rows])}")
     good = all(row.state in fine for row in rows)
-    _next(console, study, again=not good)
+    print_next_steps(console, study, again=not good)
     if signals:
         return INTERRUPTED if signals[0] == SIGINT else EXIT_CODES["preempted"]
     return 0 if good else 1
 
 
-def _next(console: Console, study: str, again: bool = False) -> None:
+def print_next_steps(console: Console, study: str, again: bool = False) -> None:
+    """Prints the commands that come next; with `again`, how to go on with what is not finished."""
     console.print("\nnext")
     if again:
         console.print(f"  the same command again goes on; what failed for good: siamese-lab rerun {study}")

@@ -1,4 +1,4 @@
-"""What the user asks of a sweep while it runs."""
+"""Why a sweep starts no further job: a signal, its time, or jobs that fail alike."""
 
 import signal
 import threading
@@ -9,34 +9,38 @@ from types import FrameType
 
 
 class Stop:
-    """What the user has asked for meanwhile: signals come here while jobs run.
+    """Collects what is asked of a running sweep.
 
     Args:
         seconds: after which no further job is started; None = no such time.
+
+    Attributes:
+        signals: that came so far.
+        reason: why no further job is started, other than a signal; None = go on.
     """
 
     def __init__(self, seconds: float | None = None) -> None:
         self.signals: list[int] = []
-        self.words: str | None = None
+        self.reason: str | None = None
         self._end = None if seconds is None else time.monotonic() + seconds
 
-    def look(self) -> None:
-        """Sets `words` where the time is over."""
-        if self.words is None and self._end is not None and time.monotonic() > self._end:
-            self.words = "budget.time is over, no further job is started"
+    def check_time(self) -> None:
+        """Sets `reason` where the time is over."""
+        if self.reason is None and self._end is not None and time.monotonic() > self._end:
+            self.reason = "budget.time is over, no further job is started"
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """SIGINT and SIGTERM come here; afterwards to whoever had them before."""
+    def catch_signals(self) -> Iterator[None]:
+        """Collects SIGINT and SIGTERM; afterwards they go to whoever had them before."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._heard) for number in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
-            for number, handler in before.items():
+            for number, handler in handlers.items():
                 signal.signal(number, handler)
 
-    def _heard(self, number: int, frame: FrameType | None) -> None:
+    def _receive(self, number: int, frame: FrameType | None) -> None:
         self.signals.append(number)

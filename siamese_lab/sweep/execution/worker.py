@@ -15,52 +15,46 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+from omegaconf import DictConfig
+
+from siamese_lab.config.compose import read_config
+from siamese_lab.config.identity import resolved_hash
+from siamese_lab.config.trust import Trust, trust_of_a_job
+from siamese_lab.core.errors import INTERRUPTED, LabError
 from siamese_lab.core.messages import on_standard_error
+from siamese_lab.core.processes import is_alive
+from siamese_lab.data.load import load_data
+from siamese_lab.model.checkpoint import newest_checkpoint
+from siamese_lab.runs.folder import RunFolder, run_folder
+from siamese_lab.runs.job import Job
+from siamese_lab.runs.states import EXIT_CODES
+from siamese_lab.training.assemble import assemble
+from siamese_lab.training.exit_state import out_of_memory
+from siamese_lab.training.run import train
 
 log = logging.getLogger(__name__)
 
-
-FOREIGN = (
-    "LOCAL_RANK",
-    "RANK",
-    "WORLD_SIZE",
-    "NODE_RANK",
-    "GROUP_RANK",
-    "MASTER_ADDR",
-    "MASTER_PORT",
-    "PL_GLOBAL_SEED",
-    "SLURM_NTASKS",
-)
+DISTRIBUTED = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "NODE_RANK", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
+FOREIGN = (*DISTRIBUTED, "PL_GLOBAL_SEED", "SLURM_NTASKS")
 """Variables that would make Lightning take a job for a part of another."""
 
-GONE = 75  # exit code, as record.EXIT_CODES says of "preempted"
+GONE = 75  # exit code, as EXIT_CODES says of "preempted"
 GRACE = 30.0  # seconds for a checkpoint once the sweep is gone
 
 
-def work(study: Path, run_id: str, threads: int | None = None) -> int:
-    """Trains the run of a job whose config lies at `jobs/<run id>.yaml`; one that was begun goes on where its
-    checkpoint is.
+def run_job(study: Path, run_id: str, threads: int | None = None) -> int:
+    """Trains the run of a job whose config lies at `jobs/<run id>.yaml`, or goes on from its checkpoint.
 
     Args:
-        study: the study's folder.
-        run_id: of the run.
         threads: of this process; None = torch's own choice.
 
     Returns:
-        The exit code, see `record.EXIT_CODES`; what went wrong is printed.
+        The exit code, see `runs.states.EXIT_CODES`; what went wrong is printed.
     """
     for name in FOREIGN:
         os.environ.pop(name, None)
     os.environ["SIAMESE_LAB_OUTPUTS"] = str(study.resolve().parent)
-    import torch
-
-    from siamese_lab.config.compose import read_config
-    from siamese_lab.config.trust import trust_of_a_job
-    from siamese_lab.core.errors import INTERRUPTED, LabError
-    from siamese_lab.runs.job import Job
-    from siamese_lab.runs.states import EXIT_CODES
-    from siamese_lab.training.exit_state import out_of_memory
-
     if threads is not None:
         torch.set_num_threads(threads)
     try:
@@ -79,44 +73,30 @@ def work(study: Path, run_id: str, threads: int | None = None) -> int:
         return EXIT_CODES["oom" if out_of_memory(error) else "failed"]
 
 
-def _train(cfg: "DictConfig", run_id: str, trust: "Trust") -> int:  # type: ignore[name-defined] # noqa: F821
-    from siamese_lab.config.identity import resolved_hash
-    from siamese_lab.core.errors import LabError
-    from siamese_lab.core.processes import is_alive
-    from siamese_lab.data.load import load_data
-    from siamese_lab.model.checkpoint import newest_checkpoint
-    from siamese_lab.runs.folder import run_folder
-    from siamese_lab.runs.job import Job
-    from siamese_lab.runs.states import EXIT_CODES
-    from siamese_lab.training.assemble import assemble
-    from siamese_lab.training.run import train
-
+def _train(cfg: DictConfig, run_id: str, trust: Trust) -> int:
     samples = load_data(cfg, trust=trust)
     folder = run_folder(cfg.study, run_id)
     if resolved_hash(cfg, samples.fingerprint) != run_id:
         raise LabError(
             f"the data of the job {run_id} are no longer those that the study was planned with: give the command again"
         )
-    begun = _begun(folder)
+    begun = _has_begun(folder)
     if begun and folder.state() == "ok":
         return 0
     if begun and folder.info()["state"] == "running" and is_alive(folder.info()):
-        # before its checkpoints are looked at: what is half-written there is not left over
-        raise LabError(folder.busy_message())
+        raise LabError(folder.busy_message())  # before its checkpoints are looked at: one of them may be half-written
     try:
-        goes_on = begun and newest_checkpoint(folder.path / "checkpoints").path is not None
+        resume = begun and newest_checkpoint(folder.path / "checkpoints").path is not None
     except LabError as error:  # none of them is whole
         log.warning("begins anew: %s", error)
         Job(cfg.study, run_id, {}).set_aside()
-        goes_on = False
-    train(cfg, folder, assemble(cfg, samples=samples, trust=trust), force=not goes_on, resume=goes_on)
+        resume = False
+    train(cfg, folder, assemble(cfg, samples=samples, trust=trust), force=not resume, resume=resume)
     return EXIT_CODES[folder.state()]
 
 
-def _begun(folder: "RunFolder") -> bool:  # type: ignore[name-defined] # noqa: F821
-    """Whether there is a run that can be gone on with; what a kill has left half-written is begun anew."""
-    from siamese_lab.core.errors import LabError
-
+def _has_begun(folder: RunFolder) -> bool:
+    """Whether there is a run to go on with; what a kill has left half-written is begun anew."""
     try:
         return folder.exists() and bool(folder.state())
     except LabError as error:
@@ -124,15 +104,15 @@ def _begun(folder: "RunFolder") -> bool:  # type: ignore[name-defined] # noqa: F
         return False
 
 
-def follow(ended: Callable[[], object]) -> None:
-    """Lets this process end with whoever started it, by a checkpoint if there is time for one.
+def end_after(wait: Callable[[], object]) -> None:
+    """Ends this process once `wait` has returned, with a checkpoint if there is time for one.
 
     Args:
-        ended: returns when that process is gone, whatever it died of.
+        wait: returns when the process that started this one is gone, whatever it died of.
     """
 
     def watch() -> None:
-        ended()
+        wait()
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(GRACE)
         os._exit(GONE)
@@ -141,7 +121,7 @@ def follow(ended: Callable[[], object]) -> None:
 
 
 def main() -> int:
-    """As a process of its own."""
+    """Runs a job in a process of its own."""
     parser = argparse.ArgumentParser(prog="python -m siamese_lab.sweep.execution.worker")
     parser.add_argument("study", type=Path)
     parser.add_argument("run_id")
@@ -149,8 +129,8 @@ def main() -> int:
     parser.add_argument("--follow-stdin", action="store_true", help="end when the standard input is closed")
     given = parser.parse_args()
     if given.follow_stdin:
-        follow(sys.stdin.read)
-    return work(given.study, given.run_id, given.threads)
+        end_after(sys.stdin.read)
+    return run_job(given.study, given.run_id, given.threads)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A job on a node of a cluster: what travels there, and the process that it becomes."""
+"""A job's process on this machine or on a node of a cluster: what it is told, how it is started and ended."""
 
 import os
 import signal
@@ -7,8 +7,9 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypedDict
 
+from siamese_lab.core.checks import require_at_least, require_positive
 from siamese_lab.core.errors import LabError
 from siamese_lab.runs.job import Job
 from siamese_lab.runs.states import EXIT_CODES
@@ -17,13 +18,19 @@ APPEARS = 20.0  # seconds for a file that another machine has just written to be
 PREEMPTED = EXIT_CODES["preempted"]
 
 
-def order(job: Job, threads: int) -> dict[str, Any]:
-    """What a node has to know of a job: plain values.
+class JobOrder(TypedDict):
+    """What a process is told of its job: plain values, which travel to a node."""
 
-    Args:
-        job: whose config lies at `job.file("yaml")`.
-        threads: of its process.
-    """
+    study: str
+    run_id: str
+    threads: int
+    folder: str
+    path: list[str]
+    settings: dict[str, str]
+
+
+def job_order(job: Job, threads: int) -> JobOrder:
+    """The order for a job whose config lies at `job.file("yaml")`."""
     return {
         "study": str(job.file("yaml").parent.parent.resolve()),
         "run_id": job.run_id,
@@ -34,13 +41,8 @@ def order(job: Job, threads: int) -> dict[str, Any]:
     }
 
 
-def begin(order: dict[str, Any], environment: dict[str, str] | None = None) -> "subprocess.Popen[bytes]":
-    """Starts a job's process on this machine, in a session of its own; it ends, with a checkpoint, when this process
-    does.
-
-    Args:
-        order: from `order`.
-        environment: further variables.
+def start_worker(order: JobOrder, environment: dict[str, str] | None = None) -> "subprocess.Popen[bytes]":
+    """Starts a job's process in a session of its own; it ends, with a checkpoint, when this process does.
 
     Raises:
         LabError: if the job's config is not there.
@@ -50,62 +52,55 @@ def begin(order: dict[str, Any], environment: dict[str, str] | None = None) -> "
     end = time.monotonic() + APPEARS
     while not config.is_file():
         if time.monotonic() > end:
-            where = (
-                f"SIAMESE_LAB_OUTPUTS must be on a disk that all nodes share, under the same path: {config} is "
-                "not there"
+            raise LabError(
+                f"SIAMESE_LAB_OUTPUTS must be on a disk that all nodes share, under the same path: {config} is not "
+                f"there on {os.uname().nodename}"
             )
-            raise LabError(f"{where} on {os.uname().nodename}")
         time.sleep(0.5)
-    command = [
-        sys.executable,
-        "-m",
-        "siamese_lab.sweep.execution.worker",
-        str(study),
-        run_id,
-        "--threads",
-        str(order["threads"]),
-        "--follow-stdin",
-    ]
-    variables = os.environ | order["settings"] | {"PYTHONPATH": os.pathsep.join(order["path"])} | (environment or {})
-    folder = order["folder"] if Path(order["folder"]).is_dir() else str(study)
-    with log.open("ab") as words:
+    command = [sys.executable, "-m", "siamese_lab.sweep.execution.worker", str(study), run_id]
+    command += ["--threads", str(order["threads"]), "--follow-stdin"]
+    environment = {"PYTHONPATH": os.pathsep.join(order["path"]), **(environment or {})}
+    with log.open("ab") as output:
         return subprocess.Popen(  # noqa: S603 - our own interpreter and module
             command,
             stdin=subprocess.PIPE,
-            stdout=words,
-            stderr=words,
-            env=variables,
-            cwd=folder,
+            stdout=output,
+            stderr=output,
+            env={
+                **os.environ,
+                **order["settings"],
+                "PYTHONPATH": os.pathsep.join(order["path"]),
+                **(environment or {}),
+            },
+            cwd=order["folder"] if Path(order["folder"]).is_dir() else str(study),
             start_new_session=True,
         )
 
 
-def tell(process: "subprocess.Popen[bytes]", number: int) -> None:
+def send_signal(process: "subprocess.Popen[bytes]", number: int) -> None:
     """Sends a signal to a job: SIGKILL to all its processes, any other one to the first, which tells the rest."""
     with suppress(ProcessLookupError):
         (os.killpg if number == signal.SIGKILL else os.kill)(process.pid, number)
 
 
-def waited(process: "subprocess.Popen[bytes]", every: float = 0.1, seconds: float | None = None) -> int | None:
-    """The exit code of a job once it has ended, negative for a signal; None if it has not within `seconds`. What it
-    left behind is ended.
+def wait_for_end(process: "subprocess.Popen[bytes]", seconds: float = float("inf")) -> int | None:
+    """The exit code of a job once it has ended; None if it has not within `seconds`. What it left behind is killed.
 
-    It looks again and again, since in `Popen.wait` a signal handler could not ask for the code.
+    It polls, since in `Popen.wait` a signal handler could not ask for the code.
     """
-    end = None if seconds is None else time.monotonic() + seconds
+    end = time.monotonic() + seconds
     while process.poll() is None:
-        if end is not None and time.monotonic() > end:
+        if time.monotonic() > end:
             return None
-        time.sleep(every)
-    tell(process, signal.SIGKILL)
+        time.sleep(0.1)
+    send_signal(process, signal.SIGKILL)
     return process.returncode
 
 
-def take_over(job: Job) -> None:
-    """Puts a run right that says "running" on a machine that is gone, as nobody there could: only then is it begun
-    anew.
+def end_lost_run(job: Job) -> None:
+    """Ends a run that says "running" on a machine that is gone; only then can it be begun anew.
 
-    To be called by who has claimed the job. A run's lock is let go of when its process dies, on a shared disk some time
+    To be called by who has claimed the job. A run's lock is released when its process ends, on a shared disk some time
     after its machine did; as long as somebody holds it, nothing is changed.
     """
     with suppress(LabError, OSError):
@@ -113,3 +108,12 @@ def take_over(job: Job) -> None:
             with job.folder.lock():
                 if job.folder.state() == "running":
                     job.folder.finish("killed", reason="its machine is gone")
+
+
+def check_limits(slots: int | Literal["auto"], timeout: float | None, retries: int) -> None:
+    """Raises a ValueError where what all launchers take is out of its range."""
+    if slots != "auto":
+        require_at_least("slots", slots, 1, "it counts jobs at once")
+    if timeout is not None:
+        require_positive("timeout", timeout, "in seconds; null = never")
+    require_at_least("retries", retries, 0, "it counts further attempts at a failed job")

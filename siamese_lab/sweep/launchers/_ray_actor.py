@@ -6,38 +6,36 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 from siamese_lab.runs.job import Job
 from siamese_lab.runs.states import EXIT_CODES
 from siamese_lab.sweep.launchers import _node
 
-AT_ONCE = (
-    4  # calls that an actor answers at once: it waits for the job in one, and hears in another that it shall end it
-)
+AT_ONCE = 4  # calls that an actor answers at once: it waits for the job in one, and is told in another to end it
 ANSWER = 5.0  # seconds for an actor to end its job, after which it is ended itself
 
 
-class Place:
-    """An actor that holds a job's share of a node and runs its process there; the process ends when this one does."""
+class JobActor:
+    """Holds a job's share of a node and runs its process there; the process ends when this one does."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._asked: int | None = None
 
-    def work(self, order: dict[str, Any], gpus: bool) -> int | None:
+    def work(self, order: _node.JobOrder, gpus: bool) -> int | None:
         """Runs a job to its end; returns its exit code, negative for a signal.
 
         Args:
-            order: from `on_node.order`.
             gpus: whether it may use those that Ray gave to this actor; else it sees none.
         """
         with self._lock:
             if self._asked is not None:
                 return _node.PREEMPTED
-            self._process = _node.begin(order, {} if gpus else {"CUDA_VISIBLE_DEVICES": ""})
-        return _node.waited(self._process)
+            self._process = _node.start_worker(order, {} if gpus else {"CUDA_VISIBLE_DEVICES": ""})
+        return _node.wait_for_end(self._process)
 
     def node(self) -> str:
         """The name of the machine."""
@@ -48,26 +46,24 @@ class Place:
         with self._lock:
             self._asked = number
             if self._process is not None and self._process.poll() is None:
-                _node.tell(self._process, number)
+                _node.send_signal(self._process, number)
 
 
 @dataclass
-class Placed:
-    """A job on the cluster, see `launching.Attempt`.
+class RayAttempt:
+    """A job on the cluster, see `execution.launcher.Attempt`.
 
     Args:
-        ray: the module.
-        job: which.
-        place: its actor.
-        result: what will be its exit code.
-        name: what will be the name of its machine.
+        actor: that runs it.
+        result: reference to its exit code.
+        name: reference to the name of its machine.
     """
 
-    ray: Any
+    ray: ModuleType
     job: Job
-    place: Any
-    result: Any
-    name: Any
+    actor: Any  # Ray makes its methods as it goes
+    result: object
+    name: object | None
     where: str = "waits for a place"
     _code: int | None = field(default=None, init=False)
     _lost: bool = field(default=False, init=False)
@@ -77,7 +73,7 @@ class Placed:
     @property
     def placed(self) -> bool:
         """Whether it has its place on a node."""
-        if self.name is not None and self._ready(self.name):
+        if self.name is not None and self._is_ready(self.name):
             name, self.name = self.name, None
             try:
                 self.where = f"node {self.ray.get(name)}"
@@ -87,10 +83,10 @@ class Placed:
 
     def poll(self) -> int | None:
         """Its exit code; None while it runs or waits for its turn."""
-        if self._code is None and (self.placed or self._ready(self.result)):
-            if self._ready(self.result):
+        if self._code is None and (self.placed or self._is_ready(self.result)):
+            if self._is_ready(self.result):
                 self._code = self._outcome()
-                self.ray.kill(self.place)
+                self.ray.kill(self.actor)
             elif time.monotonic() > self._patience:  # its node does not answer
                 self._end(-signal.SIGKILL)
         return self._code
@@ -100,7 +96,7 @@ class Placed:
         if self._code is None and self._asked is None:
             self._asked = int(signal.SIGTERM)
             if self.placed:
-                self.place.signal.remote(self._asked)
+                self.actor.signal.remote(self._asked)
             else:
                 self._end(_node.PREEMPTED)
 
@@ -109,8 +105,8 @@ class Placed:
         if self._code is None and self._asked != signal.SIGKILL:
             self._asked, self._patience = int(signal.SIGKILL), time.monotonic() + ANSWER
             if self.placed:
-                # so that it is heard though the sweep ends now
-                self.ray.wait([self.place.signal.remote(self._asked)], timeout=ANSWER)
+                # waits, since the sweep may end now
+                self.ray.wait([self.actor.signal.remote(self._asked)], timeout=ANSWER)
             else:
                 self._end(-signal.SIGKILL)
 
@@ -118,11 +114,11 @@ class Placed:
         """Whether its node, or Ray's process there, is gone."""
         return self._lost
 
-    def _ready(self, what: Any) -> bool:
-        return bool(self.ray.wait([what], timeout=0)[0])
+    def _is_ready(self, reference: object) -> bool:
+        return bool(self.ray.wait([reference], timeout=0)[0])
 
     def _end(self, code: int) -> None:
-        self.ray.kill(self.place)
+        self.ray.kill(self.actor)
         self._code = code
 
     def _outcome(self) -> int:
@@ -133,17 +129,17 @@ class Placed:
         except errors.OutOfMemoryError:  # Ray ends actors on a node whose memory is nearly full
             return EXIT_CODES["oom"]
         except errors.RayTaskError as error:  # of our own code there
-            return self._said(error.cause)
+            return self._log_error(error.cause)
         except errors.RayActorError as error:
-            if getattr(error, "actor_init_failed", False):
-                return self._said(error)
+            if error.actor_init_failed:
+                return self._log_error(error)
         except errors.RayError:
             pass
         self._lost = self._asked is None
         return -signal.SIGKILL
 
-    def _said(self, error: BaseException) -> int:
-        """Puts why a job could not be started where its output goes."""
-        words = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        self.job.log_line(f"siamese-lab: {words[-1]}")
+    def _log_error(self, error: BaseException) -> int:
+        """Adds why a job could not be started to its output."""
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        self.job.log_line(f"siamese-lab: {lines[-1]}")
         return EXIT_CODES["failed"]

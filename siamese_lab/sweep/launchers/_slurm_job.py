@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
@@ -22,23 +22,21 @@ from siamese_lab.runs.states import EXIT_CODES
 from siamese_lab.sweep.launchers import _node
 from siamese_lab.sweep.launchers._slurm_queue import ENDED
 
+if TYPE_CHECKING:
+    from submitit.helpers import DelayedSubmission
+
 LEAVE = 75.0  # seconds for a checkpoint: SLURM's signal comes 90 s before a job's time is up
 EVERY = 0.5  # seconds between two looks at a job
 LATE = 15.0  # seconds for a file that a node has written to be seen here
 SAVING = 45.0  # seconds for a job whose parent on the node was killed to write its checkpoint
-# without an exit code of its own
-BY_STATE = {
-    "TIMEOUT": 124,
-    "DEADLINE": 124,
-    "OUT_OF_MEMORY": EXIT_CODES["oom"],
-    "FAILED": 1,
-    "COMPLETED": 1,
-}
-THEIRS = ("NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REVOKED")  # ends that are no fault of a job
+CODE_BY_STATE = {"TIMEOUT": 124, "DEADLINE": 124, "OUT_OF_MEMORY": EXIT_CODES["oom"], "FAILED": 1, "COMPLETED": 1}
+"""Exit codes of jobs that left none themselves."""
+
+NO_FAULT = ("NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REVOKED")  # ends that are no fault of a job
 
 
-class Work:
-    """What submitit runs: the job as a process of its own, whose exit code goes into a file.
+class SlurmTask:
+    """What submitit runs on the node: the job as a process of its own, whose exit code goes into a file.
 
     SIGTERM, which `scancel` sends and a cluster that takes the node away, ends the job with a checkpoint. So does
     submitit's own signal, which comes before the time is up, upon which submitit puts it back into the queue.
@@ -48,57 +46,53 @@ class Work:
         """Runs a job to its end; returns its exit code.
 
         Args:
-            order: from `on_node.order`, as JSON.
             ended: file for the exit code.
         """
         self.ended = Path(ended)
         self.ended.unlink(missing_ok=True)  # of this job before it was put back
-        self.process = _node.begin(json.loads(order))
-        signal.signal(signal.SIGTERM, self._heard)
+        self.process = _node.start_worker(json.loads(order))
+        signal.signal(signal.SIGTERM, self._pass_on)
         try:
-            code = _node.waited(self.process)
+            code = _node.wait_for_end(self.process)
         except KeyboardInterrupt:
-            _node.tell(self.process, signal.SIGTERM)
-            code = _node.waited(self.process, seconds=LEAVE)
+            _node.send_signal(self.process, signal.SIGTERM)
+            code = _node.wait_for_end(self.process, seconds=LEAVE)
         except Exception as error:  # submitit's, from within its signal handler
             late = "timed-out too many times" in str(error)  # else it could not be put back
-            self._write(EXIT_CODES["timeout"] if late else _node.PREEMPTED)
+            self._write_code(EXIT_CODES["timeout"] if late else _node.PREEMPTED)
             raise
-        self._write(-signal.SIGKILL if code is None else code)
+        self._write_code(-signal.SIGKILL if code is None else code)
         return code or 0
 
-    def checkpoint(self, order: str, ended: str) -> Any:
-        """Called by submitit upon its signal: what it puts back into the queue; None = nothing, since the job has
-        ended.
-        """
+    def checkpoint(self, order: str, ended: str) -> "DelayedSubmission | None":
+        """Called by submitit upon its signal: what it puts back into the queue; None where the job has ended."""
         from submitit.helpers import DelayedSubmission
 
-        _node.tell(self.process, signal.SIGTERM)
-        code = _node.waited(self.process, seconds=LEAVE)
+        _node.send_signal(self.process, signal.SIGTERM)
+        code = _node.wait_for_end(self.process, seconds=LEAVE)
         if code is None:
-            _node.tell(self.process, signal.SIGKILL)
+            _node.send_signal(self.process, signal.SIGKILL)
         if code not in (None, _node.PREEMPTED, -signal.SIGTERM):  # it has just finished, or failed
-            self._write(int(code or 0))
+            self._write_code(int(code or 0))
             return None
-        return DelayedSubmission(Work(), order, ended)
+        return DelayedSubmission(SlurmTask(), order, ended)
 
-    def _heard(self, number: int, frame: FrameType | None) -> None:
-        _node.tell(self.process, signal.SIGTERM)
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        _node.send_signal(self.process, signal.SIGTERM)
 
-    def _write(self, code: int) -> None:
+    def _write_code(self, code: int) -> None:
         if not self.ended.exists():
             write_exit_code(self.ended, code)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {}
 
 
 @dataclass
-class Submitted:
-    """A job in the queue, see `launching.Attempt`.
+class SlurmAttempt:
+    """A job in the queue, see `execution.launcher.Attempt`.
 
     Args:
-        job: which.
         number: its number there, of a SLURM job or of a process of this machine.
         ended: file with its exit code.
         state: tells what the cluster says of it.
@@ -132,15 +126,13 @@ class Submitted:
         return self._code
 
     def stop(self) -> None:
-        """Cancels it with SIGTERM, upon which it ends with a checkpoint; SLURM leaves it 30 s for that, unless set up
-        otherwise.
-        """
+        """Cancels it with SIGTERM, upon which it ends with a checkpoint; SLURM leaves it 30 s by default."""
         if self._code is None and self._asked is None:
             self._asked = signal.SIGTERM
             if self.cluster == "slurm":
-                run("scancel", self.number)
+                _call("scancel", self.number)
             else:
-                _tell(self.number, signal.SIGTERM)
+                _signal_process(self.number, signal.SIGTERM)
 
     def kill(self) -> None:
         """Ends it at once, with all its processes."""
@@ -148,22 +140,22 @@ class Submitted:
             return
         self._asked = signal.SIGKILL
         if self.cluster == "slurm":
-            run("scancel", "--signal=KILL", "--full", self.number)
-            run("scancel", self.number)
+            _call("scancel", "--signal=KILL", "--full", self.number)
+            _call("scancel", self.number)
             return
         with suppress(LabError):
             info = self.job.folder.info()
             if info["state"] == "running" and is_alive(info):
                 with suppress(OSError):
                     os.killpg(info["pid"], signal.SIGKILL)
-        _tell(self.number, signal.SIGINT)  # submitit's own way to end its processes
+        _signal_process(self.number, signal.SIGINT)  # submitit's own way to end its processes
 
     def lost(self) -> bool:
         """Whether its node failed, or the cluster took it away."""
         return self._lost
 
     def _look(self) -> None:
-        code, state = self._written(), self.state()
+        code, state = self._read_code(), self.state()
         over = state in ENDED
         if code is None and not over:
             return
@@ -172,22 +164,22 @@ class Submitted:
             self._over = self._over or time.monotonic()
             passed = time.monotonic() - self._over
             if passed < (LATE if self.cluster == "slurm" else EVERY) or (
-                passed < SAVING and self._asked != signal.SIGKILL and self._held()
+                passed < SAVING and self._asked != signal.SIGKILL and self._is_locked()
             ):
                 return
-            code = BY_STATE.get(state, -signal.SIGKILL)
+            code = CODE_BY_STATE.get(state, -signal.SIGKILL)
         elif code == _node.PREEMPTED and self._asked is None and self.cluster == "slurm" and not over:
             return  # who stopped it: somebody's scancel, or the cluster, that may put it back by itself?
-        taken = state in THEIRS or (code == _node.PREEMPTED and state != "CANCELLED")
+        taken = state in NO_FAULT or (code == _node.PREEMPTED and state != "CANCELLED")
         self._lost = self.cluster == "slurm" and self._asked is None and code != 0 and taken
         self._code = code
 
-    def _written(self) -> int | None:
+    def _read_code(self) -> int | None:
         with suppress(OSError, ValueError):
             return read_exit_code(self.ended)
         return None
 
-    def _held(self) -> bool:
+    def _is_locked(self) -> bool:
         """Whether a process has the run's lock."""
         lock = FileLock(self.job.folder.path.with_name(f".{self.job.run_id}.lock"))
         try:
@@ -200,12 +192,12 @@ class Submitted:
         return False
 
 
-def run(*words: str) -> None:
-    """Gives SLURM an order; one that it refuses, as for a job that has just ended, changes nothing."""
+def _call(*command: str) -> None:
+    """Calls a program of SLURM; where it fails, as for a job that has just ended, nothing changes."""
     with suppress(OSError, subprocess.SubprocessError):
-        subprocess.run(words, capture_output=True, check=False, timeout=60)  # noqa: S603 - scancel and a number
+        subprocess.run(command, capture_output=True, check=False, timeout=60)  # noqa: S603 - scancel and a number
 
 
-def _tell(number: str, what: int) -> None:
+def _signal_process(pid: str, number: int) -> None:
     with suppress(ProcessLookupError, ValueError):
-        os.kill(int(number), what)
+        os.kill(int(pid), number)

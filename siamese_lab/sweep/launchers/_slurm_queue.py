@@ -6,21 +6,8 @@ import time
 EVERY = 10.0  # seconds between two questions
 NEW = 30.0  # seconds for a job that was just submitted to be listed
 GONE = "GONE"  # of a job that is listed no longer
-ENDED = frozenset(
-    (
-        "COMPLETED",
-        "FAILED",
-        "CANCELLED",
-        "TIMEOUT",
-        "DEADLINE",
-        "NODE_FAIL",
-        "BOOT_FAIL",
-        "PREEMPTED",
-        "OUT_OF_MEMORY",
-        "REVOKED",
-        GONE,
-    )
-)
+FAILED = ("FAILED", "CANCELLED", "TIMEOUT", "DEADLINE", "NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY")
+ENDED = frozenset(("COMPLETED", *FAILED, "PREEMPTED", "REVOKED", GONE))
 """States that a job does not leave; one that is put back into the queue is PENDING again."""
 
 
@@ -35,7 +22,7 @@ class Queue:
 
     def state(self, job: str) -> str:
         """The state of a job, as SLURM calls it; "UNKNOWN" where it does not answer."""
-        self._look()
+        self._ask(EVERY)
         since = self._since.setdefault(job, time.monotonic())
         if job in self._found:
             return self._found[job][0]
@@ -46,17 +33,18 @@ class Queue:
         return self._found.get(job, ("", ""))[1]
 
     def has(self, job: str) -> bool:
-        """Whether a job of an earlier sweep still waits or runs. Asks anew."""
-        self._look(now=True)
+        """Whether a job of an earlier sweep still waits or runs."""
+        self._ask(1.0)
         return job in self._found and self._found[job][0] not in ENDED
 
-    def _look(self, now: bool = False) -> None:
-        if time.monotonic() - self._asked < (1.0 if now else EVERY):
+    def _ask(self, age: float) -> None:
+        """Asks anew where the last answer is older than this, in seconds."""
+        if time.monotonic() - self._asked < age:
             return
         self._asked = time.monotonic()
-        words = ["squeue", "--me", "--noheader", "--states=all", "--format=%i|%T|%N"]
+        command = ["squeue", "--me", "--noheader", "--states=all", "--format=%i|%T|%N"]
         try:
-            text = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout  # noqa: S603
+            text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout  # noqa: S603
         except (OSError, subprocess.SubprocessError):  # too busy to answer: what it said before stands
             self._answered = False
             return

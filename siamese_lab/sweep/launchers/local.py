@@ -9,13 +9,17 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, TYPE_CHECKING, Literal, cast
 
+from siamese_lab.core.checks import require_within
 from siamese_lab.core.processes import ProcessRecord, available_cores, is_alive, start_ticks, this_process
 from siamese_lab.runs.job import Job
-from siamese_lab.sweep.execution.forkserver import context
+from siamese_lab.sweep.execution.forkserver import forkserver_context
+from siamese_lab.sweep.launchers import _node
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 VANISHED = 255  # what multiprocessing says of a process whose server is gone, be it there or not
 FIRST_TO_GO = 500  # of 1000, added to a job's badness: where memory runs out the kernel ends a job, not the sweep
@@ -51,15 +55,9 @@ class Local:
         timeout: float | None = None,
         retries: int = 2,
     ) -> None:
-        if slots != "auto" and not slots >= 1:
-            raise ValueError(f"slots must be at least 1, or auto, got {slots}: it counts jobs at once")
-        if not 0 < gpu_share <= 1:
-            raise ValueError(f"gpu_share must be in (0, 1], got {gpu_share}: 0.5 = two jobs a GPU")
-        if timeout is not None and not timeout > 0:
-            raise ValueError(f"timeout must be > 0 seconds, got {timeout}: null = never")
-        if not retries >= 0:
-            raise ValueError(f"retries must be at least 0, got {retries}")
-        self.gpus, self.gpu_share, self.timeout, self.retries = visible_gpus(), gpu_share, timeout, retries
+        _node.check_limits(slots, timeout, retries)
+        require_within("gpu_share", gpu_share, "(0, 1]", "0.5 = two jobs a GPU")
+        self.gpus, self.timeout, self.retries = visible_gpus(), timeout, retries
         self.cores = available_cores()
         per_gpu = int(1 / gpu_share + 1e-9)
         self.slots = int(slots) if slots != "auto" else per_gpu * len(self.gpus) if self.gpus else self.cores
@@ -70,95 +68,64 @@ class Local:
         """Of a slot: the cores shared out."""
         return max(1, self.cores // self.slots)
 
-    def takes(self, job: Job) -> int:
+    def slots_of(self, job: Job) -> int:
         """How many of the slots a job takes."""
         return min(job.devices, self.slots)
 
-    def start(self, job: Job) -> "Process":
-        """Starts a job; see `launching.Launcher`."""
-        slots = self._chosen(job)
-        study, threads = job.file("yaml").parent.parent.resolve(), self.threads * len(slots)
-        environment = {name: value for name, value in os.environ.items() if name.startswith("SIAMESE_LAB_")}
-        if self.gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus_of(slots, self.gpus, job.devices))
-        line = None
+    def start(self, job: Job) -> "LocalAttempt":
+        """Starts a job; see `execution.launcher.Launcher`."""
+        slots = self._choose_slots(job)
+        order = _node.job_order(job, self.threads * len(slots))
+        gpus = {"CUDA_VISIBLE_DEVICES": ",".join(gpus_for_slots(slots, self.gpus, job.devices))} if self.gpus else {}
         if job.devices > 1:
-            process: Any = self._program(job, study, threads, environment)
+            program = _node.start_worker(order, gpus)  # its standard input is a pipe
+            attempt = LocalAttempt(self._give_back, slots, program.pid, program.poll, cast("IO[bytes]", program.stdin))
         else:
-            mine, line = multiprocessing.Pipe(duplex=False)
-            words = (
-                str(study),
-                job.run_id,
-                threads,
-                str(job.file("log").resolve()),
-                environment,
-                str(Path.cwd()),
-                mine,
-            )
-            process = context().Process(target=child, args=words, daemon=False)
+            reader, line = multiprocessing.Pipe(duplex=False)
+            log = str(job.file("log").resolve())
+            process = forkserver_context().Process(target=run_forked_job, args=(order, log, gpus, reader), daemon=False)
             process.start()
-            mine.close()  # the child holds it; `line` stays with this process, and its end is what the child waits for
+            reader.close()  # the child has it, and waits there for the end of `line`, which stays with this process
+            pid = cast("int", process.pid)  # since it was started
+            attempt = LocalAttempt(self._give_back, slots, pid, lambda: process.exitcode, line)
         self._free = [slot for slot in self._free if slot not in slots]
-        return Process(self._give_back, slots, process, line)
+        return attempt
 
     def close(self) -> None:
-        """Nothing is held but jobs, which end when this process does."""
+        """Does nothing: jobs end when this process does."""
 
-    def _chosen(self, job: Job) -> list[int]:
-        """Free slots for a job, of unlike GPUs as far as there are."""
+    def _choose_slots(self, job: Job) -> list[int]:
+        """Free slots for a job, of different GPUs as far as there are."""
         gpus = max(1, len(self.gpus))
         first = [
             slot for i, slot in enumerate(self._free) if slot % gpus not in {other % gpus for other in self._free[:i]}
         ]
-        return [*first, *(slot for slot in self._free if slot not in first)][: self.takes(job)]
+        return [*first, *(slot for slot in self._free if slot not in first)][: self.slots_of(job)]
 
     def _give_back(self, slots: list[int]) -> None:
         self._free = sorted([*self._free, *slots])
 
-    def _program(self, job: Job, study: Path, threads: int, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
-        command = [
-            sys.executable,
-            "-m",
-            "siamese_lab.sweep.execution.worker",
-            str(study),
-            job.run_id,
-            "--threads",
-            str(threads),
-            "--follow-stdin",
-        ]
-        path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        with job.file("log").open("ab") as log:
-            return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                command,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                env=os.environ | environment | path,
-                start_new_session=True,
-            )
-
 
 @dataclass
-class Process:
-    """A job's process, see `launching.Attempt`.
+class LocalAttempt:
+    """A job's process, see `execution.launcher.Attempt`.
 
     Args:
         give_back: gets the slots when the process has ended.
-        slots: those that it has.
-        process: of multiprocessing or of subprocess.
+        exit_code: tells how it ended; None = it has not.
         line: open as long as the job shall live.
     """
 
     give_back: Callable[[list[int]], None]
     slots: list[int]
-    process: Any
-    line: Connection | None = None
+    pid: int
+    exit_code: Callable[[], int | None]
+    line: "IO[bytes] | Connection"
     _code: int | None = field(default=None, init=False)
-    _known: ProcessRecord = field(init=False)
+    _process: ProcessRecord = field(init=False)
 
     def __post_init__(self) -> None:
-        pid = self.process.pid
-        self._known = {**this_process(), "pid": pid, "ticks": start_ticks(pid)}
+        self._process = {**this_process(), "pid": self.pid, "ticks": start_ticks(self.pid)}
 
     @property
     def where(self) -> str:
@@ -168,45 +135,40 @@ class Process:
     def poll(self) -> int | None:
         """Its exit code, negative for a signal; None while it runs."""
         if self._code is None:
-            code = self.process.poll() if isinstance(self.process, subprocess.Popen) else self.process.exitcode
+            code = self.exit_code()
             if code == VANISHED:  # the server was killed: the job goes on, but nobody is told how it ends
-                code = None if is_alive(self._known) else -signal.SIGKILL
+                code = None if is_alive(self._process) else -signal.SIGKILL
             if code is not None:
                 self._code = code
-                self._end_group(signal.SIGKILL)  # processes of its own that it left behind
+                self._kill_group()  # processes of its own that it left behind
                 self.give_back(self.slots)
-                for line in (self.line, getattr(self.process, "stdin", None)):
-                    if line is not None:
-                        line.close()
+                self.line.close()
         return self._code
 
     def stop(self) -> None:
         """Asks it to end with a checkpoint."""
         with suppress(ProcessLookupError):
-            os.kill(self.process.pid, signal.SIGTERM)
+            os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
         """Ends it with all its processes, also where it is stopped."""
-        self._end_group(signal.SIGKILL)
+        self._kill_group()
         with suppress(ProcessLookupError):
-            os.kill(self.process.pid, signal.SIGKILL)
+            os.kill(self.pid, signal.SIGKILL)
 
     def lost(self) -> bool:
-        """This machine is the sweep's own."""
+        """False: this machine is the sweep's own."""
         return False
 
-    def _end_group(self, number: signal.Signals) -> None:
+    def _kill_group(self) -> None:
         with suppress(ProcessLookupError, PermissionError):
-            # not the server's, before its setsid
-            if self._code is not None or os.getpgid(self.process.pid) == self.process.pid:
-                os.killpg(self.process.pid, number)
+            if self._code is not None or os.getpgid(self.pid) == self.pid:  # else it is the server's, before its setsid
+                os.killpg(self.pid, signal.SIGKILL)
 
 
-def child(
-    study: str, run_id: str, threads: int, log: str, environment: dict[str, str], folder: str, line: Connection
-) -> None:
-    """What the forked process does."""
-    from siamese_lab.sweep.execution import worker
+def run_forked_job(order: _node.JobOrder, log: str, environment: dict[str, str], line: "Connection") -> None:
+    """Runs a job in the process that was forked for it."""
+    from siamese_lab.sweep.execution import worker  # here: only the forked process needs it
 
     os.setsid()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # which the server does not hear
@@ -214,26 +176,26 @@ def child(
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO))
     try:
-        written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     except OSError:  # a full disk: the run itself may fit, or says so
-        written = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(written, 1)
-    os.dup2(written, 2)
-    os.environ.update(environment)
-    os.chdir(folder)
+        output = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.environ.update(order["settings"] | environment)  # the server was started with earlier ones
+    os.chdir(order["folder"])
 
-    def ended() -> None:
+    def wait() -> None:
         with suppress(EOFError, OSError):
             line.recv_bytes()
 
-    worker.follow(ended)
-    code = worker.work(Path(study), run_id, threads)
+    worker.end_after(wait)
+    code = worker.run_job(Path(order["study"]), order["run_id"], order["threads"])
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
-def gpus_of(slots: list[int], gpus: list[str], devices: int) -> list[str]:
+def gpus_for_slots(slots: list[int], gpus: list[str], devices: int) -> list[str]:
     """The GPUs that a job in these slots uses: theirs, and where it needs more, the next ones."""
     return list(dict.fromkeys([*(gpus[slot % len(gpus)] for slot in slots), *gpus]))[:devices]
 

@@ -1,6 +1,4 @@
-"""`launcher=ray`: jobs on a Ray cluster. Ray Core gives out the places; the jobs are the same processes as
-everywhere.
-"""
+"""`launcher=ray`: jobs on a Ray cluster, which gives out the places; the jobs are the same processes as elsewhere."""
 
 import logging
 import os
@@ -9,14 +7,16 @@ import subprocess
 import sys
 import time
 from importlib.util import find_spec
-from typing import Any, Literal
+from types import ModuleType
+from typing import Literal
 
+from siamese_lab.core.checks import require_within
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.processes import available_cores
 from siamese_lab.core.text import printable
 from siamese_lab.runs.job import Job
 from siamese_lab.sweep.launchers import _node
-from siamese_lab.sweep.launchers._ray_actor import AT_ONCE, Place, Placed
+from siamese_lab.sweep.launchers._ray_actor import AT_ONCE, JobActor, RayAttempt
 from siamese_lab.sweep.launchers.local import visible_gpus
 
 REACH = 15.0  # seconds for a cluster to answer
@@ -24,7 +24,7 @@ LOOK = 2.0  # seconds between two looks at which nodes there are
 # bytes of shared memory that a cluster of our own takes, the least that Ray allows: jobs exchange files, not objects
 STORE = 80 * 2**20
 QUIET = {
-    # else Ray warns that this will be its way; jobs without a GPU are shown none, see `Place`
+    # else Ray warns that this will be its way; jobs without a GPU are shown none, see `JobActor`
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_raylet_start_wait_time_s": "60",  # a machine with all its cores at work takes its time
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent anywhere
@@ -55,10 +55,10 @@ class Ray:
         LabError: if Ray is not installed.
 
     Examples:
-        >>> from siamese_lab.sweep.launchers.ray import rooms
-        >>> rooms([{"CPU": 8, "GPU": 1}, {"CPU": 4}], cpus=2, gpus=0)  # jobs at once on two nodes
+        >>> from siamese_lab.sweep.launchers.ray import jobs_that_fit
+        >>> jobs_that_fit([{"CPU": 8, "GPU": 1}, {"CPU": 4}], cpus=2, gpus=0)  # jobs at once on two nodes
         6
-        >>> rooms([{"CPU": 8, "GPU": 1}, {"CPU": 4}], cpus=2, gpus=0.5)
+        >>> jobs_that_fit([{"CPU": 8, "GPU": 1}, {"CPU": 4}], cpus=2, gpus=0.5)
         2
     """
 
@@ -71,24 +71,18 @@ class Ray:
         timeout: float | None = None,
         retries: int = 2,
     ) -> None:
-        if slots != "auto" and not slots >= 1:
-            raise ValueError(f"slots must be at least 1, or auto, got {slots}: it counts jobs at once")
-        if not 0 < cpus_per_job < float("inf"):
-            raise ValueError(f"cpus_per_job must be > 0, got {cpus_per_job}")
+        _node.check_limits(slots, timeout, retries)
+        require_within("cpus_per_job", cpus_per_job, "(0, inf)", "it counts CPUs")
         if not gpus_per_job >= 0 or (gpus_per_job > 1 and gpus_per_job != int(gpus_per_job)):
             raise ValueError(
                 f"gpus_per_job must be a share of a GPU, from 0 to 1, or a whole number of them, got {gpus_per_job}"
             )
-        if timeout is not None and not timeout > 0:
-            raise ValueError(f"timeout must be > 0 seconds, got {timeout}: null = never")
-        if not retries >= 0:
-            raise ValueError(f"retries must be at least 0, got {retries}")
         if find_spec("ray") is None:
             raise LabError("launcher=ray needs Ray: pip install 'siamese-lab[ray]'")
         self.address, self.asked, self.timeout, self.retries = address, slots, timeout, retries
         self.cpus, self.gpus = cpus_per_job, gpus_per_job
-        self._ray: Any = None
-        self._looked, self._rooms = float("-inf"), 1
+        self._ray: ModuleType | None = None
+        self._looked, self._fitting = float("-inf"), 1
 
     @property
     def slots(self) -> int:
@@ -104,43 +98,35 @@ class Ray:
         if time.monotonic() - self._looked > LOOK:
             here = {"CPU": float(available_cores()), "GPU": float(len(visible_gpus()))}
             nodes = [here] if self._ray is None else self._nodes()
-            self._rooms = max(1, rooms(nodes, self.cpus, self.gpus))  # none now: nodes may come
+            self._fitting = max(1, jobs_that_fit(nodes, self.cpus, self.gpus))  # none now: nodes may come
             self._looked = time.monotonic()
-        return self._rooms
+        return self._fitting
 
-    def takes(self, job: Job) -> int:
+    def slots_of(self, job: Job) -> int:
         """How many of the slots a job takes."""
         return min(job.devices, self.slots)
 
-    def start(self, job: Job) -> Placed:
-        """Starts a job; see `launching.Launcher`.
+    def start(self, job: Job) -> RayAttempt:
+        """Starts a job; see `execution.launcher.Launcher`.
 
         Raises:
             LabError: if no node is large enough for it, or the cluster does not answer.
         """
         ray = self._cluster()
-        cpus, gpus = (
-            self.cpus * job.devices,
-            self.gpus if job.devices == 1 else max(1, self.gpus) * job.devices * (self.gpus > 0),
-        )
+        cpus, gpus = self.cpus * job.devices, self.gpus * job.devices
+        if job.devices > 1 and self.gpus:
+            gpus = max(1, self.gpus) * job.devices
         nodes = self._nodes()
-        if nodes and not rooms(nodes, cpus, gpus):
+        if nodes and not jobs_that_fit(nodes, cpus, gpus):
             raise LabError(
                 f"{job.name} needs {cpus:g} CPUs and {gpus:g} GPUs on one node, and none has them: "
                 "launcher.cpus_per_job, launcher.gpus_per_job and trainer.devices decide it"
             )
-        _node.take_over(job)
-        limits = {
-            "num_cpus": cpus,
-            "num_gpus": gpus,
-            "max_restarts": 0,
-            "max_task_retries": 0,
-            "max_concurrency": AT_ONCE,
-        }
-        place = ray.remote(Place).options(**limits).remote()
-        return Placed(
-            ray, job, place, place.work.remote(_node.order(job, max(1, int(self.cpus))), gpus > 0), place.node.remote()
-        )
+        _node.end_lost_run(job)
+        limits = {"max_restarts": 0, "max_task_retries": 0, "max_concurrency": AT_ONCE}
+        actor = ray.remote(JobActor).options(num_cpus=cpus, num_gpus=gpus, **limits).remote()
+        order = _node.job_order(job, max(1, int(self.cpus)))
+        return RayAttempt(ray, job, actor, actor.work.remote(order, gpus > 0), actor.node.remote())
 
     def close(self) -> None:
         """Leaves the cluster; one that was started here ends."""
@@ -152,29 +138,33 @@ class Ray:
         """What the nodes that live have in all."""
         return [node["Resources"] for node in self._cluster().nodes() if node["Alive"]]
 
-    def _cluster(self) -> Any:
+    def _cluster(self) -> ModuleType:
         if self._ray is not None:
             return self._ray
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
         import ray
 
-        own: dict[str, Any] = (
-            {"num_cpus": available_cores(), "object_store_memory": STORE, "include_dashboard": False}
-            if self.address is None
-            else {}
-        )
+        own = self.address is None
         if self.address is not None:
-            refuse_silent(self.address)
+            refuse_unreachable(self.address)
         try:
-            ray.init(address=self.address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **own)
+            ray.init(
+                address=self.address or "local",
+                num_cpus=available_cores() if own else None,
+                object_store_memory=STORE if own else None,
+                include_dashboard=False if own else None,
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+            )
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-            raise LabError(f"Ray does not start: {_first_line(error)}") from error
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise LabError(f"Ray does not start: {printable(lines[0])}") from error
         self._ray = ray
         return ray
 
 
-def rooms(nodes: list[dict[str, float]], cpus: float, gpus: float) -> int:
+def jobs_that_fit(nodes: list[dict[str, float]], cpus: float, gpus: float) -> int:
     """How many jobs fit on nodes at once, none of them across two.
 
     Args:
@@ -186,14 +176,13 @@ def rooms(nodes: list[dict[str, float]], cpus: float, gpus: float) -> int:
     return sum(int(min(both) + 1e-9) for both in shares)
 
 
-def refuse_silent(address: str, seconds: float = REACH) -> None:
-    """Sees to it that a Ray cluster answers at an address; Ray itself would try for minutes.
+def refuse_unreachable(address: str, seconds: float = REACH) -> None:
+    """Makes sure that a Ray cluster answers at an address; Ray itself would try for minutes.
 
-    It is asked by a process of its own, which can be ended.
+    A process of its own asks it, which can be ended.
 
     Args:
         address: "host:port", or "auto".
-        seconds: until it is given up.
 
     Raises:
         LabError: if none does.
@@ -214,17 +203,13 @@ def refuse_silent(address: str, seconds: float = REACH) -> None:
             timeout=end - time.monotonic(),
         )
     except (LabError, OSError, ValueError, subprocess.SubprocessError) as error:
-        words = str(error)
         if isinstance(error, subprocess.TimeoutExpired):
-            words = f"nothing that answers as Ray does within {seconds:g} s"
+            reason = f"nothing that answers as Ray does within {seconds:g} s"
         elif isinstance(error, subprocess.CalledProcessError):
-            words = (error.stderr.strip().splitlines() or [f"Ray ended with exit code {error.returncode}"])[-1]
+            reason = (error.stderr.strip().splitlines() or [f"Ray ended with exit code {error.returncode}"])[-1]
+        else:
+            reason = str(error)
         raise LabError(
-            f"no Ray cluster at launcher.address={printable(address)}: {printable(words)}: it must be host:port of "
-            "`ray start --head`, "
-            "auto on a node of the cluster, or null for one on this machine"
+            f"no Ray cluster at launcher.address={printable(address)}: {printable(reason)}: it must be host:port of "
+            "`ray start --head`, auto on a node of the cluster, or null for one on this machine"
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return printable((str(error).strip().splitlines() or [type(error).__name__])[0])

@@ -4,21 +4,19 @@ import json
 import shutil
 import subprocess
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from siamese_lab.core.checks import require_at_least, require_choice, require_positive
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import printable
+from siamese_lab.runs import slurm_submission
 from siamese_lab.runs.job import Job
-from siamese_lab.runs.slurm_submission import (
-    Submission,
-    new_exit_code_file,
-    read_submission,
-    submissions_folder,
-    write_submission,
-)
 from siamese_lab.sweep.launchers import _node
-from siamese_lab.sweep.launchers._slurm_job import Submitted, Work
+from siamese_lab.sweep.launchers._slurm_job import SlurmAttempt, SlurmTask
 from siamese_lab.sweep.launchers._slurm_queue import Queue
+
+if TYPE_CHECKING:
+    from submitit import Job as SubmititJob
 
 
 class Slurm:
@@ -63,83 +61,76 @@ class Slurm:
         mem_gb: float = 16,
         minutes: int = 240,
         setup: list[str] | None = None,
-        extra: dict[str, Any] | None = None,
+        extra: dict[str, object] | None = None,
         timeout: float | None = None,
         retries: int = 2,
     ) -> None:
-        if cluster not in ("slurm", "local"):
-            raise ValueError(f"cluster must be slurm or local, got {cluster!r}")
-        at_least = {
-            "slots": (slots, 1),
-            "cpus_per_task": (cpus_per_task, 1),
-            "gpus_per_node": (gpus_per_node, 0),
-            "minutes": (minutes, 1),
-        }
-        for name, (value, least) in (at_least | {"retries": (retries, 0)}).items():
-            if not value >= least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
-        if not mem_gb > 0:
-            raise ValueError(f"mem_gb must be > 0, got {mem_gb}")
-        if timeout is not None and not timeout > 0:
-            raise ValueError(f"timeout must be > 0 seconds, got {timeout}: null = never")
+        require_choice("cluster", cluster, ("slurm", "local"))
+        _node.check_limits(slots, timeout, retries)
+        require_at_least("cpus_per_task", cpus_per_task, 1, "it counts a job's threads")
+        require_at_least("gpus_per_node", gpus_per_node, 0, "it counts a job's GPUs")
+        require_at_least("minutes", minutes, 1, "after them a job gives its node back")
+        require_positive("mem_gb", mem_gb, "a job's memory")
         if find_spec("submitit") is None:
             raise LabError("launcher=slurm needs submitit: pip install 'siamese-lab[slurm]'")
         if cluster == "slurm" and not (shutil.which("sbatch") and shutil.which("srun")):
             raise LabError(
                 "launcher=slurm needs SLURM's sbatch and srun, and they are not found: start the sweep on a machine "
-                "that submits jobs, "
-                "or try it out on this one with launcher.cluster=local"
+                "that submits jobs, or try it out on this one with launcher.cluster=local"
             )
         self.cluster, self.slots, self.timeout, self.retries = cluster, slots, timeout, retries
         self.cpus, self.gpus, self.queue = cpus_per_task, gpus_per_node, Queue()
-        self.parameters: dict[str, Any] = {"timeout_min": minutes, "mem_gb": mem_gb, "tasks_per_node": 1, "nodes": 1}
+        self.parameters: dict[str, object] = {"timeout_min": minutes, "mem_gb": mem_gb, "tasks_per_node": 1, "nodes": 1}
         if cluster == "slurm":
             own = {"slurm_partition": partition, "slurm_account": account, "slurm_setup": list(setup or ()) or None}
             self.parameters |= {key: value for key, value in own.items() if value is not None}
         self.extra = dict(extra or {})
 
-    def start(self, job: Job) -> Submitted:
-        """Submits a job, or takes up the one that an earlier sweep has submitted; see `launching.Launcher`.
+    def slots_of(self, job: Job) -> int:
+        """1: SLURM counts devices itself."""
+        return 1
+
+    def start(self, job: Job) -> SlurmAttempt:
+        """Submits a job, or takes up the one that an earlier sweep has submitted; see `execution.launcher.Launcher`.
 
         Raises:
             LabError: if SLURM or submitit refuses it.
         """
-        earlier = read_submission(job)
+        earlier = slurm_submission.read_submission(job)
         if earlier is not None and earlier.cluster == self.cluster == "slurm" and self.queue.has(earlier.number):
-            return self._submitted(job, earlier)
-        _node.take_over(job)
-        ended = new_exit_code_file(job)
-        submitted = self._submit(job, json.dumps(_node.order(job, self.cpus)), str(ended))
-        submission = Submission(self.cluster, str(submitted.job_id), ended)
-        write_submission(job, submission)
-        return self._submitted(job, submission, submitted)
+            return self._attempt(job, earlier)
+        _node.end_lost_run(job)
+        ended = slurm_submission.new_exit_code_file(job)
+        submitted = self._submit(job, json.dumps(_node.job_order(job, self.cpus)), str(ended))
+        submission = slurm_submission.Submission(self.cluster, str(submitted.job_id), ended)
+        slurm_submission.write_submission(job, submission)
+        return self._attempt(job, submission, submitted)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: jobs stay in the queue."""
 
-    def _submitted(self, job: Job, submission: Submission, submitted: Any = None) -> Submitted:
-        number, ended = submission.number, submission.ended
-        if self.cluster == "local":
-            return Submitted(job, number, ended, lambda: "GONE" if submitted.done() else "RUNNING", str, "local")
-        return Submitted(job, number, ended, lambda: self.queue.state(number), lambda: self.queue.node(number), "slurm")
+    def _attempt(
+        self, job: Job, sent: slurm_submission.Submission, submitted: "SubmititJob[int] | None" = None
+    ) -> SlurmAttempt:
+        number, ended, queue = sent.number, sent.ended, self.queue
+        if submitted is not None and self.cluster == "local":
+            return SlurmAttempt(job, number, ended, lambda: "GONE" if submitted.done() else "RUNNING", str, "local")
+        return SlurmAttempt(job, number, ended, lambda: queue.state(number), lambda: queue.node(number), "slurm")
 
-    def _submit(self, job: Job, *words: str) -> Any:
-        import submitit
+    def _submit(self, job: Job, order: str, ended: str) -> "SubmititJob[int]":
+        import submitit  # here: an optional package
 
         cpus, gpus = self.cpus * job.devices, self.gpus * job.devices
         own = {"name": f"{job.study}/{job.run_id}", "cpus_per_task": cpus, "gpus_per_node": gpus}
         if self.cluster == "slurm":
             own["slurm_srun_args"] = [f"--cpus-per-task={cpus}"]  # since 22.05 srun does not take it from sbatch
         try:
-            executor = submitit.AutoExecutor(folder=submissions_folder(job), cluster=self.cluster)
+            executor = submitit.AutoExecutor(folder=slurm_submission.submissions_folder(job), cluster=self.cluster)
             executor.update_parameters(**(self.parameters | own | self.extra))
-            return executor.submit(Work(), *words)
+            return executor.submit(SlurmTask(), order, ended)
         except (TypeError, ValueError, NameError, AssertionError) as error:
             raise LabError(f"launcher.extra: submitit refuses {printable(error)[:500]}") from error
         except (submitit.core.utils.FailedJobError, RuntimeError, subprocess.SubprocessError) as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            said = next(
-                (line for line in lines if line.startswith("sbatch: error")),
-                lines[-1] if lines else type(error).__name__,
-            )
-            raise LabError(f"SLURM does not take the job: {printable(said)[:500]}") from error
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+            reason = next((line for line in lines if line.startswith("sbatch: error")), lines[-1])
+            raise LabError(f"SLURM does not take the job: {printable(reason)[:500]}") from error

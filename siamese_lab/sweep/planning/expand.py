@@ -1,13 +1,13 @@
 """From points to configs: an axis that the options of a point lack collapses there, what fits nowhere is refused."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from siamese_lab.config.compatibility import STATED, refuse_misfits, unstated
+from siamese_lab.config.compatibility import refuse_misfits, unstated
 from siamese_lab.config.compose import compose, skeleton
 from siamese_lab.config.identity import resolved_hash
 from siamese_lab.config.ranges import check_ranges
@@ -15,50 +15,12 @@ from siamese_lab.config.targets import resolve_target
 from siamese_lab.core.dotted import has_key
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.text import nearest
-from siamese_lab.runs.job import combination
+from siamese_lab.runs.job import combination, describe_point
 from siamese_lab.sweep.planning.grid import Point
 from siamese_lab.sweep.planning.study_name import all_options
 
+MATCHED = ("Loss", "Miner", "Sampling", "Distance")  # with the memory, what must go together
 MAX_LISTED = 10  # misfits that a message lists
-
-
-@dataclass(frozen=True)
-class CollapsedAxis:
-    """Axes (`keys`) that an option (`where`) lacks: its `points` combinations differ in nothing and run once."""
-
-    where: str
-    keys: tuple[str, ...]
-    points: int
-
-    def __str__(self) -> str:
-        return f"{self.where} has no {' or '.join(self.keys)}: it runs once, not {self.points} times"
-
-
-@dataclass(frozen=True)
-class UnfitCombination:
-    """A combination that --skip-unfit leaves out, and what does not go together in it."""
-
-    combination: str
-    misfit: str
-
-    def __str__(self) -> str:
-        return f"{self.combination} is left out: {self.misfit}"
-
-
-@dataclass
-class ExpandedGrid:
-    """The configs of all points.
-
-    Args:
-        configs: (point, config) in the order of the points, each config once; the points have the seed, and not what
-            their options lack.
-        collapsed: the axes that some options lack.
-        unfit: the combinations that were left out.
-    """
-
-    configs: list[tuple[Point, DictConfig]] = field(default_factory=list)
-    collapsed: list[CollapsedAxis] = field(default_factory=list)
-    unfit: list[UnfitCombination] = field(default_factory=list)
 
 
 @dataclass
@@ -78,24 +40,26 @@ def expand(
     exclude: Sequence[Mapping[str, str]] = (),
     skip_unfit: bool = False,
     lenient: bool = False,
-) -> ExpandedGrid:
+) -> tuple[list[tuple[Point, DictConfig]], list[str]]:
     """Composes every distinct combination of everything but the seed.
 
     Args:
         fixed: words that all points have.
-        points: from `grid.grid_points`.
-        exclude: combinations that are left out.
         skip_unfit: leave out what cannot work, e.g. a miner with a loss that takes no mined tuples.
         lenient: a value key that fits no point is dropped: the points are not all of the study.
+
+    Returns:
+        (point, config) in the order of the points, each config once: the points have the seed, and not what their
+        options lack; notes for the user, on axes that some options lack and on combinations that were left out.
 
     Raises:
         LabError: with all that is wrong.
     """
     shared = dict(word.split("=", 1) for word in fixed)
     combinations = _combine(shared, points, config_dirs, exclude, lenient)
-    expanded = ExpandedGrid(collapsed=_collapsed_axes(combinations.values()))
-    expanded.unfit = _compose_all(combinations.values(), config_dirs, study, skip_unfit)
-    known = set()
+    notes = _collapsed_axes(combinations.values())
+    notes += _compose_all(combinations.values(), config_dirs, study, skip_unfit)
+    configs, known = [], set()
     for point in points:
         one = combinations[combination(point)]
         if one.cfg is None:
@@ -107,20 +71,19 @@ def expand(
         identity = resolved_hash(cfg)
         if identity not in known:
             known.add(identity)
-            expanded.configs.append((one.kept | {"seed": str(cfg.seed)}, cfg))
-    if not expanded.configs:
+            configs.append((one.kept | {"seed": str(cfg.seed)}, cfg))
+    if not configs:
         raise LabError("nothing is left of this sweep: every combination is excluded or cannot work")
-    return expanded
+    return configs, notes
 
 
-def find_misfit(cfg: DictConfig) -> str | None:
+def _find_misfit(cfg: DictConfig) -> str | None:
     """What does not go together of the classes that a config names; None where they fit.
 
     None also where a class states what it needs only once it is built: `siamese-lab check` then finds it.
     """
     # a class states of itself what its objects do, so it passes for one of them
-    kinds = [kind for kind in STATED if kind != "Backbone"]  # which knows its dim once it is built, and fits any loss
-    parts: dict[str, Any] = {kind: resolve_target(cfg[kind.lower()]._target_) for kind in kinds}
+    parts: dict[str, Any] = {kind: resolve_target(cfg[kind.lower()]._target_) for kind in MATCHED}
     if any(unstated(kind, part) for kind, part in parts.items()):
         return None
     memory: Any = resolve_target(cfg.memory._target_) if cfg.get("memory") else None
@@ -179,17 +142,17 @@ def _combine(
 
 def _compose_all(
     combinations: Iterable[_Combination], config_dirs: Sequence[Path], study: str, skip_unfit: bool
-) -> list[UnfitCombination]:
-    """Composes the config of each combination; returns those that are left out since they cannot work."""
-    unfit: list[UnfitCombination] = []
+) -> list[str]:
+    """Composes the config of each combination; returns notes on those that are left out since they cannot work."""
+    notes: list[str] = []
     misfits: dict[str, list[str]] = {}
     for one in combinations:
         if one.excluded:
             continue
-        name = _describe_point(one.kept)
+        name = describe_point(one.kept)
         try:
             cfg = compose([*one.words, f"study={study}"], config_dirs)
-            misfit = find_misfit(cfg)
+            misfit = _find_misfit(cfg)
         except LabError as error:
             for line in error.misfits:
                 misfits.setdefault(line, []).append(name)
@@ -197,25 +160,30 @@ def _compose_all(
         if misfit is None:
             one.cfg = cfg
         elif skip_unfit:
-            unfit.append(UnfitCombination(name, misfit))
+            notes.append(f"{name} is left out: {misfit}")
         else:
             misfits.setdefault(f"{misfit}: --skip-unfit leaves such combinations out", []).append(name)
     if misfits:
         listed = [f"{line} ({', '.join(names[:2])}{', ...' * (len(names) > 2)})" for line, names in misfits.items()]
         more = f"\n  and {len(listed) - MAX_LISTED} more" if len(listed) > MAX_LISTED else ""
         raise LabError("this sweep cannot run:\n  " + "\n  ".join(listed[:MAX_LISTED]) + more)
-    return unfit
+    return notes
 
 
-def _collapsed_axes(combinations: Iterable[_Combination]) -> list[CollapsedAxis]:
+def _collapsed_axes(combinations: Iterable[_Combination]) -> list[str]:
+    """Notes on the options that lack some axes: their combinations differ in nothing and run once."""
     times: dict[tuple[str, tuple[str, ...]], set[tuple[tuple[str, str], ...]]] = {}
     for one in combinations:
         dropped = tuple(key for key in one.asked if key not in one.kept)
         for key in dropped:
             group = key.split(".")[0]
-            where = f"{group}={one.asked[group]}" if group in one.asked else _describe_point(one.kept) or "this"
+            where = f"{group}={one.asked[group]}" if group in one.asked else describe_point(one.kept) or "this"
             times.setdefault((where, dropped), set()).add(tuple((key, one.asked[key]) for key in dropped))
-    return [CollapsedAxis(where, keys, len(values)) for (where, keys), values in times.items() if len(values) > 1]
+    return [
+        f"{where} has no {' or '.join(keys)}: it runs once, not {len(values)} times"
+        for (where, keys), values in times.items()
+        if len(values) > 1
+    ]
 
 
 def _with_seed(cfg: DictConfig, seed: str | None) -> DictConfig:
@@ -244,7 +212,3 @@ def _is_equal(a: str, b: str) -> bool:
         return a == b or float(a) == float(b)
     except ValueError:
         return False
-
-
-def _describe_point(point: Point) -> str:
-    return " ".join(f"{key}={value}" for key, value in point.items())

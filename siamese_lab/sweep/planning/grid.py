@@ -101,7 +101,6 @@ def grid_points(
     The seed varies slowest.
 
     Args:
-        axes: {key: values}.
         zips: "key,key": axes of which the first values go together, then the second ones, ...
         cases: points of a list.
 

@@ -47,7 +47,6 @@ def data_fingerprint(cfg: "DictConfig", known: dict[str, str], stamp: str | None
     """The fingerprint of a config's data, which are loaded once for each stamp.
 
     Args:
-        cfg: with a section `data`.
         known: fingerprints so far; gets this one.
         stamp: from `files_hash`.
     """

@@ -1,13 +1,12 @@
 """The plan of a sweep: what `planner.py` makes, `siamese-lab plan` prints and `train -m` runs."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from siamese_lab.core.paths import outputs
 from siamese_lab.runs.job import Job
 from siamese_lab.runs.listing import is_study
-from siamese_lab.runs.study import Budget, Study, StudyFacts, Superseded, lock_study, read_study
+from siamese_lab.runs.study import Study, StudyFacts, Superseded, lock_study, read_study
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -15,51 +14,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SweepRequest:
-    """What the command line and the study file ask for together.
-
-    Args:
-        name: of the study.
-        words: all overrides, those with several values among them.
-        config_dirs: folders with more options.
-        zips: "key,key": axes that go together.
-        cases: "key=value key=value": points of a list.
-        exclude: combinations that are left out, {key: value}.
-        budget: of the study file.
-        file: the study file, if there is one.
-        skip_unfit: whether combinations that cannot work are left out instead of refused.
-        key: the hash of all this and of the code.
-    """
-
-    name: str
-    words: list[str]
-    config_dirs: list[Path]
-    zips: list[str]
-    cases: list[str]
-    exclude: list[dict[str, str]]
-    budget: Budget
-    file: Path | None
-    skip_unfit: bool
-    key: str
-
-
-@dataclass(frozen=True)
 class Plan:
     """The jobs of a sweep.
 
     Args:
-        study: its name.
         axes: {key: values}.
         jobs: in the order in which they are started; none for a search, which decides as it goes.
         notes: what the user is told: collapsed axes, combinations left out, runs that no longer count.
+        facts: for study.json; those of a search have `search`.
         launcher: the section of the config; empty where an earlier plan is reused, which has nothing to do.
-        search: the section of the config; None = every combination.
-        budget: of the study file.
         space: of a search, {key: override with several values or an interval}.
-        fixed: words that all runs have.
         configs: {run id: yaml text} of the jobs; empty where an earlier plan is reused.
         superseded: runs of the study that no longer answer their points.
-        facts: for study.json.
         cfg: a composed config of the study; None where an earlier plan is reused.
     """
 
@@ -67,14 +33,11 @@ class Plan:
     axes: dict[str, list[str]]
     jobs: list[Job]
     notes: list[str]
-    launcher: dict[str, object]
-    search: dict[str, object] | None = None
-    budget: Budget = field(default_factory=Budget)
+    facts: StudyFacts
+    launcher: dict[str, object] = field(default_factory=dict)
     space: "dict[str, Override]" = field(default_factory=dict)
-    fixed: list[str] = field(default_factory=list)
     configs: dict[str, str] = field(default_factory=dict)
     superseded: list[Superseded] = field(default_factory=list)
-    facts: StudyFacts = field(default_factory=StudyFacts)
     cfg: "DictConfig | None" = None
 
     def write(self) -> None:

@@ -17,13 +17,11 @@ NOT_COMPARED = ("launcher", "search", "choices", "study", "name")
 
 
 def reusable_plan(name: str, key: str) -> Plan | None:
-    """The last plan of a study that is finished, where neither words nor options nor code nor data have changed since;
-    else None.
+    """The last plan of a finished study, where neither words nor options nor code nor data have changed; else None.
 
     Nothing is built from it: its files may have been exchanged. A plan with runs to do is made anew.
 
     Args:
-        name: of the study.
         key: the hash of the words, options and code, see `SweepRequest`.
     """
     study = _current_study(name, key)
@@ -32,34 +30,19 @@ def reusable_plan(name: str, key: str) -> Plan | None:
     jobs = {job.run_id: job for job in study.jobs}
     ids = study.facts.get("ids", [])
     try:
-        if not all(run_id in jobs and jobs[run_id].state() == "ok" for run_id in ids):
-            return None
+        finished = all(run_id in jobs and jobs[run_id].state() == "ok" for run_id in ids)
     except LabError:
         return None
-    if not ids and valid_finished_search(name, key) is None:
+    if not finished or (not ids and valid_finished_search(name, key) is None):
         return None
-    return Plan(
-        name,
-        study.axes,
-        [jobs[run_id] for run_id in ids],
-        notes=[],
-        launcher={},
-        search=study.facts.get("search"),
-        budget=study.facts.get("budget", {}),
-        fixed=study.facts.get("fixed", []),
-        superseded=study.superseded,
-        facts=study.facts,
-    )
+    found = [jobs[run_id] for run_id in ids]
+    return Plan(name, study.axes, found, [], study.facts, superseded=study.superseded)
 
 
 def valid_finished_search(name: str, key: str) -> FinishedSearch | None:
     """What a search has printed, where the same is asked for again and no run of it has changed since; else None.
 
     The same command again then needs neither Optuna nor torch.
-
-    Args:
-        name: of the study.
-        key: the hash of the words, options and code, see `SweepRequest`.
     """
     found = read_finished_search(name)
     study = _current_study(name, key) if found is not None and found["key"] == key else None
@@ -74,13 +57,7 @@ def valid_finished_search(name: str, key: str) -> FinishedSearch | None:
 
 
 def find_superseded(name: str, jobs: Sequence[Job], configs: Mapping[str, str]) -> tuple[list[Superseded], list[str]]:
-    """Runs of earlier plans whose points mean another config or other data now, and notes on the new ones among them.
-
-    Args:
-        name: of the study.
-        jobs: of the new plan.
-        configs: {run id: yaml text} of these.
-    """
+    """Runs of earlier plans whose points mean another config or other data now, and a note on new ones."""
     study = earlier_study(name)
     if study is None:
         return [], []

@@ -1,6 +1,7 @@
 """Plans a sweep: its jobs, with their run ids. An earlier plan of the same words, options, code and data is reused."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,9 +10,9 @@ from siamese_lab.core.text import nearest
 from siamese_lab.runs.job import Job
 from siamese_lab.runs.provenance import code_hash, versions
 from siamese_lab.sweep.planning.hashes import data_fingerprint, data_roots, files_hash, options_hash, short_hash
-from siamese_lab.sweep.planning.plan import Plan, SweepRequest, config_section
+from siamese_lab.sweep.planning.plan import Plan, config_section
 from siamese_lab.sweep.planning.plan_cache import find_superseded, reusable_plan
-from siamese_lab.sweep.planning.study_file import StudyFile, find_study_file, read_study_file, study_file_names
+from siamese_lab.sweep.planning.study_file import SweepRequest, find_study_file, read_study_file, study_file_names
 from siamese_lab.sweep.planning.study_name import all_options, refuse_study_name, study_name
 
 
@@ -37,18 +38,21 @@ def plan_study(
         LabError: with all that is wrong.
     """
     path = find_study_file(words, config_dirs)
-    asked = read_study_file(path) if path is not None else StudyFile()
-    own = [word for word in words if not word.startswith("study=")] if path is not None else list(words)
-    every = [*asked.overrides, *asked.axes, *own]
-    zips, cases = [*asked.zips, *zips], [*asked.cases, *cases]
-    parts = [every, asked.exclude, asked.budget, zips, cases, skip_unfit]
-    key = short_hash([*parts, options_hash(config_dirs), code_hash(), versions()])
-    name = asked.name or study_name(every, config_dirs, zips, cases)
-    refuse_study_name(name)
-    request = SweepRequest(
-        name, every, list(config_dirs), zips, cases, asked.exclude, asked.budget, path, skip_unfit, key
+    asked = read_study_file(path) if path is not None else SweepRequest()
+    own = [word for word in words if not word.startswith("study=")] if path is not None else words
+    request = replace(
+        asked,
+        words=[*asked.words, *own],
+        zips=[*asked.zips, *zips],
+        cases=[*asked.cases, *cases],
+        config_dirs=list(config_dirs),
+        skip_unfit=skip_unfit,
     )
-    return reusable_plan(name, key) or execute(partial(_build_plan, request))
+    parts = [request.words, request.exclude, request.budget, request.zips, request.cases, skip_unfit]
+    key = short_hash([*parts, options_hash(config_dirs), code_hash(), versions()])
+    name = request.name or study_name(request.words, config_dirs, request.zips, request.cases)
+    refuse_study_name(name)
+    return reusable_plan(name, key) or execute(partial(_build_plan, replace(request, name=name, key=key)))
 
 
 def refuse_over_budget(plan: Plan) -> None:
@@ -57,7 +61,7 @@ def refuse_over_budget(plan: Plan) -> None:
     Raises:
         LabError: with both numbers.
     """
-    limit = plan.budget.get("runs")
+    limit = plan.facts.get("budget", {}).get("runs")
     if limit is not None and len(plan.jobs) > limit:
         raise LabError(
             f"the study {plan.study} has {len(plan.jobs)} runs, its budget allows {limit}: raise budget.runs, or drop "
@@ -90,28 +94,23 @@ def _build_plan(request: SweepRequest) -> Plan:
             f"{next(iter(ranges))} has no end of values: write a list, a,b,c, or look for the best with search=tpe"
         )
     points = grid.grid_points(swept, request.zips, cases)
-    expanded = expand(fixed, points, request.config_dirs, request.name, request.exclude, request.skip_unfit)
+    expanded, left_out = expand(fixed, points, request.config_dirs, request.name, request.exclude, request.skip_unfit)
     fingerprints: dict[str, str] = {}
     jobs, configs = [], {}
-    for kept, cfg in expanded.configs:
+    for kept, cfg in expanded:
         run_id = resolved_hash(cfg, data_fingerprint(cfg, fingerprints))
         jobs.append(Job(request.name, run_id, kept, cfg.trainer.devices))
         configs[run_id] = config_text(cfg)
     superseded, notes = find_superseded(request.name, jobs, configs)
-    cfg = expanded.configs[0][1]
-    launcher = config_section(cfg, "launcher")
-    roots = sorted({root for _, one in expanded.configs for root in data_roots(one)})
+    cfg = expanded[0][1]
+    roots = sorted({root for _, one in expanded for root in data_roots(one)})
     case_keys = dict.fromkeys(key for case in cases for key in case)
+    launcher = config_section(cfg, "launcher")
     return Plan(
         request.name,
         swept | {key: list(dict.fromkeys(j.point[key] for j in jobs if key in j.point)) for key in case_keys},
         jobs,
-        [*map(str, [*expanded.collapsed, *expanded.unfit]), *notes],
-        launcher,
-        budget=request.budget,
-        fixed=fixed,
-        configs=configs,
-        superseded=superseded,
+        [*left_out, *notes],
         facts={
             "key": request.key,
             "stamp": files_hash(roots),
@@ -124,6 +123,9 @@ def _build_plan(request: SweepRequest) -> Plan:
             "code": code_hash(),
             "versions": versions(),
         },
+        launcher=launcher,
+        configs=configs,
+        superseded=superseded,
         cfg=cfg,
     )
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from siamese_lab.core.dotted import has_key
 from siamese_lab.runs.job import Job
 from siamese_lab.sweep.planning.hashes import data_fingerprint, data_roots, files_hash
-from siamese_lab.sweep.planning.plan import Plan, SweepRequest, config_section
+from siamese_lab.sweep.planning.plan import Plan, config_section
+from siamese_lab.sweep.planning.study_file import SweepRequest
 from siamese_lab.sweep.planning.study_name import all_options
 
 if TYPE_CHECKING:
@@ -22,9 +23,7 @@ def point_job(study: str, fixed: Sequence[str], config_dirs: Sequence[Path], val
     """The job of one point of a search, and its config as yaml.
 
     Args:
-        study: its name.
         fixed: words that all points have.
-        config_dirs: folders with more options.
         values: {key: value} of the point; what its options lack collapses.
 
     Raises:
@@ -34,21 +33,17 @@ def point_job(study: str, fixed: Sequence[str], config_dirs: Sequence[Path], val
     from siamese_lab.config.identity import resolved_hash
     from siamese_lab.sweep.planning.expand import expand
 
-    ((kept, cfg),) = expand(fixed, [values], config_dirs, study, lenient=True).configs
+    ((kept, cfg),), _ = expand(fixed, [values], config_dirs, study, lenient=True)
     fingerprint = data_fingerprint(cfg, _FINGERPRINTS, files_hash(data_roots(cfg)))
     return Job(study, resolved_hash(cfg, fingerprint), kept, cfg.trainer.devices), config_text(cfg)
 
 
 def plan_search(
-    request: SweepRequest,
-    fixed: Sequence[str],
-    swept: Mapping[str, Sequence[str]],
-    ranges: "Mapping[str, Override]",
+    request: SweepRequest, fixed: Sequence[str], swept: Mapping[str, Sequence[str]], ranges: "Mapping[str, Override]"
 ) -> Plan:
     """The plan of a search: its space, and the config that its fixed words make.
 
     Args:
-        request: what is asked for.
         fixed: words with one value.
         swept: {key: values} of the axes that have an end.
         ranges: {key: override} of those that have none.
@@ -77,25 +72,23 @@ def plan_search(
     cfg = compose([*known, *first, f"study={request.name}"], request.config_dirs)
     parsed = map(OverridesParser.create().parse_override, request.words)
     roots = data_roots(cfg)
-    launcher, search = config_section(cfg, "launcher"), config_section(cfg, "search")
+    axes = {key: list(values) for key, values in swept.items()}
+    launcher = config_section(cfg, "launcher")
     return Plan(
         request.name,
-        {key: list(values) for key, values in swept.items()}
-        | {key: [str(one.input_line).partition("=")[2]] for key, one in ranges.items()},
+        axes | {key: [str(one.input_line).partition("=")[2]] for key, one in ranges.items()},
         jobs=[],
         notes=[],
-        launcher=launcher,
-        search=search,
-        space={one.key_or_group: one for one in parsed if one.key_or_group in {**swept, **ranges}},
-        fixed=list(fixed),
         facts={
             "key": request.key,
             "stamp": files_hash(roots),
             "roots": roots,
             "launcher": launcher,
-            "search": search,
+            "search": config_section(cfg, "search"),
             "fixed": list(fixed),
             "config_dirs": [str(folder.resolve()) for folder in request.config_dirs],
         },
+        launcher=launcher,
+        space={one.key_or_group: one for one in parsed if one.key_or_group in {**swept, **ranges}},
         cfg=cfg,
     )

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 
@@ -15,6 +16,7 @@ from siamese_lab.core.paths import config_dir
 from siamese_lab.core.text import nearest
 from siamese_lab.runs.study import Budget
 
+T = TypeVar("T", dict[str, object], list[object])
 KEYS = ("name", "axes", "zip", "cases", "seeds", "overrides", "exclude", "budget")
 
 HYDRA_KEYWORDS = ("null", "true", "false")
@@ -22,28 +24,32 @@ HYDRA_KEYWORDS = ("null", "true", "false")
 
 
 @dataclass(frozen=True)
-class StudyFile:
-    """What a study file says, as words of the command line.
+class SweepRequest:
+    """What a study file and the command line ask for together.
 
     Args:
-        path: of the file; None where the command line says it all.
-        name: of the study.
-        axes: sweeps, "key=a,b".
-        zips: axes that go together, "key,key".
-        cases: points of a list, "key=value key=value".
-        overrides: what all runs have, "key=value".
+        name: of the study; "" = after its axes.
+        words: overrides, those with several values among them.
+        zips: "key,key": axes that go together.
+        cases: "key=value key=value": points of a list.
         exclude: combinations that are left out, {key: value}.
-        budget: `runs`, the most that there may be, and `time`, "HH:MM:SS".
+        budget: the most that there may be.
+        file: the study file, if there is one.
+        config_dirs: folders with more options.
+        skip_unfit: whether combinations that cannot work are left out instead of refused.
+        key: the hash of all this and of the code.
     """
 
-    path: Path | None = None
-    name: str | None = None
-    axes: list[str] = field(default_factory=list)
+    name: str = ""
+    words: list[str] = field(default_factory=list)
     zips: list[str] = field(default_factory=list)
     cases: list[str] = field(default_factory=list)
-    overrides: list[str] = field(default_factory=list)
     exclude: list[dict[str, str]] = field(default_factory=list)
     budget: Budget = field(default_factory=Budget)
+    file: Path | None = None
+    config_dirs: list[Path] = field(default_factory=list)
+    skip_unfit: bool = False
+    key: str = ""
 
 
 def find_study_file(words: Sequence[str], config_dirs: Sequence[Path]) -> Path | None:
@@ -61,7 +67,7 @@ def study_file_names(config_dirs: Sequence[Path] = ()) -> list[str]:
     return sorted(path.stem for folder in (config_dir(), *config_dirs) for path in (folder / STUDIES).glob("*.yaml"))
 
 
-def read_study_file(path: Path) -> StudyFile:
+def read_study_file(path: Path) -> SweepRequest:
     """Reads a study file.
 
     Raises:
@@ -71,7 +77,9 @@ def read_study_file(path: Path) -> StudyFile:
     if not isinstance(found, dict):
         raise LabError(f"{path} must be a mapping with {', '.join(KEYS)}, got {type(found).__name__}")
     misfits = [f"no key {key}{nearest(str(key), KEYS)} (keys: {', '.join(KEYS)})" for key in found if key not in KEYS]
-    axes = [f"{key}={_axis_text(key, values, misfits)}" for key, values in _mapping(found, "axes", misfits).items()]
+    axes = [
+        f"{key}={_axis_text(key, values, misfits)}" for key, values in _section(found, "axes", dict, misfits).items()
+    ]
     if "seeds" in found:
         axes.append(f"seed={_axis_text('seeds', found['seeds'], misfits)}")
     overrides = found.get("overrides") or {}
@@ -79,11 +87,11 @@ def read_study_file(path: Path) -> StudyFile:
         fixed = [f"{key}={as_word(value)}" for key, value in overrides.items()]
     else:
         fixed = _word_list(overrides, "overrides", misfits)
-    cases = [_case_text(case, "cases", misfits) for case in _list(found, "cases", misfits)]
-    zips = [",".join(_word_list(keys, "zip", misfits)) for keys in _list(found, "zip", misfits)]
+    cases = [_case_text(case, "cases", misfits) for case in _section(found, "cases", list, misfits)]
+    zips = [",".join(_word_list(keys, "zip", misfits)) for keys in _section(found, "zip", list, misfits)]
     exclude = [
         {str(key): as_word(value) for key, value in one.items()}
-        for one in _list(found, "exclude", misfits)
+        for one in _section(found, "exclude", list, misfits)
         if _case_text(one, "exclude", misfits) and isinstance(one, dict)
     ]
     budget = _read_budget(found, misfits)
@@ -92,7 +100,7 @@ def read_study_file(path: Path) -> StudyFile:
         misfits.append(f"name must be text, got {name!r}")
     if misfits:
         raise LabError(f"{path} is no study file:\n  " + "\n  ".join(misfits[:10]))
-    return StudyFile(path, name or path.stem, axes, zips, cases, fixed, exclude, budget)
+    return SweepRequest(name or path.stem, [*fixed, *axes], zips, cases, exclude, budget, path)
 
 
 def as_word(value: object) -> str:
@@ -117,7 +125,7 @@ def as_word(value: object) -> str:
 
 
 def _read_budget(found: dict[str, object], misfits: list[str]) -> Budget:
-    asked = _mapping(found, "budget", misfits)
+    asked = _section(found, "budget", dict, misfits)
     known = ("runs", "time")
     misfits += [f"no key budget.{key}{nearest(str(key), known)}" for key in asked if key not in known]
     budget: Budget = {}
@@ -146,19 +154,11 @@ def _axis_text(key: str, values: object, misfits: list[str]) -> str:
     return ",".join(map(as_word, values))
 
 
-def _mapping(found: dict[str, object], key: str, misfits: list[str]) -> dict[str, object]:
-    value = found.get(key) or {}
-    if not isinstance(value, dict):
-        misfits.append(f"{key} must be a mapping, got {value!r}")
-        return {}
-    return value
-
-
-def _list(found: dict[str, object], key: str, misfits: list[str]) -> list[object]:
-    value = found.get(key) or []
-    if not isinstance(value, list):
-        misfits.append(f"{key} must be a list, got {value!r}")
-        return []
+def _section(found: dict[str, object], key: str, kind: type[T], misfits: list[str]) -> T:
+    value = found.get(key) or kind()
+    if not isinstance(value, kind):
+        misfits.append(f"{key} must be a {'mapping' if kind is dict else 'list'}, got {value!r}")
+        return kind()
     return value
 
 

@@ -1,4 +1,4 @@
-"""The axes of a search: words, or numbers of an interval."""
+"""The axes of a search: choices, or numbers of an interval."""
 
 import math
 import random
@@ -12,7 +12,7 @@ ParameterValue = str | int | float  # as it is stored: an option's spelling, or 
 
 
 @dataclass(frozen=True)
-class Options:
+class Choices:
     """An axis of words, without an order.
 
     Args:
@@ -24,20 +24,20 @@ class Options:
     names: tuple[str, ...]
 
     @property
-    def first(self) -> str:
-        """A value of the axis."""
+    def example(self) -> str:
+        """A value of the axis, as an override has it."""
         return self.names[0]
 
     def suggest(self, trial: "Trial", name: str) -> ParameterValue:
-        """Lets a trial of Optuna draw a value."""
+        """Lets a trial of Optuna draw the parameter of this name."""
         return str(trial.suggest_categorical(name, self.names))
 
-    def random(self, rng: random.Random) -> ParameterValue:
+    def draw(self, rng: random.Random) -> ParameterValue:
         """One of the values, each as likely."""
         return rng.choice(self.names)
 
-    def spelt(self, value: ParameterValue) -> str:
-        """As an override has it."""
+    def as_word(self, value: ParameterValue) -> str:
+        """A value as an override has it."""
         return str(value)
 
 
@@ -62,44 +62,39 @@ class Numbers:
     whole: bool = False
 
     @property
-    def first(self) -> str:
-        """A value of the axis, from its middle: the ends may be out of what an option takes."""
-        return self.spelt(self._near(math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2))
+    def example(self) -> str:
+        """A value from the middle of the axis: an option may refuse the ends."""
+        middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+        if self.step is not None:
+            middle = self.low + self.step * round((middle - self.low) / self.step)
+        return self.as_word(middle)
 
     def suggest(self, trial: "Trial", name: str) -> ParameterValue:
-        """Lets a trial of Optuna draw a value."""
+        """Lets a trial of Optuna draw the parameter of this name."""
         if self.whole:
             return trial.suggest_int(name, int(self.low), int(self.high), log=self.log, step=int(self.step or 1))
         return trial.suggest_float(name, self.low, self.high, log=self.log, step=self.step)
 
-    def random(self, rng: random.Random) -> ParameterValue:
-        """A value of the axis, each as likely (each factor, where it is logarithmic)."""
+    def draw(self, rng: random.Random) -> ParameterValue:
+        """A value of the axis, each as likely; each factor, where it is logarithmic."""
         if self.log:
-            found = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+            drawn = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
         elif self.whole or self.step is not None:
             step = self.step or 1
-            found = self.low + step * rng.randrange(round((self.high - self.low) / step) + 1)
+            drawn = self.low + step * rng.randrange(round((self.high - self.low) / step) + 1)
         else:
-            found = rng.uniform(self.low, self.high)
-        return int(self.spelt(found)) if self.whole else float(self.spelt(found))
+            drawn = rng.uniform(self.low, self.high)
+        return int(self.as_word(drawn)) if self.whole else float(self.as_word(drawn))
 
-    def spelt(self, value: ParameterValue) -> str:
-        """As an override has it: rounded to a thousandth of the range, of the value itself where the axis is
-        logarithmic.
-        """
+    def as_word(self, value: ParameterValue) -> str:
+        """A value as an override has it: rounded to 1/1000 of the range, or of itself where the axis is logarithmic."""
         number = float(value)
         if self.whole:
             return str(min(max(round(number), int(self.low)), int(self.high)))
         if self.step is not None or self.low == self.high:
             return repr(float(f"{number:.10g}"))
-        size = self.high - self.low
-        if self.log:
-            size = min(size, number)
+        size = min(self.high - self.low, number) if self.log else self.high - self.low
         return repr(min(max(round(number, 3 - math.floor(math.log10(size))), self.low), self.high))
 
-    def _near(self, value: float) -> float:
-        """The nearest value that the steps allow."""
-        return value if self.step is None else self.low + self.step * round((value - self.low) / self.step)
 
-
-Axis = Options | Numbers
+Axis = Choices | Numbers

@@ -3,9 +3,10 @@
 outputs/<study>/search/trials.sqlite    the trials, shared by all processes that search
 outputs/<study>/search/*.png            the pictures
 
-Nothing but validation is looked at: a run's objective is its best headline figure there.
+Only validation is looked at: a run's objective is its best headline figure there.
 """
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,24 +14,28 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from siamese_lab.core.checks import require_at_least, require_choice
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.paths import outputs
 from siamese_lab.runs.finished_search import search_folder, write_finished_search
-from siamese_lab.runs.job import Job
+from siamese_lab.runs.job import Job, describe_point
 from siamese_lab.sweep.planning.plan_cache import valid_finished_search
-from siamese_lab.sweep.search.axes import Options
+from siamese_lab.sweep.planning.search_plan import point_job
+from siamese_lab.sweep.planning.study_name import all_options
+from siamese_lab.sweep.search.axes import Choices
+from siamese_lab.sweep.search.storage import refuse_storage
 
 if TYPE_CHECKING:
-    from optuna import Study
-
     from siamese_lab.sweep.planning.plan import Plan
     from siamese_lab.sweep.search.job_source import SearchJobs
     from siamese_lab.sweep.search.space import Space
 
+log = logging.getLogger(__name__)
+
 TO_RETRY = ("killed", "preempted", "failed", "oom", "timeout")
 """States of runs that another call tries again."""
 
-CHECKED = 64  # combinations of options that are checked before the first job
+MAX_CHECKED = 64  # combinations of options that are checked before the first job
 
 
 @dataclass(frozen=True)
@@ -72,29 +77,28 @@ class Search:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        from siamese_lab.sweep.search.storage import refuse_storage
-
-        if self.sampler not in ("tpe", "random", "cmaes", "gp"):
-            raise ValueError(f"sampler must be tpe, random, cmaes or gp, got {self.sampler!r}")
-        if self.prune not in (None, "median", "hyperband"):
-            raise ValueError(f"prune must be median, hyperband or null, got {self.prune!r}")
-        for name, least in (("trials", 1), ("startup", 1), ("prune_after", 0), ("retries", 0), ("seed", 0)):
-            if not getattr(self, name) >= least:
-                raise ValueError(f"{name} must be >= {least}, got {getattr(self, name)}")
+        require_choice("sampler", self.sampler, ("tpe", "random", "cmaes", "gp"))
+        if self.prune is not None:
+            require_choice("prune", self.prune, ("median", "hyperband"), "null = nothing is pruned")
+        require_at_least("trials", self.trials, 1, "it counts points")
+        require_at_least("startup", self.startup, 1, "it counts random points")
+        require_at_least("prune_after", self.prune_after, 0, "it counts epochs")
+        require_at_least("retries", self.retries, 0, "it counts further attempts at a point")
+        require_at_least("seed", self.seed, 0, "a whole number")
         refuse_storage(self.storage)
 
 
-def run(
+def run_search(
     plan: "Plan",
     go: Callable[["SearchJobs"], dict[str, str]],
     check: Callable[[Sequence[tuple[Job, str]]], None],
     config_dirs: Sequence[Path],
     skip_unfit: bool = False,
 ) -> dict[str, str]:
-    """Searches until all points are told; prints the best one, the points by state, the importance of each axis.
+    """Searches until all points have ended; prints the best one, the points by state, the importance of each axis.
 
     Args:
-        plan: of the study, with a `space` and the section `search`.
+        plan: of the study, with a `space`.
         go: runs the jobs of a source until it has no more; returns {run id: state}.
         check: refuses jobs that cannot run, before the first one is begun.
         config_dirs: folders with options of the user's own.
@@ -107,58 +111,53 @@ def run(
         LabError: if the space cannot be searched, if it is another one than that of the points so far, or if the
             storage fails.
     """
-    from siamese_lab.sweep.planning.search_plan import point_job
-
-    known = valid_finished_search(plan.study, plan.facts["key"])
-    if known is not None:
-        print("\n".join(known["lines"]))
-        return dict(known["states"])
+    finished = valid_finished_search(plan.study, plan.facts["key"])
+    if finished is not None:
+        print("\n".join(finished["lines"]))
+        return dict(finished["states"])
+    # here: Optuna, Hydra and matplotlib take seconds to import, and a finished search needs none of them
     from siamese_lab.sweep.search import samplers, storage
     from siamese_lab.sweep.search.job_source import SearchJobs
     from siamese_lab.sweep.search.report import report
-    from siamese_lab.sweep.search.same_space import refuse_other
-    from siamese_lab.sweep.search.trials import Trials, ended, points
+    from siamese_lab.sweep.search.space import build_space, refuse_other_space
+    from siamese_lab.sweep.search.trials import Trials, end_state, latest_trials
 
     def point(values: dict[str, str]) -> tuple[Job, str]:
-        return point_job(plan.study, plan.fixed, config_dirs, values)
+        return point_job(plan.study, plan.facts["fixed"], config_dirs, values)
 
-    s = settings(plan.search)
-    space = drawn_from(plan.space, config_dirs)
-    samplers.refuse(s.sampler, space)
-    folder = search_folder(plan.study)
+    s = read_settings(plan.facts.get("search"))
+    space = build_space(plan.space, all_options(config_dirs))
+    samplers.refuse_space(s.sampler, space)
     disk = storage.network_disk(outputs()) if s.storage == "sqlite" else None
     if disk:
-        print(
-            f"siamese-lab: {outputs()} is a network disk ({disk}), where SQLite may lose points: "
-            "search.storage=journal is made for it"
-        )
-    study = storage.study(s.storage, folder, plan.study, direction(plan))
-    with storage.told(s.storage):
-        refuse_other(study, space, plan.fixed)
-        study.pruner = samplers.pruner(s.prune, s.prune_after, s.startup)
+        hint = "search.storage=journal is made for it"
+        log.warning("%s is a network disk (%s), where SQLite may lose points: %s", outputs(), disk, hint)
+    folder = search_folder(plan.study)
+    study = storage.open_study(s.storage, folder, plan.study, headline_direction(plan))
+    better: Literal["low", "high"] = "low" if study.direction.name == "MINIMIZE" else "high"
+    with storage.storage_errors(s.storage):
+        refuse_other_space(study, space, plan.facts["fixed"])
+        study.pruner = samplers.build_pruner(s.prune, s.prune_after, s.startup)
         trials = Trials(study, space, s.sampler, s.seed, s.startup, s.trials, s.retries)
-        source = SearchJobs(trials, point, better(study), s.prune is not None, s.storage)
-        trials.reap()
-        trials.again(TO_RETRY)
-        more = source.more()
+        source = SearchJobs(trials, point, better, s.prune is not None, s.storage)
+        trials.end_lost()
+        trials.retry(TO_RETRY)
+        more = source.has_more()
     if more:
-        check_combinations(source, space, check, skip_unfit)
+        _check_combinations(source, space, check, skip_unfit)
         plan.write()
         go(source)
-    lines = report(source, folder, plan.fixed, s.sampler)
+    lines = report(source, folder, plan.facts["fixed"], s.sampler)
     print("\n".join(lines))
-    with storage.told(s.storage):
-        states = {
-            t.user_attrs["run"]: ended(t)
-            for t in points(trials.all()).values()
-            if t.state.is_finished() and "run" in t.user_attrs
-        }
-        if trials.settled() and (source.exhausted or trials.left() <= 0):
+    with storage.storage_errors(s.storage):
+        ended = [t for t in latest_trials(trials.all()).values() if t.state.is_finished() and "run" in t.user_attrs]
+        states = {t.user_attrs["run"]: end_state(t) for t in ended}
+        if trials.is_settled() and (source.exhausted or trials.points_left() <= 0):
             write_finished_search(plan.study, plan.facts["key"], lines, states)
     return states
 
 
-def settings(section: Mapping[str, Any] | None) -> Search:
+def read_settings(section: Mapping[str, Any] | None) -> Search:
     """The section `search` of a config.
 
     Raises:
@@ -170,55 +169,37 @@ def settings(section: Mapping[str, Any] | None) -> Search:
         raise LabError(f"search.{error}") from error
 
 
-def drawn_from(overrides: dict[str, Any], config_dirs: Sequence[Path]) -> "Space":
-    """The space of a command line's sweep overrides."""
-    from siamese_lab.config.groups import folders, group_names, option_names
-    from siamese_lab.core.paths import config_dir
-    from siamese_lab.sweep.search.space import space
-
-    dirs = folders(config_dir(), config_dirs)
-    return space(overrides, {group: option_names(group, dirs) for group in group_names(dirs)})
-
-
-def direction(plan: "Plan") -> Literal["low", "high"] | None:
-    """Which way the headline figure of the first protocol is better; None of a plan that was not composed since its
-    study stands.
-    """
+def headline_direction(plan: "Plan") -> Literal["low", "high"] | None:
+    """Which way the headline figure of the first protocol is better; None of a plan that was reused."""
     from siamese_lab.config.instantiate import TARGET
     from siamese_lab.config.targets import resolve_target
 
     if plan.cfg is None:
         return None
     section = next(iter(plan.cfg.protocol.values()))
-    found: Literal["low", "high"] = resolve_target(section[TARGET]).better  # type: ignore[attr-defined]
+    found: Literal["low", "high"] = resolve_target(section[TARGET]).better  # type: ignore[attr-defined] # a protocol's
     return found
 
 
-def better(study: "Study") -> Literal["low", "high"]:
-    """Which way a study's objective is better."""
-    return "low" if study.direction.name == "MINIMIZE" else "high"
-
-
-def check_combinations(
+def _check_combinations(
     source: "SearchJobs", space: "Space", check: Callable[[Sequence[tuple[Job, str]]], None], skip_unfit: bool
 ) -> None:
-    """Looks at each combination of options before the first job, where they are not too many.
+    """Checks each combination of options before the first job, where there are not too many.
 
     Raises:
         LabError: that names those that do not go together, or that `check` refuses.
     """
-    group_names = [axis for axis in space.axes if isinstance(axis, Options) and axis.key in space.groups]
-    if math.prod(len(axis.names) for axis in group_names) > CHECKED:
+    groups = {axis.key: axis.names for axis in space.axes if isinstance(axis, Choices) and axis.key in space.groups}
+    if math.prod(map(len, groups.values())) > MAX_CHECKED:
         return
     misfits, probes = [], []
-    for names in product(*(axis.names for axis in group_names)):
-        chosen = {axis.key: name for axis, name in zip(group_names, names, strict=True)}
+    for names in product(*groups.values()):
+        chosen = dict(zip(groups, names, strict=True))
         try:
             probes.append(source.probe(chosen))
         except LabError as error:
-            misfits.append(f"{' '.join(f'{key}={name}' for key, name in chosen.items())}: {error}")
+            misfits.append(f"{describe_point(chosen)}: {error}")
     if misfits and not skip_unfit:
         raise LabError("\n".join(misfits))
-    if source.trials.all():  # they went through the check when the search was begun
-        return
-    check(probes)
+    if not source.trials.all():  # else they were checked when the search was begun
+        check(probes)

@@ -5,15 +5,36 @@ of its own for each option, since a margin of `loss=contrastive` says nothing of
 `optimizer=sgd` of one of `adamw`: where `loss` is an axis, `loss.margin` is drawn as `loss.margin[contrastive]`.
 """
 
+import json
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override, RangeSweep, Sweep
 
 from siamese_lab.core.errors import LabError
-from siamese_lab.sweep.search.axes import Axis, Numbers, Options, ParameterValue
+from siamese_lab.sweep.search.axes import Axis, Choices, Numbers, ParameterValue
+from siamese_lab.sweep.search.storage import OWN_STUDY
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+BOOKKEEPING = ("study", "name", "launcher", "search")
+"""Sections that do not change what a run computes."""
+
+
+@dataclass(frozen=True)
+class DrawnPoint:
+    """A point of the space.
+
+    Args:
+        stored: {parameter's name: value}, for Optuna.
+        values: {key: value as an override has it}, which tells points apart.
+    """
+
+    stored: dict[str, ParameterValue]
+    values: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -29,56 +50,34 @@ class Space:
     groups: frozenset[str]
 
     def draw(
-        self, suggest: Callable[[str, Axis], ParameterValue], exists: Callable[[dict[str, str]], Collection[str]]
-    ) -> "Point":
+        self, suggest: Callable[[str, Axis], ParameterValue], value_keys: Callable[[dict[str, str]], Collection[str]]
+    ) -> DrawnPoint:
         """Draws a point, define-by-run.
 
         Args:
             suggest: draws the value of a parameter by its name and axis.
-            exists: the keys of value axes that the options drawn have.
+            value_keys: the keys of value axes that the options drawn have.
         """
         stored: dict[str, ParameterValue] = {}
         values: dict[str, str] = {}
         for axis in self.axes:
             if axis.key in self.groups:
                 stored[axis.key] = suggest(axis.key, axis)
-                values[axis.key] = axis.spelt(stored[axis.key])
-        there = exists(dict(values))
+                values[axis.key] = axis.as_word(stored[axis.key])
+        known = value_keys(dict(values))
         for axis in self.axes:
-            if axis.key in there and axis.key not in self.groups:
-                name = self.name(axis.key, values)
+            if axis.key in known and axis.key not in self.groups:
+                name = self._parameter_name(axis.key, values)
                 stored[name] = suggest(name, axis)
-                values[axis.key] = axis.spelt(stored[name])
-        return Point(stored, {axis.key: values[axis.key] for axis in self.axes if axis.key in values})
+                values[axis.key] = axis.as_word(stored[name])
+        return DrawnPoint(stored, {axis.key: values[axis.key] for axis in self.axes if axis.key in values})
 
-    def name(self, key: str, values: Mapping[str, str]) -> str:
-        """The parameter's name of an axis where these options were drawn."""
+    def _parameter_name(self, key: str, values: Mapping[str, str]) -> str:
         group = key.split(".")[0]
         return f"{key}[{values[group]}]" if group in self.groups and key != group else key
 
-    def described(self) -> dict[str, Any]:
-        """In plain values, to tell whether two searches draw from the same."""
-        plain = {axis.key: asdict(axis) for axis in self.axes}
-        return {
-            key: {name: list(v) if isinstance(v, tuple) else v for name, v in fields.items() if name != "key"}
-            for key, fields in plain.items()
-        }
 
-
-@dataclass(frozen=True)
-class Point:
-    """A point of the space.
-
-    Args:
-        stored: {parameter's name: value}, for Optuna.
-        values: {key: value as an override has it}, which tells points apart.
-    """
-
-    stored: dict[str, ParameterValue]
-    values: dict[str, str]
-
-
-def space(overrides: Mapping[str, Override], groups: Mapping[str, Collection[str]]) -> Space:
+def build_space(overrides: Mapping[str, Override], groups: Mapping[str, Collection[str]]) -> Space:
     """The space that the sweep overrides of a command line span.
 
     Args:
@@ -89,7 +88,7 @@ def space(overrides: Mapping[str, Override], groups: Mapping[str, Collection[str
         LabError: with every axis that cannot be searched.
     """
     misfits: list[str] = []
-    found = [_axis(key, override, groups, misfits) for key, override in overrides.items()]
+    found = [_build_axis(key, override, groups, misfits) for key, override in overrides.items()]
     if not found:
         misfits.append("a search needs an axis: loss=contrastive,triplet, or 'loss.margin=interval(0.05,1)'")
     if misfits:
@@ -98,79 +97,115 @@ def space(overrides: Mapping[str, Override], groups: Mapping[str, Collection[str
     return Space(axes, frozenset(axis.key for axis in axes if axis.key in groups))
 
 
-def refused(key: str) -> str | None:
+def without_bookkeeping(words: Iterable[str]) -> list[str]:
+    """The words that decide what a run computes."""
+    return [word for word in words if word.partition("=")[0].split(".")[0] not in BOOKKEEPING]
+
+
+def refuse_other_space(study: "Study", space: Space, fixed: Sequence[str]) -> None:
+    """Records in a new study what its trials are drawn from, and refuses another space or other words later.
+
+    Raises:
+        LabError: naming what differs.
+    """
+    plain = {axis.key: {name: value for name, value in asdict(axis).items() if name != "key"} for axis in space.axes}
+    current = json.loads(json.dumps({"axes": plain, "fixed": sorted(without_bookkeeping(fixed))}))
+    earlier = study.user_attrs.get("drawn from")
+    if earlier is None or not study.get_trials(deepcopy=False):  # of a search that was refused
+        study.set_user_attr("drawn from", current)
+        return
+    changes = []
+    for key in sorted(earlier["axes"].keys() | current["axes"].keys()):
+        old, new = earlier["axes"].get(key), current["axes"].get(key)
+        if old != new:
+            changes.append(f"{key} was {_describe_axis(old)} and is {_describe_axis(new)}")
+    if set(earlier["fixed"]) != set(current["fixed"]):
+        old, new = (" ".join(one["fixed"]) or "none" for one in (earlier, current))
+        changes.append(f"the fixed overrides were {old} and are {new}")
+    if changes:
+        raise LabError(
+            f"the trials of {study.study_name} were drawn from another space: {'; '.join(changes)}: {OWN_STUDY}"
+        )
+
+
+def _describe_axis(axis: Mapping[str, Any] | None) -> str:
+    if axis is None:
+        return "no axis"
+    if "names" in axis:
+        return ",".join(axis["names"])
+    step = "" if axis["step"] is None else f" in steps of {axis['step']:g}"
+    return f"{axis['low']:g} to {axis['high']:g}{step}" + " (log)" * axis["log"] + " (whole)" * axis["whole"]
+
+
+def _refusal(key: str) -> str | None:
     """Why a search may not have an axis; None if it may."""
+    section = key.split(".")[0]
     if key == "seed":
         return (
             "a search evaluates each point by one run, seed cannot be an axis: give it one value, then compare the "
-            "best points over seeds, "
-            "`siamese-lab train -m ... seed=1,2,3`"
+            "best points over seeds, `siamese-lab train -m ... seed=1,2,3`"
         )
-    if key in ("data", "protocol") or key.startswith("protocol."):
-        return (
-            f"{key} cannot be an axis of a search: figures of different {key.split('.')[0]}s cannot be held "
-            "against each other"
-        )
-    if key.split(".")[0] in ("study", "name", "launcher", "search", "logger", "callback"):
+    if key == "data" or section == "protocol":
+        return f"{key} cannot be an axis of a search: figures of different {section}s cannot be held against each other"
+    if section in (*BOOKKEEPING, "logger", "callback"):
         return f"{key} cannot be an axis of a search: it does not change what a run computes"
     return None
 
 
-def _axis(key: str, override: Override, groups: Mapping[str, Collection[str]], misfits: list[str]) -> Axis | None:
-    before, value, word = len(misfits), override.value(), override.input_line
-    why = refused(key)
-    if why:
-        misfits.append(why)
-        return None
-    if isinstance(value, Glob):
-        if key not in groups:
-            misfits.append(f"{word}: glob() takes options of a group, and {key} is none: write the values, {key}=a,b")
-            return None
-        return _options(key, value.filter(list(groups[key])), word, misfits)
-    if not isinstance(value, Sweep):
+def _build_axis(key: str, override: Override, groups: Mapping[str, Collection[str]], misfits: list[str]) -> Axis | None:
+    """The axis of a sweep override; None where something was added to the misfits."""
+    value, word = override.value(), override.input_line
+    refusal = _refusal(key)
+    if refusal:
+        misfits.append(refusal)
+    elif isinstance(value, Glob) and key not in groups:
+        misfits.append(f"{word}: glob() takes options of a group, and {key} is none: write the values, {key}=a,b")
+    elif isinstance(value, Glob):
+        return _choices(key, value.filter(list(groups[key])), word, misfits)
+    elif not isinstance(value, Sweep):
         misfits.append(f"{word} is no axis: it takes one value")
     elif isinstance(value, IntervalSweep):
         low, high = float(value.start or 0), float(value.end or 0)
         whole = "int" in value.tags or isinstance(value.start, int)
         if whole and math.isfinite(low) and math.isfinite(high):
             low, high = float(math.ceil(low)), float(math.floor(high))
-        _numeric_misfits(key, low, high, value.tags, word, misfits)
-        return Numbers(key, low, high, None, "log" in value.tags, whole) if len(misfits) == before else None
+        return _numbers(Numbers(key, low, high, None, "log" in value.tags, whole), value.tags, word, misfits)
     elif isinstance(value, RangeSweep):
-        numbers = [float(one) for one in sorted(value.range(), key=float)]
-        if not numbers:
-            misfits.append(f"{word} is empty: range(start, stop, step) goes from start up to, but not including, stop")
-            return None
-        whole = all(isinstance(one, int) for one in (value.start, value.stop, value.step))
-        _numeric_misfits(key, numbers[0], numbers[-1], value.tags, word, misfits)
-        log = "log" in value.tags
-        if log and not (whole and abs(value.step) == 1):
-            misfits.append(f"{word}: a logarithmic axis has no steps: write tag(log, interval(low, high))")
-        high = numbers[-1] if whole else float(f"{numbers[-1]:.10g}")
-        step = abs(float(value.step))
-        return Numbers(key, numbers[0], high, None if log else step, log, whole) if len(misfits) == before else None
+        return _range(key, value, word, misfits)
     else:
-        return _options(key, list(override.sweep_string_iterator()), word, misfits)
+        return _choices(key, list(override.sweep_string_iterator()), word, misfits)
     return None
 
 
-def _options(key: str, names: list[str], word: str | None, misfits: list[str]) -> Options | None:
+def _choices(key: str, names: list[str], word: str | None, misfits: list[str]) -> Choices | None:
     if not names:
         misfits.append(f"{word} names no value")
     elif len(set(names)) < len(names):
         misfits.append(f"{word} names a value twice")
     else:
-        return Options(key, tuple(names))
+        return Choices(key, tuple(names))
     return None
 
 
-def _numeric_misfits(
-    key: str, low: float, high: float, tags: Collection[str], word: str | None, misfits: list[str]
-) -> None:
-    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-        misfits.append(f"{word}: {key} needs two finite numbers, the smaller one first")
-    if "log" in tags and not low > 0:
+def _range(key: str, value: RangeSweep, word: str | None, misfits: list[str]) -> Numbers | None:
+    numbers = [float(one) for one in sorted(value.range(), key=float)]
+    if not numbers:
+        misfits.append(f"{word} is empty: range(start, stop, step) goes from start up to, but not including, stop")
+        return None
+    whole = all(isinstance(one, int) for one in (value.start, value.stop, value.step))
+    step, log = abs(float(value.step)), "log" in value.tags
+    if log and not (whole and step == 1):
+        misfits.append(f"{word}: a logarithmic axis has no steps: write tag(log, interval(low, high))")
+    high = numbers[-1] if whole else float(f"{numbers[-1]:.10g}")
+    return _numbers(Numbers(key, numbers[0], high, None if log else step, log, whole), value.tags, word, misfits)
+
+
+def _numbers(axis: Numbers, tags: Collection[str], word: str | None, misfits: list[str]) -> Numbers | None:
+    before = len(misfits)
+    if not (math.isfinite(axis.low) and math.isfinite(axis.high) and axis.low <= axis.high):
+        misfits.append(f"{word}: {axis.key} needs two finite numbers, the smaller one first")
+    if axis.log and not axis.low > 0:
         misfits.append(f"{word}: a logarithmic axis needs numbers above 0")
-    unknown = sorted(set(tags) - {"log", "int"})
-    if unknown:
+    if unknown := sorted(set(tags) - {"log", "int"}):
         misfits.append(f"{word}: no tag {', '.join(unknown)} (tags: log, int)")
+    return axis if len(misfits) == before else None

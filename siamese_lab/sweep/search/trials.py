@@ -11,37 +11,38 @@ import uuid
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 from siamese_lab.core.errors import LabError
-from siamese_lab.core.processes import is_gone, this_process
-from siamese_lab.sweep.search.samplers import sampler
-from siamese_lab.sweep.search.space import Point, Space
-from siamese_lab.sweep.search.storage import quietly
+from siamese_lab.core.processes import ProcessRecord, is_gone, this_process
+from siamese_lab.sweep.search.samplers import build_sampler
+from siamese_lab.sweep.search.space import DrawnPoint, Space
+from siamese_lab.sweep.search.storage import without_warnings
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.trial import FrozenTrial
 
-BEAT = 30.0  # seconds between two signs of life of a process
+HEARTBEAT = 30.0  # seconds between two signs of life of a process
 SILENCE = 300.0  # seconds without one after which a process of another machine counts as gone
-# seconds for another process to draw its point; where it takes longer, the lock of the job keeps two from training it
-PATIENCE = 5.0
-NAMELESS = (
-    60.0  # seconds after which a trial counts as gone that no process has put its name to: it does so once it has drawn
-)
-ASIDE = ("repeats", "surplus", "unfit")  # why a trial is not a point of the search
-FRESH = 10_000  # random drawings after which nothing new is left to draw
+PATIENCE = 5.0  # seconds for another process to draw its point; after that, the job's lock keeps two from training it
+NAMELESS = 60.0  # seconds after which a trial counts as lost that no process has put its name to
+NO_POINT = ("repeats", "surplus", "unfit")  # why a trial is not a point of the search
+MAX_DRAWINGS = 10_000  # random drawings after which nothing new is left to draw
+
+TrialState = Literal["COMPLETE", "PRUNED", "FAIL"]
+
+
+class Worker(ProcessRecord):
+    """A process that searches; `name` tells it from an earlier search of the same process."""
+
+    name: str
 
 
 class Trials:
     """The trials of a search.
 
     Args:
-        study: from `search_storage.study`.
-        space: what is drawn from.
-        sampler: its name.
-        seed: of the drawing.
         startup: trials drawn at random before the sampler learns.
         total: points that are tried, by all processes and calls together.
         retries: further attempts at a point whose run was killed or failed.
@@ -52,203 +53,185 @@ class Trials:
     ) -> None:
         self.study, self.space, self.total, self.retries = study, space, total, retries
         self._sampler, self._seed, self._startup = sampler, seed, startup
-        self.me = {**this_process(), "name": uuid.uuid4().hex[:12]}
-        self._beaten = -BEAT
-        self._pulses: dict[int, tuple[Any, float]] = {}
+        self.worker: Worker = {**this_process(), "name": uuid.uuid4().hex[:12]}
+        self._heartbeat_at = -HEARTBEAT
+        self._seen: dict[int, tuple[object, float]] = {}  # {trial: (heartbeat, when it was new)}
 
     def all(self) -> list["FrozenTrial"]:
         """Those so far, by number."""
         return self.study.get_trials(deepcopy=False)
 
-    def ask(self, exists: Callable[[dict[str, str]], Collection[str]]) -> tuple["Trial", Point]:
+    def ask(self, value_keys: Callable[[dict[str, str]], Collection[str]]) -> tuple["Trial", DrawnPoint]:
         """Draws a point: one that waits to be tried again, else what the sampler suggests.
 
         Args:
-            exists: the keys of value axes that the options drawn have.
+            value_keys: the keys of value axes that the options drawn have.
         """
-        with quietly():
-            self.study.sampler = sampler(self._sampler, self._seed, len(self.all()), self._startup)
+        with without_warnings():
+            self.study.sampler = build_sampler(self._sampler, self._seed, len(self.all()), self._startup)
             trial = self.study.ask()
-            trial.set_user_attr("worker", self.me)
+            trial.set_user_attr("worker", self.worker)
             try:
-                point = self.space.draw(lambda name, axis: axis.suggest(trial, name), exists)
+                point = self.space.draw(lambda name, axis: axis.suggest(trial, name), value_keys)
             except LabError as error:
-                self.aside(trial, "unfit", str(error))
+                self.set_aside(trial, "unfit", str(error))
                 raise
             trial.set_user_attr("point", point.values)
-        self._let_draw(trial.number)
-        return trial, point
-
-    def _let_draw(self, number: int) -> None:
-        """Waits until the trials before one have drawn their points, in other processes: one of them may be the
-        same.
-        """
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until and any(
-            t.number < number and pending(t) and not self._gone(t, self.study.user_attrs) for t in self.all()
+            t.number < trial.number and _is_drawing(t) and not self._is_lost(t, self.study.user_attrs)
+            for t in self.all()
         ):
-            time.sleep(0.02)
+            time.sleep(0.02)  # another process draws its point, which may be the same
+        return trial, point
 
-    def twin(self, trial: "Trial", values: Mapping[str, str]) -> "FrozenTrial | None":
-        """An earlier trial of the same point, but for failed ones where this is a further attempt; None where there is
-        none.
-        """
+    def earlier_trial(self, trial: "Trial", values: Mapping[str, str]) -> "FrozenTrial | None":
+        """An earlier trial of the same point, other than the failed ones that a further attempt repeats; else None."""
         again = "attempt" in trial.user_attrs
-        before = [t for t in self.all() if t.number < trial.number and counts(t) and t.user_attrs["point"] == values]
-        return next((t for t in reversed(before) if not (again and t.state.name == "FAIL")), None)
+        earlier = [t for t in self.all() if t.number < trial.number and is_point(t) and t.user_attrs["point"] == values]
+        return next((t for t in reversed(earlier) if not (again and t.state.name == "FAIL")), None)
 
-    def beyond(self, trial: "Trial") -> bool:
-        """Whether the points of the trials before this one are all that the search may try, and its own is not among
-        them.
-        """
-        before = [t for t in self.all() if t.number < trial.number]
-        drawn = sum(map(pending, before))  # by others, who may yet put them aside
-        known = {key(t) for t in before if counts(t)}
-        return key(trial) not in known and len(known) + drawn >= self.total
+    def is_surplus(self, trial: "Trial") -> bool:
+        """Whether the trials before this one have all the points that may be tried, and its own is not among them."""
+        earlier = [t for t in self.all() if t.number < trial.number]
+        drawing = sum(map(_is_drawing, earlier))  # by others, who may yet set them aside
+        known = {_point_key(t) for t in earlier if is_point(t)}
+        return _point_key(trial) not in known and len(known) + drawing >= self.total
 
-    def left(self) -> int:
+    def points_left(self) -> int:
         """Points that are still to be begun."""
-        return self.total - len(points(self.all()))
+        return self.total - len(latest_trials(self.all()))
 
-    def free(self) -> int:
+    def points_to_draw(self) -> int:
         """Points that may be drawn now: those left, without what other processes are drawing."""
-        return self.left() - sum(map(pending, self.all()))
+        return self.points_left() - sum(map(_is_drawing, self.all()))
 
-    def waiting(self) -> bool:
+    def has_waiting(self) -> bool:
         """Whether a point waits to be tried again."""
-        return any(t.state.name == "WAITING" and "attempt" in t.user_attrs for t in self.all())
+        return any(map(_is_waiting, self.all()))
 
-    def tell(self, trial: "Trial", state: str, value: float | None = None, **facts: Any) -> None:
-        """Ends a trial. Does nothing where another process has given it up in the meantime.
-
-        Args:
-            trial: a running one.
-            state: "COMPLETE", "PRUNED" or "FAIL".
-            value: of a complete one.
-            facts: kept with it.
-        """
+    def finish(self, trial: "Trial", state: TrialState, value: float | None = None, **facts: object) -> None:
+        """Ends a trial. Does nothing where another process has given it up in the meantime."""
+        from optuna import trial as optuna_trial
         from optuna.exceptions import UpdateFinishedTrialError
-        from optuna.trial import TrialState
 
-        with quietly(), suppress(UpdateFinishedTrialError):
+        with without_warnings(), suppress(UpdateFinishedTrialError):
             for name, fact in facts.items():
                 trial.set_user_attr(name, fact)
-            self.study.tell(trial, value, TrialState[state], skip_if_finished=True)
+            self.study.tell(trial, value, optuna_trial.TrialState[state], skip_if_finished=True)
 
-    def aside(self, trial: "Trial", why: str, fact: Any, state: str = "PRUNED", value: float | None = None) -> None:
-        """Ends a trial that is no further point of the search; `why` is one of ASIDE."""
-        self.tell(trial, state, value, **{why: fact})
+    def set_aside(
+        self, trial: "Trial", why: str, fact: object, state: TrialState = "PRUNED", value: float | None = None
+    ) -> None:
+        """Ends a trial that is no further point of the search; `why` is one of NO_POINT."""
+        self.finish(trial, state, value, **{why: fact})
 
-    def fresh(self, exists: Callable[[dict[str, str]], Collection[str]]) -> bool:
-        """Lets the next trial be a random point that was not drawn before; whether there is one."""
-        known = {key(t) for t in self.all() if "point" in t.user_attrs and "surplus" not in t.user_attrs}
+    def enqueue_new_point(self, value_keys: Callable[[dict[str, str]], Collection[str]]) -> bool:
+        """Lets the next trial be a random point that was not drawn before; returns whether there is one."""
+        known = {_point_key(t) for t in self.all() if "point" in t.user_attrs and "surplus" not in t.user_attrs}
         rng = random.Random(f"{self._seed} fresh {len(self.all())}")
-        for _ in range(FRESH):
+        for _ in range(MAX_DRAWINGS):
             try:
-                point = self.space.draw(lambda _, axis: axis.random(rng), exists)
+                point = self.space.draw(lambda _, axis: axis.draw(rng), value_keys)
             except LabError:  # options that do not go together
                 continue
-            if _key(point.values) not in known:
-                with quietly():
+            if _values_key(point.values) not in known:
+                with without_warnings():
                     self.study.enqueue_trial(point.stored)
                 return True
         return False
 
-    def again(self, states: Collection[str]) -> None:
-        """Lets the points be tried again whose runs ended in one of these states and that have an attempt left.
-
-        Args:
-            states: of `record.EXIT_CODES`.
-        """
-        for failed in self._due():
-            if ended(failed[-1]) in states:
-                with quietly():
+    def retry(self, states: Collection[str]) -> None:
+        """Enqueues the points whose runs ended in one of these states and that have an attempt left."""
+        for failed in self._retryable():
+            if end_state(failed[-1]) in states:
+                with without_warnings():
                     attrs = {"attempt": len(failed) + 1, "point": failed[-1].user_attrs["point"]}
                     self.study.enqueue_trial(failed[-1].params, user_attrs=attrs)
 
-    def settled(self) -> bool:
+    def is_settled(self) -> bool:
         """Whether no trial is running or waiting, and no point that failed has an attempt left."""
-        return not self._due() and all(t.state.is_finished() for t in self.all())
+        return not self._retryable() and all(t.state.is_finished() for t in self.all())
 
-    def _due(self) -> "list[list[FrozenTrial]]":
+    def _retryable(self) -> list[list["FrozenTrial"]]:
         """The trials of each point that has failed so far and has an attempt left."""
-        of: dict[str, list[FrozenTrial]] = {}
+        by_point: dict[str, list[FrozenTrial]] = {}
         for t in self.all():
-            if counts(t) or (t.state.name == "WAITING" and "attempt" in t.user_attrs):
-                of.setdefault(key(t), []).append(t)
-        return [
-            tried for tried in of.values() if all(t.state.name == "FAIL" for t in tried) and len(tried) <= self.retries
-        ]
+            if is_point(t) or _is_waiting(t):
+                by_point.setdefault(_point_key(t), []).append(t)
+        failed = [tried for tried in by_point.values() if all(t.state.name == "FAIL" for t in tried)]
+        return [tried for tried in failed if len(tried) <= self.retries]
 
-    def beat(self) -> None:
+    def send_heartbeat(self) -> None:
         """Gives a sign of life, where it is time for one."""
-        if time.monotonic() - self._beaten >= BEAT:
-            self._beaten = time.monotonic()
-            self.study.set_user_attr(f"alive {self.me['name']}", time.time())
+        if time.monotonic() - self._heartbeat_at >= HEARTBEAT:
+            self._heartbeat_at = time.monotonic()
+            self.study.set_user_attr(f"alive {self.worker['name']}", time.time())
 
-    def reap(self) -> list["FrozenTrial"]:
+    def end_lost(self) -> list["FrozenTrial"]:
         """Ends the trials whose process is gone, and lets their points be tried again; returns them."""
-        from optuna.trial import TrialState
+        from optuna import trial as optuna_trial
 
-        beats = self.study.user_attrs
-        gone = [t for t in self.all() if t.state.name == "RUNNING" and self._gone(t, beats)]
-        with quietly():
-            for t in gone:
-                self.study.tell(t.number, state=TrialState.FAIL, skip_if_finished=True)
-        if gone:
-            self.again(["killed"])
-        return gone
+        heartbeats = self.study.user_attrs
+        lost = [t for t in self.all() if t.state.name == "RUNNING" and self._is_lost(t, heartbeats)]
+        with without_warnings():
+            for t in lost:
+                self.study.tell(t.number, state=optuna_trial.TrialState.FAIL, skip_if_finished=True)
+        if lost:
+            self.retry(["killed"])
+        return lost
 
-    def _gone(self, trial: "FrozenTrial", beats: Mapping[str, Any]) -> bool:
-        worker = trial.user_attrs.get("worker")
-        if worker is not None and worker["name"] == self.me["name"]:
+    def _is_lost(self, trial: "FrozenTrial", heartbeats: Mapping[str, object]) -> bool:
+        """Whether the process of a running trial is gone."""
+        worker: Worker | None = trial.user_attrs.get("worker")
+        heartbeat: object = None
+        if worker is None:
+            started = trial.datetime_start
+            if started is not None and (datetime.now() - started).total_seconds() > NAMELESS:
+                return True
+        elif worker["name"] == self.worker["name"]:
             return False
-        if worker is not None and is_gone(worker):
+        elif is_gone(worker):
             return True
-        if worker is not None and worker["host"] == self.me["host"]:
-            # an earlier search of this process
-            return (worker["pid"], worker["ticks"]) == (
-                self.me["pid"],
-                self.me["ticks"],
-            )
-        if (
-            worker is None
-            and trial.datetime_start is not None
-            and (datetime.now() - trial.datetime_start).total_seconds() > NAMELESS
-        ):
-            return True
-        pulse = None if worker is None else beats.get(f"alive {worker['name']}")
-        if trial.number not in self._pulses or self._pulses[trial.number][0] != pulse:
-            self._pulses[trial.number] = (pulse, time.monotonic())  # by our own clock: those of two machines may differ
+        elif worker["host"] == self.worker["host"]:  # lost if it is of an earlier search of this process
+            return (worker["pid"], worker["ticks"]) == (self.worker["pid"], self.worker["ticks"])
+        else:
+            heartbeat = heartbeats.get(f"alive {worker['name']}")
+        if trial.number not in self._seen or self._seen[trial.number][0] != heartbeat:
+            self._seen[trial.number] = (heartbeat, time.monotonic())  # clocks of two machines may differ
             return False
-        return time.monotonic() - self._pulses[trial.number][1] > SILENCE
+        return time.monotonic() - self._seen[trial.number][1] > SILENCE
 
 
-def counts(trial: "FrozenTrial") -> bool:
+def is_point(trial: "FrozenTrial") -> bool:
     """Whether a trial is of a point of the search that was begun."""
     attrs = trial.user_attrs
-    return trial.state.name != "WAITING" and "point" in attrs and not any(why in attrs for why in ASIDE)
+    return trial.state.name != "WAITING" and "point" in attrs and not any(why in attrs for why in NO_POINT)
 
 
-def pending(trial: "FrozenTrial") -> bool:
-    """Whether a process is drawing the point of a trial."""
-    return trial.state.name == "RUNNING" and "point" not in trial.user_attrs
-
-
-def ended(trial: "FrozenTrial") -> str:
+def end_state(trial: "FrozenTrial") -> str:
     """The state that the run of a finished trial ended in."""
     return str(trial.user_attrs.get("ended", "killed"))  # its process was gone before it could say
 
 
-def key(trial: Any) -> str:
-    """What tells the points of trials apart."""
-    return _key(trial.user_attrs["point"])
+def latest_trials(trials: Collection["FrozenTrial"]) -> dict[str, "FrozenTrial"]:
+    """The latest trial of each point of the search."""
+    return {_point_key(t): t for t in trials if is_point(t)}
 
 
-def points(trials: Collection["FrozenTrial"]) -> dict[str, "FrozenTrial"]:
-    """The points of the search, each with its latest trial."""
-    return {key(t): t for t in trials if counts(t)}
+def _is_drawing(trial: "FrozenTrial") -> bool:
+    """Whether a process is drawing the point of a trial."""
+    return trial.state.name == "RUNNING" and "point" not in trial.user_attrs
 
 
-def _key(values: Mapping[str, str]) -> str:
+def _is_waiting(trial: "FrozenTrial") -> bool:
+    """Whether a trial is a further attempt that nobody has begun."""
+    return trial.state.name == "WAITING" and "attempt" in trial.user_attrs
+
+
+def _point_key(trial: "Trial | FrozenTrial") -> str:
+    return _values_key(trial.user_attrs["point"])
+
+
+def _values_key(values: Mapping[str, str]) -> str:
     return " ".join(f"{name}={value}" for name, value in sorted(values.items()))

@@ -1,6 +1,4 @@
-"""Sweeps in which things die: a job, the sweep, everything at once. Real trainings; what is left is compared with an
-undisturbed sweep.
-"""
+"""Kills jobs, sweeps, and everything at once in real trainings; the figures must be those of an undisturbed sweep."""
 
 import json
 import os
@@ -9,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sweep._helpers import figures, process_of, sweep, until, written
+from tests.sweep._helpers import figures, process_of, start_sweep, wait_until, write_jobs
 
 POINTS = [[f"loss={loss}", f"seed={seed}"] for seed in (1, 2) for loss in ("contrastive", "triplet")]
 LONG = ["trainer.max_epochs=6", "sampling.steps=10"]
@@ -21,8 +19,8 @@ def undisturbed(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     outputs = tmp_path_factory.mktemp("undisturbed")
     patch.setenv("SIAMESE_LAB_OUTPUTS", str(outputs))
-    jobs = written("kills", *POINTS, common=LONG)
-    done = sweep("kills", outputs)
+    jobs = write_jobs("kills", *POINTS, common=LONG)
+    done = start_sweep("kills", outputs)
     out, err = done.communicate(timeout=300)
     assert set(json.loads(out).values()) == {"ok"}, err
     found = {job.run_id: figures(job) for job in jobs}
@@ -33,20 +31,20 @@ def undisturbed(tmp_path_factory):
 @pytest.fixture
 def jobs(outputs):
     outputs.mkdir(parents=True, exist_ok=True)
-    return written("kills", *POINTS, common=LONG)
+    return write_jobs("kills", *POINTS, common=LONG)
 
 
 def finished(jobs, outputs, undisturbed):
     """Gives the command again: everything is finished then, and as it would have been."""
-    again = sweep("kills", outputs)
+    again = start_sweep("kills", outputs)
     out, err = again.communicate(timeout=300)
     assert set(json.loads(out).values()) == {"ok"}, err
     assert {job.run_id: figures(job) for job in jobs} == undisturbed
 
 
 def test_a_killed_job_takes_no_other_along(jobs, outputs, undisturbed):
-    process = sweep("kills", outputs)
-    os.kill(until(lambda: process_of(jobs[0])), signal.SIGKILL)
+    process = start_sweep("kills", outputs)
+    os.kill(wait_until(lambda: process_of(jobs[0])), signal.SIGKILL)
     out, err = process.communicate(timeout=300)
     states = json.loads(out)
     assert states == {job.run_id: "killed" if job is jobs[0] else "ok" for job in jobs}, err
@@ -57,18 +55,18 @@ def test_a_killed_job_takes_no_other_along(jobs, outputs, undisturbed):
 
 
 def test_a_killed_sweep_takes_its_jobs_along_and_goes_on_exactly(jobs, outputs, undisturbed):
-    process = sweep("kills", outputs)
-    pids = [until(lambda job=job: process_of(job)) for job in jobs[:2]]
+    process = start_sweep("kills", outputs)
+    pids = [wait_until(lambda job=job: process_of(job)) for job in jobs[:2]]
     process.kill()
     process.communicate(timeout=300)
-    until(lambda: not any(_there(pid) for pid in pids))
+    wait_until(lambda: not any(_there(pid) for pid in pids))
     finished(jobs, outputs, undisturbed)
 
 
 @pytest.mark.slow
 def test_everything_killed_at_once(jobs, outputs, undisturbed):
-    process = sweep("kills", outputs)
-    pids = [until(lambda job=job: process_of(job)) for job in jobs[:2]]
+    process = start_sweep("kills", outputs)
+    pids = [wait_until(lambda job=job: process_of(job)) for job in jobs[:2]]
     for pid in [process.pid, *_children(process.pid), *pids]:
         try:
             os.kill(pid, signal.SIGKILL)
@@ -80,8 +78,8 @@ def test_everything_killed_at_once(jobs, outputs, undisturbed):
 
 @pytest.mark.slow
 def test_ctrl_c_stops_with_checkpoints(jobs, outputs, undisturbed):
-    process = sweep("kills", outputs)
-    until(lambda: process_of(jobs[0]) and process_of(jobs[1]))
+    process = start_sweep("kills", outputs)
+    wait_until(lambda: process_of(jobs[0]) and process_of(jobs[1]))
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=300)
     assert [job.state() for job in jobs] == ["preempted", "preempted", "queued", "queued"]
@@ -90,7 +88,7 @@ def test_ctrl_c_stops_with_checkpoints(jobs, outputs, undisturbed):
 
 @pytest.mark.slow
 def test_two_sweeps_at_once_start_nothing_twice(jobs, outputs, undisturbed):
-    both = [sweep("kills", outputs, slots=2) for _ in range(2)]  # one thread a job, as undisturbed
+    both = [start_sweep("kills", outputs, slots=2) for _ in range(2)]  # one thread a job, as undisturbed
     for process in both:
         out, err = process.communicate(timeout=300)
         assert json.loads(out) == {job.run_id: "ok" for job in jobs}, err
@@ -100,10 +98,10 @@ def test_two_sweeps_at_once_start_nothing_twice(jobs, outputs, undisturbed):
 
 @pytest.mark.slow
 def test_a_sweep_takes_over_what_a_killed_one_leaves(jobs, outputs, undisturbed):
-    first = sweep("kills", outputs, slots=2)
-    until(lambda: process_of(jobs[0]) and process_of(jobs[1]))
-    second = sweep("kills", outputs, slots=2)
-    until(lambda: process_of(jobs[2]))
+    first = start_sweep("kills", outputs, slots=2)
+    wait_until(lambda: process_of(jobs[0]) and process_of(jobs[1]))
+    second = start_sweep("kills", outputs, slots=2)
+    wait_until(lambda: process_of(jobs[2]))
     first.kill()
     first.communicate(timeout=300)
     out, err = second.communicate(timeout=300)
@@ -115,13 +113,13 @@ def test_a_sweep_takes_over_what_a_killed_one_leaves(jobs, outputs, undisturbed)
 def test_what_cannot_go_on_ends_with_its_state_and_the_others_finish(outputs):
     outputs.mkdir(parents=True)
     points = [["seed=1", "optimizer.lr=1e30", "trainer.gradient_clip_val=null"], ["seed=2"], ["seed=3"]]
-    jobs = written("states", *points, common=LONG)
-    process = sweep("states", outputs, timeout=90, slots=2)
-    os.kill(until(lambda: process_of(jobs[1])), signal.SIGSTOP)  # it hangs
+    jobs = write_jobs("states", *points, common=LONG)
+    process = start_sweep("states", outputs, timeout=90, slots=2)
+    os.kill(wait_until(lambda: process_of(jobs[1])), signal.SIGSTOP)  # it hangs
     out, err = process.communicate(timeout=300)
     assert [json.loads(out)[job.run_id] for job in jobs] == ["diverged", "timeout", "ok"], err
     assert jobs[1].folder.info()["state"] == "timeout"
-    again = sweep("states", outputs, slots=2)
+    again = start_sweep("states", outputs, slots=2)
     out, err = again.communicate(timeout=300)
     assert [json.loads(out)[job.run_id] for job in jobs] == ["diverged", "ok", "ok"], err
     assert [len(job.attempts()) for job in jobs] == [1, 2, 1]  # what diverged is not tried again

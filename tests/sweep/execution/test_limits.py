@@ -8,36 +8,34 @@ import pytest
 
 from siamese_lab.cli import main
 from siamese_lab.runs.study import read_study
-from siamese_lab.sweep.execution.job_source import Listed
-from siamese_lab.sweep.execution.scheduler import run
+from siamese_lab.sweep.execution.job_source import JobList
+from siamese_lab.sweep.execution.scheduler import schedule
 from siamese_lab.sweep.execution.stop import Stop
 from siamese_lab.sweep.launchers.local import Local
 from tests import _commands
 from tests.conftest import FEW, SMALL
 from tests.runs.test_full_disk import disk
-from tests.sweep._helpers import figures, until, written
+from tests.sweep._helpers import figures, wait_until, write_jobs
 
 __all__ = ["disk"]
 QUICK = ["trainer.max_epochs=2", "sampling.steps=4"]
 
 
-def swept(jobs):
-    states = run(Listed(jobs), Local(slots=2), Stop())
+def run_sweep(jobs):
+    states = schedule(JobList(jobs), Local(slots=2), Stop())
     return [states[job.run_id] for job in jobs]
 
 
 @pytest.mark.parametrize("room", [0, 8, 40, 100, 400])
 def test_a_full_disk_ends_no_sweep_and_room_again_finishes_it(disk, capfd, caplog, room):
-    """KB that are left when the first job begins: for no note of it, no folder of the run, no checkpoint, no figures of
-    the second.
-    """
+    """`room`: KB left when the first job begins, too few for its record, folder or checkpoint, or for the second."""
     folder = disk("size=20m")
-    jobs = written("full", ["seed=1"], ["seed=2"], common=QUICK)
+    jobs = write_jobs("full", ["seed=1"], ["seed=2"], common=QUICK)
     filler = folder / "filler"
     with filler.open("wb") as file:
         free = os.statvfs(folder)
         file.write(b"\0" * (free.f_bavail * free.f_bsize - room * 1024))
-    states = swept(jobs)
+    states = run_sweep(jobs)
     assert "failed" in states
     assert set(states) <= {"failed", "ok"}
     assert "No space left" in "".join(
@@ -48,7 +46,7 @@ def test_a_full_disk_ends_no_sweep_and_room_again_finishes_it(disk, capfd, caplo
         ]
     )
     filler.unlink()
-    assert swept(jobs) == ["ok", "ok"]
+    assert run_sweep(jobs) == ["ok", "ok"]
     assert figures(jobs[0]) != figures(jobs[1])
     assert not list((folder / "outputs").rglob(".*.json.*"))
 
@@ -77,18 +75,18 @@ def test_ctrl_c_at_any_moment_leaves_no_process_and_no_traceback(outputs, moment
     )
     folder = outputs / "stopped"
     if moment == "plan":
-        until(lambda: _children(process.pid))
+        wait_until(lambda: _children(process.pid))
     elif moment == "check":
-        until(lambda: list((folder / "jobs").glob("*.yaml")))
+        wait_until(lambda: list((folder / "jobs").glob("*.yaml")))
     else:
-        until(lambda: list(folder.glob("*/history.json")))
+        wait_until(lambda: list(folder.glob("*/history.json")))
     group = [process.pid, *_children(process.pid)]
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
     out, err = process.communicate(timeout=300)
     # Python ends by the signal itself where Ctrl-C met an exec() of text, as dataclasses do: a shell calls both 130
     assert process.returncode in (130, -signal.SIGINT), err
     assert "Traceback" not in err
-    until(lambda: not any(_alive(pid) for pid in group))
+    wait_until(lambda: not any(_alive(pid) for pid in group))
     if moment == "run":
         assert "preempted" in out
         assert {job.state() for job in read_study("stopped").jobs} <= {"preempted", "queued"}

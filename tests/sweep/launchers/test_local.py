@@ -11,21 +11,21 @@ import pytest
 from siamese_lab.cli import main
 from siamese_lab.runs.job import Job
 from siamese_lab.sweep.launchers import local
-from siamese_lab.sweep.launchers.local import Local, gpus_of, visible_gpus
+from siamese_lab.sweep.launchers.local import Local, gpus_for_slots, visible_gpus
 from tests.conftest import ROOT
-from tests.sweep._helpers import sweep, written
+from tests.sweep._helpers import start_sweep, write_jobs
 
 QUICK = ["trainer.max_epochs=1", "sampling.steps=4"]
 
 
 @pytest.mark.parametrize(("options", "words"), [
-    ({"slots": 0}, "slots must be at least 1"),
-    ({"slots": math.nan}, "slots must be at least 1"),
-    ({"gpu_share": 0}, r"gpu_share must be in \(0, 1\]"),
-    ({"gpu_share": math.nan}, r"gpu_share must be in \(0, 1\]"),
-    ({"gpu_share": 1.5}, r"gpu_share must be in \(0, 1\]"),
+    ({"slots": 0}, "slots must be >= 1"),
+    ({"slots": math.nan}, "slots must be >= 1"),
+    ({"gpu_share": 0}, r"gpu_share must lie in \(0, 1\]"),
+    ({"gpu_share": math.nan}, r"gpu_share must lie in \(0, 1\]"),
+    ({"gpu_share": 1.5}, r"gpu_share must lie in \(0, 1\]"),
     ({"timeout": 0}, "timeout must be > 0"),
-    ({"retries": -1}, "retries must be at least 0"),
+    ({"retries": -1}, "retries must be >= 0"),
 ])  # fmt: skip
 def test_bad_values_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
@@ -59,21 +59,21 @@ def test_cores_and_gpus_are_shared_out(monkeypatch, cores, gpus, options, slots,
 def test_gpus_are_found_by_their_names_and_given_to_slots(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a, 2")
     assert visible_gpus() == ["GPU-a", "2"]
-    assert gpus_of([0], ["4", "5"], 1) == ["4"]
-    assert gpus_of([3], ["4", "5"], 1) == ["5"]
-    assert gpus_of([1], ["4", "5", "6"], 2) == ["5", "4"]
-    assert gpus_of([0, 1], ["4", "5"], 2) == ["4", "5"]
+    assert gpus_for_slots([0], ["4", "5"], 1) == ["4"]
+    assert gpus_for_slots([3], ["4", "5"], 1) == ["5"]
+    assert gpus_for_slots([1], ["4", "5", "6"], 2) == ["5", "4"]
+    assert gpus_for_slots([0, 1], ["4", "5"], 2) == ["4", "5"]
 
 
 def test_a_job_on_several_gpus_takes_slots_of_unlike_ones(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
     made = Local(gpu_share=0.5)
     assert made.slots == 4  # two of each: 0 and 2, 1 and 3
-    assert made._chosen(Job("s", "a", {}, devices=2)) == [0, 1]
+    assert made._choose_slots(Job("s", "a", {}, devices=2)) == [0, 1]
     made._free = [1, 2, 3]
-    assert made._chosen(Job("s", "a", {}, devices=2)) == [1, 2]
-    assert made._chosen(Job("s", "a", {}, devices=1)) == [1]
-    assert made.takes(Job("s", "a", {}, devices=9)) == 4
+    assert made._choose_slots(Job("s", "a", {}, devices=2)) == [1, 2]
+    assert made._choose_slots(Job("s", "a", {}, devices=1)) == [1]
+    assert made.slots_of(Job("s", "a", {}, devices=9)) == 4
 
 
 PRELOAD = """
@@ -101,7 +101,7 @@ def test_the_server_touches_no_gpu_and_has_one_thread(code, out):
 def test_a_job_takes_itself_for_no_part_of_another(outputs, monkeypatch):
     """As where a sweep is started in a job of SLURM or by torchrun."""
     outputs.mkdir(parents=True)
-    (job,) = written("alone", ["seed=1"], common=QUICK)
+    (job,) = write_jobs("alone", ["seed=1"], common=QUICK)
     for name, value in {
         "LOCAL_RANK": "1",
         "RANK": "1",
@@ -111,7 +111,7 @@ def test_a_job_takes_itself_for_no_part_of_another(outputs, monkeypatch):
         "PL_GLOBAL_SEED": "3",
     }.items():
         monkeypatch.setenv(name, value)
-    process = sweep("alone", outputs, slots=1)
+    process = start_sweep("alone", outputs, slots=1)
     out, err = process.communicate(timeout=300)
     assert set(json.loads(out).values()) == {"ok"}, err
     assert job.folder.info()["decided"]["processes"] == 1

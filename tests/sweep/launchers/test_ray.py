@@ -9,13 +9,13 @@ import threading
 import pytest
 
 from siamese_lab.core.errors import LabError
-from siamese_lab.sweep.execution import scheduler
-from siamese_lab.sweep.execution.job_source import Listed
+from siamese_lab.sweep.execution.job_source import JobList
+from siamese_lab.sweep.execution.scheduler import schedule
 from siamese_lab.sweep.execution.stop import Stop
 from siamese_lab.sweep.launchers import ray
 from siamese_lab.sweep.launchers.local import Local
-from siamese_lab.sweep.launchers.ray import Ray, refuse_silent, rooms
-from tests.sweep._helpers import figures, process_of, until, written
+from siamese_lab.sweep.launchers.ray import Ray, jobs_that_fit, refuse_unreachable
+from tests.sweep._helpers import figures, process_of, wait_until, write_jobs
 
 needs_ray = pytest.mark.skipif(  # in CI a Ray that is not there is a failure
     importlib.util.find_spec("ray") is None and os.environ.get("CI") != "true", reason="Ray is not installed"
@@ -66,11 +66,11 @@ def test_without_ray(monkeypatch):
 
 def test_jobs_fit_on_one_node_each():
     nodes = [{"CPU": 3.0, "GPU": 1.0}, {"CPU": 3.0}]
-    assert rooms(nodes, 1, 0) == 6
-    assert rooms(nodes, 2, 0) == 2  # not 6 / 2
-    assert rooms(nodes, 0.5, 0.5) == 2
-    assert rooms(nodes, 1, 0.1) == 3
-    assert rooms([], 1, 0) == 0
+    assert jobs_that_fit(nodes, 1, 0) == 6
+    assert jobs_that_fit(nodes, 2, 0) == 2  # not 6 / 2
+    assert jobs_that_fit(nodes, 0.5, 0.5) == 2
+    assert jobs_that_fit(nodes, 1, 0.1) == 3
+    assert jobs_that_fit([], 1, 0) == 0
 
 
 @needs_ray
@@ -78,30 +78,30 @@ def test_a_cluster_that_is_not_there():
     with pytest.raises(LabError, match=r"no Ray cluster at launcher.address=localhost:1: .*refused"):
         _ = Ray(address="localhost:1").slots
     with pytest.raises(LabError, match="only a machine that is a node"):
-        refuse_silent("ray://localhost:10001")
+        refuse_unreachable("ray://localhost:10001")
     with socket.socket() as other:  # something listens, but it is no Ray: Ray itself tries for minutes
         other.bind(("127.0.0.1", 0))
         other.listen()
         with pytest.raises(LabError, match="nothing that answers as Ray does"):
-            refuse_silent(f"127.0.0.1:{other.getsockname()[1]}", seconds=2)
+            refuse_unreachable(f"127.0.0.1:{other.getsockname()[1]}", seconds=2)
 
 
 @needs_ray
 @pytest.mark.slow
 def test_jobs_are_stopped_killed_and_gone_on_with(outputs, quick):
     outputs.mkdir(parents=True)
-    quiet = written("quiet", *POINTS[:2], common=LONG)
-    scheduler.run(Listed(quiet), Local(**ONE_THREAD), Stop())
-    first, second = written("ray", *POINTS[:2], common=LONG)
-    (large,) = written("large", POINTS[0], common=LONG)
+    quiet = write_jobs("quiet", *POINTS[:2], common=LONG)
+    schedule(JobList(quiet), Local(**ONE_THREAD), Stop())
+    first, second = write_jobs("ray", *POINTS[:2], common=LONG)
+    (large,) = write_jobs("large", POINTS[0], common=LONG)
     launcher = Ray(slots=2, cpus_per_job=0.5)
     try:
         stopped, killed = launcher.start(first), launcher.start(second)
-        pids = [until(lambda job=job: process_of(job)) for job in (first, second)]
+        pids = [wait_until(lambda job=job: process_of(job)) for job in (first, second)]
         killed.kill()
         stopped.stop()
-        assert until(killed.poll) == -signal.SIGKILL
-        assert until(stopped.poll) == 75
+        assert wait_until(killed.poll) == -signal.SIGKILL
+        assert wait_until(stopped.poll) == 75
         assert first.folder.state() == "preempted"
         assert not stopped.lost()
         assert not killed.lost()
@@ -111,7 +111,7 @@ def test_jobs_are_stopped_killed_and_gone_on_with(outputs, quick):
         with pytest.raises(LabError, match=r"needs 1000 CPUs and 0 GPUs on one node"):
             launcher.start(large)
         launcher.cpus = 0.5
-        states = scheduler.run(Listed([first, second]), launcher, Stop())
+        states = schedule(JobList([first, second]), launcher, Stop())
     finally:
         launcher.close()
     assert set(states.values()) == {"ok"}
@@ -121,29 +121,27 @@ def test_jobs_are_stopped_killed_and_gone_on_with(outputs, quick):
 @pytest.mark.slow
 @needs_ray
 def test_a_node_that_dies(outputs, quick):
-    """A cluster of two nodes on this machine, one of which is killed in the middle: all runs finish, with the figures
-    of a quiet sweep.
-    """
+    """One of two nodes on this machine is killed in the middle: all runs finish, with the figures of a quiet sweep."""
     outputs.mkdir(parents=True)
-    quiet = written("quiet", *POINTS, common=LONG)
-    scheduler.run(Listed(quiet), Local(**ONE_THREAD), Stop())
+    quiet = write_jobs("quiet", *POINTS, common=LONG)
+    schedule(JobList(quiet), Local(**ONE_THREAD), Stop())
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
         second = cluster.add_node(num_cpus=1)
         cluster.wait_for_nodes()
-        jobs = written("nodes", *POINTS, common=LONG)
+        jobs = write_jobs("nodes", *POINTS, common=LONG)
         launcher = Ray(address=cluster.address)
         assert launcher.slots == 2
 
         def kill():
-            until(lambda: sum(process_of(job) is not None for job in jobs) == 2, 120)  # one on each node
+            wait_until(lambda: sum(process_of(job) is not None for job in jobs) == 2, 120)  # one on each node
             cluster.remove_node(second, allow_graceful=False)
 
         thread = threading.Thread(target=kill)
         thread.start()
-        states = scheduler.run(Listed(jobs), launcher, Stop())
+        states = schedule(JobList(jobs), launcher, Stop())
         thread.join()
     finally:
         cluster.shutdown()

@@ -8,12 +8,12 @@ import threading
 import pytest
 
 from siamese_lab.core.errors import LabError
-from siamese_lab.sweep.execution import scheduler
-from siamese_lab.sweep.execution.job_source import Listed
+from siamese_lab.sweep.execution.job_source import JobList
+from siamese_lab.sweep.execution.scheduler import schedule
 from siamese_lab.sweep.execution.stop import Stop
 from siamese_lab.sweep.launchers.local import Local
 from siamese_lab.sweep.launchers.slurm import Slurm
-from tests.sweep._helpers import figures, process_of, until, written
+from tests.sweep._helpers import figures, process_of, wait_until, write_jobs
 
 POINTS = [[f"loss={loss}", "seed=1"] for loss in ("contrastive", "triplet")]
 LONG = ["trainer.max_epochs=6", "sampling.steps=16"]  # some seconds
@@ -48,16 +48,16 @@ def test_a_machine_without_slurm():
 @pytest.mark.slow
 def test_a_killed_job_takes_no_other_along_and_goes_on(outputs):
     outputs.mkdir(parents=True)
-    quiet = written("quiet", *POINTS, common=LONG)
-    scheduler.run(Listed(quiet), Local(slots=len(os.sched_getaffinity(0))), Stop())
-    jobs = written("queued", *POINTS, common=LONG)
+    quiet = write_jobs("quiet", *POINTS, common=LONG)
+    schedule(JobList(quiet), Local(slots=len(os.sched_getaffinity(0))), Stop())
+    jobs = write_jobs("queued", *POINTS, common=LONG)
     options = {"cluster": "local", "slots": 2, "cpus_per_task": 1}
-    thread = threading.Thread(target=lambda: os.kill(until(lambda: process_of(jobs[0])), signal.SIGKILL))
+    thread = threading.Thread(target=lambda: os.kill(wait_until(lambda: process_of(jobs[0])), signal.SIGKILL))
     thread.start()
-    states = scheduler.run(Listed(jobs), Slurm(**options), Stop())
+    states = schedule(JobList(jobs), Slurm(**options), Stop())
     thread.join()
     assert [states[job.run_id] for job in jobs] == ["killed", "ok"]
-    states = scheduler.run(Listed(jobs), Slurm(**options), Stop())
+    states = schedule(JobList(jobs), Slurm(**options), Stop())
     assert [states[job.run_id] for job in jobs] == ["ok", "ok"]
     assert len(jobs[0].attempts()) == 2
     assert [figures(job) for job in jobs] == [figures(job) for job in quiet]
@@ -65,9 +65,9 @@ def test_a_killed_job_takes_no_other_along_and_goes_on(outputs):
 
 def test_a_job_that_is_asked_to_stop_leaves_a_checkpoint(outputs):
     outputs.mkdir(parents=True)
-    (job,) = written("stopped", POINTS[0], common=["trainer.max_epochs=500"])
+    (job,) = write_jobs("stopped", POINTS[0], common=["trainer.max_epochs=500"])
     attempt = Slurm(cluster="local", slots=1, cpus_per_task=1).start(job)
-    until(lambda: process_of(job))
+    wait_until(lambda: process_of(job))
     attempt.stop()
-    assert until(lambda: attempt.poll() is not None)
+    assert wait_until(lambda: attempt.poll() is not None)
     assert job.folder.state() == "preempted"

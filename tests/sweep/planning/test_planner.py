@@ -160,7 +160,7 @@ def test_exclusions_may_name_a_seed_spell_numbers_otherwise_and_have_spaces(tmp_
         """,
     )
     found = planner.plan_study([*SMALL, "study=mine"], own)
-    assert found.budget == {"time": "10:00:00"}
+    assert found.facts["budget"] == {"time": "10:00:00"}
     assert not [p for p in points(found) if p["seed"] == "1" and "c" in p["name"]]
     assert not [p for p in points(found) if p["loss.margin"] in ("0.5", "0.50") and p["name"] == "e"]
     assert found.jobs
@@ -223,8 +223,8 @@ def test_a_plan_that_holds_needs_neither_torch_nor_hydra(outputs):
     first = planner.plan_study(words)
     first.write()
     code = (
-        "import sys, json; from siamese_lab.sweep.planning.planner import plan_study; found = "
-        "plan_study(json.loads(sys.argv[1]));"
+        "import sys, json; from siamese_lab.sweep.planning.planner import plan_study; "
+        "found = plan_study(json.loads(sys.argv[1])); "
         "print(json.dumps([[job.run_id for job in found.jobs], 'torch' in sys.modules, 'hydra' in sys.modules]))"
     )
     began = _commands.processor_time()

@@ -1,6 +1,4 @@
-"""A cheap problem for the searches' tests: runs that are a formula, in real run folders. Also run as a process of its
-own.
-"""
+"""A cheap problem for the searches' tests: runs that are a formula, in real run folders; also a process of its own."""
 
 import hashlib
 import json
@@ -15,8 +13,8 @@ from siamese_lab.core.files import write_json
 from siamese_lab.runs.job import Job
 from siamese_lab.runs.study import Study
 from siamese_lab.sweep.search.job_source import SearchJobs
-from siamese_lab.sweep.search.space import space
-from siamese_lab.sweep.search.storage import study as open_study
+from siamese_lab.sweep.search.space import build_space
+from siamese_lab.sweep.search.storage import open_study
 from siamese_lab.sweep.search.trials import Trials
 
 GROUPS = {"loss": ["contrastive", "supcon", "triplet"], "backbone": ["conv4", "lenet"], "optimizer": ["adamw", "sgd"]}
@@ -24,15 +22,15 @@ HAVE = {"loss.margin": ("contrastive", "triplet"), "loss.temperature": ("supcon"
 WORDS = ("loss=contrastive,supcon,triplet", "loss.margin=interval(0.05,1)", "optimizer.lr=tag(log,interval(1e-4,1e-2))")
 
 
-def spanned(*words):
+def space_of(*words):
     """The space of the words, over GROUPS."""
     parser = OverridesParser.create()
     parsed = [parser.parse_override(word) for word in words]
-    return space({override.key_or_group: override for override in parsed}, GROUPS)
+    return build_space({override.key_or_group: override for override in parsed}, GROUPS)
 
 
 def point(values, study="s"):
-    """As `planning.point`: collapses what the loss lacks; the run id is the hash of the rest."""
+    """As `search_plan.point_job`: collapses what the loss lacks; the run id is the hash of the rest."""
     loss = values.get("loss", "contrastive")
     kept = {key: value for key, value in values.items() if loss in HAVE.get(key, (loss,))}
     run_id = hashlib.sha256(json.dumps(sorted(kept.items())).encode()).hexdigest()[:12]
@@ -82,12 +80,12 @@ def source(
 ):
     """The source of a search under the outputs, with the study's file."""
     from siamese_lab.core.paths import outputs
-    from siamese_lab.sweep.search.samplers import pruner
+    from siamese_lab.sweep.search.samplers import build_pruner
 
     if not (outputs() / study / "study.json").exists():
         Study(study, {}, []).write()
     opened = open_study(storage, outputs() / study / "search", study, better)
-    opened.pruner = pruner(prunes, 2, startup)
+    opened.pruner = build_pruner(prunes, 2, startup)
     return SearchJobs(
         Trials(opened, axes, sampler, seed, startup, total, retries),
         lambda values: point(values, study),
@@ -98,16 +96,16 @@ def source(
 
 
 def go(drawn, train=lambda job: (finish(job, error(job.point)), "ok")[1]):
-    """As `schedule.run` with one slot; returns the jobs that were trained."""
+    """As `scheduler.schedule` with one slot; returns the jobs that were trained."""
     jobs = []
-    while drawn.more():
-        job = drawn.next()
+    while drawn.has_more():
+        job = drawn.next_job()
         if job is None:
-            if drawn.more() and not drawn._running:
+            if drawn.has_more() and not drawn._running:
                 continue
             return jobs
         jobs.append(job)
-        drawn.ended(job, train(job))
+        drawn.record_end(job, train(job))
     return jobs
 
 
@@ -122,4 +120,4 @@ if __name__ == "__main__":
         return "ok"
 
     Path("ready").touch()
-    go(source(spanned(*WORDS), int(sys.argv[2]), storage=sys.argv[3]), slowly)
+    go(source(space_of(*WORDS), int(sys.argv[2]), storage=sys.argv[3]), slowly)

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from siamese_lab.sweep.search.importance import importance
-from siamese_lab.sweep.search.plots import Tried, best_so_far, history_plot, importance_plot, value_plots
+from siamese_lab.sweep.search.plots import TriedPoint, best_so_far, history_plot, importance_plot, value_plots
 from siamese_lab.sweep.search.report import report
-from tests.sweep.search._helpers import HAVE, WORDS, error, finish, go, source, spanned
+from tests.sweep.search._helpers import HAVE, WORDS, error, finish, go, source, space_of
 
 COSTS = {"contrastive": 0.3, "supcon": 0.0, "triplet": 0.15}
 
@@ -21,7 +21,7 @@ def cost(values):
 
 @pytest.mark.parametrize("sampler", [pytest.param("random", marks=pytest.mark.slow), "tpe"])
 def test_importances_are_of_the_space_however_it_was_drawn(outputs, sampler):
-    axes = spanned(
+    axes = space_of(
         "loss=contrastive,supcon,triplet", "trainer.ema=interval(0,1)", "optimizer.lr=tag(log,interval(1e-4,1e-2))"
     )
     drawn = source(axes, 30, sampler)
@@ -34,7 +34,7 @@ def test_importances_are_of_the_space_however_it_was_drawn(outputs, sampler):
 
 
 def test_a_value_that_few_options_have_counts_as_much_as_they_are():
-    axes = spanned(*WORDS[:2])
+    axes = space_of(*WORDS[:2])
     rng = np.random.default_rng(0)
     points = []
     for loss in ("contrastive", "supcon", "triplet"):
@@ -48,11 +48,11 @@ def test_a_value_that_few_options_have_counts_as_much_as_they_are():
 
 @pytest.mark.parametrize("points", [[], [(0.1, {"loss": "triplet"})] * 9, [(0.1, {"loss": "triplet"})] * 20])
 def test_no_importance_of_few_or_equal_points(points):
-    assert importance(points, spanned("loss=triplet,supcon")) == {}
+    assert importance(points, space_of("loss=triplet,supcon")) == {}
 
 
 def test_the_report_names_the_best_point_and_the_command(outputs):
-    drawn = source(spanned(*WORDS), 14)
+    drawn = source(space_of(*WORDS), 14)
     jobs = go(
         drawn,
         lambda job: "diverged" if job.point["loss"] == "contrastive" else (finish(job, error(job.point)), "ok")[1],
@@ -75,7 +75,7 @@ def test_the_report_names_the_best_point_and_the_command(outputs):
 
 
 def test_a_search_without_a_figure_says_so(outputs):
-    drawn = source(spanned(*WORDS), 2)
+    drawn = source(space_of(*WORDS), 2)
     go(drawn, lambda job: "failed")
     said = "\n".join(report(drawn, outputs / "s" / "search", [], "random"))
     assert "no run has finished with a figure" in said
@@ -85,7 +85,7 @@ def test_a_search_without_a_figure_says_so(outputs):
 
 def test_pictures_are_drawn_once(outputs):
     folder = outputs / "s" / "search"
-    drawn = source(spanned(*WORDS), 12)
+    drawn = source(space_of(*WORDS), 12)
     go(drawn)
     report(drawn, folder, [], "random")
     times = {}
@@ -94,7 +94,7 @@ def test_pictures_are_drawn_once(outputs):
             assert min(picture.size) > 250
             assert len(np.unique(np.asarray(picture.convert("L")))) > 20
         times[name] = (folder / name).stat().st_mtime_ns
-    report(source(spanned(*WORDS), 12), folder, [], "random")
+    report(source(space_of(*WORDS), 12), folder, [], "random")
     assert {name: (folder / name).stat().st_mtime_ns for name in times} == times
 
 
@@ -115,8 +115,10 @@ def test_pictures_of_all_kinds_of_points(count):
         ("timeout", 0.3),
         ("pruned", None),
     ]
-    tried = [Tried(value, state, {"loss": "triplet", "optimizer.lr": 1e-3}) for state, value in (states * 3)[:count]]
-    axes = spanned("loss=triplet,contrastive", "optimizer.lr=tag(log,interval(1e-4,1e-2))")
+    tried = [
+        TriedPoint(value, state, {"loss": "triplet", "optimizer.lr": 1e-3}) for state, value in (states * 3)[:count]
+    ]
+    axes = space_of("loss=triplet,contrastive", "optimizer.lr=tag(log,interval(1e-4,1e-2))")
     for figure in (
         history_plot(tried, "val/verification/eer", "low", "s"),
         value_plots(tried, {axis.key: axis for axis in axes.axes}, "val/verification/eer", "s"),

@@ -5,23 +5,23 @@ import random
 import pytest
 
 from siamese_lab.core.errors import LabError
-from siamese_lab.sweep.search.axes import Numbers, Options
-from tests.sweep.search._helpers import HAVE, WORDS, spanned
+from siamese_lab.sweep.search.axes import Choices, Numbers
+from tests.sweep.search._helpers import HAVE, WORDS, space_of
 
 
-def exists(chosen):
+def value_keys(chosen):
     return {"optimizer.lr"} | {key for key, losses in HAVE.items() if chosen.get("loss", "triplet") in losses}
 
 
 @pytest.mark.parametrize(
     ("word", "axis"),
     [
-        ("loss=contrastive,triplet", Options("loss", ("contrastive", "triplet"))),
-        ("loss=choice(supcon,triplet)", Options("loss", ("supcon", "triplet"))),
-        ("loss=glob(*,exclude=s*)", Options("loss", ("contrastive", "triplet"))),
-        ("loss.margin=0.2,1e-1", Options("loss.margin", ("0.2", "0.1"))),
-        ("trainer.ema=null,0.9", Options("trainer.ema", ("null", "0.9"))),
-        ("data.train_scripts=[GREEK],[GREEK,COPTIC]", Options("data.train_scripts", ("[GREEK]", "[GREEK,COPTIC]"))),
+        ("loss=contrastive,triplet", Choices("loss", ("contrastive", "triplet"))),
+        ("loss=choice(supcon,triplet)", Choices("loss", ("supcon", "triplet"))),
+        ("loss=glob(*,exclude=s*)", Choices("loss", ("contrastive", "triplet"))),
+        ("loss.margin=0.2,1e-1", Choices("loss.margin", ("0.2", "0.1"))),
+        ("trainer.ema=null,0.9", Choices("trainer.ema", ("null", "0.9"))),
+        ("data.train_scripts=[GREEK],[GREEK,COPTIC]", Choices("data.train_scripts", ("[GREEK]", "[GREEK,COPTIC]"))),
         ("loss.margin=interval(0.05,1)", Numbers("loss.margin", 0.05, 1)),
         ("optimizer.lr=tag(log,interval(1e-4,1e-2))", Numbers("optimizer.lr", 1e-4, 1e-2, log=True)),
         ("backbone.width=int(interval(16,64))", Numbers("backbone.width", 16, 64, whole=True)),
@@ -32,7 +32,7 @@ def exists(chosen):
     ],
 )
 def test_an_override_becomes_an_axis(word, axis):
-    assert spanned(word).axes == (axis,)
+    assert space_of(word).axes == (axis,)
 
 
 @pytest.mark.parametrize(
@@ -57,21 +57,21 @@ def test_an_override_becomes_an_axis(word, axis):
 )
 def test_what_cannot_be_an_axis_is_refused(word, words):
     with pytest.raises(LabError, match=words):
-        spanned(word)
+        space_of(word)
 
 
 def test_all_misfits_are_told_at_once():
     with pytest.raises(LabError, match=r"(?s)seed.*smaller one first"):
-        spanned("seed=1,2", "loss.margin=interval(1,0)")
+        space_of("seed=1,2", "loss.margin=interval(1,0)")
     with pytest.raises(LabError, match="needs an axis"):
-        spanned()
+        space_of()
 
 
 def test_only_the_values_that_the_options_have_are_drawn():
-    space, rng = spanned(*WORDS), random.Random(0)
+    space, rng = space_of(*WORDS), random.Random(0)
     seen = set()
     for _ in range(100):
-        point = space.draw(lambda _, axis: axis.random(rng), exists)
+        point = space.draw(lambda _, axis: axis.draw(rng), value_keys)
         loss = point.values["loss"]
         seen.add(loss)
         assert list(point.values) == (
@@ -84,13 +84,13 @@ def test_only_the_values_that_the_options_have_are_drawn():
 def test_values_are_drawn_evenly_and_stay_in_their_range():
     rng = random.Random(0)
     log = Numbers("a", 1e-4, 1e-2, log=True)
-    drawn = [log.random(rng) for _ in range(2000)]
+    drawn = [log.draw(rng) for _ in range(2000)]
     assert 1e-4 <= min(drawn) < 1.1e-4 < 0.9e-2 < max(drawn) <= 1e-2
     assert 0.45 < sum(value < 1e-3 for value in drawn) / 2000 < 0.55
     steps = Numbers("a", 0.1, 0.4, step=0.1)
-    assert {steps.random(rng) for _ in range(200)} == {0.1, 0.2, 0.3, 0.4}
+    assert {steps.draw(rng) for _ in range(200)} == {0.1, 0.2, 0.3, 0.4}
     whole = Numbers("a", 1, 3, whole=True)
-    assert {whole.random(rng) for _ in range(200)} == {1, 2, 3}
+    assert {whole.draw(rng) for _ in range(200)} == {1, 2, 3}
 
 
 @pytest.mark.parametrize(
@@ -108,5 +108,5 @@ def test_values_are_drawn_evenly_and_stay_in_their_range():
     ],
 )
 def test_numbers_are_written_as_a_person_would(axis, value, text):
-    assert axis.spelt(value) == text
-    assert axis.low <= float(axis.spelt(value)) <= axis.high
+    assert axis.as_word(value) == text
+    assert axis.low <= float(axis.as_word(value)) <= axis.high

@@ -10,10 +10,10 @@ import pytest
 
 from siamese_lab.core.errors import LabError
 from siamese_lab.sweep.search import storage
-from siamese_lab.sweep.search.trials import counts, points
+from siamese_lab.sweep.search.trials import is_point, latest_trials
 from tests import _commands
 from tests.conftest import ROOT
-from tests.sweep.search._helpers import WORDS, go, source, spanned
+from tests.sweep.search._helpers import WORDS, go, source, space_of
 
 
 def searching(outputs, seconds, total, storage):
@@ -46,14 +46,14 @@ def test_two_processes_share_a_search_and_one_is_killed(outputs, storage):
     one = told(stays)
     assert not told(dies)["ended"]
     assert dies.returncode == -signal.SIGKILL
-    search = source(spanned(*WORDS), total, storage=storage)
-    assert [t.state.name for t in points(search.trials.all()).values()] == ["COMPLETE"] * total
-    lost = [t.user_attrs["run"] for t in search.trials.all() if t.state.name == "FAIL" and counts(t)]
+    search = source(space_of(*WORDS), total, storage=storage)
+    assert [t.state.name for t in latest_trials(search.trials.all()).values()] == ["COMPLETE"] * total
+    lost = [t.user_attrs["run"] for t in search.trials.all() if t.state.name == "FAIL" and is_point(t)]
     assert len(lost) == 1
     assert lost[0] in one["ended"]  # tried again by the one that was left
-    known = {t.user_attrs["run"] for t in points(search.trials.all()).values()}
+    known = {t.user_attrs["run"] for t in latest_trials(search.trials.all()).values()}
     assert Counter([first, *one["began"]]) == Counter(known)  # nothing is trained twice
-    assert go(source(spanned(*WORDS), total, storage=storage)) == []
+    assert go(source(space_of(*WORDS), total, storage=storage)) == []
 
 
 def test_everything_at_once_is_killed_and_the_next_call_goes_on(outputs):
@@ -63,20 +63,20 @@ def test_everything_at_once_is_killed_and_the_next_call_goes_on(outputs):
     for process in both:
         process.kill()
     before = [run for process in both for run in told(process)["ended"]]
-    search = source(spanned(*WORDS), 8, storage="sqlite")
-    search.trials.reap()
+    search = source(space_of(*WORDS), 8, storage="sqlite")
+    search.trials.end_lost()
     jobs = [job.run_id for job in go(search)]
-    assert len(points(search.trials.all())) == 8
-    assert set(jobs) | set(before) <= {t.user_attrs["run"] for t in points(search.trials.all()).values()}
+    assert len(latest_trials(search.trials.all())) == 8
+    assert set(jobs) | set(before) <= {t.user_attrs["run"] for t in latest_trials(search.trials.all()).values()}
 
 
 def test_a_half_written_line_of_a_journal_spoils_nothing(outputs):
-    first = go(source(spanned(*WORDS), 3, storage="journal"))
+    first = go(source(space_of(*WORDS), 3, storage="journal"))
     journal = outputs / "s" / "search" / "trials.journal"
     whole = journal.read_bytes()
     journal.write_bytes(whole + b'{"op_code":4,"worker_id":"x","st')
-    again = source(spanned(*WORDS), 4, storage="journal")
-    assert len(points(again.trials.all())) == len(first)
+    again = source(space_of(*WORDS), 4, storage="journal")
+    assert len(latest_trials(again.trials.all())) == len(first)
     assert len(go(again)) == 1
     assert journal.read_bytes().startswith(whole)
 
@@ -87,7 +87,7 @@ def test_a_broken_file_is_one_clear_message(outputs):
     for kind in ("sqlite", "journal"):
         (folder / f"trials.{kind}").write_bytes(b"no database, no journal\n" * 100)
         with pytest.raises(LabError, match=f"the search's storage {kind} does not answer"):
-            storage.study(kind, folder, "s", "low")
+            storage.open_study(kind, folder, "s", "low")
 
 
 @pytest.mark.parametrize(
@@ -103,21 +103,21 @@ def test_a_broken_file_is_one_clear_message(outputs):
 )
 def test_a_missing_driver_is_one_clear_message(outputs, url, words):
     with pytest.raises(LabError, match=words) as caught:
-        storage.study(url, outputs / "s" / "search", "s", "low")
+        storage.open_study(url, outputs / "s" / "search", "s", "low")
     assert "\n" not in str(caught.value)
 
 
 def test_without_optuna_the_message_names_the_extra(outputs, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(LabError, match=r"pip install 'siamese-lab\[search\]'"):
-        storage.study("sqlite", outputs / "s" / "search", "s", "low")
+        storage.open_study("sqlite", outputs / "s" / "search", "s", "low")
 
 
 def test_without_cmaes_the_message_names_the_extra(outputs, monkeypatch):
     monkeypatch.setitem(sys.modules, "cmaes", None)
-    drawn = source(spanned("loss.margin=interval(0,1)", "optimizer.lr=interval(0,1)"), 3, "cmaes")
+    drawn = source(space_of("loss.margin=interval(0,1)", "optimizer.lr=interval(0,1)"), 3, "cmaes")
     with pytest.raises(LabError, match=r"the package cmaes.*pip install 'siamese-lab\[search\]'"):
-        drawn.next()
+        drawn.next_job()
 
 
 def test_a_network_disk_is_known_by_its_mount():

@@ -10,7 +10,7 @@ from siamese_lab.config.compose import compose
 from siamese_lab.core.files import read_json, write_json
 from siamese_lab.runs.study import read_study
 from siamese_lab.sweep.planning.plan_cache import valid_finished_search
-from siamese_lab.sweep.search.search import direction
+from siamese_lab.sweep.search.search import headline_direction
 from tests import _commands
 from tests.conftest import FEW, ROOT, SMALL
 
@@ -125,8 +125,8 @@ def test_what_cannot_be_searched_is_told_in_one_message(outputs, capsys, words, 
 
 
 def test_the_direction_is_that_of_the_first_protocol():
-    assert direction(SimpleNamespace(cfg=compose(["protocol=[retrieval,verification]"]))) == "high"
-    assert direction(SimpleNamespace(cfg=compose(["protocol=[verification,retrieval]"]))) == "low"
+    assert headline_direction(SimpleNamespace(cfg=compose(["protocol=[retrieval,verification]"]))) == "high"
+    assert headline_direction(SimpleNamespace(cfg=compose(["protocol=[verification,retrieval]"]))) == "low"
 
 
 def test_zips_and_cases_are_refused(outputs, capsys):
