@@ -97,16 +97,15 @@ Tuples = Pairs | Triplets | Episode | None
 def as_pairs(e: Embedded, tuples: Tuples) -> Pairs:
     """Tuples as pairs. None gives all pairs that the labels imply, each once; a triplet gives its two pairs.
 
-        Two rows of one image (the same id) form no pair: their distance says nothing.
+    Two rows of one image (the same id) form no pair: their distance says nothing.
 
-        Examples:
-            >>> import torch
-            >>> from siamese_lab.structures.embedded import Embedded
-    from siamese_lab.structures.shapes import check_integers, described
-            >>> from siamese_lab.structures.tuples import as_pairs
-            >>> e = Embedded(torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([0, 0, 1]))
-            >>> [part.tolist() for part in as_pairs(e, None)]
-            [[0, 0, 1], [1, 2, 2], [True, False, False]]
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> from siamese_lab.structures.tuples import as_pairs
+        >>> e = Embedded(torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([0, 0, 1]))
+        >>> [part.tolist() for part in as_pairs(e, None)]
+        [[0, 0, 1], [1, 2, 2], [True, False, False]]
     """
     if isinstance(tuples, Pairs):
         return tuples
@@ -140,17 +139,16 @@ def pair_distances(e: Embedded, tuples: Tuples) -> tuple[Tensor, Tensor, Tensor]
 def as_triplets(e: Embedded, tuples: Tuples) -> Triplets:
     """Tuples as triplets. None gives all that the labels imply.
 
-        Raises:
-            ValueError: for pairs, of which no triplet can be made.
+    Raises:
+        ValueError: for pairs, of which no triplet can be made.
 
-        Examples:
-            >>> import torch
-            >>> from siamese_lab.structures.embedded import Embedded
-    from siamese_lab.structures.shapes import check_integers, described
-            >>> from siamese_lab.structures.tuples import as_triplets
-            >>> e = Embedded(torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([0, 0, 1]))
-            >>> [part.tolist() for part in as_triplets(e, None)]
-            [[0, 1], [1, 0], [2, 2]]
+    Examples:
+        >>> import torch
+        >>> from siamese_lab.structures.embedded import Embedded
+        >>> from siamese_lab.structures.tuples import as_triplets
+        >>> e = Embedded(torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([0, 0, 1]))
+        >>> [part.tolist() for part in as_triplets(e, None)]
+        [[0, 1], [1, 0], [2, 2]]
     """
     if isinstance(tuples, Triplets):
         return tuples
