@@ -12,6 +12,7 @@ from siamese_lab.runs.study import read_study
 from siamese_lab.sweep.planning import grid, planner, study_file
 from tests import _commands
 from tests.conftest import FEW, ROOT, SMALL
+from tests.sweep.search._helpers import finish
 
 WORDS = [*SMALL, *FEW]
 
@@ -218,10 +219,12 @@ def test_the_studies_of_the_lab_can_be_planned(capsys):
         assert len(found.jobs) >= 6
 
 
-def test_a_plan_that_holds_needs_neither_torch_nor_hydra(outputs):
+def test_the_plan_of_a_finished_study_needs_neither_torch_nor_hydra(outputs):
     words = [*WORDS, "loss=supcon,triplet", "seed=1,2", "study=held"]
     first = planner.plan_study(words)
     first.write()
+    for job in first.jobs:
+        finish(job, 0.1)
     code = (
         "import sys, json; from siamese_lab.sweep.planning.planner import plan_study; "
         "found = plan_study(json.loads(sys.argv[1])); "
