@@ -61,8 +61,8 @@ def test_a_run_of_a_study_computes_no_test_figure(sealed):
 
 
 def test_runs_that_begin_alike_judge_the_untrained_network_once(outputs, monkeypatch):
-    compute, computed = untrained._computed, []
-    monkeypatch.setattr(untrained, "_computed", lambda *given: computed.append(given) or compute(*given))
+    compute, computed = untrained._compute, []
+    monkeypatch.setattr(untrained, "_compute", lambda *given: computed.append(given) or compute(*given))
     words = [*FEW, "study=alike", "trainer.max_epochs=1"]
     folder, first = run(*words, "loss=contrastive")
     _, other = run(*words, "loss=triplet")
