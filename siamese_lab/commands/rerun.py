@@ -15,8 +15,7 @@ from siamese_lab.runs.listing import is_study
 from siamese_lab.runs.study import Study, find_study, read_study
 from siamese_lab.sweep.execution.launcher import Launcher, build_launcher
 from siamese_lab.sweep.execution.table import read_row, sweep_console
-
-LOCAL: dict[str, object] = {"_target_": "siamese_lab.sweep.launchers.local.Local"}
+from siamese_lab.sweep.launchers.local import Local
 
 
 def command(names: Sequence[str], only_print: bool = False, trust: Sequence[str] = ()) -> int:
@@ -94,8 +93,10 @@ def _local_launcher(study: Study) -> Launcher:
     Those of other machines are refused: their settings, which say what a shell does before a job, are not taken from a
     file.
     """
-    section = study.facts.get("launcher") or LOCAL
-    if section.get("_target_") != LOCAL["_target_"]:
+    section = study.facts.get("launcher")
+    if not section:
+        return Local()
+    if section.get("_target_") != f"{Local.__module__}.{Local.__qualname__}":
         raise LabError(
             f"the study {study.name} was run by {printable(section.get('_target_'))}, and study.json, which may come "
             "from elsewhere, could make that run anything"

@@ -104,7 +104,9 @@ def check_composed(cfg: DictConfig) -> DictConfig:
     return _checked(cfg, set(group_names()), [])
 
 
-def read_config(path: Path, built: Collection[str] | None = None, trust: Trust = LAB_ONLY) -> DictConfig:
+def read_config(
+    path: Path, built: Collection[str] | None = None, trust: Trust = LAB_ONLY, name: str | None = None
+) -> DictConfig:
     """Reads the resolved config of a run; build from it with the same `trust`.
 
     Args:
@@ -112,6 +114,7 @@ def read_config(path: Path, built: Collection[str] | None = None, trust: Trust =
         built: the groups that will be built; nothing is imported for the others, whose targets may be of any package
             that `trust` could name. None = all.
         trust: whose code the config, which may come from elsewhere, may build from.
+        name: what messages call it; None = its path.
 
     Raises:
         LabError: if it is missing, no yaml, or not resolved.
@@ -121,17 +124,18 @@ def read_config(path: Path, built: Collection[str] | None = None, trust: Trust =
             f"cannot read {path}: it is missing, the run was stopped before it began or its folder is not whole; "
             "train it anew with --force"
         )
+    name = name or str(path)
     try:
         cfg = OmegaConf.create(check_yaml(path))
         if not isinstance(cfg, DictConfig) or "${" in json.dumps(
             OmegaConf.to_container(cfg, resolve=False), default=str
         ):
-            raise LabError(f"{path} must be a resolved config: a mapping without ${{...}}")
+            raise LabError(f"{name} must be a resolved config: a mapping without ${{...}}")
     except (ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise LabError(f"{path} is no config: {overrides.first_line(error)}") from error
+        raise LabError(f"{name} is no config: {overrides.first_line(error)}") from error
     lacking = [key for key in OF_A_RUN if key not in cfg]
     if lacking:
-        raise LabError(f"{path} is no config of a run: it lacks {', '.join(lacking)}")
+        raise LabError(f"{name} is no config of a run: it lacks {', '.join(lacking)}")
     misfits: list[str] = []
     plain = _plain(cfg)
     check_config(
@@ -143,7 +147,7 @@ def read_config(path: Path, built: Collection[str] | None = None, trust: Trust =
     )
     misfits += [f"{key} must be a mapping with `{TARGET}`, got null" for key in NEEDED if plain[key] is None]
     if misfits:
-        raise LabError(f"{path} is no config of a run of this version:\n  " + "\n  ".join(misfits[:10]))
+        raise LabError(f"{name} is no config of a run of this version:\n  " + "\n  ".join(misfits[:10]))
     OmegaConf.set_struct(cfg, True)
     return cfg
 

@@ -56,12 +56,12 @@ def test_an_earlier_plan_is_not_built_from(study, tmp_path):
 
 
 def test_a_job_whose_config_was_exchanged_is_refused_by_its_process(study, tmp_path):
-    from siamese_lab.sweep.execution.worker import work
+    from siamese_lab.sweep.execution.worker import run_job
 
     mark = tmp_path / "mark"
     harmed(study, mark)
     (first, _) = sorted((study / "jobs").glob("*.yaml"))
-    assert work(study, first.stem) == 2
+    assert run_job(study, first.stem) == 2
     assert not mark.exists()
 
 

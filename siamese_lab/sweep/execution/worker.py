@@ -61,7 +61,8 @@ def run_job(study: Path, run_id: str, threads: int | None = None) -> int:
         with on_standard_error():
             try:
                 trust = trust_of_a_job()
-                cfg = read_config(Job(study.resolve().name, run_id, {}).file("yaml"), trust=trust)
+                path = Job(study.resolve().name, run_id, {}).file("yaml")
+                cfg = read_config(path, trust=trust, name="the job's config")  # alike in all jobs: one reason is told
                 return _train(cfg, run_id, trust)
             except LabError as error:
                 log.error(error)
