@@ -90,6 +90,7 @@ def _run(words: list[str]) -> int:
         print(_overview())
         return 0
     if words[0] == "--version":
+        # here: only --version needs it
         from importlib.metadata import version
 
         print(f"siamese-lab {version('siamese-lab')}")
@@ -133,6 +134,7 @@ def _do(verb: Verb, given: argparse.Namespace) -> int:
             return _sweep(verb, given)
         del given.zips, given.cases, given.skip_unfit
     if "overrides" in given:
+        # here: Hydra takes long to import
         from siamese_lab.config.compose import compose, config_text
 
         began = time.perf_counter()
@@ -159,6 +161,7 @@ def _imported(module: str) -> ModuleType:
 
 
 def _is_study(given: argparse.Namespace) -> bool:
+    # here: --help and --version need nothing of sweeps
     from siamese_lab.sweep.planning.study_file import find_study_file
 
     return find_study_file(given.overrides, given.config_dirs) is not None

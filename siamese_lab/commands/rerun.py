@@ -49,6 +49,7 @@ def command(names: Sequence[str], only_print: bool = False, trust: Sequence[str]
         return 0
     if busy := next((folder for folder in folders if folder.state() == "running"), None):
         raise LabError(busy.busy_message())
+    # here: Hydra takes long to import
     from siamese_lab.config.compose import read_config
 
     code = 0
@@ -69,6 +70,7 @@ def command(names: Sequence[str], only_print: bool = False, trust: Sequence[str]
 
 
 def _run_jobs(study: Study, jobs: Sequence[Job], trust: Trust) -> int:
+    # here: Hydra takes long to import
     from siamese_lab.config.compose import read_config
     from siamese_lab.sweep.execution.run import run_jobs
 
@@ -105,6 +107,7 @@ def _local_launcher(study: Study) -> Launcher:
 
 
 def _train_anew(folder: RunFolder, trust: Trust) -> int:
+    # here: Lightning takes long to import
     from siamese_lab.commands._run_report import print_run
     from siamese_lab.config.compose import read_config
     from siamese_lab.config.identity import resolved_hash

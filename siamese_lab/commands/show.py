@@ -58,6 +58,7 @@ def _print_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]
         for row in [heads, *rows] if any(heads) else rows:
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         return
+    # here: rich takes long to import
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -15,6 +15,7 @@ from siamese_lab.runs.study import read_study
 from siamese_lab.sweep.execution import forkserver
 from siamese_lab.sweep.execution.job_source import JobSource
 from siamese_lab.sweep.execution.launcher import Launcher, build_launcher
+from siamese_lab.sweep.execution.precheck import check_jobs
 from siamese_lab.sweep.execution.run import print_next_steps, print_outcome, refuse_mixed_code, run_and_show, run_jobs
 from siamese_lab.sweep.execution.table import read_row, sweep_console
 from siamese_lab.sweep.planning.plan import Plan
@@ -75,8 +76,6 @@ def _search(console: Console, plan: Plan, config_dirs: Sequence[Path], skip_unfi
         return build_launcher(plan.launcher)
 
     def check(jobs: Sequence[tuple[Job, str]]) -> None:
-        from siamese_lab.sweep.execution.precheck import check_jobs
-
         check_jobs(jobs, max(1, launcher().slots))
 
     def go(source: JobSource) -> dict[str, str]:

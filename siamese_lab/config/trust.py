@@ -147,6 +147,7 @@ def is_defined_by_lab(target: str, found: object) -> bool:
         return False
     module = found.__module__
     if inspect.isclass(found) and module.startswith("torch.optim."):
+        # here: torch takes long to import
         import torch
 
         return issubclass(found, torch.optim.Optimizer)

@@ -49,6 +49,7 @@ def progress(what: str, total: float | None, bytes_: bool = False) -> Iterator[C
     if not sys.stderr.isatty():
         yield lambda amount: None
         return
+    # here: rich takes long to import
     from rich.console import Console
     from rich.progress import (
         BarColumn,

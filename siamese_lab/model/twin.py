@@ -23,7 +23,7 @@ class Twin(nn.Module):
         channels_last: memory layout of the images and convolutions.
 
     Raises:
-        ValueError: if views is not positive.
+        ValueError: if views is not positive, or above 1 with a backbone that does not state whether it normalises.
 
     Example:
         >>> from siamese_lab.backbones.lenet import LeNet
@@ -50,6 +50,11 @@ class Twin(nn.Module):
         super().__init__()
         if not views > 0:
             raise ValueError(f"evaluation.views must be > 0, got {views}: an embedding is the mean over as many views")
+        if views > 1 and not hasattr(backbone, "normalise"):
+            raise ValueError(
+                "the mean over several views needs to know whether the backbone puts embeddings on the unit sphere: "
+                "give it the attribute `normalise`, true or false"
+            )
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.backbone, self.distance = backbone.to(memory_format=self.layout), distance
         self.augment: Augmentation = augment if augment is not None else Unchanged()

@@ -158,6 +158,7 @@ def mark_point(axes: "Axes", x: float, y: float, label: str) -> None:
 
 def pixels(figure: "Figure", dpi: int = DPI) -> NDArray[np.uint8]:
     """The plot as uint8 (H, W, 3)."""
+    # here: Matplotlib takes long to import
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figure.set_dpi(dpi)

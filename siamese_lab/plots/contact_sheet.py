@@ -34,6 +34,7 @@ def contact_sheet(
         title: above all.
         wrong: whether a strip's words are in the colour of errors.
     """
+    # here: Pillow takes long to import
     from PIL import Image, ImageDraw
 
     shown = [thumbnails(some).permute(0, 2, 3, 1).numpy() for some in images]  # (n, h, w, 3)
@@ -71,6 +72,7 @@ def readable_text(text: str) -> str:
 @cache
 def _letters() -> frozenset[int]:
     """What the font of the pictures can show."""
+    # here: Matplotlib takes long to import
     from matplotlib import font_manager
 
     return frozenset(font_manager.get_font(_file()).get_charmap())
@@ -78,6 +80,7 @@ def _letters() -> frozenset[int]:
 
 @cache
 def _font(size: int) -> "FreeTypeFont":
+    # here: Pillow takes long to import
     from PIL import ImageFont
 
     return ImageFont.truetype(_file(), size)
@@ -86,6 +89,7 @@ def _font(size: int) -> "FreeTypeFont":
 @cache
 def _file() -> str:
     """Of the font that matplotlib's plots have, so that all look alike."""
+    # here: Matplotlib takes long to import
     from matplotlib import font_manager
 
     return font_manager.findfont(font_manager.FontProperties())

@@ -83,6 +83,7 @@ def figure_columns(headlines: Iterable[Iterable[str]], tested: bool) -> dict[str
 def event_records(summaries: Iterable["Summary"], step: int = 0) -> bytes:
     """The content of an event file with these summaries."""
     without_tensorflow()
+    # here: TensorBoard takes long to import
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.summary.writer.record_writer import RecordWriter
 
@@ -96,6 +97,7 @@ def event_records(summaries: Iterable["Summary"], step: int = 0) -> bytes:
 
 def scalar_summary(values: Mapping[str, float]) -> "Summary":
     """The summary of some scalars, {tag: value}."""
+    # here: TensorBoard takes long to import
     from tensorboard.compat.proto.summary_pb2 import Summary
 
     return Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
@@ -123,6 +125,7 @@ def experiment_summary(
         metrics: {tag of a scalar: heading}.
         axes: keys that come first: the tab shows the first five, the others are to be ticked.
     """
+    # here: TensorBoard takes long to import
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
     there = dict.fromkeys(name for run in runs for name in run)
@@ -147,6 +150,7 @@ def start_summary(values: Mapping[str, Value], name: str, began: float) -> "Summ
         name: of its line in the tab; runs of one name share a line.
         began: time.time() at its start.
     """
+    # here: TensorBoard takes long to import
     from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
     start = plugin_data_pb2.SessionStartInfo(group_name=name, start_time_secs=began)
@@ -165,6 +169,7 @@ def end_summary(state: str, at: float | None) -> "Summary":
 
     A run that reached its time limit counts as a success: it has been evaluated.
     """
+    # here: TensorBoard takes long to import
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
     known = {"ok": api_pb2.STATUS_SUCCESS, "timeout": api_pb2.STATUS_SUCCESS, "running": api_pb2.STATUS_RUNNING}
@@ -173,6 +178,7 @@ def end_summary(state: str, at: float | None) -> "Summary":
 
 
 def _column(name: str, values: Iterable[Value]) -> "HParamInfo":
+    # here: TensorBoard takes long to import
     from google.protobuf.struct_pb2 import ListValue
     from tensorboard.plugins.hparams import api_pb2
 
@@ -192,6 +198,7 @@ def _column(name: str, values: Iterable[Value]) -> "HParamInfo":
 
 
 def _summary(tag: str, content: "HParamsPluginData") -> "Summary":
+    # here: TensorBoard takes long to import
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.plugins.hparams import metadata
 

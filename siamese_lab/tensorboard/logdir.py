@@ -141,6 +141,7 @@ class LogDir:
 
 def _without_time(experiment: "Summary | None") -> bytes:
     """The description without the time at which it was written."""
+    # here: TensorBoard takes long to import
     from tensorboard.plugins.hparams import metadata
 
     if experiment is None:

@@ -31,6 +31,7 @@ def write_projector(
         name: what the projector calls the set.
         points: at most this many are taken, whole identities as far as possible.
     """
+    # here: TensorBoard takes long to import
     from PIL import Image
     from tensorboard.plugins.projector.projector_config_pb2 import EmbeddingInfo, ProjectorConfig
 

@@ -41,6 +41,7 @@ def start_server(folder: Path, host: str, port: int) -> str:
         LabError: if it cannot be started.
     """
     without_tensorflow()
+    # here: TensorBoard takes long to import
     from tensorboard import default, program
     from tensorboard.data import server_ingester
 

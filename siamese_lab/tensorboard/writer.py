@@ -46,6 +46,7 @@ def write_events(
         began: time.time() at the start of the run.
     """
     without_tensorflow()
+    # here: TensorBoard takes long to import
     from torch.utils.tensorboard import SummaryWriter
 
     with complete_file(path, "*.board"), SummaryWriter(str(path), filename_suffix=".board") as writer:

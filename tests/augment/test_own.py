@@ -56,7 +56,7 @@ class Patch:
 class MeanPixel(torch.nn.Module):
     """Embeds an image as its corner and its mean."""
 
-    dim = 2
+    dim, normalise = 2, False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.stack([x[:, 0, 0, 0], x.mean((1, 2, 3))], 1)
@@ -102,3 +102,9 @@ def test_one_file_and_one_yaml_make_an_option(tmp_path: Path, outputs: Path) -> 
     folder = run_folder(cfg.study, "brightness")
     train(cfg, folder, assemble(cfg, samples=samples), force=False)
     assert (folder.path / "metrics.json").is_file()
+
+
+def test_views_need_to_know_whether_the_backbone_normalises() -> None:
+    Twin(torch.nn.Flatten(), Euclidean())
+    with pytest.raises(ValueError, match="give it the attribute `normalise`"):
+        Twin(torch.nn.Flatten(), Euclidean(), Brightness(), views=2)

@@ -163,6 +163,7 @@ def _shade(share: float) -> tuple[float, float, float]:
 
 
 def _cell(column: int, row: int, colour: tuple[float, float, float], framed: bool) -> "Rectangle":
+    # here: Matplotlib takes long to import
     from matplotlib.patches import Rectangle
 
     edge, width = (COLOURS.ink, 2.0) if framed else (COLOURS.paper, 1.0)

@@ -67,6 +67,7 @@ def legend_above(axes: "Axes", columns: int = 2) -> None:
 
 def few_ticks(axis: "Axis") -> None:
     """No ticks between those that are named."""
+    # here: Matplotlib takes long to import
     from matplotlib.ticker import NullLocator
 
     axis.set_minor_locator(NullLocator())
@@ -92,6 +93,7 @@ def svg_element(figure: "Figure", name: str, described: str, titles: dict[str, s
         described: for those who do not see it.
         titles: {gid of an artist: what a pointer over it is told}.
     """
+    # here: Matplotlib takes long to import
     from matplotlib import rc_context
 
     file = io.StringIO()

@@ -90,6 +90,7 @@ def _sigint_blocked() -> Iterator[None]:
 
 
 def _run_and_send(work: Callable[[], T], sender: Connection, environment: dict[str, str], folder: str) -> None:
+    # here: torch takes long to import
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the sweep, which then ends this process

@@ -30,6 +30,7 @@ def check_jobs(jobs: Sequence[tuple[Job, str]], processes: int) -> int:
 
 def _config_error(text: str) -> str:
     """What is wrong with a config; "" if nothing is."""
+    # here: Lightning takes long to import
     from omegaconf import DictConfig, OmegaConf
 
     from siamese_lab.config.trust import trust_of_a_job

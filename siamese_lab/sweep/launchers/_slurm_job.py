@@ -66,6 +66,7 @@ class SlurmTask:
 
     def checkpoint(self, order: str, ended: str) -> "DelayedSubmission | None":
         """Called by submitit upon its signal: what it puts back into the queue; None where the job has ended."""
+        # here: submitit takes long to import
         from submitit.helpers import DelayedSubmission
 
         _node.send_signal(self.process, signal.SIGTERM)

@@ -143,6 +143,7 @@ class Ray:
             return self._ray
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
+        # here: Ray takes long to import
         import ray
 
         own = self.address is None

@@ -62,6 +62,7 @@ def earlier_study(name: str) -> Study | None:
 
 def config_section(cfg: "DictConfig", name: str) -> dict[str, object]:
     """A section of a config as plain values."""
+    # here: a reused plan needs no OmegaConf
     from omegaconf import OmegaConf
 
     found = OmegaConf.to_container(cfg[name])

@@ -29,6 +29,7 @@ def point_job(study: str, fixed: Sequence[str], config_dirs: Sequence[Path], val
     Raises:
         LabError: if it cannot run.
     """
+    # here: torch takes long to import
     from siamese_lab.config.compose import config_text
     from siamese_lab.config.identity import resolved_hash
     from siamese_lab.sweep.planning.expand import expand
@@ -51,6 +52,7 @@ def plan_search(
     Raises:
         LabError: if a key fits no option, or the fixed words make no config.
     """
+    # here: Hydra takes long to import
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     from siamese_lab.config.compose import compose, skeleton

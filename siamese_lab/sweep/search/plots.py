@@ -39,6 +39,7 @@ def history_plot(
     points: Sequence[TriedPoint], metric: str, better: Literal["low", "high"], title: str = ""
 ) -> "Figure":
     """The objective of each point in the order they were begun, and the best so far."""
+    # here: Matplotlib takes long to import
     from matplotlib.ticker import MaxNLocator
 
     figure, (axes,) = panels(1, title)

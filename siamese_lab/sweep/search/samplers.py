@@ -42,6 +42,7 @@ def build_sampler(name: str, seed: int, number: int, startup: int) -> "BaseSampl
     Raises:
         LabError: if the package cmaes is not installed, for "cmaes".
     """
+    # here: Optuna takes long to import
     from optuna import samplers
 
     own = random.Random(f"{seed} {number}").getrandbits(31)
@@ -65,6 +66,7 @@ def build_pruner(name: str | None, after: int, startup: int) -> "BasePruner":
         after: epochs that every run gets.
         startup: finished trials that "median" waits for.
     """
+    # here: Optuna takes long to import
     from optuna import pruners
 
     if name == "median":

@@ -171,6 +171,7 @@ def read_settings(section: Mapping[str, Any] | None) -> Search:
 
 def headline_direction(plan: "Plan") -> Literal["low", "high"] | None:
     """Which way the headline figure of the first protocol is better; None of a plan that was reused."""
+    # here: a search that is finished needs no Hydra
     from siamese_lab.config.instantiate import TARGET
     from siamese_lab.config.targets import resolve_target
 

@@ -79,6 +79,7 @@ def import_optuna() -> ModuleType:
     """
     if find_spec("optuna") is None:
         raise LabError("a search needs Optuna, which is not installed: pip install 'siamese-lab[search]'")
+    # here: Optuna takes long to import
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -101,6 +102,7 @@ def storage_errors(storage: str, opening: bool = False) -> Iterator[None]:
         opening: whether it is being opened: Optuna then raises errors of all kinds.
     """
     internal = import_optuna().exceptions.StorageInternalError
+    # here: only a search in a database needs SQLAlchemy
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
     kinds = (SQLAlchemyError, internal, *((OSError, ValueError, RuntimeError) if opening else ()))
@@ -134,6 +136,7 @@ def network_disk(folder: Path) -> str | None:
 def _open_storage(storage: str, folder: Path) -> "BaseStorage":
     path = folder / f"trials.{storage}"
     if storage == "journal":
+        # here: Optuna takes long to import
         from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock, JournalStorage
 
         lock = JournalFileSymlinkLock(str(path))

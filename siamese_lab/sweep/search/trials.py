@@ -112,6 +112,7 @@ class Trials:
 
     def finish(self, trial: "Trial", state: TrialState, value: float | None = None, **facts: object) -> None:
         """Ends a trial. Does nothing where another process has given it up in the meantime."""
+        # here: Optuna takes long to import
         from optuna import trial as optuna_trial
         from optuna.exceptions import UpdateFinishedTrialError
 
@@ -170,6 +171,7 @@ class Trials:
 
     def end_lost(self) -> list["FrozenTrial"]:
         """Ends the trials whose process is gone, and lets their points be tried again; returns them."""
+        # here: Optuna takes long to import
         from optuna import trial as optuna_trial
 
         heartbeats = self.study.user_attrs
