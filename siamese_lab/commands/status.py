@@ -25,19 +25,19 @@ def command(study: str, once: bool = False) -> int:
     """
     console = sweep_console()
     study = find_study(study) or study
-    shown, going = _shown(study)
+    shown, going = _study_table(study)
     if once or not going or not sys.stdout.isatty():
         console.print(shown)
         return 0
     with Live(shown, console=console, auto_refresh=False) as live:
         while going:
             time.sleep(REFRESH)
-            shown, going = _shown(study)
+            shown, going = _study_table(study)
             live.update(shown, refresh=True)
     return 0
 
 
-def _shown(name: str) -> tuple[Group, bool]:
+def _study_table(name: str) -> tuple[Group, bool]:
     """The table, and whether something runs or is still to run."""
     study = read_study(name)
     rows = [read_row(job) for job in study.jobs]

@@ -69,7 +69,7 @@ def compose(words: Sequence[str] = (), config_dirs: Sequence[Path] = (), root: P
     except LabError as error:
         misfits.append(str(error))
         cfg = base
-    return _checked(cfg, set(catalogue), misfits)
+    return _check_values(cfg, set(catalogue), misfits)
 
 
 def skeleton(words: Sequence[str], config_dirs: Sequence[Path] = ()) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def check_composed(cfg: DictConfig) -> DictConfig:
     if HydraConfig.initialized():
         with open_dict(cfg):
             cfg["choices"] = _options(HydraConfig.get().runtime.choices)
-    return _checked(cfg, set(group_names()), [])
+    return _check_values(cfg, set(group_names()), [])
 
 
 def read_config(
@@ -203,7 +203,7 @@ def _options(taken: Mapping[Any, Any]) -> dict[str, str | None]:
     }
 
 
-def _checked(cfg: DictConfig, names: set[str], misfits: list[str]) -> DictConfig:
+def _check_values(cfg: DictConfig, names: set[str], misfits: list[str]) -> DictConfig:
     plain = _plain(cfg)
     missing = sorted(OmegaConf.missing_keys(cfg))
     misfits += [f"{key} needs a value: {key}=..." for key in missing]

@@ -27,14 +27,14 @@ def folders(root: Path, own: Sequence[Path]) -> list[Path]:
 
 def group_names(dirs: Iterable[Path] | None = None) -> list[str]:
     """The names of all groups, sorted. `dirs`: the folders searched, in this order; default: the lab's alone."""
-    found = [path for folder in _searched(dirs) for path in folder.iterdir() if path.is_dir()]
+    found = [path for folder in _searched_folders(dirs) for path in folder.iterdir() if path.is_dir()]
     return sorted({path.name for path in found if path.name != STUDIES and any(path.rglob("*.yaml"))})
 
 
 def option_names(group: str, dirs: Iterable[Path] | None = None) -> list[str]:
     """The names of a group's options, sorted; a nested one with slashes."""
     found = set()
-    for folder in _searched(dirs):
+    for folder in _searched_folders(dirs):
         found |= {
             path.relative_to(folder / group).with_suffix("").as_posix() for path in (folder / group).rglob("*.yaml")
         }
@@ -47,7 +47,7 @@ def option_file(group: str, name: str, dirs: Iterable[Path] | None = None) -> Pa
     Raises:
         LabError: if there is none.
     """
-    dirs = _searched(dirs)
+    dirs = _searched_folders(dirs)
     if group not in group_names(dirs):
         raise LabError(no_group(group, group_names(dirs)))
     if name not in option_names(group, dirs):
@@ -72,5 +72,5 @@ def no_option(group: str, name: str, names: Iterable[str]) -> str:
     return f"no {group}={name or _EMPTY}{nearest(name, names)} (options: {', '.join(names)})"
 
 
-def _searched(dirs: Iterable[Path] | None) -> list[Path]:
+def _searched_folders(dirs: Iterable[Path] | None) -> list[Path]:
     return [config_dir()] if dirs is None else list(dirs)

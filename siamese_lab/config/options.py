@@ -65,7 +65,9 @@ def option_parameters(path: Path) -> list[Parameter]:
         said = (documented.get(name, ""), notes.get(name, ""))
         ours = str(content.get(TARGET, "")).startswith("siamese_lab.")
         rows.append(
-            Parameter(name, kind, _spelled(value), next(filter(None, said if ours else reversed(said)), "").rstrip("."))
+            Parameter(
+                name, kind, _spell_value(value), next(filter(None, said if ours else reversed(said)), "").rstrip(".")
+            )
         )
     return rows
 
@@ -144,7 +146,7 @@ def _load(path: Path) -> JsonObject:
     return {str(key): value for key, value in content.items()}
 
 
-def _spelled(value: object) -> str:
+def _spell_value(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return "required" if value == "???" else str(value)

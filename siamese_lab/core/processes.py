@@ -50,7 +50,7 @@ def describe_process(process: ProcessRecord) -> str:
 
 
 def start_ticks(pid: int) -> int | None:
-    """When a process began, in the kernel's clock ticks since the machine did; None where that cannot be told."""
+    """When a process began, in the kernel's clock ticks since the machine did; None where it is unknown."""
     try:
         return int(
             Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
@@ -70,7 +70,7 @@ def _alive(pid: int) -> bool:
 
 
 def _letter(pid: int) -> str:
-    """The state of a process, as ps shows it; "" where that cannot be told."""
+    """The state of a process, as ps shows it; "" where it is unknown."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
     except (OSError, IndexError):

@@ -34,13 +34,13 @@ def hard_pair_plots(
         "nearest_different": (different, f"Different identities, nearest, {part}{some}: {measured}{limit}"),
     }
     return {
-        kind: _drawn(pairs, kind, seen, samples, ids, threshold, title)
+        kind: _draw_pairs(pairs, kind, seen, samples, ids, threshold, title)
         for kind, (pairs, title) in titles.items()
         if len(pairs.left)
     }
 
 
-def _drawn(
+def _draw_pairs(
     pairs: HardestPairs,
     kind: str,
     seen: EmbeddedSet,

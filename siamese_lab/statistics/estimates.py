@@ -78,7 +78,7 @@ def mean(values: Sequence[float], influences: Sequence[Mapping[str, float]]) -> 
     Raises:
         ValueError: if the two are not of one length, empty or not finite.
     """
-    matrix, unusable = _matrix(_checked(values, influences), influences)
+    matrix, unusable = _matrix(_count_seeds(values, influences), influences)
     return _estimate(np.asarray(values, dtype=np.float64), matrix, unusable)
 
 
@@ -107,8 +107,8 @@ def difference(
     """
     if len(a_values) != len(b_values):
         raise ValueError(f"need the same seeds in both configurations, got {len(a_values)} and {len(b_values)} values")
-    seeds = _checked(a_values, a_influences)
-    _checked(b_values, b_influences)
+    seeds = _count_seeds(a_values, a_influences)
+    _count_seeds(b_values, b_influences)
     for a, b in zip(a_influences, b_influences, strict=True):
         if a and b and a.keys() != b.keys():
             alone = sorted(a.keys() ^ b.keys())
@@ -121,7 +121,7 @@ def difference(
     return _estimate(values, None if matrix is None else matrix[:seeds] - matrix[seeds:], unusable, comparisons)
 
 
-def _checked(values: Sequence[float], influences: Sequence[Mapping[str, float]]) -> int:
+def _count_seeds(values: Sequence[float], influences: Sequence[Mapping[str, float]]) -> int:
     """The number of seeds."""
     if not len(values):
         raise ValueError("need the value of one seed at least, got none")

@@ -74,7 +74,7 @@ class Miner(Protocol):
 
 
 class Memory(Protocol):
-    """Remembers rows of earlier batches."""
+    """Keeps rows of earlier batches."""
 
     def __call__(self, e: Embedded) -> Embedded:
         """As `forward`."""

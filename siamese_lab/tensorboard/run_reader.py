@@ -81,7 +81,7 @@ class StudyReader:
 
     def tested(self) -> set[str]:
         """The runs whose test figures are known."""
-        found = self._read(
+        found = self._parse_file(
             openings_file(self.study),
             lambda path: {run_id for entry in read_openings(path.parent) for run_id in entry["runs"]},
         )
@@ -91,12 +91,12 @@ class StudyReader:
         """The test figures of a run whose study was opened after it had ended: its event files lack them."""
         if self.study.name == PLAIN:
             return {}
-        found = self._read(metrics_file(run.folder), lambda path: RunFolder(path.parent).metrics()["test"]) or {}
+        found = self._parse_file(metrics_file(run.folder), lambda path: RunFolder(path.parent).metrics()["test"]) or {}
         return {f"test/{name}": figure["value"] for name, figure in found.items()}
 
     def best(self, run: ShownRun) -> tuple[int, Points]:
         """The step of the best validation so far and its figures, of a run that has not finished."""
-        found = self._read(history_file(run.folder), lambda path: read_history(path.parent))
+        found = self._parse_file(history_file(run.folder), lambda path: read_history(path.parent))
         best = best_entry(found) if found else None
         if best is None:
             return 0, {}
@@ -104,14 +104,14 @@ class StudyReader:
         return int(best["step"]), {f"best/{name}": value for name, value in figures.items()}
 
     def _plan(self) -> Study | None:
-        return self._read(self.study / "study.json", lambda path: read_study(str(path.parent)))
+        return self._parse_file(self.study / "study.json", lambda path: read_study(str(path.parent)))
 
     def _run(self, path: Path, point: dict[str, str]) -> ShownRun:
-        info = self._read(path / "run.json", lambda file: RunFolder(file.parent).info())
+        info = self._parse_file(path / "run.json", lambda file: RunFolder(file.parent).info())
         if info is None:
             return ShownRun(path.name, path, "failed", _typed(point), point, None, (), 0.0, None)
         state = "killed" if info["state"] == "running" and is_gone(info) else info["state"]
-        own = self._read(path / "config.yaml", _user_name)
+        own = self._parse_file(path / "config.yaml", _user_name)
         recorded = info.get("hparams", {})
         values = {**recorded, **{key: value for key, value in _typed(point).items() if key not in recorded}}
         began, ended = _seconds(info["started"]) or 0.0, _seconds(info.get("ended"))
@@ -120,13 +120,13 @@ class StudyReader:
     def _jobs_without_folder(self, plan: Study, begun: set[str]) -> Iterator[ShownRun]:
         """Jobs that were started but ended before they had a run folder."""
         for job in (job for job in plan.jobs if job.run_id not in begun):
-            if attempts := self._read(attempts_file(self.study, job.run_id), read_attempts):
+            if attempts := self._parse_file(attempts_file(self.study, job.run_id), read_attempts):
                 last, folder = attempts[-1], self.study / job.run_id
                 began, ended = _seconds(last["started"]) or 0.0, _seconds(last["ended"])
                 values = _typed(job.point)
                 yield ShownRun(job.run_id, folder, last["state"], values, job.point, None, (), began, ended)
 
-    def _read(self, path: Path, parse: Callable[[Path], T]) -> T | None:
+    def _parse_file(self, path: Path, parse: Callable[[Path], T]) -> T | None:
         """What a file says, None where it is not there or cannot be read."""
         try:
             stat = path.stat()

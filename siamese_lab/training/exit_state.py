@@ -35,9 +35,9 @@ def exit_state(error: BaseException, folder: RunFolder, step: int) -> ExitState:
         error = Stopped("SIGINT", step)
     match error:
         case Stopped(reason="max_time"):
-            return _ended("timeout", f"the run {run} reached trainer.max_time after step {error.step}: {goes_on}")
+            return _state_with("timeout", f"the run {run} reached trainer.max_time after step {error.step}: {goes_on}")
         case Stopped(reason="diverged"):
-            return _ended(
+            return _state_with(
                 "diverged",
                 f"the run {run} diverged: by step {error.step} the loss or a weight was NaN or infinite; its "
                 "checkpoints are those before. Try a smaller optimizer.lr, a longer optimizer.schedule.warmup, a "
@@ -52,9 +52,9 @@ def exit_state(error: BaseException, folder: RunFolder, step: int) -> ExitState:
             killed = "was killed; if nobody did that, the machine ran out of memory"
             how = killed if state == "killed" else f"ended as {state}"
             words = f"process {error.rank} of the run {run} {how}, after step {step}: {goes_on}"
-            return _ended(state, f"{words}\n{error.words}" if error.words else words)
+            return _state_with(state, f"{words}\n{error.words}" if error.words else words)
         case _ if out_of_memory(error):
-            return _ended(
+            return _state_with(
                 "oom",
                 f"the run {run} ran out of memory after step {step}: try a smaller sampling.batch_size, "
                 f"evaluation.batch_size or backbone; with more memory {goes_on}",
@@ -62,12 +62,12 @@ def exit_state(error: BaseException, folder: RunFolder, step: int) -> ExitState:
         case OSError():
             mend = "make room there, then" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "once that is mended"
             what = f"{error.strerror or error}, {error.filename or run}"
-            return _ended("failed", f"the run {run} failed after step {step}: {what}: {mend} {goes_on}")
+            return _state_with("failed", f"the run {run} failed after step {step}: {what}: {mend} {goes_on}")
     code = error.exit_code if isinstance(error, LabError) else EXIT_CODES["failed"]
     return ExitState(state_of(code), code)
 
 
-def _ended(state: str, message: str) -> ExitState:
+def _state_with(state: str, message: str) -> ExitState:
     return ExitState(state, EXIT_CODES[state], message)
 
 

@@ -70,7 +70,7 @@ def train(
             end = exit_state(late, folder, late.step) if late is not None else ExitState("ok", 0)
             folder.finish(end.state, reason=None if late is None else str(late))
         except BaseException as error:
-            end = _ended(error, folder, interruption.step)
+            end = _record_end(error, folder, interruption.step)
             if end.message is None:
                 raise
             raise LabError(end.message, end.exit_code) from error
@@ -93,7 +93,7 @@ def _describe(cfg: DictConfig, folder: RunFolder, experiment: Experiment) -> Non
     )
 
 
-def _ended(error: BaseException, folder: RunFolder, step: int) -> ExitState:
+def _record_end(error: BaseException, folder: RunFolder, step: int) -> ExitState:
     """Writes how a run was ended."""
     end = exit_state(error, folder, step)
     # a disk that takes no state either, a folder that somebody removed: what is said counts
@@ -113,7 +113,7 @@ def _run(
     late: Stopped | None = None
 
     def give_up(lost: Lost) -> None:
-        end = _ended(lost, folder, interruption.step)
+        end = _record_end(lost, folder, interruption.step)
         log.error(end.message)
         os._exit(end.exit_code)
 

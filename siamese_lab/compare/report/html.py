@@ -29,7 +29,7 @@ def html_page(comparison: Comparison) -> str:
     )
     return environment.get_template("page.html").render(
         comparison=comparison,
-        counted=_counted(comparison),
+        counted=_count_runs(comparison),
         part=sentences.part_phrase(comparison),
         summary=sentences.summary_sentence(comparison),
         claims=[(one.shown, sentences.contrast_sentence(one, comparison)) for one in comparison.contrasts],
@@ -52,7 +52,7 @@ def html_page(comparison: Comparison) -> str:
     )
 
 
-def _counted(comparison: Comparison) -> str:
+def _count_runs(comparison: Comparison) -> str:
     compared = numbers.counted(len(comparison.configurations), "level" if comparison.by else "configuration")
     of = f" of {', '.join(comparison.by)}" if comparison.by else ""
     return f"{compared}{of}, {numbers.counted(len(comparison.runs), 'run')}"

@@ -21,7 +21,7 @@ def det_curves(comparison: Comparison) -> ReportPlot | None:
         LabError: if the runs keep no curves.
     """
     protocol = comparison.metric.partition("/")[0]
-    chosen = ((one, _curves(one, comparison.part, protocol)) for one in _chosen(comparison))
+    chosen = ((one, _curves(one, comparison.part, protocol)) for one in _pick_configurations(comparison))
     some = [(one, curves) for one, curves in chosen if curves]
     if not some:
         return None
@@ -54,7 +54,7 @@ def det_curves(comparison: Comparison) -> ReportPlot | None:
     return ReportPlot("DET curves", svg_element(figure, "det", "detection error trade-off"), caption)
 
 
-def _chosen(comparison: Comparison) -> list[Configuration]:
+def _pick_configurations(comparison: Comparison) -> list[Configuration]:
     """Up to 6 configurations, the best first: all, or the best of each level of the axes."""
     found = comparison.configurations
     picked = [found[0]]

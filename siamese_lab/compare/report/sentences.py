@@ -166,7 +166,7 @@ def summary_sentence(comparison: Comparison) -> str:
     equal = sum(not one.shown for one in comparison.contrasts)
     if equal == 0:
         return f"{best} is better than all of the {others} others"
-    return f"{equal} of the {others} others cannot be told from the best, {best}"
+    return f"{equal} of the {others} others are not significantly different from the best, {best}"
 
 
 def cost_front_sentences(comparison: Comparison) -> list[str]:

@@ -110,7 +110,7 @@ def grid_points(
     """
     if both := [key for key in axes if any(key in one for one in cases)]:
         raise LabError(
-            f"{both[0]} is both an axis and in a case, which one counts cannot be told: leave one of them out"
+            f"{both[0]} is both an axis and in a case, so it is unclear which one counts: leave one of them out"
         )
     zipped: set[str] = set()
     together: list[list[Point]] = []
