@@ -24,6 +24,7 @@ UNFIT = {
     "HistogramLoss": "it indexes tensors in a way that PyTorch gives up, and will then silently compute something else",
     "EmbeddingsAlreadyPackagedAsTriplets": "it is sampling=random_triplets here",
     "GenericPairLoss": "it is a base class",
+    "SmoothAPLoss": "unless every class has as many images in a batch as there are classes, it computes something else",
 }
 OBJECTS = frozenset(
     {"distance", "reducer", "embedding_regularizer", "weight_regularizer", "weight_init_func", "collect_stats"}

@@ -31,7 +31,7 @@ class ClassIndex:
         return self.order[self.first[classes][:, None] + shuffled.gather(1, turn)]
 
     def draw_pairs(self, classes: Tensor, g: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Two different images (P,), (P,) of each of `classes` (P,), which have at least two."""
+        """Two different images (P,), (P,) of each of `classes` (P,); the same one twice where a class has one only."""
         count = self.count[classes]
         a = (torch.rand(len(classes), generator=g) * count).long()
         b = (a + 1 + (torch.rand(len(classes), generator=g) * (count - 1)).long()) % count

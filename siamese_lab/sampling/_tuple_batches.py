@@ -31,9 +31,14 @@ class TupleBatches:
         """Two different images (T,), (T,) of one class for each tuple; classes are drawn equally often."""
         return self.classes.draw_pairs(self.paired[(torch.rand(self.count, generator=g) * len(self.paired)).long()], g)
 
-    def same_class(self, share: float) -> Tensor:
-        """Mask (T,) of the same-class pairs of a batch: the first ones, a `share` of all."""
-        return torch.arange(self.count) < round(self.count * share)
+    def draw_pairs(self, share_same: float, g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Two images (T,), (T,) of one class for each pair, and which pairs (T,) are to stay so: the first ones, a
+        share of all. The others are given another right image, so their class may have one image only.
+        """
+        same = torch.arange(self.count) < round(self.count * share_same)
+        drawn = torch.rand(self.count, generator=g)
+        classes = torch.where(same, self.paired[(drawn * len(self.paired)).long()], (drawn * len(self.classes)).long())
+        return *self.classes.draw_pairs(classes, g), same
 
 
 def tuple_batches(labels: Tensor, batch_size: int, unit: int, steps: int | None) -> TupleBatches:

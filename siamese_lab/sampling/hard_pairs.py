@@ -75,6 +75,5 @@ class HardPairs:
         """The batches of an epoch: a function of the seed, the epoch and the table."""
         for step in range(self.tuples.steps):
             g = generator(self.seed, Stream.HARD_PAIRS, epoch, step)
-            same = self.tuples.same_class(self.share_same)  # (P,)
-            left, right = self.tuples.draw_positives(g)
+            left, right, same = self.tuples.draw_pairs(self.share_same, g)
             yield pair_batch(left, torch.where(same, right, self.negatives.draw(left, table, g)), same)

@@ -19,8 +19,11 @@ class HardWindow:
     Ranks are among the anchor's nearest images of other classes: exact, over the whole training set, from the
     embeddings at the start of the epoch. What is nearer is more often mislabelled than hard. At each mining every image
     gets one random positive and the ranks that pass: those with
-    d(a, n) >= d(a, p) + absolute_margin and d(a, n) >= d(a, p) + relative_margin |d(a, p)|.
+    d(a, n) >= d(a, p) + absolute_margin and d(a, n) >= d(a, p) + relative_distance |d(a, p)|.
     An anchor without such a rank gets a random negative.
+
+    `relative_distance` is not the relative margin of the sources, a share of a similarity (s(a, n) <= 0.95 s(a, p)),
+    which not every distance has. It vanishes where the positive is close; `absolute_margin` does not.
 
     Source: Moreira et al., 2024 (NV-Retriever), section 3 (margins to the positive), with the window of
     sentence-transformers' `mine_hard_negatives`.
@@ -32,7 +35,7 @@ class HardWindow:
         first: rank of the nearest negative that may be drawn, >= 1; 1 = the nearest of all.
         last: rank of the farthest, >= 1, not below first; no class may leave fewer images of others.
         absolute_margin: any number, in units of the distance; None = none.
-        relative_margin: as a share of the distance to the positive, > -1; None = none.
+        relative_distance: how much farther than the positive, as a share of its distance, > -1; None = none.
         share_hard: share of the negatives from the window, in [0, 1]; the others are random.
         every: epochs between two minings, >= 1.
         warmup: first epochs with random negatives only, >= 0; too hard at the start does not converge.
@@ -64,7 +67,7 @@ class HardWindow:
         first: int = 2,
         last: int = 20,
         absolute_margin: float | None = None,
-        relative_margin: float | None = 0.05,
+        relative_distance: float | None = 0.05,
         share_hard: float = 0.5,
         every: int = 1,
         warmup: int = 1,
@@ -77,11 +80,11 @@ class HardWindow:
                 f"first and last must be ranks with 1 <= first <= last <= {most}, got {first} and {last}: the largest "
                 f"class leaves {most} other images"
             )
-        if relative_margin is not None and not relative_margin > -1:
+        if relative_distance is not None and not relative_distance > -1:
             raise ValueError(
-                f"relative_margin must be > -1 or null, got {relative_margin}: it is a share of the positive's distance"
+                f"relative_distance must be > -1 or null, got {relative_distance}: it is a share of a distance"
             )
-        self.first, self.last, self.absolute, self.relative = first, last, absolute_margin, relative_margin
+        self.first, self.last, self.absolute, self.relative = first, last, absolute_margin, relative_distance
         self.negatives = HardNegatives(self.tuples.classes, share_hard, last, every, warmup)
         self.share, self.seed = share_hard, seed
 

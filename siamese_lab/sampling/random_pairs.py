@@ -51,7 +51,6 @@ class RandomPairs:
         """The batches of an epoch: a function of the seed and the epoch."""
         for step in range(self.tuples.steps):
             g = generator(self.seed, Stream.RANDOM_PAIRS, epoch, step)
-            same = self.tuples.same_class(self.share_same)  # (P,)
-            left, right = self.tuples.draw_positives(g)
+            left, right, same = self.tuples.draw_pairs(self.share_same, g)
             right = torch.where(same, right, self.tuples.classes.draw_others(left, g))
             yield pair_batch(left, right, same)

@@ -262,6 +262,7 @@ def test_arguments_reach_the_miner():
             "arguments do not suit RankedListLoss",
         ),
         ({"name": "HistogramLoss"}, "name must be another one than HistogramLoss"),
+        ({"name": "SmoothAPLoss"}, "name must be another one than SmoothAPLoss: unless every class"),
     ],
 )
 @pytest.mark.parametrize("trust", [EVERYTHING, LAB_ONLY])

@@ -49,7 +49,7 @@ def test_a_table_is_wanted_every_n_epochs_after_the_warm_up(kind):
 @pytest.mark.parametrize("distance", [Euclidean(), WeightedL1(dim=3, mean=0.0, std=1.0)])
 def test_the_window_is_the_written_out_one(first, last, absolute, relative, distance):
     sampling = HardWindow(
-        labels=LABELS, batch_size=24, first=first, last=last, absolute_margin=absolute, relative_margin=relative
+        labels=LABELS, batch_size=24, first=first, last=last, absolute_margin=absolute, relative_distance=relative
     )
     mined, d = sampling.mine(Z, distance, 1).tolist(), distance.matrix(Z, Z).tolist()
     passed = 0
@@ -85,7 +85,7 @@ def test_each_mining_gives_an_image_another_positive():
 def test_negatives_of_the_window_come_with_their_positive(share):
     z = Z[:20][LABELS] + 0.35 * Z  # classes lie together, so that some negatives pass and some do not
     sampling = HardWindow(
-        labels=LABELS, batch_size=120, first=2, last=6, relative_margin=0.3, share_hard=share, steps=30
+        labels=LABELS, batch_size=120, first=2, last=6, relative_distance=0.3, share_hard=share, steps=30
     )
     mined = sampling.mine(z, Euclidean(), 1)
     hard, own, rank = [], [], []
@@ -119,8 +119,8 @@ def test_an_anchor_of_which_none_passes_gets_a_random_negative():
         ),
         ({"first": 21}, "got 21 and 20"),
         ({"last": 107}, "got 2 and 107"),
-        ({"relative_margin": -1.0}, "relative_margin must be > -1 or null, got -1.0"),
-        ({"relative_margin": float("nan")}, "relative_margin must be > -1"),
+        ({"relative_distance": -1.0}, "relative_distance must be > -1 or null, got -1.0"),
+        ({"relative_distance": float("nan")}, "relative_distance must be > -1"),
         ({"share_hard": 1.1}, r"share_hard must lie in \[0, 1\], got 1.1"),
     ],
 )

@@ -14,13 +14,13 @@ from tests.sampling.test_all import LABELS, columns
 DRAWN = {
     "balanced": "1bcb0d219e33642d",
     "episodes": "2a3cedc8030efaf6",
-    "hard_pairs": "c34a7bdd38f3f470",
+    "hard_pairs": "4265634b269fa561",
     "hard_triplets": "c2980415e5a6ff44",
     "hard_window": "e4e1ddb0a12a7b02",
     "hierarchical": "b9c53ef36f7a380d",
     "lap_pairs": "348ce339a36b9c04",
     "pk": "9fc367a36b348e05",
-    "random_pairs": "9939d0d66904b646",
+    "random_pairs": "4cefddc254b1b439",
     "random_triplets": "eb71af1e1a702ddd",
 }
 """The first digits of a hash of the batches of two epochs, one for each option of sampling=.
