@@ -28,10 +28,10 @@ def compared(*drawn, **options):
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_two_equal_configurations_are_called_different_in_at_most_5_percent(mix, seeds):
     rng = np.random.default_rng(seeds)
-    found = np.mean([compared(rng, seeds, mix).p < 0.05 for _ in range(1000)])
+    found = np.mean([compared(rng, seeds, mix).p < 0.05 for _ in range(400)])
     print(f"{mix}, {seeds} seeds: {found:.2%}")
     # where seeds hardly scatter, 3 of them cannot tell, and the test is on the safe side
-    assert (0.035 if mix == "seeds" else 0.002) <= found <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 1000)
+    assert (0.02 if mix == "seeds" else 0.0) <= found <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 400)
 
 
 @pytest.mark.parametrize("mix", MIXES)
@@ -55,7 +55,7 @@ def test_intervals_cover_a_known_difference(mix, seeds):
         ("noise of the images", 0.015),
     ],
 )
-@pytest.mark.parametrize("pilot", [3, 10])
+@pytest.mark.parametrize("pilot", [3, pytest.param(10, marks=pytest.mark.slow)])
 def test_the_seeds_that_are_said_to_be_needed_show_the_difference(mix, shift, pilot):
     rng = np.random.default_rng(pilot)
     shown, needed = [], []
