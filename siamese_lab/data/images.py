@@ -97,7 +97,8 @@ class Fit:
         """An opened image fitted to the size, (channels, height, width)."""
         image = self._resize_to_fit(image)
         pixels = np.frombuffer(image.tobytes(), dtype=np.uint8).reshape(image.height, image.width, self.channels)
-        return np.ascontiguousarray((255 - pixels if self.invert else pixels).transpose(2, 0, 1))
+        # a copy: what lies in bytes cannot be written to, and torch warns of that
+        return np.array((255 - pixels if self.invert else pixels).transpose(2, 0, 1), order="C")
 
     def _open(self, data: bytes) -> Image.Image:
         if not data:

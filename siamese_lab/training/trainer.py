@@ -92,7 +92,7 @@ def build_trainer(
         callbacks=callbacks,
         default_root_dir=path,
         plugins=[WholeFiles()],
-        log_every_n_steps=LOG_EVERY,
+        log_every_n_steps=min(LOG_EVERY, len(experiment.sampling)),  # at least once an epoch
         num_sanity_val_steps=0,
         limit_val_batches=0,
         # the sampling is a function of seed, epoch and step, and never Lightning's to replace

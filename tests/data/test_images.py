@@ -44,6 +44,12 @@ def test_channels():
     assert (Fit(None, channels=3)(encoded(Image.new("L", (8, 8), 7))) == 7).all()
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("invert", [False, True])
+def test_what_is_read_can_be_written_to(channels, invert):
+    assert Fit(None, channels=channels, invert=invert)(encoded(Image.new("L", (8, 8), 7))).flags.writeable
+
+
 def test_palette_and_its_transparency():
     image = Image.new("P", (4, 4), 1)
     image.putpalette([0, 0, 0, 10, 200, 30, 90, 90, 90])

@@ -4,6 +4,7 @@ import os
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from siamese_lab.cli import main
 from siamese_lab.config.compose import compose
@@ -46,6 +47,12 @@ def test_every_sampling_trains(outputs, sampling):
         "trainer.validate_every=8",
     )
     assert metrics["test"]["verification/eer"]["value"] < 0.9 * metrics["untrained"]["verification/eer"]["value"]
+
+
+def test_epochs_of_few_steps_leave_a_point_of_the_loss_each(outputs):
+    folder, _ = run("sampling.batch_size=96", "sampling.steps=3", "trainer.max_epochs=4")
+    events = EventAccumulator(str(folder.path)).Reload()
+    assert [point.step for point in events.Scalars("train/loss")] == [2, 5, 8, 11]
 
 
 def test_the_run_folder_is_whole(done):
