@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.environments import ClusterEnvironment
 from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch.utils import deterministic
 
 from siamese_lab.data.module import SiameseData
@@ -79,11 +80,13 @@ def build_trainer(
     t = cfg.trainer
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no operation here reads it, and filling takes 8 % of a step
     several = collectives.world() > 1
+    # not what an allocation's variables said when Lightning was imported
+    rank_zero_only.rank = collectives.rank()  # type: ignore[attr-defined]  # it hangs on the function
     logger = TensorBoardLogger(path, name="", version="", default_hp_metric=False, purge_step=step or None)
     return pl.Trainer(
         accelerator=experiment.decided.accelerator,
         devices=collectives.world(),
-        strategy=ManualGradientStrategy(cluster_environment=ExternalProcesses()) if several else "auto",
+        strategy=ManualGradientStrategy() if several else "auto",
         precision=experiment.decided.precision,  # type: ignore[arg-type]
         max_epochs=t.max_epochs,
         gradient_clip_val=t.gradient_clip_val,
@@ -91,7 +94,7 @@ def build_trainer(
         logger=logger if collectives.rank() == 0 else False,
         callbacks=callbacks,
         default_root_dir=path,
-        plugins=[WholeFiles()],
+        plugins=[WholeFiles(), ExternalProcesses()],  # else Lightning asks SLURM's variables, in any allocation
         log_every_n_steps=min(LOG_EVERY, len(experiment.sampling)),  # at least once an epoch
         num_sanity_val_steps=0,
         limit_val_batches=0,
