@@ -101,6 +101,9 @@ def _run(words: list[str]) -> int:
         hint = f": did you mean {close[0]}?" if close else ""
         raise LabError(f"no verb {name or repr(name)}{hint} (verbs: {', '.join(VERBS)})")
     verb = VERBS[name]
+    behind = words[words.index("--") + 1 :] if "--" in words else []
+    if late := next((word for word in behind if word.startswith("--")), None):
+        raise LabError(f"{_plain(late)} stands after --, where options are not read: write it before")
     try:
         given = _parser(verb).parse_intermixed_args(words[1:])
     except SystemExit as stop:  # argparse has printed its help

@@ -104,6 +104,7 @@ def test_help_of_train_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
         (["loss=triplet"], "no verb loss=triplet (verbs:"),
         (["train", "-m", "--cfg", "job"], "--cfg prints the config of one run"),
         (["train", "--forse"], "unrecognized arguments: --forse"),
+        (["train", "--", "--force"], "--force stands after --, where options are not read: write it before"),
         (["verify", "abc", "a.png"], "the following arguments are required: B"),
         (["show", "lossy"], "no group lossy: did you mean loss?"),
         (["show", "loss", "tripet"], "no loss=tripet: did you mean triplet?"),
