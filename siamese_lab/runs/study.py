@@ -1,17 +1,19 @@
 """`outputs/<study>/study.json`: the plan of a study. Jobs are added, never lost."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from filelock import FileLock
 
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import SCHEMA_VERSION, read_json, write_json
 from siamese_lab.core.paths import outputs
+from siamese_lab.core.text import printable
 from siamese_lab.runs.job import Job
 from siamese_lab.runs.listing import is_study, planned_studies
 
@@ -133,11 +135,26 @@ def read_study(name: str) -> Study:
         raise LabError(f"no study {name or repr(name)}: it must be the name of one under {outputs()}{listed}")
     found = read_json(file)
     try:
-        jobs = [Job(path.name, one["run_id"], dict(one["point"]), int(one["devices"])) for one in found["jobs"]]
-        gone = [Superseded(one["run_id"], one["by"], list(one["changes"])) for one in found["superseded"]]
+        jobs = [
+            Job(path.name, _run_id(one["run_id"]), dict(one["point"]), int(one["devices"])) for one in found["jobs"]
+        ]
+        gone = [
+            Superseded(_run_id(one["run_id"]), _run_id(one["by"]), list(one["changes"])) for one in found["superseded"]
+        ]
         axes = {str(key): list(map(str, values)) for key, values in found["axes"].items()}
         return Study(path.name, axes, jobs, gone, StudyFacts(**found["facts"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise LabError(
             f"{file} is not what siamese-lab writes ({type(error).__name__}: {error}): start the sweep again"
         ) from error
+
+
+def _job(study: str, found: dict[str, Any]) -> Job:
+    return Job(study, _run_id(found["run_id"]), dict(found["point"]), int(found["devices"]))
+
+
+def _run_id(value: object) -> str:
+    """The value, if it can be a run id: it becomes the name of a folder that is created, written to and removed."""
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9a-f]{12}", value):
+        raise ValueError(f"a run id must be 12 hex digits, got {printable(value)[:50]}")
+    return value

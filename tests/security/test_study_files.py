@@ -5,6 +5,7 @@ import json
 import pytest
 from omegaconf import OmegaConf
 
+from siamese_lab.tensorboard.logdir import LogDir
 from tests.conftest import FEW, SMALL
 from tests.security._user import command
 
@@ -76,3 +77,25 @@ def test_rerun_takes_no_launcher_but_the_local_one_from_a_file(study, tmp_path, 
     assert said.code == 2, said
     assert f"the study mine was run by {target}" in said.err
     assert "give its command again" in said.err
+
+
+@pytest.mark.parametrize("where", ["jobs", "superseded"])
+@pytest.mark.parametrize(
+    "run_id", ["../../../abs/victim", "lnk0/../../victim", "0123456789AB", "", None, 7, "\x1b[2J" * 3]
+)
+def test_a_run_id_that_is_none_is_refused_by_every_verb(study, tmp_path, where, run_id):
+    content = json.loads((study / "study.json").read_text())
+    one = {"run_id": run_id, "by": run_id, "changes": []} if where == "superseded" else content["jobs"][0]
+    content[where] = [one | {"run_id": run_id}]
+    (study / "study.json").write_text(json.dumps(content))
+    victim = tmp_path / "abs" / "victim"
+    victim.mkdir(parents=True)
+    for verb in ("status", "compare", "rerun"):
+        said = command(verb, "mine")
+        assert said.code == 2, (verb, said)
+        assert "run id must be 12 hex digits" in said.err
+        assert "\x1b" not in said.err
+    assert victim.is_dir()
+    assert (
+        LogDir(tmp_path / "shown", [study]).refresh() == 0
+    )  # what `board` shows: it goes on, without the study's runs
