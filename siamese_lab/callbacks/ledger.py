@@ -126,7 +126,8 @@ class Ledger(pl.Callback):
     def _write(self, trainer: pl.Trainer, module: SiameseModule) -> None:
         """All processes embed, the first one writes."""
         loader = trainer.datamodule.loader  # type: ignore[attr-defined]
-        (size,) = (callback.batch_size for callback in trainer.callbacks if isinstance(callback, Mining))  # type: ignore[attr-defined]
+        callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        (size,) = (callback.batch_size for callback in callbacks if isinstance(callback, Mining))
         module.to(trainer.strategy.root_device)  # Lightning has put it on the CPU
         twin = module.evaluated
         views, twin.views = twin.views, 1

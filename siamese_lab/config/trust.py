@@ -20,11 +20,11 @@ TARGETS_VARIABLE = "SIAMESE_LAB_TARGETS"
 LAB = ("siamese_lab.", "torch.optim.")
 """Where every config may take its targets from, as far as `is_defined_by_lab` goes."""
 
-TARGET = re.compile(r"_target_[\"']?\s*[:=]\s*[\"']?([\w.]+)")
+NAMED_TARGET = re.compile(r"_target_[\"']?\s*[:=]\s*[\"']?([\w.]+)")
 
 LIBRARIES = frozenset(
-    "torch torchvision torchaudio pytorch_lightning lightning lightning_fabric torchmetrics timm numpy scipy pandas "  # noqa: SIM905
-    "sklearn joblib dill cloudpickle PIL matplotlib yaml hydra omegaconf ray optuna submitit tensorboard "
+    "torch torchvision torchaudio pytorch_lightning lightning lightning_fabric torchmetrics timm numpy "  # noqa: SIM905
+    "scipy pandas sklearn joblib dill cloudpickle PIL matplotlib yaml hydra omegaconf ray optuna submitit tensorboard "
     "pytorch_metric_learning huggingface_hub pytest".split()
 )
 """Packages that --trust refuses: each has functions that read, write or run whatever a config gives them."""
@@ -113,7 +113,7 @@ def can_be_allowed(target: object) -> bool:
 def named_targets(words: Sequence[str], config_dirs: Sequence[Path]) -> list[str]:
     """The targets that the user's own words and folders of options name, sorted; the lab's are not among them."""
     texts = [*words, *(file.read_text("utf-8", "replace") for folder in config_dirs for file in folder.rglob("*.yaml"))]
-    named = {target for text in texts for target in TARGET.findall(text)}
+    named = {target for text in texts for target in NAMED_TARGET.findall(text)}
     return sorted(target for target in named if not target.startswith(LAB))
 
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from filelock import FileLock
 
 from siamese_lab.core.errors import LabError
 from siamese_lab.core.files import SCHEMA_VERSION, read_json, write_json
+from siamese_lab.core.mappings import JsonObject
 from siamese_lab.core.paths import outputs
 from siamese_lab.core.text import printable
 from siamese_lab.runs.job import Job
@@ -135,12 +136,8 @@ def read_study(name: str) -> Study:
         raise LabError(f"no study {name or repr(name)}: it must be the name of one under {outputs()}{listed}")
     found = read_json(file)
     try:
-        jobs = [
-            Job(path.name, _run_id(one["run_id"]), dict(one["point"]), int(one["devices"])) for one in found["jobs"]
-        ]
-        gone = [
-            Superseded(_run_id(one["run_id"]), _run_id(one["by"]), list(one["changes"])) for one in found["superseded"]
-        ]
+        jobs = [_job(path.name, one) for one in found["jobs"]]
+        gone = [_superseded(one) for one in found["superseded"]]
         axes = {str(key): list(map(str, values)) for key, values in found["axes"].items()}
         return Study(path.name, axes, jobs, gone, StudyFacts(**found["facts"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -149,7 +146,11 @@ def read_study(name: str) -> Study:
         ) from error
 
 
-def _job(study: str, found: dict[str, Any]) -> Job:
+def _superseded(found: JsonObject) -> Superseded:
+    return Superseded(_run_id(found["run_id"]), _run_id(found["by"]), list(found["changes"]))
+
+
+def _job(study: str, found: JsonObject) -> Job:
     return Job(study, _run_id(found["run_id"]), dict(found["point"]), int(found["devices"]))
 
 

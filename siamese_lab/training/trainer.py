@@ -78,7 +78,8 @@ def build_trainer(
     TensorBoard drops what a killed process logged after `step`.
     """
     t = cfg.trainer
-    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no operation here reads it, and filling takes 8 % of a step
+    # no operation here reads uninitialised memory, and filling it takes 8 % of a step
+    deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     several = collectives.world() > 1
     # not what an allocation's variables said when Lightning was imported
     rank_zero_only.rank = collectives.rank()  # type: ignore[attr-defined]  # it hangs on the function

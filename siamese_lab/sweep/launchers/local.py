@@ -206,7 +206,13 @@ def visible_gpus() -> list[str]:
     if given is not None:
         return [name.strip() for name in given.split(",") if name.strip() not in ("", "-1")]
     try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False).stdout  # noqa: S607
+        listed = subprocess.run(
+            ["nvidia-smi", "-L"],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return []
     return [str(number) for number, line in enumerate(listed.splitlines()) if line.startswith("GPU ")]
