@@ -11,6 +11,7 @@ from siamese_lab.core.errors import LabError
 from siamese_lab.distances.euclidean import Euclidean
 from siamese_lab.structures.contracts import Distance
 from siamese_lab.structures.embedded_set import EmbeddedSet
+from siamese_lab.structures.shapes import check_embeddings, check_integers
 
 NO_ID = -1  # of rows that came without ids
 
@@ -41,19 +42,12 @@ class EmbeddingMetric(Metric):
         Raises:
             ValueError: if a shape or a type is another.
         """
-        if z.ndim != 2 or not z.is_floating_point():
-            raise ValueError(
-                f"z must be embeddings (N, D) of a floating-point type, got {z.dtype} of shape {tuple(z.shape)}: pass "
-                "what the encoder returns, one row an image"
-            )
-        for name, values in {"labels": labels, "ids": ids}.items():
-            if values is not None and (values.shape != z.shape[:1] or values.is_floating_point()):
-                raise ValueError(
-                    f"{name} must be {len(z)} integers, one for each row of z, got {values.dtype} of shape "
-                    f"{tuple(values.shape)}"
-                )
-        if ids is not None and bool((ids < 0).any()):
-            raise ValueError(f"ids must be >= 0, got {int(ids.min())}: they are the rows' numbers in the data set")
+        check_embeddings(z)
+        check_integers("labels", labels, len(z))
+        if ids is not None:
+            check_integers("ids", ids, len(z))
+            if bool((ids < 0).any()):
+                raise ValueError(f"ids must be >= 0, got {int(ids.min())}: they are the rows' numbers in the data set")
         ids = torch.full_like(labels, NO_ID, dtype=torch.long) if ids is None else ids.detach().long()
         self.z.append(z.detach().to(torch.promote_types(z.dtype, torch.float32)))
         self.labels.append(labels.detach().long().to(z.device))

@@ -206,10 +206,15 @@ def test_empty_and_undefined(name):
 @pytest.mark.parametrize(
     ("z", "labels", "ids", "message"),
     [
-        (torch.rand(4), torch.arange(4), None, r"z must be embeddings \(N, D\).*got torch.float32 of shape \(4,\)"),
-        (torch.ones(4, 2).long(), torch.arange(4), None, "z must be .*got torch.int64"),
+        (
+            torch.rand(4),
+            torch.arange(4),
+            None,
+            r"z must be floats of shape .*, got float32 of shape \(4,\)",
+        ),
+        (torch.ones(4, 2).long(), torch.arange(4), None, "z must be .*got int64"),
         (torch.rand(4, 2), torch.arange(3), None, r"labels must be 4 integers.*\(3,\)"),
-        (torch.rand(4, 2), torch.rand(4), None, "labels must be 4 integers.*torch.float32"),
+        (torch.rand(4, 2), torch.rand(4), None, "labels must be 4 integers.*float32"),
         (torch.rand(4, 2), torch.arange(4), torch.arange(5), "ids must be 4 integers"),
         (torch.rand(4, 2), torch.arange(4), torch.arange(4) - 1, "ids must be >= 0, got -1"),
     ],
